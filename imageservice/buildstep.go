@@ -1,0 +1,20 @@
+package imageservice
+
+import (
+	"context"
+
+	"github.com/docker/docker/api/types/backend"
+	"github.com/docker/docker/image"
+)
+
+// CommitBuildStep makes the image of one step of the classic builder from the
+// container that the step ran in. Unlike `docker commit` it neither asks for
+// the container's state nor logs a container event.
+func (s *Service) CommitBuildStep(ctx context.Context, c backend.CommitConfig) (image.ID, error) {
+	if ctr := s.containers.Get(c.ContainerID); ctr != nil {
+		c.ContainerMountLabel = ctr.MountLabel
+		c.ContainerOS = ctr.ImagePlatform.OS
+		c.ParentImageID = string(ctr.ImageID)
+	}
+	return s.CommitImage(ctx, c)
+}

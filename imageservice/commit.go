@@ -1,0 +1,151 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/backend"
+	containertypes "github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/container"
+	"github.com/docker/docker/image"
+	imagespec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
+)
+
+// CommitImage makes an image of a container's file system and returns its id,
+// the digest of its manifest. The image has the layers of the container's
+// image and one more with the container's changes, or none more if there are
+// no changes. Its snapshot stands on the image's snapshots: files that only
+// the runtime put into the container are not in it.
+func (s *Service) CommitImage(ctx context.Context, c backend.CommitConfig) (image.ID, error) {
+	id, err := s.commit(ctx, c)
+	if err != nil {
+		return "", compat.DockerError(fmt.Errorf("commit container %s: %w", c.ContainerID, err))
+	}
+	return id, nil
+}
+
+func (s *Service) commit(ctx context.Context, c backend.CommitConfig) (_ image.ID, err error) {
+	ctr, err := s.container(c.ContainerID)
+	if err != nil {
+		return "", err
+	}
+	base, err := s.base(ctx, ctr)
+	if err != nil {
+		return "", err
+	}
+	ctx, end, err := s.lease(ctx, "commit", ctr.ID)
+	if err != nil {
+		return "", err
+	}
+	defer func() { end(err) }()
+
+	layer, err := s.seal(ctx, ctr, base.Config.RootFS.DiffIDs)
+	if err != nil {
+		return "", err
+	}
+	return s.publish(ctx, committed(base, ctr.ImagePlatform, layer, c, time.Now()))
+}
+
+// container finds a container by id, which must have a writable layer.
+func (s *Service) container(id string) (*container.Container, error) {
+	ctr := s.containers.Get(id)
+	if ctr == nil {
+		return nil, fmt.Errorf("no such container: %w", errdefs.ErrNotFound)
+	}
+	if ctr.RWLayer == nil {
+		return nil, fmt.Errorf("%w: %w", errNoLayer, errdefs.ErrFailedPrecondition)
+	}
+	return ctr, nil
+}
+
+// base reads the image that a container stands on.
+func (s *Service) base(ctx context.Context, ctr *container.Container) (containerstore.Base, error) {
+	if ctr.ImageManifest == nil { // FROM scratch
+		return containerstore.Base{}, nil
+	}
+	base, err := containerstore.ReadBase(ctx, s.content, *ctr.ImageManifest, ctr.ImagePlatform)
+	if err != nil {
+		return containerstore.Base{}, err
+	}
+	if l, d := len(base.Manifest.Layers), len(base.Config.RootFS.DiffIDs); l != d {
+		return containerstore.Base{}, fmt.Errorf("image %s has %d layers but %d diffIDs: %w", ctr.ImageManifest.Digest, l, d, errdefs.ErrDataLoss)
+	}
+	return base, nil
+}
+
+// committed describes the image that a commit makes: its base's, plus layer,
+// with the configuration that the request asks for. It shares no slice or map
+// with the base or the container.
+func committed(base containerstore.Base, platform ocispec.Platform, layer diff.Layer, c backend.CommitConfig, now time.Time) newImage {
+	now = now.UTC()
+	diffIDs := slices.Clone(base.Config.RootFS.DiffIDs)
+	layers := compat.OCILayers(base.Manifest.Layers)
+	if !layer.Empty() {
+		diffIDs = append(diffIDs, layer.DiffID)
+		layers = append(layers, layer.Blob)
+	}
+	author := c.Author
+	if author == "" {
+		author = base.Config.Author
+	}
+	if diffIDs == nil {
+		diffIDs = []digest.Digest{} // "null" is not a list to all readers
+	}
+	return newImage{
+		parent:          digest.Digest(c.ParentImageID),
+		layers:          layers,
+		containerConfig: c.ContainerConfig,
+		config: imagespec.DockerOCIImage{
+			Image: ocispec.Image{
+				Created:  &now,
+				Author:   author,
+				Platform: imagePlatform(base.Config.Platform, platform),
+				RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: diffIDs},
+				History: append(slices.Clone(base.Config.History), ocispec.History{
+					Created:    &now,
+					CreatedBy:  createdBy(c.ContainerConfig),
+					Author:     author,
+					Comment:    c.Comment,
+					EmptyLayer: layer.Empty(),
+				}),
+			},
+			Config: compat.ImageConfig(c.Config),
+		},
+	}
+}
+
+// imagePlatform is the base's platform with its variant, version and features;
+// without a base it is what the container was created for, or runs on.
+func imagePlatform(base, container ocispec.Platform) ocispec.Platform {
+	p := base
+	if p.OS == "" && p.Architecture == "" {
+		p = container
+	}
+	if p.Architecture == "" {
+		p.Architecture = runtime.GOARCH
+	}
+	if p.OS == "" {
+		p.OS = runtime.GOOS
+	}
+	p.OSFeatures = slices.Clone(p.OSFeatures)
+	return p
+}
+
+// createdBy is the command that `docker history` shows for a layer.
+func createdBy(cfg *containertypes.Config) string {
+	if cfg == nil {
+		return ""
+	}
+	return strings.Join(cfg.Cmd, " ")
+}

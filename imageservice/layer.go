@@ -1,0 +1,142 @@
+package imageservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/docker/docker/container"
+
+	"github.com/baleen-project/baleen/compat"
+)
+
+// rwLayer is a container's writable layer: the active snapshot of its id, held
+// by the lease of its id.
+type rwLayer struct {
+	id      string
+	sn      snapshots.Snapshotter
+	mounter Mounter
+	ctx     func() context.Context // of the service
+
+	mu   sync.Mutex
+	root string // where Mount mounted it last
+}
+
+var _ container.RWLayer = (*rwLayer)(nil)
+
+func (s *Service) layer(id string, sn snapshots.Snapshotter) *rwLayer {
+	return &rwLayer{id: id, sn: sn, mounter: s.mounter, ctx: s.background}
+}
+
+// Mount mounts the container's root file system, or counts one more user of
+// it, and returns its path. The SELinux label is not applied, as in Moby's
+// containerd store.
+func (l *rwLayer) Mount(string) (string, error) {
+	mounts, err := l.sn.Mounts(l.ctx(), l.id)
+	if err != nil {
+		return "", compat.DockerError(fmt.Errorf("look up mounts of container %s: %w", l.id, err))
+	}
+	root, err := l.mounter.Mount(mounts, l.id)
+	if err != nil {
+		return "", fmt.Errorf("mount root file system of container %s: %w", l.id, err)
+	}
+	l.mu.Lock()
+	l.root = root
+	l.mu.Unlock()
+	return root, nil
+}
+
+// Unmount gives back one Mount; the last one unmounts.
+func (l *rwLayer) Unmount() error {
+	l.mu.Lock()
+	root := l.root
+	l.mu.Unlock()
+	if root == "" { // mounted by an earlier daemon, and live-restored
+		var err error
+		if root, err = l.mounter.Mounted(l.id); err != nil {
+			return fmt.Errorf("look up mount point of container %s: %w", l.id, err)
+		}
+		if root == "" {
+			return fmt.Errorf("unmount root file system of container %s: not mounted", l.id)
+		}
+	}
+	if err := l.mounter.Unmount(root); err != nil {
+		return fmt.Errorf("unmount root file system of container %s: %w", l.id, err)
+	}
+	return nil
+}
+
+// Metadata is what `docker inspect` shows as GraphDriver.Data.
+func (l *rwLayer) Metadata() (map[string]string, error) {
+	return map[string]string{"ID": l.id}, nil
+}
+
+// GetLayerByID returns the writable layer of a container that exists. Moby
+// asks for it at start, for every container on disk.
+func (s *Service) GetLayerByID(id string) (container.RWLayer, error) {
+	l, err := s.findLayer(s.background(), id)
+	if err != nil {
+		return nil, compat.DockerError(fmt.Errorf("find layer of container %s: %w", id, err))
+	}
+	return l, nil
+}
+
+func (s *Service) findLayer(ctx context.Context, id string) (*rwLayer, error) {
+	sn := s.snapshots("")
+	if _, err := sn.Stat(ctx, id); err != nil {
+		return nil, err
+	}
+	held, err := s.leases.List(ctx, "id=="+id)
+	if err != nil {
+		return nil, err
+	}
+	if len(held) == 0 {
+		// Without its lease the layer is garbage to containerd, and goes with
+		// the next collection. It is the user's data: hold it again.
+		log.G(ctx).WithField("container", id).Warn("the container's layer had lost its lease; holding it again")
+		if err := s.hold(ctx, id); err != nil {
+			return nil, fmt.Errorf("hold again: %w", err)
+		}
+	}
+	return s.layer(id, sn), nil
+}
+
+// hold makes the lease of a layer whose snapshot exists.
+func (s *Service) hold(ctx context.Context, id string) error {
+	l, err := s.leases.Create(ctx, leases.WithID(id))
+	if err != nil {
+		return err
+	}
+	return s.leases.AddResource(ctx, l, leases.Resource{ID: id, Type: "snapshots/" + s.snapshotter})
+}
+
+// GetLayerMountID returns the name of the folder that a container's root is
+// mounted on, below the daemon's root: the id, for an existing container.
+func (s *Service) GetLayerMountID(id string) (string, error) {
+	if _, err := s.snapshots("").Stat(s.background(), id); err != nil {
+		return "", compat.DockerError(fmt.Errorf("find layer of container %s: %w", id, err))
+	}
+	return id, nil
+}
+
+// ReleaseLayer gives up a container's layer; containerd then removes it.
+// Releasing what has been released already is not an error.
+func (s *Service) ReleaseLayer(layer container.RWLayer) error {
+	l, ok := layer.(*rwLayer)
+	if !ok {
+		return fmt.Errorf("release layer: not a layer of this service: %T", layer)
+	}
+	// Synchronous: when `docker rm` returns, the space is free.
+	err := s.leases.Delete(s.background(), leases.Lease{ID: l.id}, leases.SynchronousDelete)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return compat.DockerError(fmt.Errorf("release layer of container %s: %w", l.id, err))
+	}
+	return nil
+}
+
+var errNoLayer = errors.New("container has no writable layer")

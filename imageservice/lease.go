@@ -1,0 +1,83 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+)
+
+const (
+	// labelOperation marks the leases of operations; its value is the verb.
+	// Moby's own mark, moby/prune.images, is not set: `docker image prune`
+	// deletes every lease that carries it, also those in use.
+	labelOperation = "io.baleen.operation"
+	// labelObject names what the operation works on.
+	labelObject = "io.baleen.object"
+
+	// leaseNet is how long a lease lives at most if neither its operation nor
+	// the sweep of a later start removes it, because the daemon crashed and
+	// was replaced by another. It is no limit on an operation: none runs a
+	// week.
+	leaseNet = 7 * 24 * time.Hour
+
+	// cleanupTimeout bounds cleaning up after a request that was cancelled.
+	cleanupTimeout = 30 * time.Second
+)
+
+// lease starts an operation on an object: it returns a context under which
+// containerd keeps all that the operation creates, and the function that ends
+// it. The caller defers end with its error: after a failure, end also has
+// containerd collect at once what the operation had created.
+func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Context, end func(error), err error) {
+	l, err := s.leases.Create(ctx,
+		leases.WithRandomID(),
+		leases.WithExpiration(leaseNet),
+		leases.WithLabels(map[string]string{labelOperation: verb, labelObject: object}),
+	)
+	if err != nil {
+		return nil, nil, fmt.Errorf("create lease: %w", err)
+	}
+	end = func(failure error) {
+		ctx, cancel := cleanup(ctx)
+		defer cancel()
+		var opts []leases.DeleteOpt
+		if failure != nil {
+			opts = append(opts, leases.SynchronousDelete)
+		}
+		if err := s.leases.Delete(ctx, l, opts...); err != nil && !errdefs.IsNotFound(err) {
+			log.G(ctx).WithError(err).WithFields(log.Fields{"lease": l.ID, "operation": verb, "object": object}).
+				Warn("could not delete the lease of an operation; it is removed at the next start")
+		}
+	}
+	return leases.WithLease(ctx, l.ID), end, nil
+}
+
+// sweep deletes the leases of operations that a crash cut short. None can be
+// under way: the service has just been made, and a containerd namespace has
+// one daemon.
+func (s *Service) sweep(ctx context.Context) {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	found, err := s.leases.List(ctx, fmt.Sprintf("labels.%q", labelOperation))
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("could not look for what interrupted operations left behind")
+		return
+	}
+	for _, l := range found {
+		logger := log.G(ctx).WithFields(log.Fields{"lease": l.ID, "operation": l.Labels[labelOperation], "object": l.Labels[labelObject]})
+		if err := s.leases.Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
+			logger.WithError(err).Warn("could not remove what an interrupted operation left behind")
+			continue
+		}
+		logger.Info("removed what an interrupted operation left behind")
+	}
+}
+
+// cleanup returns a context for undoing work also after ctx has ended.
+func cleanup(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+}

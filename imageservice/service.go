@@ -1,0 +1,97 @@
+package imageservice
+
+import (
+	"context"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/diff"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/docker/docker/container"
+	"github.com/moby/sys/user"
+)
+
+// Containers finds a container of the daemon by its full id; nil if it has
+// none of that id.
+type Containers interface {
+	Get(id string) *container.Container
+}
+
+// Mounter mounts the root file systems of containers, and counts who uses
+// each, so that one is never mounted twice. Moby's daemon/snapshotter has it.
+type Mounter interface {
+	Mount(mounts []mount.Mount, containerID string) (target string, err error)
+	Unmount(target string) error
+	// Mounted returns the mount point of a mounted root, else "".
+	Mounted(containerID string) (target string, err error)
+}
+
+// Config is what a [Service] works with. All fields but IDMapping are needed.
+type Config struct {
+	Client      *containerd.Client // its default namespace is the daemon's
+	Containers  Containers
+	Snapshotter string // the daemon's storage driver, "overlayfs"
+	Mounter     Mounter
+	IDMapping   user.IdentityMapping // of --userns-remap; empty without
+	Upstream    Upstream
+}
+
+// Service implements daemon.ImageService of Moby. Its methods may be called
+// at the same time, also for one container.
+type Service struct {
+	Upstream
+
+	client      *containerd.Client
+	content     content.Store
+	images      images.Store
+	leases      leases.Manager
+	differ      differ
+	snapshotter string
+	containers  Containers
+	mounter     Mounter
+	idMapping   user.IdentityMapping
+}
+
+// differ makes layers of trees and trees of layers.
+type differ interface {
+	diff.Comparer
+	diff.Applier
+}
+
+// New returns a service, and removes what operations left behind that a crash
+// cut short. It does not fail: if containerd cannot be asked, that is logged,
+// and tried again at the next start.
+func New(c Config) *Service {
+	s := &Service{
+		Upstream:    c.Upstream,
+		client:      c.Client,
+		content:     c.Client.ContentStore(),
+		images:      c.Client.ImageService(),
+		leases:      c.Client.LeasesService(),
+		differ:      c.Client.DiffService(),
+		snapshotter: c.Snapshotter,
+		containers:  c.Containers,
+		mounter:     c.Mounter,
+		idMapping:   c.IDMapping,
+	}
+	s.sweep(s.background())
+	return s
+}
+
+// background is the context of the methods that Moby calls without one. They
+// belong to no request that could be cancelled; the client adds its namespace.
+func (s *Service) background() context.Context {
+	return context.Background()
+}
+
+// snapshots is the snapshotter of that name: the daemon's, or the one that a
+// container was created with.
+func (s *Service) snapshots(name string) snapshots.Snapshotter {
+	if name == "" {
+		name = s.snapshotter
+	}
+	return s.client.SnapshotService(name)
+}

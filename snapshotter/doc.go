@@ -1,0 +1,7 @@
+// Package snapshotter is the workshop: it makes snapshots out of layers, and
+// maps the ids of a tree into a user namespace and back.
+//
+// A snapshot is committed under the chainID of its layers, so that whoever
+// needs the same layers finds them there. [Apply] adds one layer to a chain;
+// it is safe to call for the same layer from several places at once.
+package snapshotter
