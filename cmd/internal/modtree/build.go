@@ -1,0 +1,98 @@
+package modtree
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+)
+
+// Build says how one program of a tree is compiled.
+type Build struct {
+	Package string            // "./cmd/dockerd"
+	Output  string            // absolute path of the program
+	Tags    []string          // build tags
+	Vars    map[string]string // string variables set by the linker
+	Cgo     bool
+	Test    bool // compile the package's tests instead (go test -c)
+}
+
+// Run compiles. Paths are trimmed, so two trees that hold the same package
+// share its compiled form in the build cache.
+func (b Build) Run(ctx context.Context, t *Tree) error {
+	cmd := exec.CommandContext(ctx, "go", b.args()...)
+	cmd.Dir = t.Dir
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off", "CGO_ENABLED="+b.cgo())
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := os.MkdirAll(filepath.Dir(b.Output), 0o755); err != nil {
+		return err
+	}
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build %s of %s: %w", b.Package, t.Dir, err)
+	}
+	return nil
+}
+
+func (b Build) args() []string {
+	args := []string{"build"}
+	if b.Test {
+		args = []string{"test", "-c"}
+	}
+	args = append(args, "-trimpath", "-buildvcs=false", "-o", b.Output)
+	if len(b.Tags) > 0 {
+		args = append(args, "-tags", strings.Join(b.Tags, ","))
+	}
+	ld := []string{"-w"}
+	for _, name := range sortedKeys(b.Vars) {
+		ld = append(ld, fmt.Sprintf("-X '%s=%s'", name, b.Vars[name]))
+	}
+	return append(args, "-ldflags", strings.Join(ld, " "), b.Package)
+}
+
+func (b Build) cgo() string {
+	if b.Cgo {
+		return "1"
+	}
+	return "0"
+}
+
+// RepoRoot finds the folder of this repository's go.mod, from the working
+// directory upwards.
+func RepoRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for d := dir; ; d = filepath.Dir(d) {
+		text, err := os.ReadFile(filepath.Join(d, "go.mod"))
+		if err == nil && strings.HasPrefix(string(text), "module github.com/baleen-project/baleen\n") {
+			return d, nil
+		}
+		if d == filepath.Dir(d) {
+			return "", fmt.Errorf("no go.mod of github.com/baleen-project/baleen in %s or above", dir)
+		}
+	}
+}
+
+// Revision is the repository's commit, short, with "-dirty" when its tracked
+// files differ from it; "unknown" outside a git checkout.
+func Revision(ctx context.Context, root string) string {
+	cmd := exec.CommandContext(ctx, "git", "-C", root, "describe", "--always", "--dirty", "--abbrev=9", "--exclude=*")
+	out, err := cmd.Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

@@ -1,0 +1,78 @@
+// Mkdockerd makes Baleen's fork of Moby's daemon and builds it.
+//
+//	mkdockerd [-build DIR] [-o FILE]          build the fork
+//	mkdockerd -stock [-build DIR] [-o FILE]   build the same tree without our edits
+//	mkdockerd -diff                           print the fork as a unified diff
+//	mkdockerd -tree [-stock]                  only make the tree, and print its folder
+//	mkdockerd -test PKG [-stock] -o FILE      compile the tests of a package of the tree
+//
+// The source is the pinned module github.com/docker/docker from the Go module
+// proxy. It is copied once into the build folder; later runs touch only files
+// whose text changed, so they cost what changed.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/baleen-project/baleen/cmd/internal/modtree"
+)
+
+type options struct {
+	stock, diff, tree bool
+	test              string
+	build, output     string
+}
+
+func main() {
+	var o options
+	flag.BoolVar(&o.stock, "stock", false, "leave out Baleen's edits")
+	flag.BoolVar(&o.diff, "diff", false, "print the fork as a unified diff and build nothing")
+	flag.BoolVar(&o.tree, "tree", false, "make the tree, print its folder and build nothing")
+	flag.StringVar(&o.test, "test", "", "compile the tests of this `package` of the tree instead of dockerd")
+	flag.StringVar(&o.build, "build", "", "build `folder` (default .build in the repository)")
+	flag.StringVar(&o.output, "o", "", "output `file` (default bin/dockerd or bin/dockerd-stock)")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "mkdockerd: unexpected argument %q\n", flag.Arg(0))
+		flag.Usage()
+		os.Exit(2)
+	}
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "mkdockerd:", err)
+		os.Exit(1)
+	}
+}
+
+func run(o options) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root, err := modtree.RepoRoot()
+	if err != nil {
+		return err
+	}
+	if o.build == "" {
+		o.build = filepath.Join(root, ".build")
+	}
+	if o.diff {
+		return printDiff(ctx, root, os.Stdout)
+	}
+	t, err := makeTree(ctx, root, o)
+	if err != nil {
+		return err
+	}
+	if o.tree {
+		fmt.Println(t.Dir)
+		return nil
+	}
+	b, err := plan(ctx, root, o)
+	if err != nil {
+		return err
+	}
+	return b.Run(ctx, t)
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/baleen-project/baleen/cmd/internal/modtree"
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/fork"
+)
+
+const baleenModule = "github.com/baleen-project/baleen"
+
+// makeTree brings the fork's tree, or stock's, up to date in the build folder.
+func makeTree(ctx context.Context, root string, o options) (*modtree.Tree, error) {
+	pin, err := modtree.Lookup(modtree.Moby)
+	if err != nil {
+		return nil, err
+	}
+	name := "dockerd"
+	if o.stock {
+		name = "dockerd-stock"
+	}
+	t, err := modtree.Open(ctx, pin, filepath.Join(o.build, name))
+	if err != nil {
+		return nil, err
+	}
+	req, err := requirements(root, t.Dir, o.stock)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Modularise(ctx, req); err != nil {
+		return nil, err
+	}
+	var files map[string][]byte
+	if !o.stock {
+		if files, err = fork.Files(t.Original); err != nil {
+			return nil, err
+		}
+	}
+	return t, t.Sync(files)
+}
+
+// requirements raises containerd's client to the version that this repository
+// is written for, in the fork and in stock alike, so that the two differ in
+// our edits and in nothing else. The fork also requires this repository.
+func requirements(root, tree string, stock bool) (modtree.Requirements, error) {
+	containerd, err := modtree.Lookup(modtree.Containerd)
+	if err != nil {
+		return modtree.Requirements{}, err
+	}
+	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
+	if err != nil {
+		return modtree.Requirements{}, err
+	}
+	req := modtree.Requirements{
+		Require: map[string]string{modtree.Containerd: containerd.Version},
+		Sums:    sums,
+	}
+	if !stock {
+		rel, err := filepath.Rel(tree, root)
+		if err != nil {
+			return modtree.Requirements{}, err
+		}
+		req.Replace = map[string]string{baleenModule: rel}
+	}
+	return req, nil
+}
+
+// plan says what to compile and which versions the linker writes into it.
+func plan(ctx context.Context, root string, o options) (modtree.Build, error) {
+	pin, err := modtree.Lookup(modtree.Moby)
+	if err != nil {
+		return modtree.Build{}, err
+	}
+	if pin.Number() != fork.MobyVersion {
+		return modtree.Build{}, fmt.Errorf("pins.txt has Moby %s, the fork's edits are made for %s", pin.Number(), fork.MobyVersion)
+	}
+	b := modtree.Build{Package: "./cmd/dockerd", Output: o.output, Tags: mobyTags}
+	name, version, platform := "dockerd", pin.Number()+"+baleen."+compat.Version, "Baleen "+compat.Version
+	if o.stock {
+		name, version, platform = "dockerd-stock", pin.Number(), ""
+	}
+	if o.test != "" {
+		b.Package, b.Test = o.test, true
+		if o.output == "" {
+			return b, fmt.Errorf("-test needs -o")
+		}
+	}
+	if b.Output == "" {
+		b.Output = filepath.Join(root, "bin", name)
+	}
+	if b.Output, err = filepath.Abs(b.Output); err != nil {
+		return b, err
+	}
+	const pkg = "github.com/docker/docker/dockerversion."
+	b.Vars = map[string]string{pkg + "Version": version, pkg + "PlatformName": platform}
+	if !o.stock {
+		b.Vars[pkg+"GitCommit"] = modtree.Revision(ctx, root)
+	}
+	return b, nil
+}
+
+// mobyTags are those of Moby's own static build, hack/make.sh.
+var mobyTags = []string{"netgo", "osusergo", "static_build"}

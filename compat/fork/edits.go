@@ -1,0 +1,42 @@
+package fork
+
+// MobyVersion is the version of Moby that the edits are made for.
+const MobyVersion = "28.5.2"
+
+// Edits is the fork, but for the files that [Added] returns.
+var Edits = []Edit{
+	{
+		Name:   "image-service",
+		File:   "daemon/daemon.go",
+		Anchor: "d.imageService = ctrd.NewService(ctrd.ImageServiceConfig{",
+		With:   "d.imageService = d.newBaleenService(ctrd.ImageServiceConfig{",
+	},
+	{
+		// Without the feature Moby serves images from its graph drivers and
+		// Baleen has no part in it: better said than silently missed.
+		Name:   "warn-when-off",
+		File:   "daemon/daemon.go",
+		Anchor: "\t\tlayerStore, err := layer.NewStoreFromOptions(layer.StoreOptions{\n",
+		With:   "\t\tlog.G(ctx).Warn(baleenIsOff)\n\t\tlayerStore, err := layer.NewStoreFromOptions(layer.StoreOptions{\n",
+	},
+	{
+		// The start of a container asks the image service for the image's
+		// name, and knew only the stock service to ask.
+		Name:   "resolve-image-import",
+		File:   "daemon/start.go",
+		Anchor: "\tmobyc8dstore \"github.com/docker/docker/daemon/containerd\"\n",
+		With:   "",
+	},
+	{
+		Name:   "resolve-image",
+		File:   "daemon/start.go",
+		Anchor: "daemon.imageService.(*mobyc8dstore.ImageService)",
+		With:   "daemon.imageService.(imageResolver)",
+	},
+	{
+		Name:   "version-line",
+		File:   "cmd/dockerd/docker.go",
+		Anchor: `fmt.Sprintf("%s, build %s", dockerversion.Version, dockerversion.GitCommit)`,
+		With:   `fmt.Sprintf("%s, build %s (Baleen's fork of Moby ` + MobyVersion + `)", dockerversion.Version, dockerversion.GitCommit)`,
+	},
+}
