@@ -1,0 +1,75 @@
+// Mkstack builds what a stack needs besides dockerd, from pinned sources:
+// the docker CLI, docker-proxy, docker-init, containerd with its shim and ctr,
+// and runc.
+//
+//	mkstack [-build DIR] [-bin DIR] [NAME...]
+//
+// Names choose among the programs; without any, all are made. Everything comes
+// from the Go module proxy, except docker-init, which is Debian's tini.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/baleen-project/baleen/cmd/internal/modtree"
+)
+
+func main() {
+	build := flag.String("build", "", "build `folder` (default .build in the repository)")
+	bin := flag.String("bin", "", "output `folder` (default bin in the repository)")
+	flag.Parse()
+	if err := run(*build, *bin, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "mkstack:", err)
+		os.Exit(1)
+	}
+}
+
+func run(build, bin string, names []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root, err := modtree.RepoRoot()
+	if err != nil {
+		return err
+	}
+	if build == "" {
+		build = filepath.Join(root, ".build")
+	}
+	if bin == "" {
+		bin = filepath.Join(root, "bin")
+	}
+	chosen, err := choose(names)
+	if err != nil {
+		return err
+	}
+	for _, p := range chosen {
+		if err := p.make(ctx, build, bin); err != nil {
+			return fmt.Errorf("make %s: %w", p.name, err)
+		}
+	}
+	return nil
+}
+
+func choose(names []string) ([]program, error) {
+	if len(names) == 0 {
+		return programs, nil
+	}
+	var chosen []program
+	for _, name := range names {
+		found := false
+		for _, p := range programs {
+			if p.name == name {
+				chosen, found = append(chosen, p), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("no program named %q", name)
+		}
+	}
+	return chosen, nil
+}
