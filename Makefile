@@ -1,0 +1,74 @@
+# Baleen: two targets do all the set-up on a fresh Linux machine (root, Go, git,
+# make): `make run` shows the main job end to end, `make test` runs the tests.
+
+SHELL      := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO    ?= go
+GOTESTSUM := $(GO) tool -modfile=.ci/test.mod gotestsum
+SUITE ?= image
+RUN   ?=
+
+# What of Moby's container suite concerns what Baleen does itself.
+CONTAINER_TESTS := Commit|Diff|Create|Export|Copy|Remove|Rename|Inspect|Mount|Restart|LiveRestore|Size
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install the Debian packages that are missing
+	@.ci/deps
+
+.PHONY: build
+build: deps ## build everything into bin/
+	$(GO) run ./cmd/mkdockerd -stock
+	$(GO) run ./cmd/mkdockerd
+	$(GO) run ./cmd/mkstack
+
+.PHONY: run
+run: build ## build, then show the main job end to end
+	$(GO) run ./integration/demo
+
+.PHONY: up
+up: build ## start a daemon to play with
+	$(GO) run ./integration/up start
+
+.PHONY: down
+down: ## stop it and remove all that it had
+	$(GO) run ./integration/up stop
+
+.PHONY: test
+test: build test-go test-suites ## all tests: ours, then Moby's suites on fork and stock
+
+.PHONY: test-go
+test-go:
+	$(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output -- -timeout=20m -p=1 ./...
+
+.PHONY: test-suites
+test-suites:
+	$(GO) run ./integration/moby -suite=image,build
+	$(GO) run ./integration/moby -suite=container -run='$(CONTAINER_TESTS)'
+
+.PHONY: test-all
+test-all: test ## the same, with the race detector and Moby's command line suite
+	CGO_ENABLED=1 $(GOTESTSUM) --format=pkgname-and-test-fails -- -race -timeout=30m -p=1 ./...
+	$(GO) run ./integration/moby -suite=container
+	$(GO) run ./integration/moby -suite=cli
+
+.PHONY: test-moby
+test-moby: build ## one of Moby's suites: SUITE=image|build|container|cli [RUN=regexp]
+	$(GO) run ./integration/moby -suite='$(SUITE)' -run='$(RUN)'
+
+.PHONY: diff
+diff: ## print the fork as a unified diff against Moby
+	@$(GO) run ./cmd/mkdockerd -diff
+
+.PHONY: lint
+lint: ## run the linters, pinned in .ci/lint.mod
+	$(GO) tool -modfile=.ci/lint.mod golangci-lint run ./...
+
+.PHONY: clean
+clean: ## remove what was built, but not Go's caches
+	rm -rf bin .build
