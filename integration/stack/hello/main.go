@@ -1,0 +1,11 @@
+// Command hello is what the stand-in for the hello-world image runs. It is built
+// from this one file, outside of any module.
+package main
+
+import "fmt"
+
+func main() {
+	fmt.Println("Hello from Docker!")
+	fmt.Println("If you can read this, the client reached the daemon, the daemon found the")
+	fmt.Println("image, made a container of it and ran it, and this text came all the way back.")
+}
