@@ -1,0 +1,208 @@
+package integration_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/moby/sys/mountinfo"
+
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// TestKilledCommit kills dockerd in the middle of commits. The next one must
+// find whole images only, and sweep what is left of the others.
+func TestKilledCommit(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	for round := range 5 {
+		id := e.run(t, "busybox", fmt.Sprintf("dd if=/dev/urandom of=/big bs=1M count=%d 2>/dev/null", 20+round))
+		before := e.state(t)
+		done := make(chan error, 1)
+		go func() {
+			_, err := output(e.Docker(context.WithoutCancel(t.Context()), "commit", id, "killed"))
+			done <- err
+		}()
+		time.Sleep(time.Duration(100+200*round) * time.Millisecond)
+		if err := e.KillDockerd(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		committed := <-done == nil
+		if err := e.StartDockerd(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if committed {
+			if got := e.docker(t, "run", "--rm", "killed", "stat", "-c", "%s", "/big"); got != fmt.Sprint((20+round)<<20) {
+				t.Errorf("the acknowledged image holds a file of %s bytes", got)
+			}
+			e.docker(t, "rmi", "killed")
+		}
+		for _, image := range strings.Fields(e.docker(t, "images", "-aq", "--no-trunc")) {
+			e.docker(t, "run", "--rm", image, "true")
+		}
+		// Without live restore a killed daemon's containers end with it.
+		e.remove(t, id)
+		before.leases, before.mounts, before.snapshots = nil, nil, nil
+		e.eventually(t, "the sweep", func() error {
+			after := e.state(t)
+			after.snapshots = nil
+			return before.compare(after)
+		})
+	}
+}
+
+// TestCancelledCommit: a client that goes away in the middle of a commit leaves
+// nothing but the container, running.
+func TestCancelledCommit(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	id := e.run(t, "busybox", "dd if=/dev/urandom of=/big bs=1M count=60 2>/dev/null")
+	before := e.state(t)
+	for _, wait := range []time.Duration{50, 200, 500, 1000} {
+		ctx, cancel := context.WithTimeout(t.Context(), wait*time.Millisecond)
+		out, err := output(e.Docker(ctx, "commit", id))
+		cancel()
+		if err == nil {
+			e.docker(t, "rmi", out)
+		}
+		e.eventually(t, "the commit to end", func() error {
+			if status := e.inspect(t, id, "{{.State.Status}}"); status != "running" {
+				return fmt.Errorf("the container is %s", status)
+			}
+			return nil
+		})
+		e.settled(t, before)
+	}
+}
+
+// TestRootIsMountedOnce watches the mounts while running containers are
+// committed and compared: an upper directory that two overlays use at once may
+// lose writes.
+func TestRootIsMountedOnce(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	id := e.run(t, "busybox", "dd if=/dev/urandom of=/big bs=1M count=40 2>/dev/null")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, args := range [][]string{{"commit", id}, {"diff", id}, {"commit", "--pause=false", id}} {
+			if out, err := output(e.Docker(t.Context(), args...)); err != nil {
+				t.Errorf("docker %v: %v\n%s", args, err, out)
+			}
+		}
+	}()
+	looks, temporary := 0, 0
+	for running := true; running; looks++ {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		infos := e.mountInfo(t)
+		for _, m := range infos {
+			if strings.Contains(m.Mountpoint, "containerd-mount") {
+				temporary++
+			}
+		}
+		if err := mountedOnce(infos); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if temporary == 0 {
+		t.Fatalf("in %d looks there was no temporary mount: the look was at the wrong place", looks)
+	}
+}
+
+// mountedOnce returns an error if a folder that is one overlay's upper is the
+// upper, or a lower, of another. A bind mount shows the same overlay again,
+// with the same number.
+func mountedOnce(infos []*mountinfo.Info) error {
+	uppers := map[string]*mountinfo.Info{}
+	for _, m := range infos {
+		for _, o := range strings.Split(m.VFSOptions, ",") {
+			if dir, ok := strings.CutPrefix(o, "upperdir="); ok {
+				uppers[dir] = m
+			}
+		}
+	}
+	for _, m := range infos {
+		for _, o := range strings.Split(m.VFSOptions, ",") {
+			key, dirs, _ := strings.Cut(o, "=")
+			if key != "upperdir" && key != "lowerdir" && key != "lowerdir+" {
+				continue
+			}
+			for _, dir := range strings.Split(dirs, ":") {
+				if owner := uppers[dir]; owner != nil && owner.Minor != m.Minor {
+					return fmt.Errorf("the upper of %s is used by %s too: %s", owner.Mountpoint, m.Mountpoint, o)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// TestSweep: a lease of an operation that a crash cut short is removed at
+// start, and no other.
+func TestSweep(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	id := e.run(t, "busybox", "true")
+	before := e.state(t)
+	lm := e.client.LeasesService()
+	for _, opt := range []leases.Opt{
+		leases.WithLabels(map[string]string{"io.baleen.operation": "commit", "io.baleen.object": id}),
+		leases.WithLabels(map[string]string{"somebody.else": "x"}),
+	} {
+		if _, err := lm.Create(e.ctx(t), leases.WithRandomID(), opt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.becomes(t, stack.Fork)
+	after := e.state(t)
+	var others []string
+	for _, l := range after.leases {
+		if strings.Contains(l, "io.baleen.operation") {
+			t.Errorf("lease %s was not swept", l)
+		}
+		if strings.Contains(l, "somebody.else") {
+			others = append(others, l)
+		}
+	}
+	if len(others) != 1 || len(after.leases) != len(before.leases)+1 {
+		t.Errorf("before there were %v, now %v", before.leases, after.leases)
+	}
+}
+
+// TestLostLease: a container's layer that has lost its lease is held again, not
+// given up.
+func TestLostLease(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	id := e.run(t, "busybox", "echo precious > /precious")
+	e.docker(t, "stop", "-t", "0", id)
+	if err := e.StopDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Deleting a lease collects garbage: the label holds the layer meanwhile.
+	e.label(t, id, "containerd.io/gc.root", "test")
+	if err := e.client.LeasesService().Delete(e.ctx(t), leases.Lease{ID: id}, leases.SynchronousDelete); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.StartDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e.label(t, id, "containerd.io/gc.root", "")
+	e.docker(t, "rm", e.docker(t, "create", "busybox")) // collects garbage
+	e.docker(t, "start", id)
+	if got := e.docker(t, "exec", id, "cat", "/precious"); got != "precious" {
+		t.Errorf("the layer holds %q", got)
+	}
+}
+
+// label sets a label of a snapshot, or removes it when the value is empty.
+func (e *env) label(t *testing.T, key, label, value string) {
+	t.Helper()
+	info := snapshots.Info{Name: key, Labels: map[string]string{label: value}}
+	if _, err := e.client.SnapshotService(snapshotter).Update(e.ctx(t), info, "labels."+label); err != nil {
+		t.Fatal(err)
+	}
+}
