@@ -59,6 +59,9 @@ func run(o options) error {
 	if o.build == "" {
 		o.build = filepath.Join(root, ".build")
 	}
+	if o.build, err = filepath.Abs(o.build); err != nil {
+		return err
+	}
 	if o.diff {
 		return printDiff(ctx, root, os.Stdout)
 	}

@@ -40,6 +40,9 @@ func run(build, bin string, names []string) error {
 	if build == "" {
 		build = filepath.Join(root, ".build")
 	}
+	if build, err = filepath.Abs(build); err != nil {
+		return err
+	}
 	if bin == "" {
 		bin = filepath.Join(root, "bin")
 	}

@@ -47,6 +47,10 @@ func (t *Tree) Modularise(ctx context.Context, req Requirements) error {
 	if have, err := os.ReadFile(mark); err == nil && bytes.Equal(have, want) {
 		return nil
 	}
+	// Without its mark a tree that is changed half-way is done again.
+	if err := os.Remove(mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if err := os.WriteFile(filepath.Join(t.Dir, "go.mod"), mod, 0o644); err != nil {
 		return err
 	}

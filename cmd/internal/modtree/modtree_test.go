@@ -89,13 +89,32 @@ func TestTreeFollowsItsFiles(t *testing.T) {
 func TestTreeIsCopiedAgainAfterACutCopy(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "tree")
 	tree := open(t, dir)
-	// A copy that was cut short has no mark yet.
-	for _, name := range []string{".baleen-source", "README.md"} {
-		if err := os.Remove(filepath.Join(tree.Dir, name)); err != nil {
-			t.Fatal(err)
-		}
+	// A copy that was cut short has an empty mark yet.
+	if err := os.WriteFile(filepath.Join(tree.Dir, ".baleen-source"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(tree.Dir, "README.md")); err != nil {
+		t.Fatal(err)
 	}
 	read(t, open(t, dir), "README.md")
+}
+
+func TestTreeDoesNotTakeTheFolderOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	precious := filepath.Join(dir, "precious")
+	if err := os.WriteFile(precious, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	pin, err := modtree.Lookup(modtree.Moby)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := modtree.Open(t.Context(), pin, dir); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("want an error that names the folder, got %v", err)
+	}
+	if _, err := os.Stat(precious); err != nil {
+		t.Error(err)
+	}
 }
 
 func openMoby(t *testing.T) *modtree.Tree {

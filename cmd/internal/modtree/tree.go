@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// sourceMark names what a tree was copied from. It is written last, so a
-	// copy that was cut short is made again.
+	// sourceMark names what a tree was copied from. It is empty until that is
+	// done, so a copy that was cut short is made again.
 	sourceMark = ".baleen-source"
 	// syncMark lists the files that Sync last wrote, one per line.
 	syncMark = ".baleen-synced"
@@ -39,8 +39,8 @@ func Open(ctx context.Context, pin Pin, dir string) (*Tree, error) {
 	if have, err := os.ReadFile(filepath.Join(dir, sourceMark)); err == nil && string(have) == want {
 		return t, nil
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		return nil, fmt.Errorf("clear build folder %s: %w", dir, err)
+	if err := clearTree(dir); err != nil {
+		return nil, err
 	}
 	if err := copyTree(origin, dir); err != nil {
 		return nil, fmt.Errorf("copy %s to %s: %w", origin, dir, err)
@@ -49,6 +49,27 @@ func Open(ctx context.Context, pin Pin, dir string) (*Tree, error) {
 		return nil, fmt.Errorf("mark build folder %s: %w", dir, err)
 	}
 	return t, nil
+}
+
+// clearTree removes what is left of a tree, and makes the folder with a mark
+// that it is to become one. It touches nothing that is not a tree.
+func clearTree(dir string) error {
+	mark := filepath.Join(dir, sourceMark)
+	_, err := os.Lstat(mark)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is in the way: it is not a tree that was made here: %w", dir, errors.Join(err, fs.ErrExist))
+		}
+	} else if err != nil {
+		return fmt.Errorf("look for %s: %w", mark, err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("clear build folder %s: %w", dir, err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(mark, nil, 0o644)
 }
 
 // Sync makes the tree the module plus the given files, by path relative to
