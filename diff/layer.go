@@ -29,6 +29,11 @@ func (l Layer) Empty() bool {
 	return l.DiffID == emptyTar
 }
 
+// EmptyLayer is the layer of no changes. It has no blob.
+func EmptyLayer() Layer {
+	return Layer{DiffID: emptyTar}
+}
+
 // Walk makes a layer of the differences between two trees with the walking
 // differ behind comparer, which writes the blob into provider's store. The
 // caller holds a lease: nothing else keeps the blob.

@@ -1,0 +1,211 @@
+package diff
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrChanged says that a file changed while it was read.
+var ErrChanged = errors.New("changed while it was read")
+
+// Kind says what happened to a path.
+type Kind int
+
+// Kinds of changes, against what the container was created with.
+const (
+	Added Kind = iota
+	Modified
+	Deleted
+)
+
+// Change is one path that differs. It is valid only during the call that it is
+// handed to.
+type Change struct {
+	Kind Kind
+	// Path is relative to the root of the file system, with slashes; "." is
+	// the root itself.
+	Path string
+	// Stat is the file's, as the container sees it; unset for Deleted. The
+	// times have not been truncated.
+	Stat unix.Stat_t
+
+	view  *view
+	dir   *dir
+	entry *entry
+}
+
+// IsDir reports whether the path is a directory now.
+func (c *Change) IsDir() bool { return c.Kind != Deleted && c.entry.isDir() }
+
+// Type is the file type part of the mode, unix.S_IFREG and so on.
+func (c *Change) Type() uint32 { return c.Stat.Mode & unix.S_IFMT }
+
+// Xattrs returns the extended attributes that a layer carries.
+func (c *Change) Xattrs() ([]Xattr, error) {
+	attrs, err := carriedXattrs(c.entry.path())
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: c.Path, Err: err}
+	}
+	return attrs, nil
+}
+
+// Readlink returns a symbolic link's target.
+func (c *Change) Readlink() (string, error) {
+	target, err := readlinkAt(c.entry.dirfd, c.entry.name)
+	if err != nil {
+		return "", &fs.PathError{Op: "readlink", Path: c.Path, Err: err}
+	}
+	return target, nil
+}
+
+// Open opens a regular file's content. The caller closes it.
+func (c *Change) Open() (*os.File, error) {
+	f, err := c.view.openContent(c.dir, c.entry)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", c.Path, err)
+	}
+	return f, nil
+}
+
+func readlinkAt(dirfd int, name string) (string, error) {
+	buf := make([]byte, 256)
+	for {
+		n, err := unix.Readlinkat(dirfd, name, buf)
+		if err != nil {
+			return "", err
+		}
+		if n < len(buf) {
+			return string(buf[:n]), nil
+		}
+		buf = make([]byte, 2*len(buf))
+	}
+}
+
+// same reports whether two files are alike in all that a layer carries. Times
+// are compared to the nanosecond: a copy that overlay made keeps them. A
+// program can set them too, so contents are compared even so.
+func (v *view) same(ad *dir, a *entry, bd *dir, b *entry) (bool, error) {
+	if !sameStat(&a.stat, &b.stat) {
+		return false, nil
+	}
+	ax, err := carriedXattrs(a.path())
+	if err != nil {
+		return false, err
+	}
+	bx, err := carriedXattrs(b.path())
+	if err != nil || !sameXattrs(ax, bx) {
+		return false, err
+	}
+	switch a.stat.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		at, err := readlinkAt(a.dirfd, a.name)
+		if err != nil {
+			return false, err
+		}
+		bt, err := readlinkAt(b.dirfd, b.name)
+		return at == bt, err
+	case unix.S_IFREG:
+		return v.sameContent(ad, a, bd, b)
+	}
+	return true, nil
+}
+
+func sameStat(a, b *unix.Stat_t) bool {
+	if a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid || a.Mtim != b.Mtim {
+		return false
+	}
+	switch a.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return true
+	case unix.S_IFCHR, unix.S_IFBLK:
+		return a.Rdev == b.Rdev
+	default:
+		return a.Size == b.Size
+	}
+}
+
+func (v *view) sameContent(ad *dir, a *entry, bd *dir, b *entry) (bool, error) {
+	if a.stat.Dev == b.stat.Dev && a.stat.Ino == b.stat.Ino {
+		return true, nil
+	}
+	x, err := v.openContent(ad, a)
+	if err != nil {
+		return false, err
+	}
+	defer x.Close()
+	y, err := v.openContent(bd, b)
+	if err != nil {
+		return false, err
+	}
+	defer y.Close()
+	return sameBytes(x, y)
+}
+
+func sameBytes(x, y io.Reader) (bool, error) {
+	xb, yb := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, xerr := io.ReadFull(x, xb)
+		m, yerr := io.ReadFull(y, yb)
+		if !bytes.Equal(xb[:n], yb[:m]) {
+			return false, nil
+		}
+		for _, err := range []error{xerr, yerr} {
+			if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+				return false, err
+			}
+		}
+		if xerr != nil || yerr != nil {
+			return true, nil
+		}
+	}
+}
+
+// openContent opens a regular file's data. It may lie in a layer below, under
+// another name even: overlay can copy up a file's metadata alone (metacopy).
+func (v *view) openContent(d *dir, e *entry) (*os.File, error) {
+	_, bare, err := v.mark(e.path(), "metacopy")
+	if err != nil {
+		return nil, err
+	}
+	if bare {
+		return v.openBelow(d, e)
+	}
+	fd, err := openAt2(e.dirfd, e.name, unix.O_RDONLY|unix.O_NOATIME|unix.O_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), e.name), nil
+}
+
+func (v *view) openBelow(d *dir, e *entry) (*os.File, error) {
+	redirect, _, err := v.mark(e.path(), "redirect")
+	if err != nil {
+		return nil, err
+	}
+	at, name := d.below(e.layer), e.name
+	switch {
+	case path.IsAbs(redirect):
+		if at, err = v.descend(e.layer+1, path.Dir(redirect)); err != nil {
+			return nil, err
+		}
+		defer at.close()
+		name = path.Base(redirect)
+	case redirect != "":
+		name = redirect
+	}
+	found, ok, err := v.lookup(at, name)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || found.stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, fmt.Errorf("%w: the data of a file is missing in the layers below", ErrUnsupported)
+	}
+	return v.openContent(at, &found)
+}

@@ -1,0 +1,136 @@
+package diff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Pack writes the layer of a sealed upper directory to w, see [WriteLayer], and
+// returns what it is. On an error what was written to w is worthless.
+func Pack(ctx context.Context, w io.Writer, dir string, opts TarOptions, c Compression) (Layer, LayerStats, error) {
+	lw, err := NewLayerWriter(w, c)
+	if err != nil {
+		return Layer{}, LayerStats{}, err
+	}
+	stats, err := writeTar(ctx, lw, dir, opts)
+	if err = errors.Join(err, lw.Close()); err != nil {
+		return Layer{}, LayerStats{}, fmt.Errorf("pack layer of %s: %w", dir, err)
+	}
+	return lw.Layer(), stats, nil
+}
+
+// LayerWriter makes a layer of a tar stream: it compresses the stream, and
+// digests what goes in and what comes out. Digesting, compressing and the
+// caller's own work go on at the same time.
+type LayerWriter struct {
+	z     io.WriteCloser
+	comp  Compression
+	tar   *hashQueue
+	blob  *digestWriter
+	chunk []byte
+	err   error // the first one
+	done  bool
+	layer Layer
+}
+
+// NewLayerWriter returns a writer of a tar stream that writes a blob to w. It
+// always has to be closed.
+func NewLayerWriter(w io.Writer, c Compression) (*LayerWriter, error) {
+	blob := &digestWriter{w: w}
+	if c.kind() != NoComp {
+		blob.h = digest.Canonical.Hash()
+	}
+	z, err := NewWriter(blob, c)
+	if err != nil {
+		return nil, err
+	}
+	return &LayerWriter{z: z, comp: c, tar: newHashQueue(), blob: blob}, nil
+}
+
+// Write takes a piece of the tar stream.
+func (l *LayerWriter) Write(p []byte) (int, error) {
+	if l.err != nil {
+		return 0, l.err
+	}
+	written := 0
+	for len(p) > 0 {
+		if l.chunk == nil {
+			l.chunk = l.tar.buffer(nil)[:0]
+		}
+		n := copy(l.chunk[len(l.chunk):cap(l.chunk)], p)
+		l.chunk = l.chunk[:len(l.chunk)+n]
+		p, written = p[n:], written+n
+		if len(l.chunk) == cap(l.chunk) {
+			if l.flush(); l.err != nil {
+				return written, l.err
+			}
+		}
+	}
+	return written, nil
+}
+
+// flush hands the chunk to the digest and to the compressor. Both only read it,
+// and the compressor is done with it when it returns.
+func (l *LayerWriter) flush() {
+	if len(l.chunk) == 0 {
+		return
+	}
+	shared := l.tar.share(l.chunk)
+	if _, err := l.z.Write(l.chunk); err != nil && l.err == nil {
+		l.err = fmt.Errorf("compress: %w", err)
+	}
+	shared.release()
+	l.chunk = nil
+}
+
+// Close ends the blob. Only if it returns no error the blob is whole.
+func (l *LayerWriter) Close() error {
+	if l.done {
+		return l.err
+	}
+	l.done = true
+	if l.err == nil {
+		l.flush()
+	}
+	if err := l.z.Close(); err != nil && l.err == nil {
+		l.err = fmt.Errorf("compress: %w", err)
+	}
+	diffID := l.tar.close()
+	if l.err != nil {
+		return l.err
+	}
+	blob := diffID
+	if l.blob.h != nil {
+		blob = digest.NewDigest(digest.Canonical, l.blob.h)
+	}
+	l.layer = Layer{
+		Blob:   ocispec.Descriptor{MediaType: l.comp.MediaType(), Digest: blob, Size: l.blob.n},
+		DiffID: diffID,
+	}
+	return nil
+}
+
+// Layer returns what was written. It is empty before a successful Close.
+func (l *LayerWriter) Layer() Layer { return l.layer }
+
+// digestWriter digests, if it has a hash, and counts what goes through it.
+type digestWriter struct {
+	w io.Writer
+	h hash.Hash
+	n int64
+}
+
+func (d *digestWriter) Write(p []byte) (int, error) {
+	n, err := d.w.Write(p)
+	if d.h != nil {
+		d.h.Write(p[:n])
+	}
+	d.n += int64(n)
+	return n, err
+}

@@ -1,0 +1,141 @@
+package diff
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/mount"
+)
+
+// ErrUnsupported says that a mount or a file is of a kind that only the walking
+// differ can read. The text says what it is.
+var ErrUnsupported = errors.New("not readable as an overlay")
+
+// Overlay is where the files of a mounted snapshot lie.
+type Overlay struct {
+	// Uppers are the folders that hold the changes, topmost first: the active
+	// snapshot's own and, if it stands on sealed ones, theirs.
+	Uppers []string
+	// Lowers are the folders below, topmost first.
+	Lowers []string
+	// UserXattr says that the overlay's marks are in the namespace user.overlay
+	// instead of trusted.overlay.
+	UserXattr bool
+}
+
+// ParseOverlay reads what a snapshotter's Mounts returned for an active
+// snapshot. Without a parent, a bind mount is an upper on nothing; with one it
+// is a copy of everything, which tells no changes: ErrUnsupported, as is every
+// option whose meaning is not known here.
+func ParseOverlay(mounts []mount.Mount, hasParent bool) (Overlay, error) {
+	if len(mounts) != 1 {
+		return Overlay{}, fmt.Errorf("%w: %d mounts", ErrUnsupported, len(mounts))
+	}
+	m := mounts[0]
+	switch {
+	case m.Target != "":
+		return Overlay{}, fmt.Errorf("%w: a mount at %s", ErrUnsupported, m.Target)
+	case (m.Type == "bind" || m.Type == "rbind") && !hasParent:
+		return Overlay{Uppers: []string{m.Source}}, nil
+	case m.Type != "overlay":
+		return Overlay{}, fmt.Errorf("%w: a mount of type %s", ErrUnsupported, m.Type)
+	}
+	var o Overlay
+	if !slices.ContainsFunc(m.Options, func(o string) bool { return strings.HasPrefix(o, "index=") }) && indexByDefault() {
+		return Overlay{}, fmt.Errorf("%w: overlays have an index by default", ErrUnsupported)
+	}
+	for _, option := range m.Options {
+		if err := o.parse(option); err != nil {
+			return Overlay{}, err
+		}
+	}
+	if len(o.Lowers) == 0 {
+		return Overlay{}, fmt.Errorf("%w: an overlay without lowerdir", ErrUnsupported)
+	}
+	return o, nil
+}
+
+// indexByDefault reports how the kernel's module is set.
+func indexByDefault() bool {
+	text, err := os.ReadFile("/sys/module/overlay/parameters/index")
+	return err == nil && strings.HasPrefix(string(text), "Y")
+}
+
+// harmless options do not change what an upper's entries mean.
+var harmless = map[string]bool{
+	"rw": true, "ro": true, "workdir": true, "volatile": true, "xino": true,
+	// Renamed directories and files without data are understood wherever they
+	// are met, whatever the option says now.
+	"redirect_dir": true, "metacopy": true, "uuid": true,
+}
+
+func (o *Overlay) parse(option string) error {
+	key, value, _ := strings.Cut(option, "=")
+	switch key {
+	case "upperdir":
+		o.Uppers = append(o.Uppers, unescape(value))
+	case "lowerdir":
+		dirs, err := splitLowers(value)
+		if err != nil {
+			return err
+		}
+		o.Lowers = append(o.Lowers, dirs...)
+	case "lowerdir+": // one folder, not escaped (kernel 6.5)
+		o.Lowers = append(o.Lowers, value)
+	case "userxattr":
+		o.UserXattr = true
+	case "index", "nfs_export":
+		// With an index a write to one name of a file of several shows under
+		// the others too, of which the upper tells nothing.
+		if value != "off" {
+			return fmt.Errorf("%w: an overlay with option %s", ErrUnsupported, option)
+		}
+	default:
+		if !harmless[key] {
+			return fmt.Errorf("%w: an overlay with option %s", ErrUnsupported, option)
+		}
+	}
+	return nil
+}
+
+// splitLowers splits at colons that no backslash escapes. Two colons in a row
+// begin lowers that hold data only.
+func splitLowers(value string) ([]string, error) {
+	var (
+		dirs  []string
+		begin int
+	)
+	for i := 0; i < len(value); i++ {
+		switch value[i] {
+		case '\\':
+			i++
+		case ':':
+			dirs = append(dirs, unescape(value[begin:i]))
+			begin = i + 1
+		}
+	}
+	dirs = append(dirs, unescape(value[begin:]))
+	for _, d := range dirs {
+		if d == "" {
+			return nil, fmt.Errorf("%w: an overlay with lowerdir=%s", ErrUnsupported, value)
+		}
+	}
+	return dirs, nil
+}
+
+func unescape(path string) string {
+	if !strings.Contains(path, `\`) {
+		return path
+	}
+	var b strings.Builder
+	for i := 0; i < len(path); i++ {
+		if path[i] == '\\' && i+1 < len(path) {
+			i++
+		}
+		b.WriteByte(path[i])
+	}
+	return b.String()
+}

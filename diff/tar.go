@@ -1,0 +1,105 @@
+package diff
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
+)
+
+// chunkSize is how much is read, hashed and written at a time.
+const chunkSize = 1 << 20
+
+// MapFunc maps the owner of a file, or fails for one that it does not know.
+type MapFunc func(uid, gid uint32) (uint32, uint32, error)
+
+// TarOptions says how a tree becomes a tar stream. The zero value is right for
+// an upper directory of an overlay that root mounts.
+type TarOptions struct {
+	// UserXattr says that the overlay keeps its marks in user.overlay, not in
+	// trusted.overlay (mount option userxattr).
+	UserXattr bool
+	// Root puts an entry "./" for the root itself in front.
+	Root bool
+	// MapIDs turns ids as the tree has them into those of the layer: owners,
+	// and ids in access control lists. Nil leaves them.
+	MapIDs MapFunc
+}
+
+// LayerStats says what went into a layer.
+type LayerStats struct {
+	Entries int64 // of the tar stream, marks included
+	Bytes   int64 // of the tar stream
+}
+
+// WriteLayer writes the tar stream of a sealed upper directory to w: a tree
+// that nobody writes any more. If somebody does, it fails with [ErrChanged].
+//
+// Names come in the order of their bytes, a directory before what is in it.
+// What overlay keeps as marks becomes the marks of the image specification.
+// Times are cut to the second, sockets are left out. What a layer cannot hold
+// is an error: names that begin with ".wh." ([ErrReserved]), attributes with "="
+// in the name, and what is only half there (overlay.metacopy and redirect,
+// [ErrUnsupported]).
+//
+// Memory does not grow with the number of files, save for those with several
+// names, each of which is remembered until all its names have been met.
+func WriteLayer(ctx context.Context, w io.Writer, dir string, opts TarOptions) (LayerStats, error) {
+	buffered := bufio.NewWriterSize(w, chunkSize)
+	stats, err := writeTar(ctx, buffered, dir, opts)
+	if err == nil {
+		err = buffered.Flush()
+	}
+	if err != nil {
+		return LayerStats{}, fmt.Errorf("write layer of %s: %w", dir, err)
+	}
+	return stats, nil
+}
+
+// writeTar is WriteLayer without a buffer: headers come in pieces of 512 bytes.
+func writeTar(ctx context.Context, w io.Writer, dir string, opts TarOptions) (LayerStats, error) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return LayerStats{}, fmt.Errorf("open: %w", err)
+	}
+	defer unix.Close(fd)
+
+	out := &countingWriter{w: w}
+	t := &layerTar{
+		ctx:   ctx,
+		opts:  opts,
+		marks: markPrefix(opts.UserXattr),
+		tw:    tar.NewWriter(out),
+		links: map[fileID]*links{},
+	}
+	if err := t.root(fd); err != nil {
+		return LayerStats{}, err
+	}
+	if err := t.tw.Close(); err != nil {
+		return LayerStats{}, err
+	}
+	return LayerStats{Entries: t.entries, Bytes: out.n}, nil
+}
+
+// markPrefix returns the namespace of an overlay's attributes.
+func markPrefix(userXattr bool) string {
+	if userXattr {
+		return userOverlay
+	}
+	return trustedOverlay
+}
+
+// countingWriter counts what goes through it.
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}

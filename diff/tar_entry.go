@@ -1,0 +1,166 @@
+package diff
+
+import (
+	"archive/tar"
+	"encoding/binary"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// paxXattr is what stands before an attribute's name in a PAX record. It comes
+// from Schilling's star, and is what every image tool writes.
+const paxXattr = "SCHILY.xattr."
+
+// Values of overlay.opaque (Documentation/filesystems/overlayfs.rst).
+const (
+	opaqueYes    = "y" // nothing from below shows
+	opaqueXattrs = "x" // regular files with overlay.whiteout are deletions
+)
+
+// attributes are what a file has besides its stat.
+type attributes struct {
+	records  map[string]string // PAX records of what a layer carries
+	opaque   string            // of overlay.opaque, a directory's
+	whiteout bool              // has overlay.whiteout
+}
+
+// attributes reads the extended attributes of an entry. Most files have none,
+// so listing them comes first.
+func (t *layerTar) attributes(s *source) (attributes, error) {
+	var a attributes
+	proc := s.proc()
+	names, err := listXattrs(proc)
+	if err != nil {
+		return a, fmt.Errorf("%q: %w", s.path, err)
+	}
+	for _, name := range names {
+		if mark, ok := strings.CutPrefix(name, t.marks); ok {
+			if err := t.readMark(s, mark, &a); err != nil {
+				return a, err
+			}
+		}
+	}
+	if !slices.ContainsFunc(names, Carried) {
+		return a, nil
+	}
+	carried, err := carriedXattrs(proc)
+	if err != nil {
+		return a, fmt.Errorf("%q: %w", s.path, err)
+	}
+	a.records = make(map[string]string, len(carried))
+	for _, x := range carried {
+		if strings.Contains(x.Name, "=") {
+			return a, fmt.Errorf("%q: a layer cannot hold an attribute of the name %q: %w", s.path, x.Name, ErrReserved)
+		}
+		value, err := mapACL(x, t.opts.MapIDs)
+		if err != nil {
+			return a, fmt.Errorf("%q: map ids of %s: %w", s.path, x.Name, err)
+		}
+		a.records[paxXattr+x.Name] = string(value)
+	}
+	return a, nil
+}
+
+func (t *layerTar) readMark(s *source, mark string, a *attributes) error {
+	switch mark {
+	case "opaque":
+		value, err := getXattr(s.proc(), t.marks+mark)
+		if err != nil {
+			return fmt.Errorf("%q: read %s: %w", s.path, mark, err)
+		}
+		a.opaque = string(value)
+	case "whiteout":
+		a.whiteout = true
+	case "metacopy", "redirect":
+		return fmt.Errorf("%q has the mark overlay.%s, which is only half there: the tree is not sealed: %w", s.path, mark, ErrUnsupported)
+	}
+	return nil
+}
+
+// header writes the header of an entry; hdr has what depends on its type.
+func (t *layerTar) header(s *source, attrs attributes, hdr tar.Header) error {
+	uid, gid := s.st.Uid, s.st.Gid
+	if t.opts.MapIDs != nil {
+		var err error
+		if uid, gid, err = t.opts.MapIDs(uid, gid); err != nil {
+			return fmt.Errorf("map owner of %q: %w", s.path, err)
+		}
+	}
+	if hdr.Name == "" {
+		hdr.Name = s.path
+	}
+	hdr.Format = tar.FormatPAX
+	hdr.Mode = int64(s.st.Mode & 0o7777)
+	hdr.Uid, hdr.Gid = int(uid), int(gid)
+	// The seconds of a timespec are rounded down, before 1970 too.
+	hdr.ModTime = time.Unix(s.st.Mtim.Sec, 0)
+	hdr.PAXRecords = attrs.records
+	return t.write(&hdr)
+}
+
+// whiteout writes that a name is gone.
+func (t *layerTar) whiteout(s *source) error {
+	dir, name := path.Split(s.path)
+	return t.mark(dir + whiteoutPrefix + name)
+}
+
+// mark writes an empty file that stands for something else. It has no owner
+// and no time, so that the same deletion gives the same bytes.
+func (t *layerTar) mark(name string) error {
+	return t.write(&tar.Header{Format: tar.FormatPAX, Typeflag: tar.TypeReg, Name: name, ModTime: time.Unix(0, 0)})
+}
+
+func (t *layerTar) write(hdr *tar.Header) error {
+	if err := t.tw.WriteHeader(hdr); err != nil {
+		return fmt.Errorf("write header of %q: %w", hdr.Name, err)
+	}
+	t.entries++
+	return nil
+}
+
+// mapACL maps the ids of a POSIX access control list: a version word, then
+// entries of tag, permissions and id (linux/posix_acl_xattr.h).
+func mapACL(x Xattr, f MapFunc) ([]byte, error) {
+	if f == nil || !strings.HasPrefix(x.Name, "system.posix_acl_") {
+		return x.Value, nil
+	}
+	const (
+		head, size      = 4, 8
+		idAt            = 4
+		tagUser, tagGrp = 0x02, 0x08
+	)
+	value := slices.Clone(x.Value)
+	for e := head; e+size <= len(value); e += size {
+		id := binary.LittleEndian.Uint32(value[e+idAt:])
+		var uid, gid uint32
+		var err error
+		switch binary.LittleEndian.Uint16(value[e:]) {
+		case tagUser:
+			uid, _, err = f(id, 0)
+			id = uid
+		case tagGrp:
+			_, gid, err = f(0, id)
+			id = gid
+		}
+		if err != nil {
+			return nil, err
+		}
+		binary.LittleEndian.PutUint32(value[e+idAt:], id)
+	}
+	return value, nil
+}
+
+// changed reports whether a file is not what it was when s was taken.
+func (s *source) changed() (bool, error) {
+	var now unix.Stat_t
+	if err := unix.Fstat(s.fd, &now); err != nil {
+		return false, err
+	}
+	// Not ctime: another name for a sealed file changes that, and is allowed.
+	return now.Size != s.st.Size || now.Mtim != s.st.Mtim, nil
+}

@@ -1,0 +1,308 @@
+package diff
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// view reads a stack of overlay layers as the kernel would show them merged. It
+// holds one descriptor for each layer's root, and works from descriptors only:
+// a container that runs cannot lead it elsewhere by moving directories about.
+type view struct {
+	roots  []int // of the layers, topmost first
+	prefix string
+	base   int // how many layers lie above the base
+}
+
+// part is a directory in one layer.
+type part struct {
+	layer int
+	fd    int
+}
+
+// dir is a merged directory: the directories that make it, topmost first.
+type dir struct {
+	parts []part
+	// plain says that all layers below, from where the parts above end, show
+	// through at the same path: nothing is opaque or was renamed.
+	plain bool
+}
+
+// entry is what shows under a name.
+type entry struct {
+	name  string
+	stat  unix.Stat_t
+	layer int
+	dirfd int // of the part that has it
+}
+
+func (e *entry) isDir() bool { return e.stat.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+// path reaches the entry itself, also when it is a symbolic link: only its
+// last element is a name, below an open descriptor.
+func (e *entry) path() string {
+	return "/proc/self/fd/" + strconv.Itoa(e.dirfd) + "/" + e.name
+}
+
+func openView(layers []string, base int, userXattr bool) (_ *view, err error) {
+	v := &view{prefix: trustedOverlay, base: base}
+	if userXattr {
+		v.prefix = userOverlay
+	}
+	defer func() {
+		if err != nil {
+			v.close()
+		}
+	}()
+	for _, l := range layers {
+		fd, err := unix.Open(l, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, &fs.PathError{Op: "open", Path: l, Err: err}
+		}
+		v.roots = append(v.roots, fd)
+	}
+	return v, nil
+}
+
+func (v *view) close() {
+	for _, fd := range v.roots {
+		_ = unix.Close(fd)
+	}
+	v.roots = nil
+}
+
+// root is the merged root of the layers from one on; nil if there are none.
+func (v *view) root(from int) (*dir, error) {
+	if from >= len(v.roots) {
+		return nil, nil
+	}
+	d := &dir{plain: true}
+	for i := from; i < len(v.roots); i++ {
+		fd, err := openDirAt(v.roots[i], ".")
+		if err != nil {
+			d.close()
+			return nil, err
+		}
+		d.parts = append(d.parts, part{i, fd})
+	}
+	return d, nil
+}
+
+func (d *dir) close() {
+	if d == nil {
+		return
+	}
+	for _, p := range d.parts {
+		_ = unix.Close(p.fd)
+	}
+	d.parts = nil
+}
+
+// fds are the descriptors of the parts in layers before the given one.
+func (d *dir) fds(before int) []int {
+	var fds []int
+	for _, p := range d.parts {
+		if p.layer < before {
+			fds = append(fds, p.fd)
+		}
+	}
+	return fds
+}
+
+// lookup finds what shows under a name in a merged directory; ok is false if
+// nothing does, and then the entry is the whiteout, if there is one.
+func (v *view) lookup(d *dir, name string) (e entry, ok bool, err error) {
+	if d == nil {
+		return entry{}, false, nil
+	}
+	return v.lookupFrom(d, name, 0)
+}
+
+func (v *view) lookupFrom(d *dir, name string, from int) (e entry, ok bool, err error) {
+	for i := from; i < len(d.parts); i++ {
+		e := entry{name: name, layer: d.parts[i].layer, dirfd: d.parts[i].fd}
+		err := unix.Fstatat(e.dirfd, name, &e.stat, unix.AT_SYMLINK_NOFOLLOW)
+		if errors.Is(err, unix.ENOENT) {
+			continue
+		}
+		if err != nil {
+			return entry{}, false, &fs.PathError{Op: "stat", Path: name, Err: err}
+		}
+		gone, err := v.gone(&e)
+		if err != nil {
+			return entry{}, false, err
+		}
+		return e, !gone, nil
+	}
+	return entry{}, false, nil
+}
+
+// gone reports whether an entry is a whiteout of either form. The form without
+// a device is an empty file with a mark (overlayfs.rst, "whiteouts and opaque
+// directories").
+func (v *view) gone(e *entry) (bool, error) {
+	if isWhiteout(&e.stat) {
+		return true, nil
+	}
+	if e.stat.Mode&unix.S_IFMT != unix.S_IFREG || e.stat.Size != 0 {
+		return false, nil
+	}
+	_, marked, err := v.mark(e.path(), "whiteout")
+	return marked, err
+}
+
+// mark reads a mark of the overlay from a file.
+func (v *view) mark(path, name string) (value string, ok bool, err error) {
+	text, err := getXattr(path, v.prefix+name)
+	switch {
+	case err == nil:
+		return string(text), true, nil
+	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.EPERM):
+		// EPERM: attributes of the user cannot be on links and devices.
+		return "", false, nil
+	default:
+		return "", false, fmt.Errorf("read mark %s: %w", name, err)
+	}
+}
+
+// open opens the merged directory that an entry of d is.
+func (v *view) open(d *dir, e entry) (_ *dir, err error) {
+	sub := &dir{plain: d.plain}
+	defer func() {
+		if err != nil {
+			sub.close()
+		}
+	}()
+	below, name := d, e.name // where the next lower part is looked for
+	from := 0
+	for {
+		found, ok, err := v.lookupFrom(below, name, from)
+		if err != nil {
+			return nil, err
+		}
+		if !ok || !found.isDir() {
+			// What hides the base, other than the base itself, makes the
+			// directory a new one, marked so or not.
+			if found.name != "" && found.layer < v.base {
+				sub.plain = false
+			}
+			return sub, nil
+		}
+		fd, err := openDirAt(found.dirfd, found.name)
+		if err != nil {
+			return nil, err
+		}
+		sub.parts = append(sub.parts, part{found.layer, fd})
+		p := fmt.Sprint("/proc/self/fd/", fd, "/.") // not the link in /proc
+		if opaque, _, err := v.mark(p, "opaque"); err != nil {
+			return nil, err
+		} else if opaque == "y" {
+			sub.plain = false
+			return sub, nil
+		}
+		redirect, moved, err := v.mark(p, "redirect")
+		if err != nil {
+			return nil, err
+		}
+		if moved {
+			sub.plain = false
+			return sub, v.follow(sub, below, found.layer, redirect)
+		}
+		for from = 0; from < len(below.parts) && below.parts[from].layer <= found.layer; from++ {
+		}
+	}
+}
+
+// follow adds the parts of a renamed directory that lie in the layers below:
+// at another name in the same directory, or at a path from the root.
+func (v *view) follow(sub, parent *dir, layer int, redirect string) error {
+	at, name := parent.below(layer), redirect
+	if path.IsAbs(redirect) {
+		var err error
+		if at, err = v.descend(layer+1, path.Dir(redirect)); err != nil {
+			return err
+		}
+		defer at.close()
+		name = path.Base(redirect)
+	}
+	e, ok, err := v.lookup(at, name)
+	if err != nil || !ok || !e.isDir() {
+		return err
+	}
+	lower, err := v.open(at, e)
+	if err != nil {
+		return err
+	}
+	sub.parts = append(sub.parts, lower.parts...)
+	return nil
+}
+
+// below is what a directory is made of in the layers below one. It shares the
+// descriptors: it is not closed.
+func (d *dir) below(layer int) *dir {
+	b := &dir{}
+	for _, p := range d.parts {
+		if p.layer > layer {
+			b.parts = append(b.parts, p)
+		}
+	}
+	return b
+}
+
+// descend opens a directory by its path from the root of the layers from one
+// on; nil if there is none.
+func (v *view) descend(layer int, p string) (*dir, error) {
+	at, err := v.root(layer)
+	if err != nil || at == nil {
+		return at, err
+	}
+	for _, name := range pathNames(p) {
+		e, ok, err := v.lookup(at, name)
+		if err != nil || !ok || !e.isDir() {
+			at.close()
+			return nil, err
+		}
+		next, err := v.open(at, e)
+		at.close()
+		if err != nil {
+			return nil, err
+		}
+		at = next
+	}
+	return at, nil
+}
+
+// pathNames are the elements of an absolute path.
+func pathNames(p string) []string {
+	return strings.FieldsFunc(path.Clean(p), func(r rune) bool { return r == '/' })
+}
+
+// openDirAt opens a directory below another by one name, which must be a
+// directory and no link to one.
+func openDirAt(fd int, name string) (int, error) {
+	return openAt2(fd, name, unix.O_RDONLY|unix.O_DIRECTORY)
+}
+
+// openAt2 opens a file below a directory, by a name that may lead neither out
+// of it nor through a link nor onto another file system.
+func openAt2(fd int, name string, flags int) (int, error) {
+	how := unix.OpenHow{
+		Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+	}
+	for {
+		opened, err := unix.Openat2(fd, name, &how)
+		if err == nil {
+			return opened, nil
+		}
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
+			return -1, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+	}
+}

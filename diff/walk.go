@@ -1,0 +1,344 @@
+package diff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// Container is a container's file system, to be read for its changes while it
+// may be running.
+type Container struct {
+	Overlay
+	// Init says that the topmost lower is not of the image: it holds what the
+	// runtime needs, files to mount over. It counts as seen by the container,
+	// but nothing of it is a change.
+	Init bool
+}
+
+// WalkStats counts what a walk met.
+type WalkStats struct {
+	Changes int64 // paths reported
+	Bytes   int64 // apparent size of the regular files among them
+}
+
+// Walk calls visit for every change of a container against its image, in an
+// order in which directories come before what is in them, and names in the
+// order of their bytes. The cost follows the changes; of the image only what
+// stands at the same paths is looked at.
+//
+// Applied on the image, the changes give what the container sees. A directory
+// that holds a change is itself reported, as its time has changed. A file that
+// only was copied up, and is what it was, is not.
+//
+// What goes or changes its type while it is looked at gives ErrChanged.
+func (c *Container) Walk(ctx context.Context, visit func(*Change) error) (stats WalkStats, err error) {
+	w, err := c.open(ctx, visit)
+	if err != nil {
+		return WalkStats{}, err
+	}
+	defer w.view.close()
+	err = w.root()
+	for _, race := range []error{unix.ELOOP, unix.ENOTDIR, unix.ENOENT, unix.ESTALE} {
+		if errors.Is(err, race) && !errors.Is(err, ErrChanged) {
+			err = fmt.Errorf("%w: %w", ErrChanged, err)
+		}
+	}
+	return w.stats, err
+}
+
+func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk, error) {
+	w := &walk{ctx: ctx, visit: visit, uppers: len(c.Uppers), base: len(c.Uppers)}
+	if c.Init {
+		if len(c.Lowers) == 0 {
+			return nil, fmt.Errorf("%w: an init layer without a folder", ErrUnsupported)
+		}
+		w.base++
+	}
+	layers := append(append([]string{}, c.Uppers...), c.Lowers...)
+	var err error
+	w.view, err = openView(layers, w.base, c.UserXattr)
+	return w, err
+}
+
+// walk is one reading of a container.
+type walk struct {
+	ctx    context.Context
+	visit  func(*Change) error
+	view   *view
+	uppers int // layers that hold changes
+	base   int // layers above the image's
+	stats  WalkStats
+	buf    [32 << 10]byte // for reading directories
+}
+
+// place is a directory as it is seen from three heights.
+type place struct {
+	path  string
+	whole *dir // by the container
+	lower *dir // before the changes: init layer and image; nil if not there
+	image *dir // by the image; nil if not there
+	// moved says that what was here does not show through: the directory was
+	// replaced, or renamed, or is in one that was.
+	moved bool
+	// report tells the place itself, once, before the first thing in it.
+	report func() error
+}
+
+// full reports whether every name in a place counts, not only those in the
+// uppers.
+func (p *place) full() bool { return p.moved || p.image == nil }
+
+// before is what the files in a place are compared with.
+func (p *place) before() *dir {
+	if p.moved {
+		return p.image
+	}
+	return p.lower
+}
+
+func (p *place) close() {
+	p.whole.close()
+	p.lower.close()
+	p.image.close()
+}
+
+func (w *walk) root() error {
+	p := &place{path: "."}
+	defer p.close()
+	var err error
+	if p.whole, err = w.view.root(0); err != nil {
+		return err
+	}
+	if p.lower, err = w.view.root(w.uppers); err != nil {
+		return err
+	}
+	if p.image, err = w.view.root(w.base); err != nil {
+		return err
+	}
+	p.report = func() error { return nil }
+	if changed, err := w.rootChanged(p); err != nil || !changed {
+		return errors.Join(err, w.contents(p))
+	}
+	e := entry{name: ".", dirfd: p.whole.parts[0].fd}
+	if err := unix.Fstat(e.dirfd, &e.stat); err != nil {
+		return err
+	}
+	if err := w.tell(Modified, p, ".", &e); err != nil {
+		return err
+	}
+	return w.contents(p)
+}
+
+// rootChanged compares the owner and mode of the root. Its time does not count:
+// a snapshot's root gets the time of its making.
+func (w *walk) rootChanged(p *place) (bool, error) {
+	if p.lower == nil {
+		return false, nil
+	}
+	var a, b unix.Stat_t
+	if err := unix.Fstat(p.whole.parts[0].fd, &a); err != nil {
+		return false, err
+	}
+	if err := unix.Fstat(p.lower.parts[0].fd, &b); err != nil {
+		return false, err
+	}
+	return a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid, nil
+}
+
+// contents reports what changed in a directory.
+func (w *walk) contents(p *place) error {
+	names := newNameReader(w.sources(p), w.buf[:])
+	for {
+		some, err := names.next()
+		if err != nil {
+			return &fs.PathError{Op: "read", Path: p.path, Err: err}
+		}
+		if len(some) == 0 {
+			return nil
+		}
+		for _, name := range some {
+			if err := w.ctx.Err(); err != nil {
+				return err
+			}
+			if err := w.name(p, name); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// sources are the directories whose names can be changes.
+func (w *walk) sources(p *place) []int {
+	if !p.full() {
+		return p.whole.fds(w.uppers)
+	}
+	fds := p.whole.fds(len(w.view.roots))
+	if p.image != nil {
+		fds = append(fds, p.image.fds(len(w.view.roots))...)
+	}
+	return fds
+}
+
+// name reports what changed under one name.
+func (w *walk) name(p *place, name string) error {
+	at := path.Join(p.path, name)
+	e, ok, err := w.view.lookup(p.whole, name)
+	if err != nil {
+		return fmt.Errorf("look at %s: %w", at, err)
+	}
+	if !ok || e.stat.Mode&unix.S_IFMT == unix.S_IFSOCK {
+		return w.deleted(p, at, name)
+	}
+	if e.isDir() {
+		return w.directory(p, at, &e)
+	}
+	if w.hidden(e.layer) {
+		return nil
+	}
+	return w.file(p, at, &e)
+}
+
+// hidden reports whether a layer is the init layer.
+func (w *walk) hidden(layer int) bool { return layer >= w.uppers && layer < w.base }
+
+// deleted reports that nothing is under a name, if the image has something
+// there. A socket counts as nothing: a layer cannot hold it.
+func (w *walk) deleted(p *place, at, name string) error {
+	if _, ok, err := w.view.lookup(p.image, name); err != nil || !ok {
+		return err
+	}
+	if err := w.reserved(at, name); err != nil {
+		return err
+	}
+	return w.tell(Deleted, p, at, &entry{name: name})
+}
+
+// file reports anything but a directory, unless it is what it was.
+func (w *walk) file(p *place, at string, e *entry) error {
+	old, ok, err := w.view.lookup(p.before(), e.name)
+	if err != nil {
+		return fmt.Errorf("look at %s: %w", at, err)
+	}
+	kind := Added
+	if ok {
+		kind = Modified
+		// A file of several names must stay one: it is told with the others.
+		if e.stat.Nlink == 1 || e.layer >= w.uppers {
+			same, err := w.view.same(p.whole, e, p.before(), &old)
+			if err != nil {
+				return fmt.Errorf("compare %s: %w", at, err)
+			}
+			if same {
+				return nil
+			}
+		}
+	}
+	return w.tell(kind, p, at, e)
+}
+
+// directory reports a directory if it is new or changed, and what changed in
+// it.
+func (w *walk) directory(p *place, at string, e *entry) (err error) {
+	sub := &place{path: at}
+	defer func() { sub.close() }()
+	if sub.whole, err = w.view.open(p.whole, *e); err != nil {
+		return fmt.Errorf("open %s: %w", at, err)
+	}
+	if len(sub.whole.parts) == 0 {
+		return fmt.Errorf("open %s: %w", at, ErrChanged)
+	}
+	if last := sub.whole.parts[len(sub.whole.parts)-1]; w.hidden(e.layer) && w.hidden(last.layer) {
+		return nil // of the init layer alone
+	}
+	old, err := w.openOld(p, sub, e.name)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", at, err)
+	}
+	sub.moved = p.moved || !sub.whole.plain
+
+	kind, told := Added, false
+	if old != nil {
+		kind = Modified
+	}
+	sub.report = func() error {
+		if told {
+			return nil
+		}
+		told = true
+		return w.tell(kind, p, at, e)
+	}
+	same := false
+	if old != nil && old.isDir() {
+		if same, err = w.view.same(nil, e, nil, old); err != nil {
+			return fmt.Errorf("compare %s: %w", at, err)
+		}
+	}
+	if !same {
+		if err := sub.report(); err != nil {
+			return err
+		}
+	}
+	return w.contents(sub)
+}
+
+// openOld opens what was at a directory's place before, and returns the entry
+// to compare with; nil if nothing was there.
+func (w *walk) openOld(p, sub *place, name string) (*entry, error) {
+	var old *entry
+	for _, height := range []struct {
+		from *dir
+		to   **dir
+	}{{p.lower, &sub.lower}, {p.image, &sub.image}} {
+		e, ok, err := w.view.lookup(height.from, name)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		if old == nil || p.moved {
+			old = &e
+		}
+		if !e.isDir() {
+			continue
+		}
+		if *height.to, err = w.view.open(height.from, e); err != nil {
+			return nil, err
+		}
+	}
+	return old, nil
+}
+
+// tell reports a change, after the directory that it is in.
+func (w *walk) tell(kind Kind, p *place, at string, e *entry) error {
+	if err := p.report(); err != nil {
+		return err
+	}
+	if kind != Deleted {
+		if err := w.reserved(at, e.name); err != nil {
+			return err
+		}
+	}
+	c := &Change{Kind: kind, Path: at, Stat: e.stat, view: w.view, dir: p.whole, entry: e}
+	w.stats.Changes++
+	if c.Type() == unix.S_IFREG {
+		w.stats.Bytes += e.stat.Size
+	}
+	return w.visit(c)
+}
+
+// reserved refuses names that a layer cannot hold.
+func (w *walk) reserved(at, name string) error {
+	if !IsReserved(name) {
+		return nil
+	}
+	return fmt.Errorf("%s: a name that begins with %q stands for a deletion in an image's layers, so the file cannot be part of one: rename or remove it: %w", at, whiteoutPrefix, ErrReserved)
+}
+
+// ErrReserved says that a file's name cannot be in a layer.
+var ErrReserved = errors.New("reserved name")

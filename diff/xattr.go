@@ -1,0 +1,126 @@
+package diff
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Extended attributes of an overlay are in one of two namespaces, by the mount
+// option userxattr.
+const (
+	trustedOverlay = "trusted.overlay."
+	userOverlay    = "user.overlay."
+)
+
+const xattrCapability = "security.capability"
+
+// Carried reports whether a layer carries an extended attribute: file
+// capabilities, POSIX access control lists, and the user's own. The marks of
+// overlay file systems describe an upper and not a file; SELinux labels, and
+// all else in security, trusted and system, belong to the machine.
+func Carried(name string) bool {
+	switch name {
+	case xattrCapability, "system.posix_acl_access", "system.posix_acl_default":
+		return true
+	}
+	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, userOverlay)
+}
+
+// Xattr is an extended attribute of a file.
+type Xattr struct {
+	Name  string
+	Value []byte
+}
+
+// carriedXattrs returns the attributes of a file that a layer carries, by name,
+// in the form in which it carries them. path may be a /proc/self/fd path.
+func carriedXattrs(path string) ([]Xattr, error) {
+	names, err := listXattrs(path)
+	if err != nil {
+		return nil, err
+	}
+	var attrs []Xattr
+	for _, name := range names {
+		if !Carried(name) {
+			continue
+		}
+		value, err := getXattr(path, name)
+		if errors.Is(err, unix.ENODATA) {
+			continue // removed meanwhile
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read xattr %s: %w", name, err)
+		}
+		if name == xattrCapability {
+			value = plainCapability(value)
+		}
+		attrs = append(attrs, Xattr{name, value})
+	}
+	slices.SortFunc(attrs, func(a, b Xattr) int { return strings.Compare(a.Name, b.Name) })
+	return attrs, nil
+}
+
+// sameXattrs reports whether two lists, both by name, are equal.
+func sameXattrs(a, b []Xattr) bool {
+	return slices.EqualFunc(a, b, func(x, y Xattr) bool { return x.Name == y.Name && bytes.Equal(x.Value, y.Value) })
+}
+
+// listXattrs returns the names of all attributes of a file, without following
+// a link in the last place. A file system without attributes has none.
+func listXattrs(path string) ([]string, error) {
+	buf := make([]byte, 256)
+	for {
+		n, err := unix.Llistxattr(path, buf)
+		switch {
+		case err == nil:
+			names := strings.Split(string(buf[:n]), "\x00")
+			return names[:len(names)-1], nil
+		case errors.Is(err, unix.ENOTSUP):
+			return nil, nil
+		case !errors.Is(err, unix.ERANGE):
+			return nil, fmt.Errorf("list xattrs: %w", err)
+		}
+		if n, err = unix.Llistxattr(path, nil); err != nil {
+			return nil, fmt.Errorf("list xattrs: %w", err)
+		}
+		buf = make([]byte, n+256) // it may grow meanwhile
+	}
+}
+
+func getXattr(path, name string) ([]byte, error) {
+	buf := make([]byte, 128)
+	for {
+		n, err := unix.Lgetxattr(path, name, buf)
+		if err == nil {
+			return buf[:n], nil
+		}
+		if !errors.Is(err, unix.ERANGE) {
+			return nil, err
+		}
+		if n, err = unix.Lgetxattr(path, name, nil); err != nil {
+			return nil, err
+		}
+		buf = make([]byte, n+64)
+	}
+}
+
+// plainCapability turns capabilities that are tied to a user namespace into
+// the form that is not: revision 3 of linux/capability.h is revision 2 and the
+// id of the namespace's root behind it.
+func plainCapability(value []byte) []byte {
+	const (
+		revisionByte = 3 // the top byte of the first, little-endian word
+		size2, size3 = 20, 24
+	)
+	if len(value) != size3 || value[revisionByte] != 3 {
+		return value
+	}
+	plain := slices.Clone(value[:size2])
+	plain[revisionByte] = 2
+	return plain
+}
