@@ -21,7 +21,8 @@ const cleanupTimeout = 10 * time.Second
 
 // Apply unpacks layer on top of the snapshot of chain, a list of diffIDs that
 // may be empty, and commits it under the chainID of the two. A snapshot that
-// exists already, or is committed by someone else meanwhile, is as good.
+// is committed by someone else meanwhile is as good; also one that was there
+// before, but that is not looked for: only committing puts it under the lease.
 //
 // What was extracted is checked against the layer's diffID. On failure no
 // snapshot remains. The caller holds a lease: nothing else keeps the result
@@ -29,12 +30,6 @@ const cleanupTimeout = 10 * time.Second
 func Apply(ctx context.Context, sn snapshots.Snapshotter, applier diff.Applier, chain []digest.Digest, layer ourdiff.Layer) (_ digest.Digest, err error) {
 	parent := identity.ChainID(chain).String()
 	chainID := identity.ChainID(append(chain[:len(chain):len(chain)], layer.DiffID))
-	if _, err := sn.Stat(ctx, chainID.String()); err == nil {
-		return chainID, nil
-	} else if !errdefs.IsNotFound(err) {
-		return "", fmt.Errorf("look up snapshot %s: %w", chainID, err)
-	}
-
 	key := ExtractKey(chainID)
 	mounts, err := sn.Prepare(ctx, key, parent)
 	if err != nil {
@@ -47,7 +42,7 @@ func Apply(ctx context.Context, sn snapshots.Snapshotter, applier diff.Applier, 
 		}
 	}()
 
-	applied, err := applier.Apply(ctx, layer.Blob, mounts)
+	applied, err := applier.Apply(ctx, layer.Blob, mounts, diff.WithSyncFs(true))
 	if err != nil {
 		return "", fmt.Errorf("extract layer %s: %w", layer.Blob.Digest, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -23,24 +24,59 @@ func Remap(ctx context.Context, mounts []mount.Mount, f MapFunc) error {
 }
 
 // CopyRemapped copies one mounted tree into another, empty one, and maps the
-// owners of the copy. The source stays as it is.
+// owners of the copy. The source is mounted read-only, and stays as it is.
 func CopyRemapped(ctx context.Context, to, from []mount.Mount, f MapFunc) error {
-	return mount.WithTempMount(ctx, from, func(src string) error {
+	return mount.WithReadonlyTempMount(ctx, from, func(src string) error {
 		return mount.WithTempMount(ctx, to, func(dst string) error {
 			if err := continuity.CopyDir(dst, src); err != nil {
 				return fmt.Errorf("copy tree: %w", err)
 			}
-			return remapTree(ctx, dst, f)
+			if err := remapTree(ctx, dst, f); err != nil {
+				return err
+			}
+			return copyDirTimes(dst, src)
 		})
 	})
+}
+
+// copyDirTimes gives the directories of a copy the times of the original's.
+// CopyDir sets them before it fills the directories.
+func copyDirTimes(dst, src string) error {
+	return filepath.WalkDir(src, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			return &fs.PathError{Op: "lstat", Path: path, Err: err}
+		}
+		rel, err := filepath.Rel(src, path)
+		if err != nil {
+			return err
+		}
+		return setTimes(filepath.Join(dst, rel), &st)
+	})
+}
+
+func setTimes(path string, st *unix.Stat_t) error {
+	times := []unix.Timespec{st.Atim, st.Mtim}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, path, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &fs.PathError{Op: "utimensat", Path: path, Err: err}
+	}
+	return nil
 }
 
 // inode names a file whatever its path.
 type inode struct{ dev, ino uint64 }
 
+// mapped is a file of several names whose owner has been mapped.
+type mapped struct {
+	path     string
+	uid, gid uint32 // before
+}
+
 func remapTree(ctx context.Context, root string, f MapFunc) error {
-	// A second name of a file that has been mapped must not map it again.
-	done := map[inode]bool{}
+	links := map[inode]mapped{}
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -52,15 +88,47 @@ func remapTree(ctx context.Context, root string, f MapFunc) error {
 		if err := unix.Lstat(path, &st); err != nil {
 			return &fs.PathError{Op: "lstat", Path: path, Err: err}
 		}
-		if st.Nlink > 1 && !d.IsDir() {
-			id := inode{st.Dev, st.Ino}
-			if done[id] {
-				return nil
-			}
-			done[id] = true
+		if st.Nlink < 2 || d.IsDir() {
+			return remapFile(path, &st, f)
 		}
-		return remapFile(path, &st, f)
+		id := inode{st.Dev, st.Ino}
+		first, met := links[id]
+		if !met {
+			links[id] = mapped{path, st.Uid, st.Gid}
+			return remapFile(path, &st, f)
+		}
+		if st.Uid != first.uid || st.Gid != first.gid {
+			return nil // one file still, which has been mapped
+		}
+		return relink(path, first.path)
 	})
+}
+
+// relink makes path a name of the file that first is. Where the tree is an
+// overlay, mapping the first name copied the file up, and left the other names
+// to the file below.
+func relink(path, first string) error {
+	var a, b, dir unix.Stat_t
+	if err := unix.Lstat(path, &a); err != nil {
+		return &fs.PathError{Op: "lstat", Path: path, Err: err}
+	}
+	if err := unix.Lstat(first, &b); err != nil {
+		return &fs.PathError{Op: "lstat", Path: first, Err: err}
+	}
+	if a.Uid == b.Uid && a.Gid == b.Gid {
+		return nil // the mapping left the owner as it was
+	}
+	parent := filepath.Dir(path)
+	if err := unix.Lstat(parent, &dir); err != nil {
+		return &fs.PathError{Op: "lstat", Path: parent, Err: err}
+	}
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	if err := os.Link(first, path); err != nil {
+		return err
+	}
+	return setTimes(parent, &dir)
 }
 
 func remapFile(path string, st *unix.Stat_t, f MapFunc) error {

@@ -1,0 +1,191 @@
+package snapshotter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff"
+)
+
+// copyJob is a regular file to be filled.
+type copyJob struct {
+	path  string
+	src   *os.File
+	dst   int
+	stat  unix.Stat_t
+	attrs []diff.Xattr
+}
+
+// work fills files until there are no more. Once something has failed they are
+// only closed: the walk must not wait for a full queue.
+func (s *sealer) work(ctx context.Context) {
+	buf := make([]byte, 256<<10)
+	for job := range s.jobs {
+		err := ctx.Err()
+		if err == nil {
+			err = s.fill(ctx, job, buf)
+		}
+		if err = errors.Join(err, unix.Close(job.dst), job.src.Close()); err != nil {
+			s.fail(fmt.Errorf("seal %s: %w", job.path, err))
+		}
+	}
+}
+
+func (s *sealer) fill(ctx context.Context, job *copyJob, buf []byte) error {
+	if err := s.copyStable(ctx, job, buf); err != nil {
+		return err
+	}
+	if err := unix.Fchown(job.dst, int(job.stat.Uid), int(job.stat.Gid)); err != nil {
+		return err
+	}
+	if err := unix.Fchmod(job.dst, job.stat.Mode&0o7777); err != nil {
+		return err
+	}
+	for _, a := range job.attrs {
+		if err := unix.Fsetxattr(job.dst, a.Name, a.Value, 0); err != nil {
+			return fmt.Errorf("set xattr %s: %w", a.Name, err)
+		}
+	}
+	times := wholeSeconds(&job.stat)
+	return unix.UtimesNanoAt(job.dst, "", times[:], unix.AT_EMPTY_PATH)
+}
+
+// copyStable copies content, again if the file changed meanwhile.
+func (s *sealer) copyStable(ctx context.Context, job *copyJob, buf []byte) error {
+	src := int(job.src.Fd())
+	for try := 0; ; try++ {
+		cloned, err := s.cloner.clone(job.dst, src)
+		if err != nil || cloned {
+			return err
+		}
+		var before, after unix.Stat_t
+		if err := unix.Fstat(src, &before); err != nil {
+			return err
+		}
+		if err := copyData(ctx, job.dst, src, before.Size, buf); err != nil && !errors.Is(err, diff.ErrChanged) {
+			return err
+		}
+		if err := unix.Fstat(src, &after); err != nil {
+			return err
+		}
+		if before.Size == after.Size && before.Mtim == after.Mtim && before.Ctim == after.Ctim {
+			return nil
+		}
+		if try+1 == sealTries {
+			return fmt.Errorf("%w, %d times: pause the container, or stop what writes to the file", diff.ErrChanged, sealTries)
+		}
+		if err := unix.Ftruncate(job.dst, 0); err != nil {
+			return err
+		}
+		job.stat.Mtim = after.Mtim
+	}
+}
+
+// cloner shares data between files, where the file system can.
+type cloner struct {
+	cannot atomic.Bool
+	did    atomic.Bool
+}
+
+// clone makes dst share all of src's data, and reports whether it could.
+func (c *cloner) clone(dst, src int) (bool, error) {
+	if c.cannot.Load() {
+		return false, nil
+	}
+	err := unix.IoctlFileClone(dst, src)
+	switch {
+	case err == nil:
+		c.did.Store(true)
+		return true, nil
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOTTY), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
+		c.cannot.Store(true)
+		return false, nil
+	default:
+		return false, fmt.Errorf("clone: %w", err)
+	}
+}
+
+// copyData copies size bytes of data, and leaves out holes.
+func copyData(ctx context.Context, dst, src int, size int64, buf []byte) error {
+	if size <= int64(len(buf)) {
+		return copySmall(dst, src, size, buf)
+	}
+	for offset := int64(0); offset < size; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		begin, err := unix.Seek(src, offset, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) { // nothing but a hole to the end
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("find data: %w", err)
+		}
+		end, err := unix.Seek(src, begin, unix.SEEK_HOLE)
+		if err != nil {
+			return fmt.Errorf("find hole: %w", err)
+		}
+		if err := copyRange(ctx, dst, src, begin, min(end, size)); err != nil {
+			return err
+		}
+		offset = end
+	}
+	return unix.Ftruncate(dst, size)
+}
+
+// copyChunk bounds one call, so that an end of the context is noticed.
+const copyChunk = 64 << 20
+
+func copyRange(ctx context.Context, dst, src int, from, to int64) error {
+	in, out := from, from
+	for in < to {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := unix.CopyFileRange(src, &in, dst, &out, int(min(to-in, copyChunk)), 0)
+		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("copy: %w", err)
+		}
+		if n == 0 {
+			return fmt.Errorf("%w: it became shorter", diff.ErrChanged)
+		}
+	}
+	return nil
+}
+
+// copySmall copies a file that fits into buf.
+func copySmall(dst, src int, size int64, buf []byte) error {
+	for done := int64(0); done < size; {
+		n, err := unix.Pread(src, buf[:size-done], done)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		if n == 0 {
+			return fmt.Errorf("%w: it became shorter", diff.ErrChanged)
+		}
+		for written := 0; written < n; {
+			m, err := unix.Pwrite(dst, buf[written:n], done+int64(written))
+			if err != nil {
+				return fmt.Errorf("write: %w", err)
+			}
+			if m == 0 {
+				return io.ErrShortWrite
+			}
+			written += m
+		}
+		done += int64(n)
+	}
+	return nil
+}

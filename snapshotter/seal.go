@@ -1,0 +1,276 @@
+package snapshotter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff"
+)
+
+const (
+	// sealWorkers copy files while the walk goes on.
+	sealWorkers = 2
+	// sealQueue bounds how many files are open for them.
+	sealQueue = 64
+	// sealTries is how often a file is copied that changes meanwhile.
+	sealTries = 3
+)
+
+// SealStats says what a seal copied.
+type SealStats struct {
+	diff.WalkStats
+	Cloned bool // by reference: the file system shares the data
+	Root   bool // the root directory itself is among the changes
+}
+
+// Seal copies a container's changes into upper, an empty folder that becomes
+// the upper of a snapshot on the container's image. What is written is just
+// what a layer carries: times of whole seconds, no sockets, carried attributes
+// only; so unpacking the layer gives the same.
+//
+// Where the file system can, data is shared and not copied (FICLONE).
+// A file that changes while it is copied is tried again, and then an error,
+// [diff.ErrChanged]. Nothing is synced to disk. On failure upper holds part of
+// the changes, and is for the caller to remove.
+func Seal(ctx context.Context, c *diff.Container, upper string) (SealStats, error) {
+	root, err := unix.Open(upper, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return SealStats{}, &fs.PathError{Op: "open", Path: upper, Err: err}
+	}
+	s := &sealer{
+		jobs:  make(chan *copyJob, sealQueue),
+		links: map[inode]*link{},
+		stack: []*sealDir{{path: ".", fd: root}},
+	}
+	defer s.closeAll()
+
+	ctx, s.fail = context.WithCancelCause(ctx)
+	defer s.fail(nil)
+	var workers sync.WaitGroup
+	workers.Add(sealWorkers)
+	for range sealWorkers {
+		go func() { defer workers.Done(); s.work(ctx) }()
+	}
+	stats, err := c.Walk(ctx, s.seal)
+	if err == nil {
+		err = s.leaveTo("")
+	}
+	close(s.jobs)
+	workers.Wait()
+	// A worker's failure is also what ended the walk.
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return SealStats{WalkStats: stats, Cloned: s.cloner.did.Load(), Root: s.rooted}, err
+}
+
+// sealer writes changes into an upper, in the order of a walk.
+type sealer struct {
+	jobs   chan *copyJob
+	links  map[inode]*link
+	stack  []*sealDir // from the root to the directory last written
+	cloner cloner
+	rooted bool
+	fail   context.CancelCauseFunc // ends it all with an error
+}
+
+// sealDir is a directory whose contents are being written. Its time is set when
+// it is left: every name made in it changes that.
+type sealDir struct {
+	path  string
+	fd    int
+	times *[2]unix.Timespec // nil for a root that is not a change
+}
+
+// link is the first name of a file that has several.
+type link struct {
+	path string
+	left uint64 // names that have not been met
+}
+
+// seal writes one change.
+func (s *sealer) seal(c *diff.Change) error {
+	if c.Path == "." {
+		return s.root(c)
+	}
+	dir, name := path.Split(c.Path)
+	if err := s.leaveTo(path.Clean(dir)); err != nil {
+		return err
+	}
+	if err := s.write(c, s.stack[len(s.stack)-1].fd, name); err != nil {
+		return fmt.Errorf("seal %s: %w", c.Path, err)
+	}
+	return nil
+}
+
+// leaveTo leaves directories until one is the last; "" leaves all.
+func (s *sealer) leaveTo(dir string) error {
+	for len(s.stack) > 0 {
+		last := s.stack[len(s.stack)-1]
+		if last.path == dir {
+			return nil
+		}
+		if dir != "" && len(s.stack) == 1 {
+			return fmt.Errorf("seal: directory %s was not told before what is in it", dir)
+		}
+		s.stack = s.stack[:len(s.stack)-1]
+		err := last.setTimes()
+		if cerr := unix.Close(last.fd); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return fmt.Errorf("seal %s: %w", last.path, err)
+		}
+	}
+	return nil
+}
+
+func (d *sealDir) setTimes() error {
+	if d.times == nil {
+		return nil
+	}
+	return unix.UtimesNanoAt(d.fd, ".", d.times[:], 0)
+}
+
+func (s *sealer) closeAll() {
+	for _, d := range s.stack {
+		_ = unix.Close(d.fd)
+	}
+	s.stack = nil
+}
+
+func (s *sealer) write(c *diff.Change, dirfd int, name string) error {
+	if c.Kind == diff.Deleted {
+		return unix.Mknodat(dirfd, name, unix.S_IFCHR, 0)
+	}
+	if c.IsDir() {
+		return s.directory(c, dirfd, name)
+	}
+	if done, err := s.linkTo(c, dirfd, name); done || err != nil {
+		return err
+	}
+	switch c.Type() {
+	case unix.S_IFREG:
+		return s.file(c, dirfd, name)
+	case unix.S_IFLNK:
+		target, err := c.Readlink()
+		if err != nil {
+			return err
+		}
+		if err := unix.Symlinkat(target, dirfd, name); err != nil {
+			return err
+		}
+		return finish(c, dirfd, name)
+	default: // FIFOs and devices; a walk tells no sockets
+		if err := unix.Mknodat(dirfd, name, c.Stat.Mode, int(c.Stat.Rdev)); err != nil {
+			return err
+		}
+		return finish(c, dirfd, name)
+	}
+}
+
+func (s *sealer) directory(c *diff.Change, dirfd int, name string) error {
+	if err := unix.Mkdirat(dirfd, name, 0o700); err != nil {
+		return err
+	}
+	if err := describe(c, dirfd, name); err != nil {
+		return err
+	}
+	fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	times := wholeSeconds(&c.Stat)
+	s.stack = append(s.stack, &sealDir{path: c.Path, fd: fd, times: &times})
+	return nil
+}
+
+// root gives the root what the container's has, but for the time, which stays
+// that of the snapshot.
+func (s *sealer) root(c *diff.Change) error {
+	s.rooted = true
+	return describe(c, s.stack[0].fd, ".")
+}
+
+// linkTo makes a further name of a file that has been written already.
+func (s *sealer) linkTo(c *diff.Change, dirfd int, name string) (bool, error) {
+	if c.Stat.Nlink < 2 {
+		return false, nil
+	}
+	id := inode{c.Stat.Dev, c.Stat.Ino}
+	first, met := s.links[id]
+	if !met {
+		s.links[id] = &link{path: c.Path, left: uint64(c.Stat.Nlink) - 1}
+		return false, nil
+	}
+	if first.left--; first.left == 0 {
+		delete(s.links, id)
+	}
+	// The path has no links in it: this upper is ours, its directories are
+	// those that directory made.
+	return true, unix.Linkat(s.stack[0].fd, first.path, dirfd, name, 0)
+}
+
+// file makes a regular file and leaves its content to the workers.
+func (s *sealer) file(c *diff.Change, dirfd int, name string) error {
+	src, err := c.Open()
+	if err != nil {
+		return err
+	}
+	attrs, err := c.Xattrs()
+	if err != nil {
+		return errors.Join(err, src.Close())
+	}
+	fd, err := unix.Openat(dirfd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return errors.Join(err, src.Close())
+	}
+	s.jobs <- &copyJob{path: c.Path, src: src, dst: fd, stat: c.Stat, attrs: attrs}
+	return nil
+}
+
+// finish sets all that an entry without content has.
+func finish(c *diff.Change, dirfd int, name string) error {
+	if err := describe(c, dirfd, name); err != nil {
+		return err
+	}
+	times := wholeSeconds(&c.Stat)
+	return unix.UtimesNanoAt(dirfd, name, times[:], unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// describe sets owner, mode and attributes of anything but a regular file.
+func describe(c *diff.Change, dirfd int, name string) error {
+	if err := unix.Fchownat(dirfd, name, int(c.Stat.Uid), int(c.Stat.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if c.Type() != unix.S_IFLNK {
+		if err := unix.Fchmodat(dirfd, name, c.Stat.Mode&0o7777, 0); err != nil {
+			return err
+		}
+	}
+	attrs, err := c.Xattrs()
+	if err != nil {
+		return err
+	}
+	for _, a := range attrs {
+		p := strings.Join([]string{"/proc/self/fd", fmt.Sprint(dirfd), name}, "/")
+		if err := unix.Lsetxattr(p, a.Name, a.Value, 0); err != nil {
+			return fmt.Errorf("set xattr %s: %w", a.Name, err)
+		}
+	}
+	return nil
+}
+
+// wholeSeconds are the times that a layer carries: the modification's, rounded
+// down, which also serves as the access's.
+func wholeSeconds(st *unix.Stat_t) [2]unix.Timespec {
+	t := unix.Timespec{Sec: st.Mtim.Sec}
+	return [2]unix.Timespec{t, t}
+}

@@ -1,0 +1,298 @@
+package snapshotter_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/snapshotter"
+)
+
+// image is what the lower layers hold, the first command's below.
+var image = []string{`
+	mkdir -p a/b/c d/e empty && echo one > a/one && echo two > a/b/two && echo three > a/b/c/three
+	echo x > d/x; echo y > d/e/y; ln -s one a/link; ln -s nowhere dangling
+	ln a/one a/hard; echo file > file; echo other > other; mkfifo fifo
+	touch -d @1000000000 file other; chmod 4755 d/x; chown 1000:1000 d/e
+	mkdir gone-in-second && echo 1 > gone-in-second/f`, `
+	echo changed > a/b/two; echo second > d/second; mkdir -p second/layer; echo z > second/layer/z`,
+}
+
+// sealCases are shell scripts. A line that begins with a colon is done in Go:
+// a bare machine lacks the program.
+var sealCases = []struct{ name, script string }{
+	{"nothing", `true`},
+	{"a new file", `echo new > new`},
+	{"new directories", `mkdir -p n/e/w && echo 1 > n/e/w/f && touch n/empty`},
+	{"a file changed", `echo more >> a/b/two`},
+	{"a file deleted", `rm file`},
+	{"a directory deleted", `rm -r a`},
+	{"a dangling link deleted", `rm dangling`},
+	{"a directory made anew, empty", `rm -r a && mkdir a`},
+	{"a directory made anew with the same and other names", `rm -r a && mkdir -p a/b && echo 1 > a/one && echo n > a/b/new`},
+	{"a file becomes a directory", `rm file && mkdir file && echo in > file/in`},
+	{"a directory becomes a file", `rm -r a && echo file > a`},
+	{"a directory becomes a link", `rm -r d && ln -s a d`},
+	{"a link becomes a directory", `rm a/link && mkdir a/link && touch a/link/f`},
+	{"a deletion undone", `rm file && echo file > file`},
+	{"a file moved over one of the same size and time", `mv other file`},
+	{"a rewrite of the same size and time", `cp -p file /tmp/ref.$$; echo ELIF > file; touch -r /tmp/ref.$$ file; rm /tmp/ref.$$`},
+	{"only a mode", `chmod 600 file`},
+	{"only an owner", `chown 7:8 file`},
+	{"only a time", `touch -d @1111111111 file`},
+	{"only an attribute", `: setxattr file user.k v`},
+	{"only a directory's time", `touch -d @1111111111 a/b`},
+	{"only a directory's mode", `chmod 711 a/b`},
+	{"the root's mode", `chmod 700 .`},
+	{"a copy-up without a change", `: >> file`},
+	{"a mode changed and back", `chmod 600 file; chmod 644 file`},
+	{"a new pair of links", `echo l > l1; ln l1 l2; mkdir ld; ln l1 ld/l3`},
+	{"a link to a file of the image", `ln file linked`},
+	{"a link to a file of the image, then written", `ln file linked; echo w >> linked`},
+	{"links broken", `echo broken > a/one`},
+	{"a renamed file", `mv a/one a/eins`},
+	{"a renamed directory", `mv a z 2>/dev/null || { cp -a a z && rm -r a; }`},
+	{"a renamed directory with changes", `mv a z 2>/dev/null || { cp -a a z && rm -r a; }; echo n > z/b/n; rm z/one; mkdir a; echo in > a/in`},
+	{"a directory renamed within one", `mv d/e d/f 2>/dev/null || { cp -a d/e d/f && rm -r d/e; }; mv a/b d/ 2>/dev/null || { cp -a a/b d/ && rm -r a/b; }`},
+	{"a directory renamed over an empty one", `mv -T d empty 2>/dev/null || { rmdir empty; cp -a d empty; rm -r d; }`},
+	{"a socket", `: socket sock`},
+	{"a socket in a file's place", `rm file
+	: socket file`},
+	{"devices and pipes", `mknod c c 1 3; mknod b b 7 0; mkfifo p; rm fifo`},
+	{"a sparse file", `truncate -s 64M sparse; echo in the middle | dd of=sparse bs=1M seek=32 conv=notrunc 2>/dev/null`},
+	{"setuid after chown", `chown 5:5 d/x; chmod 6755 d/x`},
+	{"odd names", `touch "$(printf 'new\nline')" ' blank' -- -dash 'back\slash' 'colon:comma,' "$(printf '\377\376')" '...'`},
+	{"old and far times", `touch -d @-86400 old; touch -d @4294967296 far`},
+	{"capabilities", `echo c > c
+	: setcap c
+	: setcap file`},
+	{"things made and deleted", `echo t > t; rm t; mkdir -p u/v; rm -r u; echo t > a/t; rm a/t`},
+	{"a deep tree", `p=.; for i in $(seq 120); do p=$p/deep$i; done; mkdir -p "$p" && echo bottom > "$p/f"`},
+}
+
+// overlays are the mount options under which an upper looks different.
+var overlays = map[string]string{
+	"plain":     "",
+	"redirect":  "redirect_dir=on",
+	"metacopy":  "redirect_dir=on,metacopy=on",
+	"userxattr": "userxattr",
+}
+
+// TestSeal compares what a container sees with the sealed changes on its image.
+func TestSeal(t *testing.T) {
+	needRoot(t)
+	for name, options := range overlays {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lowers := imageLayers(t)
+			for _, tc := range sealCases {
+				t.Run(tc.name, func(t *testing.T) { checkSeal(t, lowers, options, []string{tc.script}) })
+			}
+		})
+	}
+}
+
+// TestSealOfAStack seals the changes of several uppers at once.
+func TestSealOfAStack(t *testing.T) {
+	needRoot(t)
+	lowers := imageLayers(t)
+	for i, first := range sealCases {
+		if first.name == "a directory becomes a file" || first.name == "a directory deleted" || first.name == "the root's mode" {
+			continue // the scripts that follow need it
+		}
+		for _, options := range []string{"", "redirect_dir=on,metacopy=on"} {
+			second := sealCases[(i+7)%len(sealCases)]
+			t.Run(first.name+", then "+second.name+" "+options, func(t *testing.T) {
+				checkSeal(t, lowers, options, []string{first.script, "echo s > stacked; echo more > a/b/c/four 2>/dev/null || true; rm -rf second", second.script})
+			})
+		}
+	}
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("mounting overlays needs root")
+	}
+}
+
+// checkSeal runs scripts, each in an upper of its own on top of the last, and
+// compares.
+func checkSeal(t *testing.T, lowers []string, options string, scripts []string) {
+	dir := tempDir(t)
+	c := &diff.Container{Overlay: diff.Overlay{Lowers: lowers, UserXattr: options == "userxattr"}}
+	merged := filepath.Join(dir, "merged")
+	for i, script := range scripts {
+		upper := makeDirs(t, dir, "upper", i)
+		below := append(append([]string{}, c.Uppers...), lowers...)
+		if i > 0 {
+			unmount(t, merged)
+		}
+		mountOverlay(t, merged, options, upper, makeDirs(t, dir, "work", i), below)
+		c.Uppers = append([]string{upper}, c.Uppers...)
+		shell(t, merged, script)
+	}
+	defer unmount(t, merged)
+
+	sealed := makeDirs(t, dir, "sealed", 0)
+	stats, err := snapshotter.Seal(t.Context(), c, sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := filepath.Join(dir, "check")
+	mountOverlay(t, check, "", "", "", append([]string{sealed}, lowers...))
+	defer unmount(t, check)
+	// A snapshot's root has the time of its making.
+	now := []unix.Timespec{{}, {}}
+	for _, root := range []string{merged, sealed} {
+		if err := unix.UtimesNano(root, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := diff.CompareTrees(t.Context(), merged, check, diff.CompareOptions{Holes: true}); err != nil {
+		t.Errorf("%d changes, but %v", stats.Changes, err)
+	}
+}
+
+func TestSealRefusesAWhiteoutsName(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	lower, upper := makeDirs(t, dir, "lower", 0), makeDirs(t, dir, "upper", 0)
+	shell(t, upper, "mkdir d; echo x > d/.wh.victim")
+	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
+	_, err := snapshotter.Seal(t.Context(), c, makeDirs(t, dir, "sealed", 0))
+	if !errors.Is(err, diff.ErrReserved) || !strings.Contains(err.Error(), "d/.wh.victim") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestSealLeavesOutTheInitLayer(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	lower, init, upper := makeDirs(t, dir, "lower", 0), makeDirs(t, dir, "init", 0), makeDirs(t, dir, "upper", 0)
+	shell(t, lower, "mkdir bin; echo b > bin/b")
+	shell(t, init, "touch .dockerenv; mkdir -p etc dev/pts; touch etc/hosts etc/hostname; chmod 755 etc")
+	merged := filepath.Join(dir, "merged")
+	mountOverlay(t, merged, "", upper, makeDirs(t, dir, "work", 0), []string{init, lower})
+	shell(t, merged, "echo mine > etc/mine; rm .dockerenv; chmod 600 etc/hostname; chmod 644 etc/hostname; touch dev/x")
+	unmount(t, merged)
+	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{init, lower}}, Init: true}
+	sealed := makeDirs(t, dir, "sealed", 0)
+	if _, err := snapshotter.Seal(t.Context(), c, sealed); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("find", sealed, "-mindepth", "1", "-printf", "%P\n").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Fields(string(out))
+	if len(got) != 4 {
+		t.Errorf("sealed %q, want dev, dev/x, etc and etc/mine", got)
+	}
+}
+
+func imageLayers(t *testing.T) []string {
+	t.Helper()
+	dir := tempDir(t)
+	var lowers []string
+	for i, script := range image {
+		layer := makeDirs(t, dir, "layer", i)
+		if i == 0 {
+			shell(t, layer, script)
+		} else {
+			merged := filepath.Join(dir, "merged")
+			mountOverlay(t, merged, "", layer, makeDirs(t, dir, "work", i), lowers)
+			shell(t, merged, script+"; rm -r gone-in-second")
+			unmount(t, merged)
+		}
+		lowers = append([]string{layer}, lowers...)
+	}
+	return lowers
+}
+
+// tempDir is T.TempDir with a name that mount options can hold.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "seal-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func makeDirs(t *testing.T, dir, name string, n int) string {
+	t.Helper()
+	path := filepath.Join(dir, name+string(rune('0'+n)))
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func mountOverlay(t *testing.T, target, options, upper, work string, lowers []string) {
+	t.Helper()
+	if err := os.MkdirAll(target, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	data := []string{"lowerdir=" + strings.Join(lowers, ":")}
+	if upper != "" {
+		data = append(data, "upperdir="+upper, "workdir="+work)
+	}
+	if options != "" {
+		data = append(data, options)
+	}
+	if err := unix.Mount("overlay", target, "overlay", 0, strings.Join(data, ",")); err != nil {
+		t.Fatalf("mount overlay with %v: %v", data, err)
+	}
+}
+
+func unmount(t *testing.T, target string) {
+	t.Helper()
+	// A test beside this one may just be forking, and hold all files open.
+	if err := unix.Unmount(target, unix.MNT_DETACH); err != nil {
+		t.Errorf("unmount %s: %v", target, err)
+	}
+}
+
+func shell(t *testing.T, dir, script string) {
+	t.Helper()
+	for _, line := range strings.Split(script, "\n\t") {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == ":" && f[1] != ">>" {
+			special(t, dir, f[1:])
+			continue
+		}
+		cmd := exec.Command("sh", "-ec", line)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", line, err, out)
+		}
+	}
+}
+
+func special(t *testing.T, dir string, args []string) {
+	t.Helper()
+	path := filepath.Join(dir, args[1])
+	var err error
+	switch args[0] {
+	case "setxattr":
+		err = unix.Setxattr(path, args[2], []byte(args[3]), 0)
+	case "setcap": // cap_net_bind_service, permitted
+		err = unix.Setxattr(path, "security.capability", []byte("\x00\x00\x00\x02\x00\x04\x00\x00"+strings.Repeat("\x00", 12)), 0)
+	case "socket":
+		err = unix.Mknod(path, unix.S_IFSOCK|0o755, 0)
+	}
+	if err != nil {
+		t.Fatalf("%v: %v", args, err)
+	}
+}
