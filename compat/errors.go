@@ -21,7 +21,7 @@ func DockerError(err error) error {
 		return errdefs.Deadline(err)
 	case cerrdefs.IsNotFound(err):
 		return errdefs.NotFound(err)
-	case cerrdefs.IsAlreadyExists(err), cerrdefs.IsConflict(err), cerrdefs.IsFailedPrecondition(err):
+	case cerrdefs.IsAlreadyExists(err), cerrdefs.IsConflict(err):
 		return errdefs.Conflict(err)
 	case cerrdefs.IsInvalidArgument(err):
 		return errdefs.InvalidParameter(err)
@@ -29,6 +29,8 @@ func DockerError(err error) error {
 		return errdefs.Unavailable(err)
 	case cerrdefs.IsNotImplemented(err):
 		return errdefs.NotImplemented(err)
+	case cerrdefs.IsUnauthorized(err):
+		return errdefs.Unauthorized(err)
 	case cerrdefs.IsPermissionDenied(err):
 		return errdefs.Forbidden(err)
 	default:

@@ -2,30 +2,59 @@ package imageservice
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/log"
 	"github.com/docker/docker/container"
 	"github.com/moby/go-archive"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/diff"
 )
 
 // Changes lists what differs in a container's file system from what it was
-// created with; `docker diff` prints it. Files of the init layer, which the
-// runtime mounts over, are no changes.
+// created with, by path; `docker diff` prints it. Files of the init layer,
+// which the runtime mounts over, are no changes. The cost follows the changes.
 func (s *Service) Changes(ctx context.Context, ctr *container.Container) ([]archive.Change, error) {
 	changes, err := s.changes(ctx, ctr)
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("list changes of container %s: %w", ctr.ID, err))
 	}
+	slices.SortFunc(changes, func(a, b archive.Change) int { return strings.Compare(a.Path, b.Path) })
 	return changes, nil
 }
 
-func (s *Service) changes(ctx context.Context, ctr *container.Container) (changes []archive.Change, err error) {
-	if ctr.RWLayer == nil {
-		return nil, errNoLayer
+func (s *Service) changes(ctx context.Context, ctr *container.Container) ([]archive.Change, error) {
+	c, err := s.overlay(ctx, ctr)
+	if errors.Is(err, diff.ErrUnsupported) {
+		log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("listing changes by comparing whole trees")
+		return s.compareTrees(ctx, ctr)
 	}
+	if err != nil {
+		return nil, err
+	}
+	var changes []archive.Change
+	_, err = c.Walk(ctx, func(change *diff.Change) error {
+		if change.Path != "." {
+			changes = append(changes, archive.Change{Path: "/" + change.Path, Kind: changeKinds[change.Kind]})
+		}
+		return nil
+	})
+	return changes, err
+}
+
+var changeKinds = map[diff.Kind]archive.ChangeType{
+	diff.Added:    archive.ChangeAdd,
+	diff.Modified: archive.ChangeModify,
+	diff.Deleted:  archive.ChangeDelete,
+}
+
+// compareTrees lists changes at a cost that follows the image.
+func (s *Service) compareTrees(ctx context.Context, ctr *container.Container) (changes []archive.Change, err error) {
 	// The view below is garbage to containerd unless a lease holds it.
 	ctx, end, err := s.lease(ctx, "diff", ctr.ID)
 	if err != nil {
@@ -33,10 +62,10 @@ func (s *Service) changes(ctx context.Context, ctr *container.Container) (change
 	}
 	defer func() { end(err) }()
 
-	err = s.withParent(ctx, ctr, func(lower []mount.Mount) error {
-		return withRoot(ctx, ctr, func(root string) error {
-			return mount.WithReadonlyTempMount(ctx, lower, func(parent string) error {
-				changes, err = archive.ChangesDirs(root, parent)
+	err = s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
+		return mount.WithReadonlyTempMount(ctx, before, func(old string) error {
+			return mount.WithReadonlyTempMount(ctx, now, func(root string) error {
+				changes, err = archive.ChangesDirs(root, old)
 				return err
 			})
 		})
@@ -44,38 +73,24 @@ func (s *Service) changes(ctx context.Context, ctr *container.Container) (change
 	return changes, err
 }
 
-// withParent calls f with the mounts of a view of what the container's layer
-// stands on, init layer included.
-func (s *Service) withParent(ctx context.Context, ctr *container.Container, f func([]mount.Mount) error) error {
+// withTrees calls f with the mounts of what the container's layer stands on,
+// init layer included, and of the container. They are to be mounted read-only:
+// the container may be running.
+func (s *Service) withTrees(ctx context.Context, ctr *container.Container, f func(before, now []mount.Mount) error) error {
 	sn := s.snapshots(ctr.Driver)
 	info, err := sn.Stat(ctx, ctr.ID)
 	if err != nil {
 		return fmt.Errorf("look up snapshot: %w", err)
 	}
+	now, err := sn.Mounts(ctx, ctr.ID)
+	if err != nil {
+		return fmt.Errorf("look up mounts: %w", err)
+	}
 	key := temporaryKey(ctr.ID, "parent")
-	mounts, err := sn.View(ctx, key, info.Parent)
+	before, err := sn.View(ctx, key, info.Parent)
 	if err != nil {
 		return fmt.Errorf("view parent snapshot %q: %w", info.Parent, err)
 	}
 	defer removeSnapshot(ctx, sn, key)
-	return f(mounts)
-}
-
-// withRoot calls f with the path of the container's root file system. It goes
-// through the container's own mount, which may be in use by the container: an
-// upper directory must not be mounted twice.
-func withRoot(ctx context.Context, ctr *container.Container, f func(root string) error) (err error) {
-	root, err := ctr.RWLayer.Mount(ctr.GetMountLabel())
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if uerr := ctr.RWLayer.Unmount(); uerr != nil && err == nil {
-			err = uerr
-		}
-	}()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return f(root)
+	return f(before, now)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/backend"
 	containertypes "github.com/docker/docker/api/types/container"
@@ -36,20 +37,19 @@ func (s *Service) CommitImage(ctx context.Context, c backend.CommitConfig) (imag
 }
 
 func (s *Service) commit(ctx context.Context, c backend.CommitConfig) (_ image.ID, err error) {
-	ctr, err := s.container(c.ContainerID)
-	if err != nil {
-		return "", err
-	}
-	base, err := s.base(ctx, ctr)
-	if err != nil {
-		return "", err
+	ctr := s.containers.Get(c.ContainerID)
+	if ctr == nil {
+		return "", fmt.Errorf("no such container: %w", errdefs.ErrNotFound)
 	}
 	ctx, end, err := s.lease(ctx, "commit", ctr.ID)
 	if err != nil {
 		return "", err
 	}
 	defer func() { end(err) }()
-
+	base, err := s.base(ctx, ctr)
+	if err != nil {
+		return "", err
+	}
 	layer, err := s.seal(ctx, ctr, base.Config.RootFS.DiffIDs)
 	if err != nil {
 		return "", err
@@ -57,22 +57,14 @@ func (s *Service) commit(ctx context.Context, c backend.CommitConfig) (_ image.I
 	return s.publish(ctx, committed(base, ctr.ImagePlatform, layer, c, time.Now()))
 }
 
-// container finds a container by id, which must have a writable layer.
-func (s *Service) container(id string) (*container.Container, error) {
-	ctr := s.containers.Get(id)
-	if ctr == nil {
-		return nil, fmt.Errorf("no such container: %w", errdefs.ErrNotFound)
-	}
-	if ctr.RWLayer == nil {
-		return nil, fmt.Errorf("%w: %w", errNoLayer, errdefs.ErrFailedPrecondition)
-	}
-	return ctr, nil
-}
-
-// base reads the image that a container stands on.
+// base reads the image that a container stands on, and keeps it: container and
+// image may both be removed before the new image refers to the layers.
 func (s *Service) base(ctx context.Context, ctr *container.Container) (containerstore.Base, error) {
 	if ctr.ImageManifest == nil { // FROM scratch
 		return containerstore.Base{}, nil
+	}
+	if err := s.keep(ctx, leases.Resource{ID: ctr.ImageManifest.Digest.String(), Type: "content"}); err != nil {
+		return containerstore.Base{}, err
 	}
 	base, err := containerstore.ReadBase(ctx, s.content, *ctr.ImageManifest, ctr.ImagePlatform)
 	if err != nil {

@@ -7,11 +7,9 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/log"
 	"github.com/containerd/platforms"
 	"github.com/docker/docker/container"
 	"github.com/docker/docker/image"
@@ -56,26 +54,27 @@ func (s *Service) CreateLayerFromImage(img *image.Image, name string, _ *layer.C
 	return l, nil
 }
 
+// createLayer works under the lease of an operation. The lease that holds the
+// layer for the container's life is made last: until then a crash leaves only
+// what the next start sweeps.
 func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor, id string, initFunc layer.MountInit) (_ *rwLayer, err error) {
 	sn := s.snapshots("")
-	lease, err := s.containerLease(ctx, sn, id)
+	if _, err := sn.Stat(ctx, id); err == nil {
+		return nil, fmt.Errorf("snapshot %s: %w", id, errdefs.ErrAlreadyExists)
+	} else if !errdefs.IsNotFound(err) {
+		return nil, fmt.Errorf("look up snapshot: %w", err)
+	}
+	ctx, end, err := s.lease(ctx, "create", id)
 	if err != nil {
 		return nil, err
 	}
-	var made []string // keys of snapshots, in the order of their making
-	defer func() {
-		if err != nil {
-			s.undoLayer(ctx, sn, lease, made)
-		}
-	}()
-	ctx = leases.WithLease(ctx, lease.ID)
+	defer func() { end(err) }()
 
 	parent, err := s.unpack(ctx, manifest)
 	if err != nil {
 		return nil, err
 	}
 	if initFunc != nil {
-		made = append(made, id+initKeySuffix, id+initSuffix)
 		if err := prepareInit(ctx, sn, id, parent, initFunc); err != nil {
 			return nil, fmt.Errorf("prepare init layer: %w", err)
 		}
@@ -85,44 +84,15 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 	if err != nil {
 		return nil, fmt.Errorf("prepare snapshot: %w", err)
 	}
-	made = append(made, id)
 	if !s.idMapping.Empty() {
 		if err := snapshotter.Remap(ctx, mounts, s.idMapping.ToHost); err != nil {
 			return nil, fmt.Errorf("map ids of the root file system: %w", err)
 		}
 	}
+	if err := s.hold(ctx, id); err != nil {
+		return nil, err
+	}
 	return s.layer(id, sn), nil
-}
-
-// containerLease makes the lease that holds a container's layer for as long
-// as the container lives. A lease of that name without a snapshot is left
-// over from a creation that failed in Moby's own service, and is taken over.
-func (s *Service) containerLease(ctx context.Context, sn snapshots.Snapshotter, id string) (leases.Lease, error) {
-	lease, err := s.leases.Create(ctx, leases.WithID(id))
-	if err == nil {
-		return lease, nil
-	}
-	if errdefs.IsAlreadyExists(err) {
-		if _, serr := sn.Stat(ctx, id); errdefs.IsNotFound(serr) {
-			return leases.Lease{ID: id}, nil
-		}
-	}
-	return leases.Lease{}, fmt.Errorf("create lease: %w", err)
-}
-
-// undoLayer removes what a failed creation made, newest first.
-func (s *Service) undoLayer(ctx context.Context, sn snapshots.Snapshotter, lease leases.Lease, made []string) {
-	ctx, cancel := cleanup(ctx)
-	defer cancel()
-	logger := log.G(ctx).WithField("container", lease.ID)
-	for i := len(made) - 1; i >= 0; i-- {
-		if err := sn.Remove(ctx, made[i]); err != nil && !errdefs.IsNotFound(err) {
-			logger.WithError(err).WithField("snapshot", made[i]).Warn("could not remove a snapshot of a failed container creation")
-		}
-	}
-	if err := s.leases.Delete(ctx, lease); err != nil && !errdefs.IsNotFound(err) {
-		logger.WithError(err).Warn("could not remove the lease of a failed container creation")
-	}
 }
 
 func prepareInit(ctx context.Context, sn snapshots.Snapshotter, id, parent string, initFunc layer.MountInit) error {
@@ -149,7 +119,7 @@ func (s *Service) unpack(ctx context.Context, manifest *ocispec.Descriptor) (str
 		return "", fmt.Errorf("read manifest %s: %w", manifest.Digest, err)
 	}
 	if strings.HasPrefix(strings.ToLower(config.MediaType), "application/vnd.docker.ai.") {
-		return "", fmt.Errorf("image %s is an AI model: the engine does not run those, `docker model run` does: %w", manifest.Digest, errdefs.ErrNotImplemented)
+		return "", fmt.Errorf("image %s is an AI model: the engine does not run those, `docker model run` does", manifest.Digest)
 	}
 	unpacked, err := img.IsUnpacked(ctx, s.snapshotter)
 	if err != nil {

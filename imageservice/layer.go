@@ -23,6 +23,8 @@ type rwLayer struct {
 	mounter Mounter
 	ctx     func() context.Context // of the service
 
+	// mu is held while the mounter works: it counts users and mounts in two
+	// steps, between which it must not be asked about the same root again.
 	mu   sync.Mutex
 	root string // where Mount mounted it last
 }
@@ -41,21 +43,21 @@ func (l *rwLayer) Mount(string) (string, error) {
 	if err != nil {
 		return "", compat.DockerError(fmt.Errorf("look up mounts of container %s: %w", l.id, err))
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	root, err := l.mounter.Mount(mounts, l.id)
 	if err != nil {
 		return "", fmt.Errorf("mount root file system of container %s: %w", l.id, err)
 	}
-	l.mu.Lock()
 	l.root = root
-	l.mu.Unlock()
 	return root, nil
 }
 
 // Unmount gives back one Mount; the last one unmounts.
 func (l *rwLayer) Unmount() error {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	root := l.root
-	l.mu.Unlock()
 	if root == "" { // mounted by an earlier daemon, and live-restored
 		var err error
 		if root, err = l.mounter.Mounted(l.id); err != nil {
@@ -106,13 +108,30 @@ func (s *Service) findLayer(ctx context.Context, id string) (*rwLayer, error) {
 	return s.layer(id, sn), nil
 }
 
-// hold makes the lease of a layer whose snapshot exists.
+// hold makes the lease of a layer whose snapshot exists. One that is there
+// already holds nothing or just this: another service made it, and failed.
 func (s *Service) hold(ctx context.Context, id string) error {
 	l, err := s.leases.Create(ctx, leases.WithID(id))
-	if err != nil {
-		return err
+	if errdefs.IsAlreadyExists(err) {
+		l, err = leases.Lease{ID: id}, nil
 	}
-	return s.leases.AddResource(ctx, l, leases.Resource{ID: id, Type: "snapshots/" + s.snapshotter})
+	if err != nil {
+		return fmt.Errorf("create lease: %w", err)
+	}
+	err = s.leases.AddResource(ctx, l, leases.Resource{ID: id, Type: "snapshots/" + s.snapshotter})
+	if err != nil {
+		return errors.Join(fmt.Errorf("hold snapshot: %w", err), s.unhold(ctx, l))
+	}
+	return nil
+}
+
+func (s *Service) unhold(ctx context.Context, l leases.Lease) error {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	if err := s.leases.Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("delete lease: %w", err)
+	}
+	return nil
 }
 
 // GetLayerMountID returns the name of the folder that a container's root is
@@ -138,5 +157,3 @@ func (s *Service) ReleaseLayer(layer container.RWLayer) error {
 	}
 	return nil
 }
-
-var errNoLayer = errors.New("container has no writable layer")

@@ -15,6 +15,9 @@ const (
 	// Moby's own mark, moby/prune.images, is not set: `docker image prune`
 	// deletes every lease that carries it, also those in use.
 	labelOperation = "io.baleen.operation"
+	// labelOwner holds the id of the daemon whose operation it is: others on
+	// the same containerd do not sweep it.
+	labelOwner = "io.baleen.owner"
 	// labelObject names what the operation works on.
 	labelObject = "io.baleen.object"
 
@@ -36,7 +39,7 @@ func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Con
 	l, err := s.leases.Create(ctx,
 		leases.WithRandomID(),
 		leases.WithExpiration(leaseNet),
-		leases.WithLabels(map[string]string{labelOperation: verb, labelObject: object}),
+		leases.WithLabels(map[string]string{labelOperation: verb, labelObject: object, labelOwner: s.owner}),
 	)
 	if err != nil {
 		return nil, nil, fmt.Errorf("create lease: %w", err)
@@ -56,13 +59,24 @@ func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Con
 	return leases.WithLease(ctx, l.ID), end, nil
 }
 
-// sweep deletes the leases of operations that a crash cut short. None can be
-// under way: the service has just been made, and a containerd namespace has
-// one daemon.
+// keep puts what exists already under the lease in ctx.
+func (s *Service) keep(ctx context.Context, resource leases.Resource) error {
+	id, ok := leases.FromContext(ctx)
+	if !ok {
+		return fmt.Errorf("keep %s %s: %w: no lease", resource.Type, resource.ID, errdefs.ErrFailedPrecondition)
+	}
+	if err := s.leases.AddResource(ctx, leases.Lease{ID: id}, resource); err != nil {
+		return fmt.Errorf("keep %s %s: %w", resource.Type, resource.ID, err)
+	}
+	return nil
+}
+
+// sweep deletes the leases of this daemon's operations that a crash cut short.
+// None can be under way: the service has just been made.
 func (s *Service) sweep(ctx context.Context) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	found, err := s.leases.List(ctx, fmt.Sprintf("labels.%q", labelOperation))
+	found, err := s.leases.List(ctx, fmt.Sprintf("labels.%q,labels.%q==%q", labelOperation, labelOwner, s.owner))
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("could not look for what interrupted operations left behind")
 		return

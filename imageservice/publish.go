@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
@@ -63,7 +65,7 @@ func (s *Service) publish(ctx context.Context, img newImage) (image.ID, error) {
 		{config, configText, compat.ConfigLabels(s.snapshotter, chainID, madeBy.Digest)},
 		{manifest, manifestText, compat.ManifestLabels(config, img.layers)},
 	} {
-		if err := writeBlob(ctx, s.content, b.desc, b.text, b.labels); err != nil {
+		if err := s.writeBlob(ctx, b.desc, b.text, b.labels); err != nil {
 			return "", fmt.Errorf("write %s %s: %w", b.desc.MediaType, b.desc.Digest, err)
 		}
 	}
@@ -80,8 +82,19 @@ func (s *Service) publish(ctx context.Context, img newImage) (image.ID, error) {
 		return "", fmt.Errorf("create image %s: %w", manifest.Digest, err)
 	}
 	id := image.ID(manifest.Digest)
-	s.LogImageEvent(ctx, id.String(), id.String(), events.ActionCreate)
+	s.logCreated(id, img.config.Config.Labels)
 	return id, nil
+}
+
+// logCreated tells `docker events` of a new image. Its attributes are the
+// image's labels and its name, which is still its id.
+func (s *Service) logCreated(id image.ID, labels map[string]string) {
+	attributes := maps.Clone(labels)
+	if attributes == nil {
+		attributes = map[string]string{}
+	}
+	attributes["name"] = id.String()
+	s.events.Log(events.ActionCreate, events.ImageEventType, events.Actor{ID: id.String(), Attributes: attributes})
 }
 
 // encode returns a value as JSON, and the descriptor of that text.
@@ -96,27 +109,16 @@ func encode(mediaType string, v any) (ocispec.Descriptor, []byte, error) {
 // writeBlob stores text with labels under the lease in ctx. A blob that exists
 // already is put under the lease too, and gets the labels that it lacks: it
 // may be somebody else's garbage.
-func writeBlob(ctx context.Context, store content.Store, desc ocispec.Descriptor, text []byte, labels map[string]string) (err error) {
+func (s *Service) writeBlob(ctx context.Context, desc ocispec.Descriptor, text []byte, labels map[string]string) (err error) {
 	ref := "baleen-" + desc.Digest.String()
-	w, err := content.OpenWriter(ctx, store, content.WithRef(ref), content.WithDescriptor(desc))
+	w, err := content.OpenWriter(ctx, s.content, content.WithRef(ref), content.WithDescriptor(desc))
 	if errdefs.IsAlreadyExists(err) {
-		return addLabels(ctx, store, desc.Digest, labels)
+		return s.adopt(ctx, desc.Digest, labels)
 	}
 	if err != nil {
 		return err
 	}
-	defer func() {
-		cerr := w.Close()
-		if err == nil {
-			err = cerr
-			return
-		}
-		ctx, cancel := cleanup(ctx)
-		defer cancel()
-		if aerr := store.Abort(ctx, ref); aerr != nil && !errdefs.IsNotFound(aerr) {
-			err = errors.Join(err, fmt.Errorf("abort: %w", aerr))
-		}
-	}()
+	defer func() { err = s.closeWriter(ctx, w, ref, err) }()
 	// The writer may be one that was left half-way, at some offset.
 	if err := w.Truncate(0); err != nil {
 		return err
@@ -126,15 +128,36 @@ func writeBlob(ctx context.Context, store content.Store, desc ocispec.Descriptor
 	}
 	err = w.Commit(ctx, desc.Size, desc.Digest, content.WithLabels(labels))
 	if errdefs.IsAlreadyExists(err) {
-		return addLabels(ctx, store, desc.Digest, labels)
+		return s.adopt(ctx, desc.Digest, labels)
 	}
 	return err
 }
 
-// addLabels sets the labels that a blob does not have. One that it has stays:
-// another image may live by it.
-func addLabels(ctx context.Context, store content.Manager, dgst digest.Digest, labels map[string]string) error {
-	info, err := store.Info(ctx, dgst)
+// closeWriter closes a writer of content, and drops what it wrote if writing
+// failed. It returns that failure, or else its own.
+func (s *Service) closeWriter(ctx context.Context, w content.Writer, ref string, failure error) error {
+	err := w.Close()
+	if failure == nil {
+		return err
+	}
+	if errors.Is(failure, io.EOF) { // all that a broken stream says
+		failure = fmt.Errorf("%w: containerd ended the call: its log may say why", failure)
+	}
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	if err := s.content.Abort(ctx, ref); err != nil && !errdefs.IsNotFound(err) {
+		return errors.Join(failure, fmt.Errorf("abort: %w", err))
+	}
+	return failure
+}
+
+// adopt keeps a blob that exists, and sets the labels that it does not have. One
+// that it has stays: another image may live by it.
+func (s *Service) adopt(ctx context.Context, dgst digest.Digest, labels map[string]string) error {
+	if err := s.keep(ctx, leases.Resource{ID: dgst.String(), Type: "content"}); err != nil {
+		return err
+	}
+	info, err := s.content.Info(ctx, dgst)
 	if err != nil {
 		return err
 	}
@@ -149,6 +172,6 @@ func addLabels(ctx context.Context, store content.Manager, dgst digest.Digest, l
 	if len(paths) == 0 {
 		return nil
 	}
-	_, err = store.Update(ctx, update, paths...)
+	_, err = s.content.Update(ctx, update, paths...)
 	return err
 }

@@ -3,6 +3,7 @@ package imageservice
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -11,6 +12,8 @@ import (
 	"github.com/containerd/log"
 	"github.com/docker/docker/container"
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/snapshotter"
@@ -18,39 +21,110 @@ import (
 
 // seal turns a container's changes into a layer, and into the snapshot of that
 // layer on top of chain, the diffIDs of the container's image. An empty layer
-// gets no snapshot. Both are held only by the lease in ctx.
+// gets no snapshot. Both are held only by the lease in ctx. The container is
+// thawed as soon as its changes have been read.
+//
+// What cannot be read from the container's upper directory is found by
+// comparing whole trees, which costs what the image weighs.
 func (s *Service) seal(ctx context.Context, ctr *container.Container, chain []digest.Digest) (diff.Layer, error) {
-	layer, err := s.weigh(ctx, ctr)
+	c, err := s.overlay(ctx, ctr)
+	if err == nil {
+		err = s.standsOn(ctx, ctr, c, chain)
+	}
+	if err == nil {
+		var layer diff.Layer
+		if layer, err = s.sealUpper(ctx, ctr, c, chain); err == nil {
+			return layer, nil
+		}
+	}
+	if !errors.Is(err, diff.ErrUnsupported) {
+		return diff.Layer{}, err
+	}
+	log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("committing by comparing whole trees")
+	return s.sealTrees(ctx, ctr, chain)
+}
+
+// standsOn checks that the container's layer, or its init layer, lies on the
+// snapshot of chain: then changes against the one are changes against the other.
+func (s *Service) standsOn(ctx context.Context, ctr *container.Container, c *diff.Container, chain []digest.Digest) error {
+	key := ctr.ID
+	if c.Init {
+		key += initSuffix
+	}
+	info, err := s.snapshots(ctr.Driver).Stat(ctx, key)
+	if err != nil {
+		return fmt.Errorf("look up snapshot: %w", err)
+	}
+	if want := identity.ChainID(chain).String(); info.Parent != want {
+		return fmt.Errorf("%w: snapshot %s stands on %q, and not on the image's %q", diff.ErrUnsupported, key, info.Parent, want)
+	}
+	return nil
+}
+
+// sealUpper copies what the container's upper holds into a new snapshot, and
+// makes the layer from that.
+func (s *Service) sealUpper(ctx context.Context, ctr *container.Container, c *diff.Container, chain []digest.Digest) (_ diff.Layer, err error) {
+	sn, parent := s.snapshots(ctr.Driver), identity.ChainID(chain)
+	key := snapshotter.ExtractKey(parent)
+	mounts, err := sn.Prepare(ctx, key, parent.String())
+	if err != nil {
+		return diff.Layer{}, fmt.Errorf("prepare snapshot on %q: %w", parent, err)
+	}
+	committed := false
+	defer func() {
+		if !committed {
+			removeSnapshot(ctx, sn, key)
+		}
+	}()
+	target, err := diff.ParseOverlay(mounts, len(chain) > 0)
+	if err != nil {
+		return diff.Layer{}, err
+	}
+	upper := target.Uppers[0]
+
+	stats, err := snapshotter.Seal(ctx, c, upper)
+	if err != nil {
+		return diff.Layer{}, err
+	}
+	thaw(ctx)
+	if stats.Changes == 0 {
+		return diff.EmptyLayer(), nil
+	}
+	var layer diff.Layer
+	both, bctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return snapshotter.Sync(bctx, upper, stats) })
+	both.Go(func() (err error) { layer, err = s.ship(bctx, upper, target.UserXattr, stats.Root); return err })
+	if err := both.Wait(); err != nil {
+		return diff.Layer{}, err
+	}
+	chainID := identity.ChainID(append(chain[:len(chain):len(chain)], layer.DiffID))
+	switch err := sn.Commit(ctx, chainID.String(), key); {
+	case err == nil:
+		committed = true
+	case !errdefs.IsAlreadyExists(err): // somebody else's is the same
+		return diff.Layer{}, fmt.Errorf("commit snapshot %s: %w", chainID, err)
+	}
+	return layer, nil
+}
+
+// sealTrees makes the layer by comparing what the container is with what it
+// was, and the snapshot by unpacking the layer.
+func (s *Service) sealTrees(ctx context.Context, ctr *container.Container, chain []digest.Digest) (layer diff.Layer, err error) {
+	err = s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
+		return s.withImageIDs(ctx, ctr, now, func(now []mount.Mount) error {
+			layer, err = diff.Walk(ctx, s.differ, s.content, before, now)
+			return err
+		})
+	})
+	thaw(ctx)
 	if err != nil {
 		return diff.Layer{}, fmt.Errorf("read changes: %w", err)
 	}
 	if layer.Empty() {
 		return layer, nil
 	}
-	if _, err := snapshotter.Apply(ctx, s.snapshots(ctr.Driver), s.differ, chain, layer); err != nil {
-		return diff.Layer{}, err
-	}
-	return layer, nil
-}
-
-// weigh makes a layer of what differs in a container from what it was created
-// with, init layer included: runtime files are not the container's changes.
-func (s *Service) weigh(ctx context.Context, ctr *container.Container) (layer diff.Layer, err error) {
-	err = s.withParent(ctx, ctr, func(lower []mount.Mount) error {
-		return withRoot(ctx, ctr, func(root string) error {
-			return s.withImageIDs(ctx, ctr, bindMount(root), func(upper []mount.Mount) error {
-				layer, err = diff.Walk(ctx, s.differ, s.content, lower, upper)
-				return err
-			})
-		})
-	})
+	_, err = snapshotter.Apply(ctx, s.snapshots(ctr.Driver), s.differ, chain, layer)
 	return layer, err
-}
-
-// bindMount shows a mounted tree at a second place, read-only. It does not
-// bring along what is mounted below.
-func bindMount(root string) []mount.Mount {
-	return []mount.Mount{{Type: "bind", Source: root, Options: []string{"bind", "ro"}}}
 }
 
 // withImageIDs calls f with the container's tree as the image would have it.

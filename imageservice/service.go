@@ -5,13 +5,16 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/diff"
+	c8ddiff "github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/container"
 	"github.com/moby/sys/user"
+
+	"github.com/baleen-project/baleen/diff"
 )
 
 // Containers finds a container of the daemon by its full id; nil if it has
@@ -29,13 +32,21 @@ type Mounter interface {
 	Mounted(containerID string) (target string, err error)
 }
 
+// Events takes what `docker events` shows. Moby's daemon/events has it.
+type Events interface {
+	Log(action events.Action, eventType events.Type, actor events.Actor)
+}
+
 // Config is what a [Service] works with. All fields but IDMapping are needed.
 type Config struct {
 	Client      *containerd.Client // its default namespace is the daemon's
 	Containers  Containers
 	Snapshotter string // the daemon's storage driver, "overlayfs"
+	Owner       string // the daemon's id, kept in its data root
 	Mounter     Mounter
 	IDMapping   user.IdentityMapping // of --userns-remap; empty without
+	Events      Events
+	Compression diff.Compression // of layers; the zero value is gzip
 	Upstream    Upstream
 }
 
@@ -50,15 +61,18 @@ type Service struct {
 	leases      leases.Manager
 	differ      differ
 	snapshotter string
+	owner       string
 	containers  Containers
 	mounter     Mounter
 	idMapping   user.IdentityMapping
+	events      Events
+	compression diff.Compression
 }
 
 // differ makes layers of trees and trees of layers.
 type differ interface {
-	diff.Comparer
-	diff.Applier
+	c8ddiff.Comparer
+	c8ddiff.Applier
 }
 
 // New returns a service, and removes what operations left behind that a crash
@@ -73,9 +87,12 @@ func New(c Config) *Service {
 		leases:      c.Client.LeasesService(),
 		differ:      c.Client.DiffService(),
 		snapshotter: c.Snapshotter,
+		owner:       c.Owner,
 		containers:  c.Containers,
 		mounter:     c.Mounter,
 		idMapping:   c.IDMapping,
+		events:      c.Events,
+		compression: c.Compression,
 	}
 	s.sweep(s.background())
 	return s

@@ -34,6 +34,14 @@ var Edits = []Edit{
 		With:   "daemon.imageService.(imageResolver)",
 	},
 	{
+		// The pause ends when the commit has read the container, not when it
+		// has made the image.
+		Name:   "thaw-early",
+		File:   "daemon/commit.go",
+		Anchor: "\t\tdaemon.containerPause(container)\n\t\tdefer daemon.containerUnpause(container)\n",
+		With:   "\t\tvar thaw func()\n\t\tctx, thaw = daemon.pauseForCommit(ctx, container)\n\t\tdefer thaw()\n",
+	},
+	{
 		Name:   "version-line",
 		File:   "cmd/dockerd/docker.go",
 		Anchor: `fmt.Sprintf("%s, build %s", dockerversion.Version, dockerversion.GitCommit)`,
