@@ -47,15 +47,20 @@ func ManifestLabels(config ocispec.Descriptor, layers []ocispec.Descriptor) map[
 	return labels
 }
 
-// ConfigLabels keep what an image's config stands for: the unpacked snapshot,
-// unless chainID is empty because the image has no layer, and the
-// configuration of the container that it was committed from.
-func ConfigLabels(snapshotter string, chainID, containerConfig digest.Digest) map[string]string {
-	labels := map[string]string{gcRefContainerConfig: containerConfig.String()}
+// ConfigLabels keep what an image's config stands for, the unpacked snapshot;
+// there is none if chainID is empty because the image has no layer.
+func ConfigLabels(snapshotter string, chainID digest.Digest) map[string]string {
+	labels := map[string]string{}
 	if chainID != "" {
 		labels[gcRefSnapshot+snapshotter] = chainID.String()
 	}
 	return labels
+}
+
+// RefContainerConfig adds, to the labels of an image's config, that which keeps
+// the configuration of the container that the image was committed from.
+func RefContainerConfig(labels map[string]string, containerConfig digest.Digest) {
+	labels[gcRefContainerConfig] = containerConfig.String()
 }
 
 // ImageLabels mark an image record as committed from a container of parent,

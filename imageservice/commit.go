@@ -41,25 +41,33 @@ func (s *Service) commit(ctx context.Context, c backend.CommitConfig) (_ image.I
 	if ctr == nil {
 		return "", fmt.Errorf("no such container: %w", errdefs.ErrNotFound)
 	}
+	ctx, t, finish := begin(ctx, "commit", ctr.ID)
+	defer func() { finish(err) }()
 	ctx, end, err := s.lease(ctx, "commit", ctr.ID)
 	if err != nil {
 		return "", err
 	}
 	defer func() { end(err) }()
-	base, err := s.base(ctx, ctr)
+
+	base, err := s.base(ctx, t, ctr)
 	if err != nil {
 		return "", err
 	}
-	layer, err := s.seal(ctx, ctr, base.Config.RootFS.DiffIDs)
+	layer, err := s.seal(ctx, t, ctr, base.Config.RootFS.DiffIDs)
 	if err != nil {
 		return "", err
 	}
-	return s.publish(ctx, committed(base, ctr.ImagePlatform, layer, c, time.Now()))
+	ctx, done := t.phase(ctx, "publish")
+	id, err := s.publish(ctx, committed(base, ctr.ImagePlatform, layer, c, time.Now()))
+	done(err)
+	return id, err
 }
 
 // base reads the image that a container stands on, and keeps it: container and
 // image may both be removed before the new image refers to the layers.
-func (s *Service) base(ctx context.Context, ctr *container.Container) (containerstore.Base, error) {
+func (s *Service) base(ctx context.Context, t *timing, ctr *container.Container) (_ containerstore.Base, err error) {
+	ctx, done := t.phase(ctx, "look")
+	defer func() { done(err) }()
 	if ctr.ImageManifest == nil { // FROM scratch
 		return containerstore.Base{}, nil
 	}

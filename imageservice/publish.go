@@ -22,16 +22,25 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/baleen-project/baleen/compat"
 )
 
 // newImage is an image whose layers are stored and that has no record yet.
 type newImage struct {
-	config          imagespec.DockerOCIImage
-	layers          []ocispec.Descriptor // of one media type family, base first
-	parent          digest.Digest        // "" for FROM scratch
+	config imagespec.DockerOCIImage
+	layers []ocispec.Descriptor // of one media type family, base first
+	// What the image was committed from; unset if it was not.
+	parent          digest.Digest // "" for FROM scratch
 	containerConfig *container.Config
+}
+
+// blob is a small one, still to be written.
+type blob struct {
+	desc   ocispec.Descriptor
+	text   []byte
+	labels map[string]string
 }
 
 // publish stores an image's config and manifest and makes its record, without
@@ -50,31 +59,30 @@ func (s *Service) publish(ctx context.Context, img newImage) (image.ID, error) {
 	if err != nil {
 		return "", err
 	}
-	madeBy, madeByText, err := encode(compat.MediaTypeContainerConfig, img.containerConfig)
-	if err != nil {
-		return "", err
-	}
-
 	chainID := identity.ChainID(img.config.RootFS.DiffIDs)
-	for _, b := range []struct {
-		desc   ocispec.Descriptor
-		text   []byte
-		labels map[string]string
-	}{
-		{madeBy, madeByText, map[string]string{compat.LabelConfigOfImage: manifest.Digest.String()}},
-		{config, configText, compat.ConfigLabels(s.snapshotter, chainID, madeBy.Digest)},
+	blobs := []blob{
+		{config, configText, compat.ConfigLabels(s.snapshotter, chainID)},
 		{manifest, manifestText, compat.ManifestLabels(config, img.layers)},
-	} {
-		if err := s.writeBlob(ctx, b.desc, b.text, b.labels); err != nil {
-			return "", fmt.Errorf("write %s %s: %w", b.desc.MediaType, b.desc.Digest, err)
+	}
+	var labels map[string]string // of the record
+	if img.containerConfig != nil {
+		madeBy, text, err := encode(compat.MediaTypeContainerConfig, img.containerConfig)
+		if err != nil {
+			return "", err
 		}
+		blobs = append(blobs, blob{madeBy, text, map[string]string{compat.LabelConfigOfImage: manifest.Digest.String()}})
+		compat.RefContainerConfig(blobs[0].labels, madeBy.Digest)
+		labels = compat.ImageLabels(img.parent, madeBy.Digest)
+	}
+	if err := s.writeBlobs(ctx, blobs); err != nil {
+		return "", err
 	}
 
 	_, err = s.images.Create(ctx, images.Image{
 		Name:      compat.DanglingName(manifest.Digest),
 		Target:    manifest,
 		CreatedAt: time.Now(),
-		Labels:    compat.ImageLabels(img.parent, madeBy.Digest),
+		Labels:    labels,
 	})
 	// The name holds the digest of all that the record says: a record that
 	// exists is the same one.
@@ -84,6 +92,21 @@ func (s *Service) publish(ctx context.Context, img newImage) (image.ID, error) {
 	id := image.ID(manifest.Digest)
 	s.logCreated(id, img.config.Config.Labels)
 	return id, nil
+}
+
+// writeBlobs stores blobs all at once: each waits for the disk, and none for
+// the others.
+func (s *Service) writeBlobs(ctx context.Context, blobs []blob) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for _, b := range blobs {
+		all.Go(func() error {
+			if err := s.writeBlob(ctx, b.desc, b.text, b.labels); err != nil {
+				return fmt.Errorf("write %s %s: %w", b.desc.MediaType, b.desc.Digest, err)
+			}
+			return nil
+		})
+	}
+	return all.Wait()
 }
 
 // logCreated tells `docker events` of a new image. Its attributes are the
@@ -116,7 +139,7 @@ func (s *Service) writeBlob(ctx context.Context, desc ocispec.Descriptor, text [
 		return s.adopt(ctx, desc.Digest, labels)
 	}
 	if err != nil {
-		return err
+		return explain(err)
 	}
 	defer func() { err = s.closeWriter(ctx, w, ref, err) }()
 	// The writer may be one that was left half-way, at some offset.
@@ -140,15 +163,22 @@ func (s *Service) closeWriter(ctx context.Context, w content.Writer, ref string,
 	if failure == nil {
 		return err
 	}
-	if errors.Is(failure, io.EOF) { // all that a broken stream says
-		failure = fmt.Errorf("%w: containerd ended the call: its log may say why", failure)
-	}
+	failure = explain(failure)
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	if err := s.content.Abort(ctx, ref); err != nil && !errdefs.IsNotFound(err) {
 		return errors.Join(failure, fmt.Errorf("abort: %w", err))
 	}
 	return failure
+}
+
+// explain adds to an error that is all a writer of content says when its stream
+// breaks.
+func explain(err error) error {
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: containerd ended the call: its log may say why", err)
+	}
+	return err
 }
 
 // adopt keeps a blob that exists, and sets the labels that it does not have. One

@@ -26,14 +26,14 @@ import (
 //
 // What cannot be read from the container's upper directory is found by
 // comparing whole trees, which costs what the image weighs.
-func (s *Service) seal(ctx context.Context, ctr *container.Container, chain []digest.Digest) (diff.Layer, error) {
+func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container, chain []digest.Digest) (diff.Layer, error) {
 	c, err := s.overlay(ctx, ctr)
 	if err == nil {
 		err = s.standsOn(ctx, ctr, c, chain)
 	}
 	if err == nil {
 		var layer diff.Layer
-		if layer, err = s.sealUpper(ctx, ctr, c, chain); err == nil {
+		if layer, err = s.sealUpper(ctx, t, s.snapshots(ctr.Driver), c, chain); err == nil {
 			return layer, nil
 		}
 	}
@@ -41,7 +41,7 @@ func (s *Service) seal(ctx context.Context, ctr *container.Container, chain []di
 		return diff.Layer{}, err
 	}
 	log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("committing by comparing whole trees")
-	return s.sealTrees(ctx, ctr, chain)
+	return s.sealTrees(ctx, t, ctr, chain)
 }
 
 // standsOn checks that the container's layer, or its init layer, lies on the
@@ -61,10 +61,10 @@ func (s *Service) standsOn(ctx context.Context, ctr *container.Container, c *dif
 	return nil
 }
 
-// sealUpper copies what the container's upper holds into a new snapshot, and
-// makes the layer from that.
-func (s *Service) sealUpper(ctx context.Context, ctr *container.Container, c *diff.Container, chain []digest.Digest) (_ diff.Layer, err error) {
-	sn, parent := s.snapshots(ctr.Driver), identity.ChainID(chain)
+// sealUpper copies what the container's upper holds into a new snapshot on
+// chain, and makes the layer from that.
+func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, c *diff.Container, chain []digest.Digest) (_ diff.Layer, err error) {
+	parent := identity.ChainID(chain)
 	key := snapshotter.ExtractKey(parent)
 	mounts, err := sn.Prepare(ctx, key, parent.String())
 	if err != nil {
@@ -82,19 +82,15 @@ func (s *Service) sealUpper(ctx context.Context, ctr *container.Container, c *di
 	}
 	upper := target.Uppers[0]
 
-	stats, err := snapshotter.Seal(ctx, c, upper)
+	stats, err := s.copyChanges(ctx, t, c, upper)
 	if err != nil {
 		return diff.Layer{}, err
 	}
-	thaw(ctx)
 	if stats.Changes == 0 {
 		return diff.EmptyLayer(), nil
 	}
-	var layer diff.Layer
-	both, bctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return snapshotter.Sync(bctx, upper, stats) })
-	both.Go(func() (err error) { layer, err = s.ship(bctx, upper, target.UserXattr, stats.Root); return err })
-	if err := both.Wait(); err != nil {
+	layer, err := s.store(ctx, t, upper, target.UserXattr, stats)
+	if err != nil {
 		return diff.Layer{}, err
 	}
 	chainID := identity.ChainID(append(chain[:len(chain):len(chain)], layer.DiffID))
@@ -107,9 +103,46 @@ func (s *Service) sealUpper(ctx context.Context, ctr *container.Container, c *di
 	return layer, nil
 }
 
+// copyChanges seals the container's changes in upper, and lets it go on.
+func (s *Service) copyChanges(ctx context.Context, t *timing, c *diff.Container, upper string) (snapshotter.SealStats, error) {
+	sctx, done := t.phase(ctx, "seal")
+	stats, err := snapshotter.Seal(sctx, c, upper)
+	done(err)
+	if err != nil {
+		return stats, err
+	}
+	_, done = t.phase(ctx, "thaw")
+	thaw(ctx)
+	done(nil)
+	t.add("changes", stats.Changes)
+	t.add("bytes", stats.Bytes)
+	t.add("cloned", stats.Cloned)
+	commitChanges.Inc(float64(stats.Changes))
+	commitBytes.Inc(float64(stats.Bytes))
+	return stats, nil
+}
+
+// store puts a sealed upper on disk, and the layer of it into the content
+// store.
+func (s *Service) store(ctx context.Context, t *timing, upper string, userXattr bool, stats snapshotter.SealStats) (layer diff.Layer, err error) {
+	ctx, done := t.phase(ctx, "ship")
+	defer func() { done(err) }()
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return snapshotter.Sync(ctx, upper, stats) })
+	both.Go(func() (err error) { layer, err = s.ship(ctx, upper, userXattr, stats.Root); return err })
+	if err := both.Wait(); err != nil {
+		return diff.Layer{}, err
+	}
+	t.add("blob", layer.Blob.Size)
+	blobBytes.Inc(float64(layer.Blob.Size))
+	return layer, nil
+}
+
 // sealTrees makes the layer by comparing what the container is with what it
 // was, and the snapshot by unpacking the layer.
-func (s *Service) sealTrees(ctx context.Context, ctr *container.Container, chain []digest.Digest) (layer diff.Layer, err error) {
+func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *container.Container, chain []digest.Digest) (layer diff.Layer, err error) {
+	ctx, done := t.phase(ctx, "seal")
+	defer func() { done(err) }()
 	err = s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
 		return s.withImageIDs(ctx, ctr, now, func(now []mount.Mount) error {
 			layer, err = diff.Walk(ctx, s.differ, s.content, before, now)

@@ -13,8 +13,6 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/container"
 	"github.com/moby/sys/user"
-
-	"github.com/baleen-project/baleen/diff"
 )
 
 // Containers finds a container of the daemon by its full id; nil if it has
@@ -46,7 +44,7 @@ type Config struct {
 	Mounter     Mounter
 	IDMapping   user.IdentityMapping // of --userns-remap; empty without
 	Events      Events
-	Compression diff.Compression // of layers; the zero value is gzip
+	Options     Options
 	Upstream    Upstream
 }
 
@@ -66,7 +64,7 @@ type Service struct {
 	mounter     Mounter
 	idMapping   user.IdentityMapping
 	events      Events
-	compression diff.Compression
+	options     Options
 }
 
 // differ makes layers of trees and trees of layers.
@@ -92,7 +90,7 @@ func New(c Config) *Service {
 		mounter:     c.Mounter,
 		idMapping:   c.IDMapping,
 		events:      c.Events,
-		compression: c.Compression,
+		options:     c.Options,
 	}
 	s.sweep(s.background())
 	return s

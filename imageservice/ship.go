@@ -23,12 +23,12 @@ func (s *Service) ship(ctx context.Context, upper string, userXattr, root bool) 
 	ref := "baleen-layer-" + rand.Text()
 	w, err := content.OpenWriter(ctx, s.content, content.WithRef(ref))
 	if err != nil {
-		return diff.Layer{}, fmt.Errorf("open layer for writing: %w", err)
+		return diff.Layer{}, fmt.Errorf("open layer for writing: %w", explain(err))
 	}
 	defer func() { err = s.closeWriter(ctx, w, ref, err) }()
 
 	chunks := bufio.NewWriterSize(w, shipChunk)
-	layer, _, err := diff.Pack(ctx, chunks, upper, diff.TarOptions{UserXattr: userXattr, Root: root}, s.compression)
+	layer, _, err := diff.Pack(ctx, chunks, upper, diff.TarOptions{UserXattr: userXattr, Root: root}, s.compression(ctx))
 	if err != nil {
 		return diff.Layer{}, err
 	}

@@ -1,16 +1,157 @@
 package imageservice
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"time"
 
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/snapshotter"
 )
 
-// SquashImage refuses: `docker build --squash` of the classic builder is not
-// there yet on the containerd store, as in Moby itself. The image that the
-// build made stays, unsquashed.
-func (s *Service) SquashImage(id, _ string) (string, error) {
-	return "", compat.DockerError(fmt.Errorf("squash image %s: build without --squash: squashing is not supported with the containerd image store: %w", id, errdefs.ErrNotImplemented))
+// SquashImage makes an image like one that exists, with the layers of parent
+// and a single one more, into which all others are merged; without a parent,
+// with a single layer. `docker build --squash` of the classic builder uses it.
+// Both images stay.
+func (s *Service) SquashImage(id, parent string) (string, error) {
+	squashed, err := s.squash(s.background(), id, parent)
+	if err != nil {
+		return "", compat.DockerError(fmt.Errorf("squash image %s: %w", id, err))
+	}
+	return squashed, nil
+}
+
+func (s *Service) squash(ctx context.Context, id, parent string) (_ string, err error) {
+	ctx, t, finish := begin(ctx, "squash", id)
+	defer func() { finish(err) }()
+	ctx, end, err := s.lease(ctx, "squash", id)
+	if err != nil {
+		return "", err
+	}
+	defer func() { end(err) }()
+
+	img, err := s.readImage(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	var base containerstore.Base
+	comment := "create new from " + id
+	if parent != "" {
+		if base, err = s.readImage(ctx, parent); err != nil {
+			return "", fmt.Errorf("read parent: %w", err)
+		}
+		comment = "merge " + id + " to " + parent
+	}
+	all, below := img.Config.RootFS.DiffIDs, base.Config.RootFS.DiffIDs
+	if len(below) > len(all) || !slices.Equal(all[:len(below)], below) {
+		return "", fmt.Errorf("image %s is not made of image %s: %w", id, parent, errdefs.ErrInvalidArgument)
+	}
+	layer, err := s.merge(ctx, t, all, len(below))
+	if err != nil {
+		return "", err
+	}
+	squashed, err := s.publish(ctx, merged(img, base, layer, comment, time.Now()))
+	return squashed.String(), err
+}
+
+// readImage reads an image by its id, and keeps it.
+func (s *Service) readImage(ctx context.Context, id string) (containerstore.Base, error) {
+	record, err := s.ResolveImage(ctx, id)
+	if err != nil {
+		return containerstore.Base{}, err
+	}
+	if err := s.keep(ctx, leases.Resource{ID: record.Target.Digest.String(), Type: "content"}); err != nil {
+		return containerstore.Base{}, err
+	}
+	return containerstore.ReadBase(ctx, s.content, record.Target, platforms.DefaultSpec())
+}
+
+// merge makes one layer, and its snapshot, of the layers of a chain after the
+// first few.
+func (s *Service) merge(ctx context.Context, t *timing, chain []digest.Digest, below int) (diff.Layer, error) {
+	sn := s.snapshots("")
+	key := temporaryKey(identity.ChainID(chain).String(), "squash")
+	mounts, err := sn.View(ctx, key, identity.ChainID(chain).String())
+	if err != nil {
+		return diff.Layer{}, fmt.Errorf("view snapshot: %w", err)
+	}
+	defer removeSnapshot(ctx, sn, key)
+	c, err := stackOf(mounts, len(chain), below)
+	if err == nil {
+		var layer diff.Layer
+		if layer, err = s.sealUpper(ctx, t, sn, c, chain[:below]); err == nil {
+			return layer, nil
+		}
+	}
+	if !errors.Is(err, diff.ErrUnsupported) {
+		return diff.Layer{}, err
+	}
+	log.G(ctx).WithError(err).Info("squashing by comparing whole trees")
+	return s.mergeTrees(ctx, sn, mounts, chain[:below])
+}
+
+// stackOf takes a view of an image for a container that consists of the layers
+// after the first few, on those.
+func stackOf(mounts []mount.Mount, layers, below int) (*diff.Container, error) {
+	o, err := diff.ParseOverlay(mounts, layers > 1)
+	if err != nil {
+		return nil, err
+	}
+	dirs := append(o.Uppers, o.Lowers...)
+	if len(dirs) != layers {
+		return nil, fmt.Errorf("%w: %d folders for %d layers", diff.ErrUnsupported, len(dirs), layers)
+	}
+	o.Uppers, o.Lowers = dirs[:layers-below], dirs[layers-below:]
+	return &diff.Container{Overlay: o}, nil
+}
+
+// mergeTrees is merge for snapshotters whose mounts tell no layers.
+func (s *Service) mergeTrees(ctx context.Context, sn snapshots.Snapshotter, image []mount.Mount, chain []digest.Digest) (diff.Layer, error) {
+	parent := identity.ChainID(chain).String()
+	key := temporaryKey(parent, "squash")
+	before, err := sn.View(ctx, key, parent)
+	if err != nil {
+		return diff.Layer{}, fmt.Errorf("view snapshot of parent: %w", err)
+	}
+	defer removeSnapshot(ctx, sn, key)
+	layer, err := diff.Walk(ctx, s.differ, s.content, before, image)
+	if err != nil || layer.Empty() {
+		return layer, err
+	}
+	_, err = snapshotter.Apply(ctx, sn, s.differ, chain, layer)
+	return layer, err
+}
+
+// merged describes the squashed image. As in Moby, its history tells the steps
+// still, as empty ones, and the merge.
+func merged(img, base containerstore.Base, layer diff.Layer, comment string, now time.Time) newImage {
+	now = now.UTC()
+	config := img.Config
+	config.Created = &now
+	config.RootFS.DiffIDs = slices.Clone(base.Config.RootFS.DiffIDs)
+	config.History = slices.Clone(img.Config.History)
+	for i := len(base.Config.History); i < len(config.History); i++ {
+		config.History[i].EmptyLayer = true
+	}
+	layers := compat.OCILayers(base.Manifest.Layers)
+	if !layer.Empty() {
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, layer.DiffID)
+		layers = append(layers, layer.Blob)
+	}
+	config.History = append(config.History, ocispec.History{Created: &now, Comment: comment, EmptyLayer: layer.Empty()})
+	return newImage{config: config, layers: layers}
 }

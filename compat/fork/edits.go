@@ -9,7 +9,33 @@ var Edits = []Edit{
 		Name:   "image-service",
 		File:   "daemon/daemon.go",
 		Anchor: "d.imageService = ctrd.NewService(ctrd.ImageServiceConfig{",
-		With:   "d.imageService = d.newBaleenService(ctrd.ImageServiceConfig{",
+		With:   "d.imageService = d.newBaleenService(baleenOptions, ctrd.ImageServiceConfig{",
+	},
+	{
+		Name:   "storage-options",
+		File:   "daemon/daemon.go",
+		Anchor: "\t\tlog.G(ctx).Info(\"Starting daemon with containerd snapshotter integration enabled\")\n",
+		With: "\t\tlog.G(ctx).Info(\"Starting daemon with containerd snapshotter integration enabled\")\n" +
+			"\t\tbaleenOptions, err := imageservice.ParseOptions(cfgStore.GraphOptions)\n\t\tif err != nil {\n\t\t\treturn nil, err\n\t\t}\n",
+	},
+	{
+		Name:   "storage-options-import",
+		File:   "daemon/daemon.go",
+		Anchor: "import (\n",
+		With:   "import (\n\t\"github.com/baleen-project/baleen/imageservice\"\n",
+	},
+	{
+		Name:   "commit-query",
+		File:   "api/server/router/container/container_routes.go",
+		Anchor: "\tconfig, _, _, err := c.decoder.DecodeConfig(r.Body)\n\tif err != nil && !errors.Is(err, io.EOF) { // Do not fail if body is empty.\n\t\treturn err\n\t}\n\n\tref, err",
+		With: "\tctx, err := imageservice.WithCommitQuery(ctx, r.Form)\n\tif err != nil {\n\t\treturn err\n\t}\n" +
+			"\tconfig, _, _, err := c.decoder.DecodeConfig(r.Body)\n\tif err != nil && !errors.Is(err, io.EOF) { // Do not fail if body is empty.\n\t\treturn err\n\t}\n\n\tref, err",
+	},
+	{
+		Name:   "commit-query-import",
+		File:   "api/server/router/container/container_routes.go",
+		Anchor: "import (\n",
+		With:   "import (\n\t\"github.com/baleen-project/baleen/imageservice\"\n",
 	},
 	{
 		// Without the feature Moby serves images from its graph drivers and

@@ -24,7 +24,7 @@ type imageResolver interface {
 
 // newBaleenService puts Baleen's image service in front of Moby's, which goes
 // on serving the verbs that Baleen leaves to it.
-func (daemon *Daemon) newBaleenService(cfg ctrd.ImageServiceConfig) ImageService {
+func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.ImageServiceConfig) ImageService {
 	return imageservice.New(imageservice.Config{
 		Client:      cfg.Client,
 		Containers:  cfg.Containers,
@@ -33,6 +33,7 @@ func (daemon *Daemon) newBaleenService(cfg ctrd.ImageServiceConfig) ImageService
 		Mounter:     cfg.RefCountMounter,
 		IDMapping:   cfg.IDMapping,
 		Events:      cfg.EventsService,
+		Options:     options,
 		Upstream:    ctrd.NewService(cfg),
 	})
 }

@@ -1,0 +1,92 @@
+package integration_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// TestCompression: the daemon's option says how layers are packed, the query of
+// a single commit says otherwise, and nonsense is refused.
+func TestCompression(t *testing.T) {
+	e := newEnv(t, stack.Config{DaemonConfig: map[string]any{"storage-opts": []string{"baleen.compression=zstd:3"}}}, "busybox")
+	id := e.run(t, "busybox", "echo x > /x")
+	for query, mediaType := range map[string]string{
+		"":                    ocispec.MediaTypeImageLayerZstd,
+		"&compression=gzip":   ocispec.MediaTypeImageLayerGzip,
+		"&compression=none":   ocispec.MediaTypeImageLayer,
+		"&compression=gzip:9": ocispec.MediaTypeImageLayerGzip,
+	} {
+		status, body := e.post(t, "/commit?container="+id+query)
+		if status != http.StatusCreated {
+			t.Errorf("commit%s: %d %s", query, status, body)
+			continue
+		}
+		image, _, _ := strings.Cut(strings.TrimPrefix(body, `{"Id":"`), `"`)
+		layers := e.image(t, image).manifest.Layers
+		if got := layers[len(layers)-1].MediaType; got != mediaType {
+			t.Errorf("commit%s made a layer of type %s", query, got)
+		}
+		if got := e.docker(t, "run", "--rm", image, "cat", "/x"); got != "x" {
+			t.Errorf("commit%s made an image that holds %q", query, got)
+		}
+	}
+	for _, bad := range []string{"lzma", "gzip:99", "none:1", "zstd:x"} {
+		status, body := e.post(t, "/commit?container="+id+"&compression="+url.QueryEscape(bad))
+		if status != http.StatusBadRequest || !strings.Contains(body, bad) || !strings.Contains(body, "want gzip") {
+			t.Errorf("compression %s: %d %s", bad, status, body)
+		}
+	}
+}
+
+// TestBadStorageOption: the daemon does not start with an option that it does
+// not know, and says which are there.
+func TestBadStorageOption(t *testing.T) {
+	for _, opt := range []string{"baleen.compression=lzma", "baleen.compresion=gzip"} {
+		s, err := stack.Start(t.Context(), stack.Config{DockerdArgs: []string{"--storage-opt", opt}})
+		if err == nil {
+			t.Errorf("dockerd started with --storage-opt %s", opt)
+			if err := s.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		if !strings.Contains(err.Error(), opt) {
+			t.Errorf("with --storage-opt %s dockerd says %v", opt, err)
+		}
+	}
+}
+
+// post sends a request to the API.
+func (e *env) post(t *testing.T, path string) (int, string) {
+	t.Helper()
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var dialer net.Dialer
+			return dialer.DialContext(ctx, "unix", strings.TrimPrefix(e.Host(), "unix://"))
+		},
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://docker"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
