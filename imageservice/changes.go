@@ -14,6 +14,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/snapshotter"
 )
 
 // Changes lists what differs in a container's file system from what it was
@@ -87,10 +88,33 @@ func (s *Service) withTrees(ctx context.Context, ctr *container.Container, f fun
 		return fmt.Errorf("look up mounts: %w", err)
 	}
 	key := temporaryKey(ctr.ID, "parent")
-	before, err := sn.View(ctx, key, info.Parent)
+	view := sn.View
+	if !s.idMapping.Empty() {
+		view = sn.Prepare // to be changed, below
+	}
+	before, err := view(ctx, key, info.Parent)
 	if err != nil {
 		return fmt.Errorf("view parent snapshot %q: %w", info.Parent, err)
 	}
 	defer removeSnapshot(ctx, sn, key)
+	if !s.idMapping.Empty() {
+		// The image has the container's ids, but the init layer was made with
+		// the shifted root's.
+		if err := snapshotter.Remap(ctx, before, s.rootToZero); err != nil {
+			return fmt.Errorf("map ids of the init layer: %w", err)
+		}
+	}
 	return f(before, now)
+}
+
+// rootToZero maps the root of the user namespace to 0, and no other id.
+func (s *Service) rootToZero(uid, gid int) (int, int, error) {
+	ruid, rgid := s.idMapping.RootPair()
+	if uid == ruid {
+		uid = 0
+	}
+	if gid == rgid {
+		gid = 0
+	}
+	return uid, gid, nil
 }

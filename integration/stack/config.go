@@ -61,6 +61,10 @@ type Config struct {
 	// programs run with Stack.Command.
 	Env []string
 
+	// Etc has files of the stack's own in /etc, by name: "subuid" and the like.
+	// The machine's /etc stays as it is.
+	Etc map[string]string
+
 	// Root is the stack's folder: new, empty, or a kept one of an earlier
 	// stack. If empty a new one is made below BALEEN_STACK_DIR, or below
 	// /var/tmp if that is not set.

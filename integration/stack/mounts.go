@@ -40,6 +40,29 @@ func setUpMounts(root layout) error {
 	return nil
 }
 
+// setUpEtc lays files over those in /etc.
+func setUpEtc(root layout, files map[string]string) error {
+	if len(files) == 0 {
+		return nil
+	}
+	upper, work := filepath.Join(root.volatile(), "etc"), filepath.Join(root.volatile(), "etc-work")
+	for _, dir := range []string{upper, work} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("lay files over /etc: %w", err)
+		}
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(upper, name), []byte(text), 0o644); err != nil {
+			return fmt.Errorf("lay files over /etc: %w", err)
+		}
+	}
+	options := "lowerdir=/etc,upperdir=" + upper + ",workdir=" + work
+	if err := unix.Mount("overlay", "/etc", "overlay", 0, options); err != nil {
+		return fmt.Errorf("lay files over /etc: %w", err)
+	}
+	return nil
+}
+
 // remountSys mounts a sysfs that shows the stack's network devices, with the
 // file systems that were mounted in the old one, among them the cgroups, which
 // now begin at the stack's own.

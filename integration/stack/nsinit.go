@@ -47,6 +47,13 @@ func setUp(root layout) (net.Listener, error) {
 	if err := setUpMounts(root); err != nil {
 		return nil, err
 	}
+	rec, err := readRecord(root)
+	if err != nil {
+		return nil, err
+	}
+	if err := setUpEtc(root, rec.Config.Etc); err != nil {
+		return nil, err
+	}
 	if err := setUpNetwork(); err != nil {
 		return nil, err
 	}
