@@ -18,6 +18,8 @@ const (
 	// labelOwner holds the id of the daemon whose operation it is: others on
 	// the same containerd do not sweep it.
 	labelOwner = "io.baleen.owner"
+	// labelPauses is on the leases of commits that pause their container.
+	labelPauses = "io.baleen.pauses"
 	// labelObject names what the operation works on.
 	labelObject = "io.baleen.object"
 
@@ -36,11 +38,11 @@ const (
 // it. The caller defers end with its error: after a failure, end also has
 // containerd collect at once what the operation had created.
 func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Context, end func(error), err error) {
-	l, err := s.leases.Create(ctx,
-		leases.WithRandomID(),
-		leases.WithExpiration(leaseNet),
-		leases.WithLabels(map[string]string{labelOperation: verb, labelObject: object, labelOwner: s.owner}),
-	)
+	labels := map[string]string{labelOperation: verb, labelObject: object, labelOwner: s.owner}
+	if pauses(ctx) {
+		labels[labelPauses] = "1"
+	}
+	l, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseNet), leases.WithLabels(labels))
 	if err != nil {
 		return nil, nil, fmt.Errorf("create lease: %w", err)
 	}
@@ -53,10 +55,26 @@ func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Con
 		}
 		if err := s.leases.Delete(ctx, l, opts...); err != nil && !errdefs.IsNotFound(err) {
 			log.G(ctx).WithError(err).WithFields(log.Fields{"lease": l.ID, "operation": verb, "object": object}).
-				Warn("could not delete the lease of an operation; it is removed at the next start")
+				Warn("could not delete the lease of an operation; trying again")
+			go s.deleteLater(context.WithoutCancel(ctx), l)
 		}
 	}
 	return leases.WithLease(ctx, l.ID), end, nil
+}
+
+// deleteLater goes on trying to delete a lease: containerd may be starting
+// again. What it does not get done is for the sweep at the next start.
+func (s *Service) deleteLater(ctx context.Context, l leases.Lease) {
+	for wait := 500 * time.Millisecond; wait < time.Minute; wait *= 2 {
+		time.Sleep(wait)
+		ctx, cancel := cleanup(ctx)
+		err := s.leases.Delete(ctx, l, leases.SynchronousDelete)
+		cancel()
+		if err == nil || errdefs.IsNotFound(err) {
+			return
+		}
+	}
+	log.G(ctx).WithField("lease", l.ID).Error("gave up deleting the lease of an operation; it is removed at the next start")
 }
 
 // keep puts what exists already under the lease in ctx.
@@ -82,6 +100,9 @@ func (s *Service) sweep(ctx context.Context) {
 		return
 	}
 	for _, l := range found {
+		if l.Labels[labelPauses] != "" {
+			s.interrupted = append(s.interrupted, l.Labels[labelObject])
+		}
 		logger := log.G(ctx).WithFields(log.Fields{"lease": l.ID, "operation": l.Labels[labelOperation], "object": l.Labels[labelObject]})
 		if err := s.leases.Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
 			logger.WithError(err).Warn("could not remove what an interrupted operation left behind")

@@ -22,7 +22,7 @@ import (
 // seal turns a container's changes into a layer, and into the snapshot of that
 // layer on top of chain, the diffIDs of the container's image. An empty layer
 // gets no snapshot. Both are held only by the lease in ctx. The container is
-// thawed as soon as its changes have been read.
+// paused only while its changes are read.
 //
 // What cannot be read from the container's upper directory is found by
 // comparing whole trees, which costs what the image weighs.
@@ -103,8 +103,10 @@ func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapsho
 	return layer, nil
 }
 
-// copyChanges seals the container's changes in upper, and lets it go on.
+// copyChanges seals the container's changes in upper. Meanwhile it is paused.
 func (s *Service) copyChanges(ctx context.Context, t *timing, c *diff.Container, upper string) (snapshotter.SealStats, error) {
+	thaw := pause(ctx)
+	defer thaw()
 	sctx, done := t.phase(ctx, "seal")
 	stats, err := snapshotter.Seal(sctx, c, upper)
 	done(err)
@@ -112,7 +114,7 @@ func (s *Service) copyChanges(ctx context.Context, t *timing, c *diff.Container,
 		return stats, err
 	}
 	_, done = t.phase(ctx, "thaw")
-	thaw(ctx)
+	thaw()
 	done(nil)
 	t.add("changes", stats.Changes)
 	t.add("bytes", stats.Bytes)
@@ -143,13 +145,15 @@ func (s *Service) store(ctx context.Context, t *timing, upper string, userXattr 
 func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *container.Container, chain []digest.Digest) (layer diff.Layer, err error) {
 	ctx, done := t.phase(ctx, "seal")
 	defer func() { done(err) }()
+	thaw := pause(ctx)
+	defer thaw()
 	err = s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
 		return s.withImageIDs(ctx, ctr, now, func(now []mount.Mount) error {
 			layer, err = diff.Walk(ctx, s.differ, s.content, before, now)
 			return err
 		})
 	})
-	thaw(ctx)
+	thaw()
 	if err != nil {
 		return diff.Layer{}, fmt.Errorf("read changes: %w", err)
 	}

@@ -65,6 +65,7 @@ type Service struct {
 	idMapping   user.IdentityMapping
 	events      Events
 	options     Options
+	interrupted []string
 }
 
 // differ makes layers of trees and trees of layers.

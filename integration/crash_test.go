@@ -3,6 +3,10 @@ package integration_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,43 +18,97 @@ import (
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
-// TestKilledCommit kills dockerd in the middle of commits. The next one must
-// find whole images only, and sweep what is left of the others.
+// killRounds is how often the kill test kills; BALEEN_KILL_ROUNDS sets another
+// number, for long runs.
+func killRounds(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("BALEEN_KILL_ROUNDS")
+	if text == "" {
+		return 20
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("BALEEN_KILL_ROUNDS is %q", text)
+	}
+	return n
+}
+
+// TestKilledCommit kills dockerd and containerd at random instants of commits.
+// Afterwards there are whole images only, each acknowledged one among them; the
+// container goes on, and nothing else is left.
 func TestKilledCommit(t *testing.T) {
-	e := newEnv(t, stack.Config{}, "busybox")
-	for round := range 5 {
-		id := e.run(t, "busybox", fmt.Sprintf("dd if=/dev/urandom of=/big bs=1M count=%d 2>/dev/null", 20+round))
-		before := e.state(t)
-		done := make(chan error, 1)
+	e := newEnv(t, stack.Config{DaemonConfig: map[string]any{"live-restore": true}}, "busybox")
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	id := e.run(t, "busybox", "dd if=/dev/urandom of=/big bs=1M count=24 2>/dev/null; for i in $(seq 200); do echo $i > /f$i; done")
+	before := e.state(t)
+	before.leases = nil
+	acknowledged := 0
+	for range killRounds(t) {
+		e.docker(t, "exec", id, "sh", "-c", "dd if=/dev/urandom of=/big bs=1M count=1 conv=notrunc 2>/dev/null")
+		done := make(chan struct{})
+		var out string
+		var failed error
 		go func() {
-			_, err := output(e.Docker(context.WithoutCancel(t.Context()), "commit", id, "killed"))
-			done <- err
+			defer close(done)
+			out, failed = output(e.Docker(context.WithoutCancel(t.Context()), "commit", id))
 		}()
-		time.Sleep(time.Duration(100+200*round) * time.Millisecond)
-		if err := e.KillDockerd(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		committed := <-done == nil
-		if err := e.StartDockerd(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if committed {
-			if got := e.docker(t, "run", "--rm", "killed", "stat", "-c", "%s", "/big"); got != fmt.Sprint((20+round)<<20) {
-				t.Errorf("the acknowledged image holds a file of %s bytes", got)
+		time.Sleep(time.Duration(random.IntN(600)) * time.Millisecond)
+		e.killAndStart(t, []stack.Daemon{stack.Dockerd, stack.Containerd}[random.IntN(2)])
+		<-done
+		if failed == nil {
+			acknowledged++
+			if got := e.docker(t, "run", "--rm", out, "stat", "-c", "%s", "/big"); got != fmt.Sprint(24<<20) {
+				t.Errorf("the acknowledged image %s holds a file of %s bytes", out, got)
 			}
-			e.docker(t, "rmi", "killed")
 		}
-		for _, image := range strings.Fields(e.docker(t, "images", "-aq", "--no-trunc")) {
-			e.docker(t, "run", "--rm", image, "true")
-		}
-		// Without live restore a killed daemon's containers end with it.
-		e.remove(t, id)
-		before.leases, before.mounts, before.snapshots = nil, nil, nil
-		e.eventually(t, "the sweep", func() error {
+		e.wholeImagesOnly(t)
+		e.eventually(t, "the container to go on and the rest to go", func() error {
+			if status := e.inspect(t, id, "{{.State.Status}}"); status != "running" {
+				return fmt.Errorf("the container is %s", status)
+			}
 			after := e.state(t)
-			after.snapshots = nil
+			after.mounts = before.mounts // containerd's own, until it starts again
+			after.leases = ours(after.leases)
 			return before.compare(after)
 		})
+	}
+	t.Logf("%d rounds, %d commits were acknowledged", killRounds(t), acknowledged)
+}
+
+// ours leaves out the leases that are not of Baleen's operations.
+func ours(leases []string) []string {
+	return slices.DeleteFunc(leases, func(l string) bool { return !strings.Contains(l, "io.baleen.") })
+}
+
+func (e *env) killAndStart(t *testing.T, d stack.Daemon) {
+	t.Helper()
+	kill, start := e.KillDockerd, e.StartDockerd
+	if d == stack.Containerd {
+		kill, start = e.KillContainerd, e.StartContainerd
+	}
+	if err := kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// After containerd's end dockerd needs a moment to find it again.
+	e.eventually(t, "dockerd to answer", func() error {
+		_, err := e.try(t, "images")
+		return err
+	})
+}
+
+// wholeImagesOnly runs every untagged image and removes it.
+func (e *env) wholeImagesOnly(t *testing.T) {
+	t.Helper()
+	for _, image := range strings.Fields(e.docker(t, "images", "-q", "--no-trunc", "-f", "dangling=true")) {
+		if got := e.docker(t, "run", "--rm", image, "sh", "-c", "cat /f200; stat -c %s /big"); got != fmt.Sprint("200\n", 24<<20) {
+			t.Errorf("image %s holds %q", image, got)
+		}
+		e.docker(t, "rmi", image)
 	}
 }
 

@@ -90,3 +90,31 @@ func (e *env) post(t *testing.T, path string) (int, string) {
 	}
 	return resp.StatusCode, string(body)
 }
+
+// TestMetrics: a commit shows in dockerd's metrics and in its debug log.
+func TestMetrics(t *testing.T) {
+	e := newEnv(t, stack.Config{DaemonConfig: map[string]any{"metrics-addr": "127.0.0.1:9323", "debug": true}}, "busybox")
+	id := e.run(t, "busybox", "echo 12345 > /x")
+	e.docker(t, "commit", id)
+	metrics := e.docker(t, "run", "--rm", "--network", "host", "busybox", "wget", "-qO-", "http://127.0.0.1:9323/metrics")
+	for _, want := range []string{
+		`baleen_commit_phase_seconds_count{phase="look"} 1`,
+		`baleen_commit_phase_seconds_count{phase="seal"} 1`,
+		`baleen_commit_phase_seconds_count{phase="thaw"} 1`,
+		`baleen_commit_phase_seconds_count{phase="ship"} 1`,
+		`baleen_commit_phase_seconds_count{phase="publish"} 1`,
+		"baleen_commit_changes_total 1\n",
+		"baleen_commit_sealed_bytes_total 6\n",
+		"baleen_commit_blob_bytes_total ",
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics lack %q", want)
+		}
+	}
+	log := e.LogTail(stack.Dockerd, 200)
+	for _, want := range []string{"operation done", "operation=commit", "changes=1", "bytes=6", "look=", "seal=", "ship=", "publish=", "total="} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the debug log lacks %q", want)
+		}
+	}
+}

@@ -60,12 +60,18 @@ var Edits = []Edit{
 		With:   "daemon.imageService.(imageResolver)",
 	},
 	{
-		// The pause ends when the commit has read the container, not when it
-		// has made the image.
-		Name:   "thaw-early",
+		// The pause lasts while the commit reads the container, not while it
+		// prepares, nor while it makes the image.
+		Name:   "pause-briefly",
 		File:   "daemon/commit.go",
 		Anchor: "\t\tdaemon.containerPause(container)\n\t\tdefer daemon.containerUnpause(container)\n",
-		With:   "\t\tvar thaw func()\n\t\tctx, thaw = daemon.pauseForCommit(ctx, container)\n\t\tdefer thaw()\n",
+		With:   "\t\tctx = daemon.pauseForCommit(ctx, container)\n",
+	},
+	{
+		Name:   "thaw-interrupted",
+		File:   "daemon/daemon.go",
+		Anchor: "\tclose(d.startupDone)\n",
+		With:   "\tclose(d.startupDone)\n\td.thawInterrupted(ctx)\n",
 	},
 	{
 		Name:   "version-line",

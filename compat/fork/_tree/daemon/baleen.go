@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"context"
-	"sync"
+	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
 	c8dimages "github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/log"
 	"github.com/docker/docker/container"
 	ctrd "github.com/docker/docker/daemon/containerd"
+	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 
 	"github.com/baleen-project/baleen/imageservice"
 )
@@ -38,19 +40,75 @@ func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.Im
 	})
 }
 
-// pauseForCommit pauses a container, and returns what thaws it: once, however
-// often it is called, and also by way of the context. A container that cannot
-// be paused, because it does not run or the system cannot freeze it, or that
-// somebody else paused just now, is committed as it is, and not thawed.
-func (daemon *Daemon) pauseForCommit(ctx context.Context, c *container.Container) (context.Context, func()) {
-	if err := daemon.containerPause(c); err != nil {
-		log.G(ctx).WithError(err).WithField("container", c.ID).Debug("not paused for the commit")
-		return ctx, func() {}
-	}
-	thaw := sync.OnceFunc(func() {
-		if err := daemon.containerUnpause(c); err != nil {
-			log.G(ctx).WithError(err).WithField("container", c.ID).Warn("could not thaw the container after a commit")
+// pauseForCommit leaves it to the commit to pause a container, for as long as
+// it reads it. One that cannot be paused, because it does not run or the system
+// cannot freeze it, is committed as it is; one that somebody else paused is not
+// thawed.
+func (daemon *Daemon) pauseForCommit(ctx context.Context, c *container.Container) context.Context {
+	return imageservice.WithPause(ctx, func() (thaw func()) {
+		if c.IsPaused() || !c.IsRunning() {
+			return func() {}
 		}
+		if err := daemon.containerPause(c); err != nil {
+			// It may be paused even so: containerd can end before it answers.
+			log.G(ctx).WithError(err).WithField("container", c.ID).Debug("not paused for the commit")
+		}
+		return func() { daemon.thaw(context.WithoutCancel(ctx), c) }
 	})
-	return imageservice.WithThaw(ctx, thaw), thaw
+}
+
+// thaw ends a pause of ours. While containerd is away it cannot, and goes on
+// trying in the background: the pause must not outlive the commit.
+func (daemon *Daemon) thaw(ctx context.Context, c *container.Container) {
+	if daemon.containerUnpause(c) == nil {
+		return
+	}
+	err := daemon.resumeTask(ctx, c)
+	if err == nil {
+		return
+	}
+	logger := log.G(ctx).WithField("container", c.ID)
+	logger.WithError(err).Warn("could not thaw the container after a commit; trying again")
+	go func() {
+		for wait := 100 * time.Millisecond; err != nil; wait = min(2*wait, 5*time.Second) {
+			time.Sleep(wait)
+			err = daemon.resumeTask(ctx, c)
+		}
+		logger.Info("the container goes on after a commit")
+	}()
+}
+
+// resumeTask lets a container go on whatever this daemon believes of it:
+// containerd knows whether it is paused.
+func (daemon *Daemon) resumeTask(ctx context.Context, c *container.Container) error {
+	c.Lock()
+	task, err := c.GetRunningTask()
+	c.Unlock()
+	if err != nil {
+		return nil // it has ended
+	}
+	status, err := task.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if status.Status == containerd.Paused || status.Status == containerd.Pausing {
+		if err := task.Resume(ctx); err != nil {
+			return err
+		}
+	}
+	return daemon.ProcessEvent(c.ID, libcontainerdtypes.EventResumed, libcontainerdtypes.EventInfo{})
+}
+
+// thawInterrupted lets those containers go on that a commit had paused when the
+// daemon crashed, and that outlived it (live-restore).
+func (daemon *Daemon) thawInterrupted(ctx context.Context) {
+	s, ok := daemon.imageService.(*imageservice.Service)
+	if !ok {
+		return
+	}
+	for _, id := range s.Interrupted() {
+		if c := daemon.containers.Get(id); c != nil && c.IsPaused() {
+			daemon.thaw(ctx, c)
+		}
+	}
 }
