@@ -111,7 +111,7 @@ func stackOf(mounts []mount.Mount, layers, below int) (*diff.Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	dirs := append(o.Uppers, o.Lowers...)
+	dirs := slices.Concat(o.Uppers, o.Lowers)
 	if len(dirs) != layers {
 		return nil, fmt.Errorf("%w: %d folders for %d layers", diff.ErrUnsupported, len(dirs), layers)
 	}

@@ -207,7 +207,7 @@ func (s *sealer) linkTo(c *diff.Change, dirfd int, name string) (bool, error) {
 	id := inode{c.Stat.Dev, c.Stat.Ino}
 	first, met := s.links[id]
 	if !met {
-		s.links[id] = &link{path: c.Path, left: uint64(c.Stat.Nlink) - 1}
+		s.links[id] = &link{path: c.Path, left: c.Stat.Nlink - 1}
 		return false, nil
 	}
 	if first.left--; first.left == 0 {
