@@ -3,9 +3,21 @@
 //
 // A layer is a tar stream of changes against a parent, kept as a blob, usually
 // compressed; its diffID is the digest of the stream before compression. A
-// layer without changes is [Empty] and never becomes part of an image.
+// layer without changes is [Layer.Empty] and never becomes part of an image.
 //
-// So far the changes are found by containerd's walking differ: it compares the
-// two merged trees, so its cost follows the image and not the change, and it
-// takes a file whose size and modification time are unchanged for unchanged.
+// An overlay keeps a container's changes in one folder, its upper, above the
+// folders of the image, its lowers. [Container.Walk] reads the upper, or a stack
+// of them, and tells what it changes: only what stands in the uppers, and at the
+// same paths below, is looked at. [WriteLayer] and [Pack] turn a sealed upper,
+// which holds just what a layer carries, into a layer. [Walk] is for everything
+// else: containerd's walking differ compares two merged trees, at a cost that
+// follows the image, and takes a file whose size and time are unchanged for
+// unchanged.
+//
+// # What it promises
+//
+// Trees are read by descriptors, name by name: a container that runs meanwhile
+// cannot lead the reader out of its own folders. Memory does not grow with the
+// number of files. What is not understood is [ErrUnsupported], never left out.
+// [CompareTrees] checks that two trees are alike in all that a layer carries.
 package diff
