@@ -1,0 +1,108 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// surroundings is part of the key of stock's results. Raise it when the harness,
+// the environment of the tests or their common names change, for then the
+// results may.
+const surroundings = "3"
+
+// stockKey stands for all that stock's results depend on. The images' files are
+// there only once they have been loaded somewhere.
+func stockKey(bin, binary string, s suite) (string, error) {
+	var kernel unix.Utsname
+	if err := unix.Uname(&kernel); err != nil {
+		return "", fmt.Errorf("find out kernel: %w", err)
+	}
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%q\n", []string{
+		surroundings, unix.ByteSliceToString(kernel.Release[:]),
+		s.pkg, s.selection().run, s.selection().skip,
+	})
+	files := []string{binary, filepath.Join(bin, "dockerd-stock")}
+	for _, name := range sharedPrograms {
+		files = append(files, filepath.Join(bin, name))
+	}
+	images, err := filepath.Glob(filepath.Join(bin, "images", "*.tar"))
+	if err != nil {
+		return "", fmt.Errorf("list images: %w", err)
+	}
+	for _, path := range append(files, images...) {
+		if err := addFile(sum, path); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+func addFile(sum io.Writer, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("hash program: %w", err)
+	}
+	defer file.Close()
+	size, err := io.Copy(sum, file)
+	if err != nil {
+		return fmt.Errorf("hash program %s: %w", path, err)
+	}
+	fmt.Fprintf(sum, "\n%d\n", size)
+	return nil
+}
+
+// resultsFile has stock's results of one suite, by key.
+type resultsFile string
+
+// maxKept is how many results a file keeps. Each selection of tests has its own.
+const maxKept = 8
+
+// find looks up results. A file that cannot be read has none: it is only there
+// to save time.
+func (f resultsFile) find(key string) (outing, bool) {
+	o, ok := f.read()[key]
+	return o, ok
+}
+
+func (f resultsFile) read() map[string]outing {
+	kept := map[string]outing{}
+	data, err := os.ReadFile(string(f))
+	if err != nil || json.Unmarshal(data, &kept) != nil || kept == nil {
+		return map[string]outing{}
+	}
+	return kept
+}
+
+// put adds results and drops the oldest when there are too many.
+func (f resultsFile) put(key string, o outing) error {
+	kept := f.read()
+	kept[key] = o
+	var keys []string
+	for k := range kept {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b string) int { return kept[b].Made.Compare(kept[a].Made) })
+	for _, k := range keys[min(maxKept, len(keys)):] {
+		delete(kept, k)
+	}
+	data, err := json.MarshalIndent(kept, "", "\t")
+	if err != nil {
+		return fmt.Errorf("keep stock's results: %w", err)
+	}
+	if err := os.WriteFile(string(f)+".new", data, 0o644); err != nil {
+		return fmt.Errorf("keep stock's results: %w", err)
+	}
+	if err := os.Rename(string(f)+".new", string(f)); err != nil {
+		return fmt.Errorf("keep stock's results: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// frozenImages are those that Moby's suites load before anything else, and pull
+// from Docker Hub if they are not there: frozenImages in Moby's package
+// testutil/environment.
+var frozenImages = []string{
+	"busybox:latest",
+	"busybox:glibc",
+	"hello-world:frozen",
+	"hello-world:amd64",
+	"hello-world:arm64",
+	"debian:bookworm-slim",
+}
+
+// rig is a stack that a suite's tests can run on.
+type rig struct {
+	stack  *stack.Stack
+	flavor stack.Flavor
+	bin    string
+	binary string // the tests
+	dir    string // where they run
+}
+
+// newRig starts a stack and lays out what the tests need.
+func newRig(ctx context.Context, flavor stack.Flavor, bin, binary, tree, pkg string) (*rig, error) {
+	s, err := stack.Start(ctx, stack.Config{Flavor: flavor})
+	if err != nil {
+		return nil, err
+	}
+	r := &rig{stack: s, flavor: flavor, bin: bin, binary: binary, dir: filepath.Join(tree, pkg)}
+	if err := r.prepare(ctx, tree); err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare %v stack for tests: %w", flavor, err), s.Kill())
+	}
+	return r, nil
+}
+
+// path below the rig's own folder. It is short because the tests' daemons have
+// sockets in it.
+func (r *rig) path(elem ...string) string {
+	return filepath.Join(append([]string{r.stack.Root(), "t"}, elem...)...)
+}
+
+func (r *rig) prepare(ctx context.Context, tree string) error {
+	// A user namespace's root must get through to what is below.
+	if err := os.Mkdir(r.path(), 0o711); err != nil {
+		return err
+	}
+	for _, name := range []string{"bin", "home", "dest", "tmp"} {
+		if err := os.Mkdir(r.path(name), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(r.path("tmp"), 0o1777); err != nil {
+		return err
+	}
+	// Tests start daemons by this name.
+	if err := os.Symlink(filepath.Join(r.bin, dockerdOf(r.flavor)), r.path("bin", "dockerd")); err != nil {
+		return err
+	}
+	if err := r.cover(ctx, "tree", tree); err != nil {
+		return err
+	}
+	if err := r.cover(ctx, "etc", "/etc"); err != nil {
+		return err
+	}
+	if out, err := r.stack.Command(ctx, "sh", "-c", "echo nameserver "+noNameServer+" >/etc/resolv.conf").CombinedOutput(); err != nil {
+		return fmt.Errorf("write resolv.conf: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	if err := r.stack.LoadImages(ctx, frozenImages...); err != nil {
+		return fmt.Errorf("load images: %w", err)
+	}
+	return nil
+}
+
+// noNameServer is the stack's own address on its way to nowhere, where nobody
+// serves names. So a test that wants Docker Hub is refused at once, where the
+// machine's name server, out of reach, would keep it waiting. A loopback address
+// would not do: dockerd gives containers Google's servers instead of that.
+const noNameServer = "198.18.0.2"
+
+// cover lays an overlay over a folder, inside the stack, that takes all writes.
+func (r *rig) cover(ctx context.Context, name, dir string) error {
+	upper, work := r.path("cover", name, "upper"), r.path("cover", name, "work")
+	for _, d := range []string{upper, work} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", dir, upper, work)
+	out, err := r.stack.Command(ctx, "mount", "-t", "overlay", "-o", options, "overlay", dir).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("cover %s: %w: %s", dir, err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// environment that Moby's own runner gives to tests, hack/make/test-integration,
+// as far as it matters here.
+func (r *rig) environment() []string {
+	path := strings.Join([]string{r.path("bin"), r.bin, os.Getenv("PATH"), "/usr/sbin", "/sbin"}, ":")
+	return []string{
+		"PATH=" + path,
+		"HOME=" + r.path("home"),
+		"TMPDIR=" + r.path("tmp"),
+		"DEST=" + r.path("dest"),
+		"DOCKER_HOST=" + r.stack.Host(),
+		"DOCKER_GRAPHDRIVER=overlayfs",
+		"DOCKER_INTEGRATION_DAEMON_DEST=" + r.path("dest"),
+		"TEST_CLIENT_BINARY=" + filepath.Join(r.bin, "docker"),
+		"TEST_INTEGRATION_USE_SNAPSHOTTER=1",
+	}
+}
+
+// run runs the selected tests.
+func (r *rig) run(ctx context.Context, sel selection, whole time.Duration, log io.Writer) (*recording, ending, error) {
+	// test2json's own mode marks its lines, so that what tests print cannot be
+	// taken for them.
+	args := append([]string{"-test.v=test2json", "-test.timeout=0", "-test.count=1"}, sel.flags()...)
+	cmd := r.stack.Command(ctx, r.binary, args...)
+	cmd.Dir = r.dir
+	cmd.Env = withoutDocker(append(cmd.Env, r.environment()...))
+	return record(ctx, cmd, limits{whole: whole, silence: maxSilence, dying: maxDying}, log)
+}
+
+// withoutDocker drops variables that a caller may have set for a Docker of his
+// own, and DOCKER_CONFIG, which the tests expect below HOME.
+func withoutDocker(env []string) []string {
+	foreign := []string{
+		"DOCKER_API_VERSION=", "DOCKER_BUILDKIT=", "DOCKER_CERT_PATH=", "DOCKER_CONFIG=", "DOCKER_CONTEXT=",
+		"DOCKER_DEFAULT_PLATFORM=", "DOCKER_REMAP_ROOT=", "DOCKER_ROOTLESS=", "DOCKER_TLS_VERIFY=", "BUILDX_",
+	}
+	return slices.DeleteFunc(env, func(v string) bool {
+		return slices.ContainsFunc(foreign, func(name string) bool { return strings.HasPrefix(v, name) })
+	})
+}
+
+// alive tells whether dockerd has outlived the tests.
+func (r *rig) alive() bool { return r.stack.Pid(stack.Dockerd) != 0 }
+
+// close saves dockerd's log and takes the stack down. Containers that a test
+// left behind are not worth waiting for.
+func (r *rig) close(logFile string) error {
+	log := r.stack.LogTail(stack.Dockerd, 100_000)
+	return errors.Join(os.WriteFile(logFile, []byte(log+"\n"), 0o644), r.stack.Kill())
+}
