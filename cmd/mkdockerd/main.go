@@ -4,7 +4,8 @@
 //	mkdockerd -stock [-build DIR] [-o FILE]   build the same tree without our edits
 //	mkdockerd -diff                           print the fork as a unified diff
 //	mkdockerd -tree [-stock]                  only make the tree, and print its folder
-//	mkdockerd -test PKG [-stock] -o FILE      compile the tests of a package of the tree
+//	mkdockerd -test PKG [-stock] -o FILE      compile the tests of a package of the tree,
+//	          [-overlay FILE]                 with sources replaced as for go build -overlay
 //
 // The source is the pinned module github.com/docker/docker from the Go module
 // proxy. It is copied once into the build folder; later runs touch only files
@@ -25,7 +26,7 @@ import (
 
 type options struct {
 	stock, diff, tree bool
-	test              string
+	test, overlay     string
 	build, output     string
 }
 
@@ -35,6 +36,7 @@ func main() {
 	flag.BoolVar(&o.diff, "diff", false, "print the fork as a unified diff and build nothing")
 	flag.BoolVar(&o.tree, "tree", false, "make the tree, print its folder and build nothing")
 	flag.StringVar(&o.test, "test", "", "compile the tests of this `package` of the tree instead of dockerd")
+	flag.StringVar(&o.overlay, "overlay", "", "with -test: `file` that names sources to replace, as for go build -overlay")
 	flag.StringVar(&o.build, "build", "", "build `folder` (default .build in the repository)")
 	flag.StringVar(&o.output, "o", "", "output `file` (default bin/dockerd or bin/dockerd-stock)")
 	flag.Parse()

@@ -84,7 +84,7 @@ func plan(ctx context.Context, root string, o options) (modtree.Build, error) {
 		name, version, platform = "dockerd-stock", pin.Number(), ""
 	}
 	if o.test != "" {
-		b.Package, b.Test = o.test, true
+		b.Package, b.Test, b.Overlay = o.test, true, o.overlay
 		if o.output == "" {
 			return b, fmt.Errorf("-test needs -o")
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,7 +61,11 @@ func (c *campaign) run(ctx context.Context) (count tally, err error) {
 		rep.single(flavor, outings[flavor])
 		return outings[flavor].Results.count(), nil
 	}
-	comparison := compare(outings[stack.Stock].Results, outings[stack.Fork].Results)
+	must := c.suite.must()
+	if c.options.run != "" { // perhaps without these
+		must = slices.DeleteFunc(must, func(name string) bool { return outings[stack.Fork].Results[name].Outcome == "" })
+	}
+	comparison := compare(outings[stack.Stock].Results, outings[stack.Fork].Results, must)
 	v, err := settle(ctx, comparison, c.alone)
 	if err != nil {
 		return tally{}, err

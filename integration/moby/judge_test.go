@@ -27,7 +27,7 @@ func TestCompare(t *testing.T) {
 		"Both": pass, "Broken": fail, "Skips": skip,
 		"Mended": pass, "Hopeless": fail, "Never": skip, "StockSkips": fail, "StockFails": skip, "New": pass,
 	})
-	c := compare(stock, fork)
+	c := compare(stock, fork, nil)
 	for _, tc := range []struct {
 		what      string
 		got, want []string

@@ -17,7 +17,8 @@ type Build struct {
 	Tags    []string          // build tags
 	Vars    map[string]string // string variables set by the linker
 	Cgo     bool
-	Test    bool // compile the package's tests instead (go test -c)
+	Test    bool   // compile the package's tests instead (go test -c)
+	Overlay string // file for the go command's -overlay: sources in others' places
 }
 
 // Run compiles. Paths are trimmed, so two trees that hold the same package
@@ -42,6 +43,9 @@ func (b Build) args() []string {
 		args = []string{"test", "-c"}
 	}
 	args = append(args, "-trimpath", "-buildvcs=false", "-o", b.Output)
+	if b.Overlay != "" {
+		args = append(args, "-overlay", b.Overlay)
+	}
 	if len(b.Tags) > 0 {
 		args = append(args, "-tags", strings.Join(b.Tags, ","))
 	}
