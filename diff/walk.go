@@ -228,7 +228,8 @@ func (w *walk) file(p *place, at string, e *entry) error {
 	if ok {
 		kind = Modified
 		// A file of several names must stay one: it is told with the others.
-		if e.stat.Nlink == 1 || e.layer >= w.uppers {
+		// And a copy of one of several names is a file of its own now.
+		if e.layer >= w.uppers || e.stat.Nlink == 1 && old.stat.Nlink == 1 {
 			same, err := w.view.same(p.whole, e, p.before(), &old)
 			if err != nil {
 				return fmt.Errorf("compare %s: %w", at, err)

@@ -56,6 +56,7 @@ var sealCases = []struct{ name, script string }{
 	{"a link to a file of the image", `ln file linked`},
 	{"a link to a file of the image, then written", `ln file linked; echo w >> linked`},
 	{"links broken", `echo broken > a/one`},
+	{"a file of several names copied up", `: >> a/one; chmod 600 a/one; chmod 644 a/one`},
 	{"a renamed file", `mv a/one a/eins`},
 	{"a renamed directory", `mv a z 2>/dev/null || { cp -a a z && rm -r a; }`},
 	{"a renamed directory with changes", `mv a z 2>/dev/null || { cp -a a z && rm -r a; }; echo n > z/b/n; rm z/one; mkdir a; echo in > a/in`},
