@@ -17,9 +17,9 @@ import (
 
 // Kinds of compression.
 const (
-	Gzip   = "gzip"
-	Zstd   = "zstd"
-	NoComp = "none"
+	Gzip         = "gzip"
+	Zstd         = "zstd"
+	Uncompressed = "none"
 )
 
 // Levels that are taken where none is given, and the highest ones. Gzip's level
@@ -41,7 +41,7 @@ const maxThreads = 16
 // Compression is how a layer is packed. The zero value is gzip at the default
 // level. The same input gives the same bytes however many processors there are.
 type Compression struct {
-	Kind  string // [Gzip], which is meant by "" too, [Zstd] or [NoComp]
+	Kind  string // [Gzip], which is meant by "" too, [Zstd] or [Uncompressed]
 	Level int    // 1 to 9 for gzip, 1 to 22 for zstd; 0 is the default
 }
 
@@ -52,7 +52,7 @@ func ParseCompression(text string) (Compression, error) {
 	c := Compression{Kind: kind}
 	if hasLevel {
 		n, err := strconv.Atoi(level)
-		if err != nil || n < 1 || kind == NoComp || level != strconv.Itoa(n) {
+		if err != nil || n < 1 || kind == Uncompressed || level != strconv.Itoa(n) {
 			return Compression{}, badCompression(text)
 		}
 		c.Level = n
@@ -73,7 +73,7 @@ func (c Compression) valid() bool {
 		return c.Level >= 0 && c.Level <= gzipMost
 	case Zstd:
 		return c.Level >= 0 && c.Level <= zstdMost
-	case NoComp:
+	case Uncompressed:
 		return c.Level == 0
 	}
 	return false
@@ -112,7 +112,7 @@ func (c Compression) MediaType() string {
 	switch c.kind() {
 	case Zstd:
 		return ocispec.MediaTypeImageLayerZstd
-	case NoComp:
+	case Uncompressed:
 		return ocispec.MediaTypeImageLayer
 	default:
 		return ocispec.MediaTypeImageLayerGzip
@@ -144,7 +144,8 @@ func NewWriter(w io.Writer, c Compression) (io.WriteCloser, error) {
 	case Zstd:
 		p, err := zstd.NewWriter(out,
 			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level())),
-			// Any number above 1 gives the same bytes and the same speed.
+			// One thread compresses while another writes; more do not help a
+			// single stream.
 			zstd.WithEncoderConcurrency(2))
 		if err != nil {
 			return nil, fmt.Errorf("zstd: %w", err)

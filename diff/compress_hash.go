@@ -1,6 +1,7 @@
 package diff
 
 import (
+	_ "crypto/sha256" // what digest.Canonical is
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"

@@ -43,7 +43,7 @@ type LayerWriter struct {
 // always has to be closed.
 func NewLayerWriter(w io.Writer, c Compression) (*LayerWriter, error) {
 	blob := &digestWriter{w: w}
-	if c.kind() != NoComp {
+	if c.kind() != Uncompressed {
 		blob.h = digest.Canonical.Hash()
 	}
 	z, err := NewWriter(blob, c)

@@ -15,20 +15,28 @@ var zeros [chunkSize]byte
 
 // content writes the bytes of a regular file behind its header.
 func (t *layerTar) content(s *source) error {
-	var err error
-	if s.st.Size >= minSparse && s.st.Blocks*512 < s.st.Size {
+	err := s.unchanged()
+	switch {
+	case err != nil:
+	case s.st.Size >= minSparse && s.st.Blocks*512 < s.st.Size:
 		err = t.sparse(s)
-	} else {
+	default:
 		err = t.data(s, 0, s.st.Size)
 	}
 	if err != nil {
 		return err
 	}
-	changed, err := s.changed()
-	if err != nil {
+	return s.unchanged()
+}
+
+// unchanged fails if the open file is not what was there when s was taken.
+func (s *source) unchanged() error {
+	var now unix.Stat_t
+	if err := unix.Fstat(s.fd, &now); err != nil {
 		return fmt.Errorf("stat %q: %w", s.path, err)
 	}
-	if changed {
+	// Not ctime: another name for a sealed file changes that, and is allowed.
+	if now.Ino != s.st.Ino || now.Size != s.st.Size || now.Mtim != s.st.Mtim {
 		return fmt.Errorf("%q: %w", s.path, ErrChanged)
 	}
 	return nil

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // paxXattr is what stands before an attribute's name in a PAX record. It comes
@@ -54,9 +52,6 @@ func (t *layerTar) attributes(s *source) (attributes, error) {
 	}
 	a.records = make(map[string]string, len(carried))
 	for _, x := range carried {
-		if strings.Contains(x.Name, "=") {
-			return a, fmt.Errorf("%q: a layer cannot hold an attribute of the name %q: %w", s.path, x.Name, ErrReserved)
-		}
 		value, err := mapACL(x, t.opts.MapIDs)
 		if err != nil {
 			return a, fmt.Errorf("%q: map ids of %s: %w", s.path, x.Name, err)
@@ -153,14 +148,4 @@ func mapACL(x Xattr, f MapFunc) ([]byte, error) {
 		binary.LittleEndian.PutUint32(value[e+idAt:], id)
 	}
 	return value, nil
-}
-
-// changed reports whether a file is not what it was when s was taken.
-func (s *source) changed() (bool, error) {
-	var now unix.Stat_t
-	if err := unix.Fstat(s.fd, &now); err != nil {
-		return false, err
-	}
-	// Not ctime: another name for a sealed file changes that, and is allowed.
-	return now.Size != s.st.Size || now.Mtim != s.st.Mtim, nil
 }

@@ -28,7 +28,7 @@ func Carried(name string) bool {
 	case xattrCapability, "system.posix_acl_access", "system.posix_acl_default":
 		return true
 	}
-	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, userOverlay)
+	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, userOverlay) && !strings.Contains(name, "=")
 }
 
 // Xattr is an extended attribute of a file.

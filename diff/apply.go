@@ -1,0 +1,247 @@
+package diff
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+// ApplyOptions says what a layer is unpacked into. The zero value is a tree of
+// its own, a mounted root for example, in which deletions delete.
+type ApplyOptions struct {
+	// Overlay says that the target is the upper directory of an overlay, empty
+	// so far: deletions become the overlay's marks.
+	Overlay bool
+	// UserXattr says that the overlay keeps its marks in user.overlay, not in
+	// trusted.overlay (mount option userxattr).
+	UserXattr bool
+	// Lowers are the directories below the upper, topmost first. A parent that
+	// the layer itself does not tell gets what it has there, and a hard link
+	// finds its target there.
+	Lowers []string
+	// Root gives the target the owner, mode, time and attributes that the
+	// layer's entry for the root has. containerd leaves such an entry out, and
+	// so do we by default: archives of a temporary directory have one with
+	// mode 0700.
+	Root bool
+	// Sync writes all to disk at the end.
+	Sync bool
+}
+
+// ApplyStats says what a layer held.
+type ApplyStats struct {
+	Entries int64 // of the tar stream
+	Bytes   int64 // of the tar stream
+}
+
+// Apply unpacks a layer into the directory target, and returns the diffID of
+// what it read, which is for the caller to compare. The stream may be
+// compressed with gzip or zstd; it is read to its end.
+//
+// Nothing outside target is touched, whatever the stream says: all names are
+// resolved as if target were the root. A deletion concerns only what was there
+// before the layer, wherever in the stream it stands. A file replaces what has
+// its name, a directory joins another. Attributes that an overlay would take
+// for marks are left out. A stream that is not a layer is errdefs'
+// ErrInvalidArgument.
+//
+// On failure target holds part of the layer.
+func Apply(ctx context.Context, r io.Reader, target string, opts ApplyOptions) (digest.Digest, ApplyStats, error) {
+	root, err := unix.Open(target, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", ApplyStats{}, fmt.Errorf("apply layer: open %s: %w", target, err)
+	}
+	defer unix.Close(root)
+	in, err := openStream(ctx, r)
+	if err != nil {
+		return "", ApplyStats{}, fmt.Errorf("apply layer: %w", err)
+	}
+	a := newApplier(ctx, root, opts)
+	defer a.close()
+	if err = errors.Join(a.run(in), in.close()); err != nil {
+		return "", ApplyStats{}, fmt.Errorf("apply layer to %s: %w", target, err)
+	}
+	if opts.Sync {
+		if err := unix.Syncfs(root); err != nil {
+			return "", ApplyStats{}, fmt.Errorf("apply layer: sync %s: %w", target, err)
+		}
+	}
+	return in.digest(), ApplyStats{Entries: a.entries, Bytes: in.size}, nil
+}
+
+// applier is one run of Apply.
+type applier struct {
+	ctx   context.Context
+	opts  ApplyOptions
+	root  int
+	marks string // prefix of the overlay's attributes
+	at    folder // the directory of the last entry; fd -1 if none
+	asked string // the name by which it was found
+	stale bool   // the name may lead elsewhere now, or the directory be changed
+	times map[string]fileTimes
+	// placed are the paths that this layer made, by hash: a deletion spares
+	// them. Only kept where deletions delete.
+	placed  map[uint64]struct{}
+	seed    maphash.Seed
+	below   *view // of the lowers, once it was needed
+	chunk   []byte
+	entries int64
+}
+
+func newApplier(ctx context.Context, root int, opts ApplyOptions) *applier {
+	return &applier{
+		ctx:    ctx,
+		opts:   opts,
+		root:   root,
+		marks:  markPrefix(opts.UserXattr),
+		at:     folder{fd: -1},
+		times:  map[string]fileTimes{},
+		placed: map[uint64]struct{}{},
+		seed:   maphash.MakeSeed(),
+		chunk:  make([]byte, chunkSize),
+	}
+}
+
+func (a *applier) close() {
+	if a.at.fd >= 0 {
+		_ = unix.Close(a.at.fd)
+	}
+	if a.below != nil {
+		a.below.close()
+	}
+}
+
+// run unpacks the stream to its end.
+func (a *applier) run(in io.Reader) error {
+	tr := tar.NewReader(in)
+	for {
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
+		hdr, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		// Names that lead outside are taken care of here.
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+			return badStream(err)
+		}
+		a.entries++
+		if err := a.entry(hdr, tr); err != nil {
+			return fmt.Errorf("entry %.500q: %w", hdr.Name, err)
+		}
+	}
+	if err := a.flushTimes(); err != nil {
+		return err
+	}
+	// What follows the archive counts for the diffID.
+	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{in}, a.chunk); err != nil {
+		return fmt.Errorf("read to the end: %w", err)
+	}
+	return nil
+}
+
+// badStream marks the errors of archive/tar that are about its input.
+func badStream(err error) error {
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return invalid("not a layer: %w", err)
+	}
+	return fmt.Errorf("read: %w", err)
+}
+
+// invalid makes an error about the layer itself.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", fmt.Errorf(format, args...), errdefs.ErrInvalidArgument)
+}
+
+// entry unpacks one entry of the stream.
+func (a *applier) entry(hdr *tar.Header, content io.Reader) error {
+	if hdr.Typeflag == tar.TypeXGlobalHeader {
+		return nil
+	}
+	name := cleanName(hdr.Name)
+	if len(name) >= maxPath {
+		return invalid("name of %d bytes: %w", len(name), unix.ENAMETOOLONG)
+	}
+	if name == "" {
+		return a.rootEntry(hdr)
+	}
+	if isAufs(name) {
+		log.G(a.ctx).WithField("name", hdr.Name).Debug("left out an entry that aufs kept for itself")
+		return nil
+	}
+	dir, base := path.Split(name)
+	at, err := a.parent(dir)
+	if err != nil {
+		return err
+	}
+	switch {
+	case base == opaqueMarker:
+		return a.opaque(at)
+	case IsReserved(base):
+		return a.whiteout(at, strings.TrimPrefix(base, whiteoutPrefix))
+	}
+	if err := a.create(at, base, hdr, content); err != nil {
+		return err
+	}
+	a.place(at.join(base))
+	return nil
+}
+
+// rootEntry takes the entry of the root itself, "./".
+func (a *applier) rootEntry(hdr *tar.Header) error {
+	if !a.opts.Root {
+		return nil
+	}
+	if hdr.Typeflag != tar.TypeDir {
+		return invalid("the root must be a directory")
+	}
+	root := folder{fd: a.root}
+	a.stale = true
+	if err := a.describe(root, ".", hdr); err != nil {
+		return err
+	}
+	return a.setTimes("", timesOf(hdr))
+}
+
+// cleanName makes a name relative to the root, which is "". The part before a
+// ".." goes with it, and there is nothing above the root, as in containerd.
+func cleanName(name string) string {
+	return strings.TrimPrefix(path.Clean("/"+name), "/")
+}
+
+// isAufs reports whether a name is one of aufs' own: .wh..wh.aufs, .wh..wh.plnk,
+// .wh..wh.orph, and what is in the latter two. Old images have them.
+func isAufs(name string) bool {
+	if !strings.Contains(name, whiteoutPrefix+whiteoutPrefix) {
+		return false
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if strings.HasPrefix(part, whiteoutPrefix+whiteoutPrefix) && part != opaqueMarker {
+			return true
+		}
+	}
+	return false
+}
+
+// place remembers that this layer made a path.
+func (a *applier) place(p string) {
+	if !a.opts.Overlay {
+		a.placed[maphash.String(a.seed, p)] = struct{}{}
+	}
+}
+
+func (a *applier) isPlaced(p string) bool {
+	_, ok := a.placed[maphash.String(a.seed, p)]
+	return ok
+}

@@ -1,0 +1,77 @@
+package diff
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
+)
+
+// holeSize is the shortest run of zeros that becomes a hole, at a multiple of
+// itself.
+const holeSize = 64 << 10
+
+// fill writes size bytes of content into a new file, and leaves holes where
+// there are only zeros.
+func (a *applier) fill(fd int, content io.Reader, size int64) error {
+	hole := false // at the end so far
+	for off := int64(0); off < size; {
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
+		piece := a.chunk[:min(size-off, chunkSize)]
+		if _, err := io.ReadFull(content, piece); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return badStream(err)
+		}
+		var err error
+		if hole, err = writeSparse(fd, piece, off); err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+		off += int64(len(piece))
+	}
+	if !hole {
+		return nil
+	}
+	if err := unix.Ftruncate(fd, size); err != nil {
+		return fmt.Errorf("set size: %w", err)
+	}
+	return nil
+}
+
+// writeSparse writes data, of which off is a multiple of holeSize, and reports
+// whether it ends in a hole.
+func writeSparse(fd int, data []byte, off int64) (hole bool, err error) {
+	from, to := 0, 0 // what is due
+	for to < len(data) {
+		end := min(to+holeSize, len(data))
+		hole = end-to == holeSize && bytes.Equal(data[to:end], zeros[:holeSize])
+		if !hole {
+			to = end
+			continue
+		}
+		if err := pwriteAll(fd, data[from:to], off+int64(from)); err != nil {
+			return false, err
+		}
+		from, to = end, end
+	}
+	return hole, pwriteAll(fd, data[from:to], off+int64(from))
+}
+
+func pwriteAll(fd int, data []byte, off int64) error {
+	for len(data) > 0 {
+		n, err := unix.Pwrite(fd, data, off)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		data, off = data[n:], off+int64(n)
+	}
+	return nil
+}

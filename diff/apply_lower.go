@@ -1,0 +1,206 @@
+package diff
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lookBelow finds what shows in the lowers, and calls f with it; it reports
+// whether there is anything.
+func (a *applier) lookBelow(p, name string, f func(d *dir, e *entry) error) (bool, error) {
+	if len(a.opts.Lowers) == 0 {
+		return false, nil
+	}
+	if hidden, err := a.hidesBelow(p); hidden || err != nil {
+		return false, err
+	}
+	if err := a.openLowers(); err != nil {
+		return false, err
+	}
+	d, err := a.below.descend(0, p)
+	if err != nil || d == nil {
+		return false, err
+	}
+	defer d.close()
+	e, ok, err := a.below.lookup(d, name)
+	if err != nil || !ok {
+		return false, err
+	}
+	return true, f(d, &e)
+}
+
+// hidesBelow reports whether the layer has said that of a directory, or one that
+// it is in, nothing from below shows.
+func (a *applier) hidesBelow(p string) (bool, error) {
+	for ; p != ""; p = parentOf(p) {
+		value, err := getXattr(procPath(a.root, p), a.marks+"opaque")
+		switch {
+		case err == nil && string(value) == opaqueYes:
+			return true, nil
+		case err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) && !goneSince(err):
+			return false, fmt.Errorf("read mark of %q: %w", p, err)
+		}
+	}
+	return false, nil
+}
+
+func (a *applier) openLowers() (err error) {
+	if a.below == nil {
+		a.below, err = openView(a.opts.Lowers, 0, a.opts.UserXattr)
+	}
+	return err
+}
+
+// lowerNames calls f for all names that show in the root of the lowers.
+func (a *applier) lowerNames(f func(name string) error) error {
+	if len(a.opts.Lowers) == 0 {
+		return nil
+	}
+	if err := a.openLowers(); err != nil {
+		return err
+	}
+	root, err := a.below.root(0)
+	if err != nil {
+		return err
+	}
+	defer root.close()
+	names := newNameReader(root.fds(len(a.opts.Lowers)), nil)
+	for {
+		some, err := names.next()
+		if err != nil || len(some) == 0 {
+			return err
+		}
+		for _, name := range some {
+			_, shows, err := a.below.lookup(root, name)
+			if err == nil && shows {
+				err = f(name)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// implied makes a directory of which the layer only tells what is in it. It is
+// what it is below; if nothing is there, or not to be seen, plain and root's.
+func (a *applier) implied(at folder, name string, seen bool) error {
+	if err := unix.Mkdirat(at.fd, name, 0o755); err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	var err error
+	if at.defaults, err = hasDefaultACL(at.fd); err != nil {
+		return err
+	}
+	if err := a.disinherit(at, name, true); err != nil {
+		return err
+	}
+	hdr := &tar.Header{Typeflag: tar.TypeDir, Mode: 0o755, ModTime: time.Now()}
+	if seen && a.opts.Overlay {
+		_, err := a.lookBelow(at.path, name, func(_ *dir, e *entry) error {
+			if !e.isDir() {
+				return nil
+			}
+			var err error
+			hdr, err = headerOf(e)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("look at it below: %w", err)
+		}
+	}
+	if err := a.describe(at, name, hdr); err != nil {
+		return err
+	}
+	return a.setTimes(at.join(name), timesOf(hdr))
+}
+
+// copyUp copies a file from below into the target, as the kernel does when such
+// a file gets another name, and returns the open directory that it is in.
+func (a *applier) copyUp(p, name string) (folder, error) {
+	to := folder{fd: -1}
+	found, err := a.lookBelow(p, name, func(d *dir, e *entry) (err error) {
+		if e.isDir() {
+			return invalid("it is a directory")
+		}
+		if to, err = a.open(p, true); err != nil {
+			return err
+		}
+		if err := a.touch(to); err != nil {
+			return err
+		}
+		return a.copyEntry(to, d, e)
+	})
+	if err == nil && !found {
+		err = invalid("%w", unix.ENOENT)
+	}
+	if err != nil {
+		if to.fd >= 0 {
+			_ = unix.Close(to.fd)
+		}
+		return folder{}, fmt.Errorf("copy from below: %w", err)
+	}
+	return to, nil
+}
+
+func (a *applier) copyEntry(to folder, d *dir, e *entry) (err error) {
+	hdr, err := headerOf(e)
+	if err != nil {
+		return err
+	}
+	var content io.Reader
+	if hdr.Typeflag == tar.TypeReg {
+		f, err := a.below.openContent(d, e)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		content = f
+	}
+	return a.create(to, e.name, hdr, content)
+}
+
+// headerOf says of a file below what an entry of a layer would.
+func headerOf(e *entry) (*tar.Header, error) {
+	attrs, err := carriedXattrs(e.path())
+	if err != nil {
+		return nil, err
+	}
+	st := &e.stat
+	hdr := &tar.Header{
+		Mode:       int64(st.Mode & 0o7777),
+		Uid:        int(st.Uid),
+		Gid:        int(st.Gid),
+		AccessTime: time.Unix(st.Atim.Unix()),
+		ModTime:    time.Unix(st.Mtim.Unix()),
+		PAXRecords: make(map[string]string, len(attrs)),
+	}
+	for _, x := range attrs {
+		hdr.PAXRecords[paxXattr+x.Name] = string(x.Value)
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		hdr.Typeflag = tar.TypeDir
+	case unix.S_IFREG:
+		hdr.Typeflag, hdr.Size = tar.TypeReg, st.Size
+	case unix.S_IFLNK:
+		hdr.Typeflag = tar.TypeSymlink
+		hdr.Linkname, err = readlinkAt(e.dirfd, e.name)
+	case unix.S_IFIFO:
+		hdr.Typeflag = tar.TypeFifo
+	case unix.S_IFCHR, unix.S_IFBLK:
+		hdr.Typeflag = tar.TypeChar
+		if st.Mode&unix.S_IFMT == unix.S_IFBLK {
+			hdr.Typeflag = tar.TypeBlock
+		}
+		hdr.Devmajor, hdr.Devminor = int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev))
+	default:
+		return nil, invalid("a file of type %o", st.Mode&unix.S_IFMT)
+	}
+	return hdr, err
+}

@@ -1,0 +1,138 @@
+package diff
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// whiteout takes a mark that says that a name is gone.
+func (a *applier) whiteout(at folder, name string) error {
+	if name == "" || name == "." || name == ".." {
+		return invalid("a deletion of %q", name)
+	}
+	if !a.opts.Overlay {
+		_, err := a.prune(at, name, a.isPlaced)
+		return err
+	}
+	err := unix.Mknodat(at.fd, name, unix.S_IFCHR, 0)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("mark as deleted: %w", err)
+	}
+	// The layer has something of that name, which hides what is below unless
+	// it is a directory.
+	var st unix.Stat_t
+	if err := unix.Fstatat(at.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("stat: %w", err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil
+	}
+	return a.setOpaque(at.fd, name)
+}
+
+// opaque takes the mark that says that nothing from below shows in a directory.
+func (a *applier) opaque(at folder) error {
+	switch {
+	case !a.opts.Overlay:
+		_, err := a.pruneAll(at, a.isPlaced)
+		return err
+	case at.path != "":
+		return a.setOpaque(at.fd, ".")
+	}
+	// The kernel heeds no such mark on the root.
+	return a.lowerNames(func(name string) error { return a.whiteout(at, name) })
+}
+
+func (a *applier) setOpaque(at int, name string) error {
+	if err := unix.Lsetxattr(procPath(at, name), a.marks+"opaque", []byte(opaqueYes), 0); err != nil {
+		return fmt.Errorf("mark as opaque: %w", err)
+	}
+	return nil
+}
+
+// remove makes room for something else of that name, whoever made it.
+func (a *applier) remove(at folder, name string) error {
+	_, err := a.prune(at, name, func(string) bool { return false })
+	return err
+}
+
+// prune removes what is under a name, but for paths that are to be spared, and
+// the directories that those are in. It reports whether anything is left.
+func (a *applier) prune(at folder, name string, spare func(path string) bool) (left bool, err error) {
+	var st unix.Stat_t
+	err = unix.Fstatat(at.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("stat %q: %w", at.join(name), err)
+	}
+	left = spare(at.join(name))
+	flags := 0
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		flags = unix.AT_REMOVEDIR
+		inside, err := a.pruneDir(at, name, &st, spare)
+		if err != nil {
+			return false, err
+		}
+		left = left || inside
+	}
+	if left {
+		return true, nil
+	}
+	// The open directory may have been found by way of this, be it a link.
+	a.stale = true
+	if err := unix.Unlinkat(at.fd, name, flags); err != nil {
+		return false, fmt.Errorf("remove %q: %w", at.join(name), err)
+	}
+	return false, nil
+}
+
+// pruneDir prunes all that is in a directory. If something is left it keeps its
+// times.
+func (a *applier) pruneDir(at folder, name string, st *unix.Stat_t, spare func(path string) bool) (left bool, err error) {
+	fd, err := openAt2(at.fd, name, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	inside := folder{fd: fd, path: at.join(name)}
+	if left, err = a.pruneAll(inside, spare); err != nil {
+		return false, err
+	}
+	if _, known := a.times[inside.path]; known || !left {
+		return left, nil
+	}
+	return left, a.setTimes(inside.path, fileTimes{st.Atim, st.Mtim})
+}
+
+// pruneAll prunes all names in a directory.
+func (a *applier) pruneAll(at folder, spare func(path string) bool) (left bool, err error) {
+	fd, err := openDirAt(at.fd, ".")
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	names := newNameReader([]int{fd}, nil)
+	for {
+		some, err := names.next()
+		if err != nil || len(some) == 0 {
+			return left, err
+		}
+		for _, name := range some {
+			if err := a.ctx.Err(); err != nil {
+				return left, err
+			}
+			kept, err := a.prune(at, name, spare)
+			if err != nil {
+				return left, err
+			}
+			left = left || kept
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package diff_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/baleen-project/baleen/diff"
+)
+
+func TestApplyDigestsToTheEnd(t *testing.T) {
+	layer := append(layerOf(t, reg("a", "a")), bytes.Repeat([]byte("trailer "), 300_000)...)
+	apply(t, t.TempDir(), layer, diff.ApplyOptions{})
+	apply(t, t.TempDir(), make([]byte, 1024), diff.ApplyOptions{})
+	apply(t, t.TempDir(), nil, diff.ApplyOptions{})
+}
+
+func TestApplyRefusesBrokenStreams(t *testing.T) {
+	body := string(mixed(3 << 20))
+	whole := layerOf(t, reg("a", body), reg("b", "b"))
+	before := runtime.NumGoroutine()
+	for name, stream := range map[string][]byte{
+		"cut in content":  whole[:2<<20],
+		"cut in a header": whole[:512+100],
+		"not a tar":       []byte(strings.Repeat("whale ", 500)),
+		"bad checksum":    append([]byte{'X'}, whole[1:]...),
+	} {
+		for _, c := range allCompressions {
+			_, _, err := diff.Apply(t.Context(), bytes.NewReader(compress(t, c, stream, 1<<20)), t.TempDir(), diff.ApplyOptions{})
+			if !errdefs.IsInvalidArgument(err) {
+				t.Errorf("%s, %s: %v", name, c, err)
+			}
+		}
+	}
+	for _, c := range allCompressions[:4] {
+		packed := compress(t, c, whole, 1<<20)
+		for name, stream := range map[string][]byte{
+			"cut":         packed[:len(packed)/2],
+			"end cut":     packed[:len(packed)-1],
+			"magic only":  packed[:4],
+			"bit flipped": flipped(packed),
+		} {
+			if _, _, err := diff.Apply(t.Context(), bytes.NewReader(stream), t.TempDir(), diff.ApplyOptions{}); !errdefs.IsInvalidArgument(err) {
+				t.Errorf("%s, %s: %v", c, name, err)
+			}
+		}
+	}
+	for i := 0; runtime.NumGoroutine() > before; i++ {
+		if i == 100 {
+			t.Fatalf("%d goroutines are left of %d", runtime.NumGoroutine(), before)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func flipped(b []byte) []byte {
+	b = bytes.Clone(b)
+	b[len(b)/2] ^= 0x10
+	return b
+}
+
+// endless gives a tar header of a huge file, and then zeros.
+type endless struct {
+	head  *bytes.Reader
+	after func() error
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.head.Len() > 0 {
+		return e.head.Read(p)
+	}
+	clear(p)
+	return len(p), e.after()
+}
+
+func TestApplyStopsWithItsContextOrReader(t *testing.T) {
+	var b bytes.Buffer
+	do(t, tar.NewWriter(&b).WriteHeader(&tar.Header{Name: "huge", Typeflag: tar.TypeReg, Size: 1 << 40}))
+	ctx, cancel := context.WithCancel(t.Context())
+	n := 0
+	_, _, err := diff.Apply(ctx, &endless{bytes.NewReader(b.Bytes()), func() error {
+		if n++; n == 20 {
+			cancel()
+		}
+		return nil
+	}}, t.TempDir(), diff.ApplyOptions{})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	broken := errors.New("line broken")
+	_, _, err = diff.Apply(t.Context(), &endless{bytes.NewReader(b.Bytes()), func() error { return broken }}, t.TempDir(), diff.ApplyOptions{})
+	if !errors.Is(err, broken) || errdefs.IsInvalidArgument(err) {
+		t.Errorf("broken: %v", err)
+	}
+}
+
+// Example packs a sealed upper directory, and unpacks what it got.
+func Example() {
+	upper, _ := os.MkdirTemp("", "upper")
+	defer os.RemoveAll(upper)
+	_ = os.WriteFile(filepath.Join(upper, "hello"), []byte("krill\n"), 0o644)
+
+	var blob bytes.Buffer
+	layer, _, err := diff.Pack(context.Background(), &blob, upper, diff.TarOptions{}, diff.Compression{Kind: diff.Zstd})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	target, _ := os.MkdirTemp("", "target")
+	defer os.RemoveAll(target)
+	diffID, _, err := diff.Apply(context.Background(), &blob, target, diff.ApplyOptions{})
+	if err != nil || diffID != layer.DiffID {
+		fmt.Println("the blob is not what it should be", err)
+		return
+	}
+	text, _ := os.ReadFile(filepath.Join(target, "hello"))
+	fmt.Printf("%s %s", layer.Blob.MediaType, text)
+	// Output: application/vnd.oci.image.layer.v1.tar+zstd krill
+}

@@ -1,0 +1,368 @@
+package diff_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff"
+)
+
+// fileCapability is a security.capability of revision 2.
+var fileCapability = []byte{1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+// aclOf is an access control list that lets a further user read.
+func aclOf(uid byte) []byte {
+	return []byte{
+		2, 0, 0, 0,
+		1, 0, 6, 0, 255, 255, 255, 255,
+		2, 0, 4, 0, uid, 0, 0, 0,
+		4, 0, 4, 0, 255, 255, 255, 255,
+		16, 0, 4, 0, 255, 255, 255, 255,
+		32, 0, 4, 0, 255, 255, 255, 255,
+	}
+}
+
+// upperTree makes a sealed upper with all that one can hold.
+func upperTree(t *testing.T) string {
+	t.Helper()
+	needRoot(t)
+	root := t.TempDir()
+	at := func(name string) string { return filepath.Join(root, name) }
+	long := strings.Repeat("long/", 60)
+	do(t,
+		os.Chmod(root, 0o755),
+		os.MkdirAll(at("dir/sub"), 0o755),
+		os.MkdirAll(at(long), 0o755),
+		os.MkdirAll(at("opaque"), 0o750),
+		os.MkdirAll(at("xattrs"), 0o755),
+		unix.Setxattr(at("opaque"), "trusted.overlay.opaque", []byte("y"), 0),
+		unix.Setxattr(at("xattrs"), "trusted.overlay.opaque", []byte("x"), 0),
+		os.WriteFile(at("xattrs/gone"), nil, 0o644),
+		unix.Setxattr(at("xattrs/gone"), "trusted.overlay.whiteout", []byte("y"), 0),
+		unix.Mknod(at("dir/gone"), unix.S_IFCHR, 0),
+		os.WriteFile(at("dir/file"), []byte("a whale of a file\n"), 0o644),
+		os.WriteFile(at("opaque/new"), []byte("new"), 0o600),
+		os.WriteFile(at("setuid"), []byte("x"), 0o755),
+		unix.Chown(at("setuid"), 1000, 4_000_000_000),
+		unix.Chmod(at("setuid"), 0o6755),
+		unix.Setxattr(at("setuid"), "security.capability", fileCapability, 0),
+		unix.Setxattr(at("setuid"), "user.bytes", []byte("\x00\xff=\n"), 0),
+		unix.Setxattr(at("dir"), "system.posix_acl_default", aclOf(7), 0),
+		os.Link(at("dir/file"), at("dir/sub/same")),
+		os.Link(at("setuid"), at("zz")),
+		os.Symlink("../dir/file", at("dir/link")),
+		os.Symlink(strings.Repeat("x", 300), at("longlink")),
+		unix.Mkfifo(at("fifo"), 0o600),
+		unix.Mknod(at("null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))),
+		unix.Mknod(at("loop"), unix.S_IFBLK|0o640, int(unix.Mkdev(7, 1_000_000))),
+		os.WriteFile(at(long+strings.Repeat("n", 255)), []byte("far away"), 0o644),
+		os.WriteFile(at("not\xffutf8"), []byte("?"), 0o644),
+		os.WriteFile(at("ünicode \n name"), nil, 0o644),
+		os.WriteFile(at("sparse"), []byte("begin"), 0o644),
+		os.Truncate(at("sparse"), 8<<20),
+		os.WriteFile(at("old"), nil, 0o644),
+		os.WriteFile(at("future"), nil, 0o644),
+	)
+	f, err := os.OpenFile(at("sparse"), os.O_WRONLY, 0)
+	do(t, err)
+	_, err = f.WriteAt([]byte("middle"), 5<<20)
+	do(t, err, f.Close())
+	l, err := net.Listen("unix", at("socket"))
+	do(t, err)
+	t.Cleanup(func() { l.Close() })
+	settle(t, root)
+	do(t, touch(at("old"), -1000, 1), touch(at("future"), 1<<33, 999_999_999), touch(at("dir/file"), 1_500_000_000, 999_999_999))
+	return root
+}
+
+func writeLayer(t *testing.T, dir string, opts diff.TarOptions) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	stats, err := diff.WriteLayer(t.Context(), &b, dir, opts)
+	do(t, err)
+	if stats.Bytes != int64(b.Len()) {
+		t.Errorf("stats say %d bytes, the stream has %d", stats.Bytes, b.Len())
+	}
+	if got := int64(len(headers(t, b.Bytes()))); stats.Entries != got {
+		t.Errorf("stats say %d entries, the stream has %d", stats.Entries, got)
+	}
+	return b.Bytes()
+}
+
+func headers(t *testing.T, layer []byte) []*tar.Header {
+	t.Helper()
+	var all []*tar.Header
+	tr := tar.NewReader(bytes.NewReader(layer))
+	for {
+		hdr, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		do(t, err)
+		if n, err := io.Copy(io.Discard, tr); err != nil || n != hdr.Size {
+			t.Fatalf("%s: %d bytes of %d: %v", hdr.Name, n, hdr.Size, err)
+		}
+		all = append(all, hdr)
+	}
+}
+
+func TestWriteLayerTellsEverything(t *testing.T) {
+	root := upperTree(t)
+	byName := map[string]*tar.Header{}
+	var names []string
+	for _, hdr := range headers(t, writeLayer(t, root, diff.TarOptions{Root: true})) {
+		byName[hdr.Name] = hdr
+		names = append(names, hdr.Name)
+		if hdr.Uname != "" || hdr.Gname != "" || !hdr.AccessTime.IsZero() || !hdr.ChangeTime.IsZero() || hdr.ModTime.Nanosecond() != 0 {
+			t.Errorf("%s: tells more than a layer should: %+v", hdr.Name, hdr)
+		}
+	}
+	long := strings.Repeat("long/", 60) + strings.Repeat("n", 255)
+	for name, check := range map[string]func(h *tar.Header) bool{
+		"./":              func(h *tar.Header) bool { return h.Typeflag == tar.TypeDir && h.Mode == 0o755 },
+		"dir/":            func(h *tar.Header) bool { return h.PAXRecords["SCHILY.xattr.system.posix_acl_default"] != "" },
+		"dir/.wh.gone":    func(h *tar.Header) bool { return h.Typeflag == tar.TypeReg && h.Size == 0 && h.ModTime.Unix() == 0 },
+		"dir/file":        func(h *tar.Header) bool { return h.Size == 18 && h.ModTime.Unix() == 1_500_000_000 },
+		"dir/sub/same":    func(h *tar.Header) bool { return h.Typeflag == tar.TypeLink && h.Linkname == "dir/file" },
+		"dir/link":        func(h *tar.Header) bool { return h.Typeflag == tar.TypeSymlink && h.Linkname == "../dir/file" },
+		"longlink":        func(h *tar.Header) bool { return len(h.Linkname) == 300 },
+		"opaque/":         func(h *tar.Header) bool { return h.Mode == 0o750 && len(h.PAXRecords) == 0 },
+		"xattrs/.wh.gone": func(h *tar.Header) bool { return h.Size == 0 },
+		"setuid": func(h *tar.Header) bool {
+			return h.Mode == 0o6755 && h.Uid == 1000 && h.Gid == 4_000_000_000 &&
+				h.PAXRecords["SCHILY.xattr.security.capability"] == string(fileCapability) &&
+				h.PAXRecords["SCHILY.xattr.user.bytes"] == "\x00\xff=\n"
+		},
+		// Who applies this sets its owner, so it has to tell the capability too.
+		"zz": func(h *tar.Header) bool {
+			return h.Typeflag == tar.TypeLink && h.Mode == 0o6755 && h.PAXRecords["SCHILY.xattr.security.capability"] == string(fileCapability)
+		},
+		"fifo":            func(h *tar.Header) bool { return h.Typeflag == tar.TypeFifo },
+		"null":            func(h *tar.Header) bool { return h.Typeflag == tar.TypeChar && h.Devmajor == 1 && h.Devminor == 3 },
+		"loop":            func(h *tar.Header) bool { return h.Typeflag == tar.TypeBlock && h.Devminor == 1_000_000 },
+		"sparse":          func(h *tar.Header) bool { return h.Size == 8<<20 },
+		"old":             func(h *tar.Header) bool { return h.ModTime.Unix() == -1000 },
+		"future":          func(h *tar.Header) bool { return h.ModTime.Unix() == 1<<33 },
+		"not\xffutf8":     func(h *tar.Header) bool { return true },
+		"ünicode \n name": func(h *tar.Header) bool { return true },
+		long:              func(h *tar.Header) bool { return true },
+	} {
+		if h := byName[name]; h == nil || !check(h) {
+			t.Errorf("entry %q is %+v", name, h)
+		}
+	}
+	all := strings.Join(names, "\n")
+	for _, order := range []string{"./\ndir/\ndir/file\n", "opaque/\nopaque/.wh..wh..opq\nopaque/new\n", "dir/file\ndir/.wh.gone\ndir/link\ndir/sub/\ndir/sub/same\nfifo\n"} {
+		if !strings.Contains(all, order) {
+			t.Errorf("names do not have the order %q:\n%s", order, all)
+		}
+	}
+	if strings.Contains(all, "socket") || strings.Contains(all, "xattrs/.wh..wh..opq") {
+		t.Errorf("too many names:\n%s", all)
+	}
+}
+
+func TestWriteLayerIsStable(t *testing.T) {
+	root := upperTree(t)
+	if !bytes.Equal(writeLayer(t, root, diff.TarOptions{}), writeLayer(t, root, diff.TarOptions{})) {
+		t.Error("the same tree gave different bytes")
+	}
+}
+
+func TestWriteLayerOfAUserXattrOverlay(t *testing.T) {
+	root := t.TempDir()
+	needRoot(t)
+	do(t,
+		os.Mkdir(filepath.Join(root, "d"), 0o755),
+		unix.Setxattr(filepath.Join(root, "d"), "user.overlay.opaque", []byte("y"), 0),
+		os.Mkdir(filepath.Join(root, "e"), 0o755),
+		unix.Setxattr(filepath.Join(root, "e"), "trusted.overlay.opaque", []byte("y"), 0),
+	)
+	var names []string
+	for _, hdr := range headers(t, writeLayer(t, root, diff.TarOptions{UserXattr: true})) {
+		names = append(names, hdr.Name)
+		if len(hdr.PAXRecords) > 0 {
+			t.Errorf("%s carries %v", hdr.Name, hdr.PAXRecords)
+		}
+	}
+	if got, want := strings.Join(names, " "), "d/ d/.wh..wh..opq e/"; got != want {
+		t.Errorf("entries are %s, want %s", got, want)
+	}
+}
+
+func TestWriteLayerMapsIDs(t *testing.T) {
+	needRoot(t)
+	root := t.TempDir()
+	name := filepath.Join(root, "f")
+	do(t, os.WriteFile(name, nil, 0o644), os.Chown(name, 100_005, 100_006), unix.Setxattr(name, "system.posix_acl_access", aclOf(200), 0))
+	shift := func(uid, gid uint32) (uint32, uint32, error) {
+		if uid >= 100_000 {
+			uid, gid = uid-100_000, gid-100_000
+		}
+		return uid % 190, gid, nil
+	}
+	hdr := headers(t, writeLayer(t, root, diff.TarOptions{MapIDs: shift}))[0]
+	if hdr.Uid != 5 || hdr.Gid != 6 || hdr.PAXRecords["SCHILY.xattr.system.posix_acl_access"] != string(aclOf(10)) {
+		t.Errorf("ids are not mapped: %+v", hdr)
+	}
+	fail := func(uint32, uint32) (uint32, uint32, error) { return 0, 0, errors.New("no such id") }
+	if _, err := diff.WriteLayer(t.Context(), io.Discard, root, diff.TarOptions{MapIDs: fail}); err == nil || !strings.Contains(err.Error(), "no such id") {
+		t.Errorf("an id without mapping gave %v", err)
+	}
+}
+
+func TestWriteLayerRefusesWhatALayerCannotHold(t *testing.T) {
+	needRoot(t)
+	for name, c := range map[string]struct {
+		make func(file string) error
+		want error
+	}{
+		"a reserved name":      {func(f string) error { return os.WriteFile(filepath.Join(f, "..", ".wh.x"), nil, 0o644) }, diff.ErrReserved},
+		"a reserved directory": {func(f string) error { return os.Mkdir(filepath.Join(f, "..", ".wh..wh..opq"), 0o755) }, diff.ErrReserved},
+		"metadata alone":       {func(f string) error { return unix.Setxattr(f, "trusted.overlay.metacopy", nil, 0) }, diff.ErrUnsupported},
+		"a renamed directory": {func(f string) error {
+			return unix.Setxattr(filepath.Dir(f), "trusted.overlay.redirect", []byte("/x"), 0)
+		}, diff.ErrUnsupported},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "d", "file")
+			do(t, os.Mkdir(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o644), c.make(file))
+			_, err := diff.WriteLayer(t.Context(), io.Discard, filepath.Dir(filepath.Dir(file)), diff.TarOptions{})
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), "d") {
+				t.Errorf("got %v, want %v with the path", err, c.want)
+			}
+		})
+	}
+}
+
+// TestWriteLayerNoticesWriters changes a file behind its header: that is when
+// its owner is mapped.
+func TestWriteLayerNoticesWriters(t *testing.T) {
+	size := int64(3 << 20)
+	for name, change := range map[string]func(f string) error{
+		"shorter":           func(f string) error { return os.Truncate(f, size/2) },
+		"empty":             func(f string) error { return os.Truncate(f, 0) },
+		"longer":            func(f string) error { return os.Truncate(f, size+1) },
+		"rewritten":         func(f string) error { return os.WriteFile(f, make([]byte, size), 0o644) },
+		"gone":              os.Remove,
+		"a link":            func(f string) error { return errors.Join(os.Remove(f), os.Symlink("/etc/passwd", f)) },
+		"a FIFO":            func(f string) error { return errors.Join(os.Remove(f), unix.Mkfifo(f, 0o600)) },
+		"in a new place":    func(f string) error { return errors.Join(os.Rename(f, f+"2"), os.WriteFile(f, nil, 0o600)) },
+		"shorter by a byte": func(f string) error { return os.Truncate(f, size-1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			file := filepath.Join(root, "file")
+			do(t, os.WriteFile(file, bytes.Repeat([]byte("x"), int(size)), 0o644))
+			changed := false
+			hook := func(uid, gid uint32) (uint32, uint32, error) {
+				if changed {
+					return uid, gid, nil
+				}
+				changed = true
+				return uid, gid, change(file)
+			}
+			if _, err := diff.WriteLayer(t.Context(), io.Discard, root, diff.TarOptions{MapIDs: hook}); !errors.Is(err, diff.ErrChanged) {
+				t.Errorf("got %v, want ErrChanged", err)
+			}
+		})
+	}
+}
+
+func TestWriteLayerStopsWithItsContextOrWriter(t *testing.T) {
+	root := t.TempDir()
+	do(t, os.WriteFile(filepath.Join(root, "f"), make([]byte, 4<<20), 0o644))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := diff.WriteLayer(ctx, io.Discard, root, diff.TarOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, err := diff.WriteLayer(t.Context(), &limitedWriter{n: 2 << 20}, root, diff.TarOptions{}); !errors.Is(err, errFull) {
+		t.Errorf("writer full: %v", err)
+	}
+	if _, err := diff.WriteLayer(t.Context(), io.Discard, filepath.Join(root, "f"), diff.TarOptions{}); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("not a directory: %v", err)
+	}
+}
+
+var errFull = errors.New("disk full")
+
+// limitedWriter fails after n bytes.
+type limitedWriter struct{ n int }
+
+func (l *limitedWriter) Write(p []byte) (int, error) {
+	if l.n -= len(p); l.n < 0 {
+		return 0, errFull
+	}
+	return len(p), nil
+}
+
+func TestWriteLayerIsReadByGNUTar(t *testing.T) {
+	root := upperTree(t)
+	path := filepath.Join(t.TempDir(), "layer.tar")
+	layer := writeLayer(t, root, diff.TarOptions{})
+	do(t, os.WriteFile(path, layer, 0o644))
+	out, err := exec.Command("tar", "--quoting-style=literal", "-tvf", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("tar: %v\n%s", err, out)
+	}
+	for _, want := range []string{"setuid", "-rwsr-sr-x 1000/4000000000", "dir/sub/same link to dir/file", "brw-r----- 0/0       7,1000000"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("tar does not tell %q", want)
+		}
+	}
+	if bytes.Contains(out, []byte("tar: ")) {
+		t.Errorf("tar complains:\n%s", out)
+	}
+}
+
+// peakHeap counts what is written and notes how large the heap gets.
+type peakHeap struct{ n, next, peak uint64 }
+
+func (p *peakHeap) Write(b []byte) (int, error) {
+	if p.n += uint64(len(b)); p.n >= p.next {
+		p.next = p.n + 8<<20
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		p.peak = max(p.peak, m.HeapAlloc)
+	}
+	return len(b), nil
+}
+
+func TestWriteLayerOfManyNamesTakesLittleMemory(t *testing.T) {
+	root := t.TempDir()
+	order := rand.New(rand.NewSource(1)).Perm(20_000)
+	for _, i := range order {
+		f, err := os.Create(fmt.Sprintf("%s/a-name-of-some-length-%07d", root, i))
+		do(t, err, f.Close())
+	}
+	deep := root + strings.Repeat("/deep", 100)
+	do(t, os.MkdirAll(deep, 0o755), os.WriteFile(deep+"/f", nil, 0o644))
+
+	runtime.GC()
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
+	heap := &peakHeap{}
+	stats, err := diff.WriteLayer(t.Context(), heap, root, diff.TarOptions{})
+	do(t, err)
+	if stats.Entries != 20_101 {
+		t.Errorf("%d entries", stats.Entries)
+	}
+	if grown := int64(heap.peak) - int64(before.HeapAlloc); grown > 32<<20 {
+		t.Errorf("the heap grew by %d MiB", grown>>20)
+	}
+}
