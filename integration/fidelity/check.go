@@ -1,0 +1,182 @@
+package fidelity
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff"
+)
+
+func (l *Lab) checkDiff(ctx context.Context, id string, c Case) error {
+	if c.Diff == nil {
+		return nil
+	}
+	out, err := l.docker(ctx, "", "diff", id)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	got := strings.FieldsFunc(out, func(r rune) bool { return r == '\n' })
+	for _, line := range got {
+		if !slices.Contains(c.Diff, line) {
+			errs = append(errs, fmt.Errorf("docker diff says %q", line))
+		}
+	}
+	for _, line := range c.Diff {
+		if !slices.Contains(got, line) {
+			errs = append(errs, fmt.Errorf("docker diff does not say %q", line))
+		}
+	}
+	if errs == nil && len(got) != len(c.Diff) {
+		return fmt.Errorf("docker diff says something twice: %q", got)
+	}
+	return errors.Join(errs...)
+}
+
+// checkImage compares a container with the image that was committed from it.
+func (l *Lab) checkImage(ctx context.Context, id, name string, c Case) (err error) {
+	ctx, end, err := l.lease(l.moby(ctx), id)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	img, err := l.readImage(ctx, digest.Digest(name))
+	if err != nil {
+		return err
+	}
+	if layers, diffIDs := len(img.manifest.Layers), len(img.config.RootFS.DiffIDs); layers != diffIDs {
+		return fmt.Errorf("the image has %d layers and %d diffIDs", layers, diffIDs)
+	}
+	fresh := len(img.manifest.Layers) - l.baseSize
+	switch {
+	case fresh < 0 || fresh > 1:
+		return fmt.Errorf("the image has %d layers more than its base", fresh)
+	case c.Empty && fresh > 0:
+		err = errors.New("there is a layer without a change")
+	}
+	check := &check{Lab: l, c: c, img: img, container: l.rootfs(id)}
+	return errors.Join(err, check.snapshot(ctx), check.plain(ctx), check.overlay(ctx))
+}
+
+// check is of one image and its container.
+type check struct {
+	*Lab
+	c         Case
+	img       image
+	container string
+}
+
+// snapshot looks at the snapshot of the image's layers that the commit made.
+func (k *check) snapshot(ctx context.Context) error {
+	return k.withView(ctx, k.img.config.RootFS.DiffIDs, func(root string) error {
+		err := k.compare(ctx, "the container (A) and the image's snapshot (B)", k.container, root, diff.CompareOptions{
+			Ignore: k.ignore, Holes: true,
+			Accept: func(d diff.Difference) bool { return touchedByRuntime(d) || k.lostLink(d) },
+		})
+		if !k.c.Strict {
+			return err
+		}
+		for _, name := range []string{".dockerenv", "etc/mtab", "dev/console", "dev/pts", "dev/shm"} {
+			if found, _ := filepath.Glob(filepath.Join(root, name)); found != nil {
+				err = errors.Join(err, fmt.Errorf("the image's snapshot holds the runtime's /%s", name))
+			}
+		}
+		return err
+	})
+}
+
+// withView calls f with the snapshot of a chain, mounted.
+func (l *Lab) withView(ctx context.Context, chain []digest.Digest, f func(root string) error) error {
+	sn := l.client.SnapshotService(snapshotter)
+	key := "look-" + rand.Text()
+	mounts, err := sn.View(ctx, key, identity.ChainID(chain).String())
+	if err != nil {
+		return fmt.Errorf("view the image's snapshot: %w", err)
+	}
+	var found error
+	err = mount.WithReadonlyTempMount(ctx, mounts, func(root string) error {
+		found = f(root)
+		return nil
+	})
+	return errors.Join(err, found, sn.Remove(ctx, key))
+}
+
+// unpacked compares what containerd's applier made of the image with the
+// container, and with the snapshot.
+func (k *check) unpacked(ctx context.Context, how, root string) error {
+	err := k.compare(ctx, "the container (A) and "+how+" (B)", k.container, root, diff.CompareOptions{
+		Ignore: k.ignore, IgnoreRoot: true,
+		Accept: func(d diff.Difference) bool { return touchedByRuntime(d) || lostByApplier(d) || k.lostLink(d) },
+	})
+	return errors.Join(err, k.withView(ctx, k.img.config.RootFS.DiffIDs, func(snapshot string) error {
+		options := diff.CompareOptions{Ignore: k.ignore, IgnoreRoot: true, Accept: lostByApplier}
+		if k.c.Strict {
+			options.Ignore = nil
+		} else {
+			// Stock leaves the runtime's files in the snapshot: that is told
+			// by one case and not by all.
+			options.Accept = func(d diff.Difference) bool { return touchedByRuntime(d) || lostByApplier(d) }
+		}
+		return k.compare(ctx, "the image's snapshot (A) and "+how+" (B)", snapshot, root, options)
+	}))
+}
+
+func (k *check) compare(ctx context.Context, what, a, b string, options diff.CompareOptions) error {
+	err := diff.CompareTrees(ctx, a, b, options)
+	if found := (*diff.TreeDifference)(nil); errors.As(err, &found) {
+		found.A, found.B = "", ""
+		_, lines, _ := strings.Cut(found.Error(), "\n")
+		return fmt.Errorf("%s differ at %d paths:\n%s", what, found.Paths, lines)
+	}
+	return err
+}
+
+// runtimeFiles are put into a container, or mounted over, by the runtime.
+var runtimeFiles = []string{
+	"/.dockerenv", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab",
+	"/dev/console", "/dev/pts", "/dev/shm", "/proc", "/sys",
+}
+
+func (k *check) ignore(path string) bool {
+	if slices.Contains(runtimeFiles, path) {
+		return true
+	}
+	return k.c.Reserved && diff.IsReserved(filepath.Base(path))
+}
+
+// touchedByRuntime accepts the times of directories that the runtime's files
+// are in.
+func touchedByRuntime(d diff.Difference) bool {
+	return d.Aspect == diff.ModTime && slices.Contains([]string{"/", "/etc", "/dev"}, d.Path)
+}
+
+// lostLink accepts what the mode explains with Mode.LostLinks.
+func (k *check) lostLink(d diff.Difference) bool {
+	return d.Aspect == diff.HardLinks && k.showsNoLink(d.Path)
+}
+
+func (k *check) showsNoLink(name string) bool {
+	var st unix.Stat_t
+	return k.mode.LostLinks && unix.Lstat(k.at(name), &st) == nil && st.Mode&unix.S_IFMT != unix.S_IFREG
+}
+
+// lostByApplier accepts times that containerd's applier replaces, those that do
+// not fit into 63 bits of nanoseconds since 1970.
+func lostByApplier(d diff.Difference) bool {
+	if d.Aspect != diff.ModTime {
+		return false
+	}
+	t, err := time.Parse(time.RFC3339, d.A)
+	return err == nil && (t.Unix() < 0 || t.After(time.Unix(0, 1<<63-1))) && strings.HasPrefix(d.B, "1970-01-01T00:00:00")
+}

@@ -1,0 +1,134 @@
+package fidelity_test
+
+import (
+	"context"
+	"flag"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/baleen-project/baleen/integration/fidelity"
+	"github.com/baleen-project/baleen/integration/soak/mountns"
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+var (
+	flavors  = flag.String("flavor", "fork", "which dockerd: fork, stock or both with a comma")
+	modes    = flag.String("mode", "default", "which modes, with commas, or all")
+	caseName = flag.String("case", "", "which cases, a regular expression (all)")
+)
+
+// Snapshots are mounted to be looked at. Nobody else needs to see that.
+func TestMain(m *testing.M) { mountns.Main(m.Run) }
+
+func TestFidelity(t *testing.T) {
+	if err := stack.CheckMachine(); errdefs.IsPermissionDenied(err) || errdefs.IsNotImplemented(err) {
+		t.Skip(err)
+	}
+	cases := chosenCases(t)
+	var summary strings.Builder
+	for _, flavor := range strings.Split(*flavors, ",") {
+		for _, mode := range chosenModes(t) {
+			f := map[string]stack.Flavor{"fork": stack.Fork, "stock": stack.Stock}[flavor]
+			if f.String() != flavor {
+				t.Fatalf("there is no flavor %q", flavor)
+			}
+			t.Run(flavor+"/"+mode.Name, func(t *testing.T) {
+				r := tryAll(t, f, mode, cases)
+				r.Write(&summary)
+			})
+		}
+	}
+	t.Logf("\n%s", summary.String())
+}
+
+func chosenCases(t *testing.T) []fidelity.Case {
+	t.Helper()
+	pattern, err := regexp.Compile(*caseName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []fidelity.Case
+	for _, c := range fidelity.Cases() {
+		if pattern.MatchString(c.Name) {
+			cases = append(cases, c)
+		}
+	}
+	return cases
+}
+
+func chosenModes(t *testing.T) []fidelity.Mode {
+	t.Helper()
+	if *modes == "all" {
+		return fidelity.Modes
+	}
+	var chosen []fidelity.Mode
+	for _, name := range strings.Split(*modes, ",") {
+		mode, ok := fidelity.FindMode(name)
+		if !ok {
+			t.Fatalf("there is no mode %q", name)
+		}
+		chosen = append(chosen, mode)
+	}
+	return chosen
+}
+
+// tryAll tries the cases on one engine. What fails on stock fails no test: it is
+// there to compare with.
+func tryAll(t *testing.T, flavor stack.Flavor, mode fidelity.Mode, cases []fidelity.Case) *fidelity.Report {
+	t.Helper()
+	lab, err := fidelity.Open(t.Context(), flavor, mode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		// The test's context may have ended.
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		if err := lab.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	report := &fidelity.Report{Title: flavor.String() + " " + mode.Name, Verdicts: make([]fidelity.Verdict, len(cases))}
+	t.Run("cases", func(t *testing.T) { // waits for those in parallel
+		var mu sync.Mutex
+		for i, c := range cases {
+			t.Run(c.Name, func(t *testing.T) {
+				t.Parallel()
+				if why := c.Except[mode.Name]; why != "" {
+					t.Skip("a known exception: " + why)
+				}
+				v, err := lab.Try(t.Context(), c)
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				report.Verdicts[i] = v
+				mu.Unlock()
+				for _, err := range []error{v.Image, v.Diff} {
+					switch {
+					case err != nil && flavor == stack.Fork:
+						t.Error(err)
+					case err != nil:
+						t.Log(err)
+					}
+				}
+			})
+		}
+	})
+	return report
+}
+
+func TestCasesHaveNamesOfTheirOwn(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range fidelity.Cases() {
+		if c.Name == "" || c.Script == "" || seen[c.Name] {
+			t.Errorf("case %q has no name of its own or no script", c.Name)
+		}
+		seen[c.Name] = true
+	}
+}

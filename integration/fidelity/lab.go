@@ -1,0 +1,141 @@
+package fidelity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+const (
+	snapshotter = "overlayfs"
+	// freshNamespace has no snapshots but those that the checks unpack.
+	freshNamespace = "fidelity"
+)
+
+// Lab is a running engine with the base image, in which cases are tried. Its
+// methods may be called from several goroutines.
+type Lab struct {
+	*stack.Stack
+	mode     Mode
+	client   *containerd.Client
+	scratch  string // for plain unpacks and tars
+	baseSize int    // layers of the base image
+}
+
+// Open starts an engine of a flavor in a mode. The caller must Close it.
+func Open(ctx context.Context, flavor stack.Flavor, mode Mode) (_ *Lab, err error) {
+	s, err := stack.Start(ctx, stack.Config{Flavor: flavor, ContainerdConfig: mode.containerdConfig()})
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{Stack: s, mode: mode}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if l.scratch, err = os.MkdirTemp("", "baleen-fidelity-"); err != nil {
+		return nil, err
+	}
+	if l.client, err = containerd.New(s.ContainerdAddress()); err != nil {
+		return nil, fmt.Errorf("open lab: %w", err)
+	}
+	if err := l.makeBase(ctx); err != nil {
+		return nil, fmt.Errorf("make base image: %w", err)
+	}
+	return l, nil
+}
+
+func (m Mode) containerdConfig() string {
+	if len(m.MountOptions) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("[plugins.'io.containerd.snapshotter.v1.overlayfs']\nmount_options = ['%s']\n", strings.Join(m.MountOptions, "', '"))
+}
+
+// Close ends the engine and checks that nothing of it is left.
+func (l *Lab) Close(ctx context.Context) error {
+	var errs []error
+	if l.client != nil {
+		errs = append(errs, l.client.Close())
+	}
+	errs = append(errs, l.Stop(ctx), stack.Leftovers(l.Root()))
+	if l.scratch != "" {
+		errs = append(errs, os.RemoveAll(l.scratch))
+	}
+	return errors.Join(errs...)
+}
+
+// docker runs the CLI and returns what it prints, without the line's end.
+func (l *Lab) docker(ctx context.Context, stdin string, args ...string) (string, error) {
+	cmd := l.Docker(ctx, args...)
+	if stdin != "" {
+		cmd.Stdin = strings.NewReader(stdin)
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		text := string(out)
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+			text += string(exit.Stderr)
+		}
+		return "", fmt.Errorf("docker %s: %w: %s", args[0], err, strings.TrimSpace(text))
+	}
+	return strings.TrimSuffix(string(out), "\n"), nil
+}
+
+// moby is ctx in dockerd's namespace of containerd.
+func (l *Lab) moby(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, l.ContainerdNamespace())
+}
+
+// rootfs is where dockerd has mounted a running container's root file system,
+// reached through the daemon's mount namespace.
+func (l *Lab) rootfs(id string) string {
+	return filepath.Join("/proc", fmt.Sprint(l.Pid(stack.Dockerd)), "root", l.DataRoot(), "rootfs", snapshotter, id)
+}
+
+// Verdict is how a case went. A nil error is success.
+type Verdict struct {
+	Case Case
+	// Image is why the committed image is not the container's file system.
+	Image error
+	// Diff is why `docker diff` does not say what it should.
+	Diff error
+}
+
+// Try runs a case in a fresh container, commits it and checks the result. An
+// error means that the case could not be tried.
+func (l *Lab) Try(ctx context.Context, c Case) (_ Verdict, err error) {
+	id, err := l.docker(ctx, "", "run", "-d", "--network=none", "--workdir=/img", baseName, "sleep", "1000000")
+	if err != nil {
+		return Verdict{}, err
+	}
+	defer func() {
+		_, rerr := l.docker(context.WithoutCancel(ctx), "", "rm", "-f", id)
+		err = errors.Join(err, rerr)
+	}()
+	if _, err := l.docker(ctx, c.Script, "exec", "-i", id, "sh", "-e"); err != nil {
+		return Verdict{}, fmt.Errorf("run the script: %w", err)
+	}
+	v := Verdict{Case: c, Diff: l.checkDiff(ctx, id, c)}
+	image, err := l.docker(ctx, "", "commit", id)
+	switch {
+	case err != nil && c.Reserved && strings.Contains(err.Error(), ".wh."):
+		return v, nil // refused, and the reason told
+	case err != nil:
+		v.Image = err
+		return v, nil
+	}
+	v.Image = l.checkImage(ctx, id, image, c)
+	_, err = l.docker(ctx, "", "rmi", image)
+	return v, err
+}

@@ -1,0 +1,39 @@
+package fidelity
+
+// Mode is a way in which overlay mounts are made, or an unusual base image.
+type Mode struct {
+	Name string
+	// MountOptions are added to every overlay that containerd mounts.
+	MountOptions []string
+	// Layers is how many layers the base image has at least.
+	Layers int
+	// Plain says that containerd's applier writes marks that overlays of this
+	// mode do not read: no opaque directory in the base, and no unpacking with
+	// that applier into an overlay.
+	Plain bool
+	// LostLinks says that a special file of the image that a container links
+	// looks like a file of its own until the overlay is mounted anew: what it
+	// was copied from is noted in an attribute that such files cannot have.
+	LostLinks bool
+}
+
+// Modes are those that the corpus is run in.
+var Modes = []Mode{
+	{Name: "default"},
+	// A renamed directory is kept as a reference, a changed mode without the
+	// data.
+	{Name: "redirect", MountOptions: []string{"redirect_dir=on", "metacopy=on"}},
+	// As in rootless engines.
+	{Name: "userxattr", MountOptions: []string{"userxattr"}, Plain: true, LostLinks: true},
+	{Name: "deep", Layers: 120},
+}
+
+// FindMode returns the mode of that name.
+func FindMode(name string) (Mode, bool) {
+	for _, m := range Modes {
+		if m.Name == name {
+			return m, true
+		}
+	}
+	return Mode{}, false
+}
