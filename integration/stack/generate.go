@@ -2,14 +2,24 @@ package stack
 
 import (
 	"archive/tar"
+	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
+	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // GeneratedImage describes an image of any number and size of files. The same
@@ -31,28 +41,124 @@ type GeneratedImage struct {
 
 // GenerateImage makes the image and puts it into dockerd, as one layer.
 func (s *Stack) GenerateImage(ctx context.Context, image GeneratedImage) error {
-	base, ok := baseImages[image.Base]
-	if !ok && image.Base != "" {
-		return errdefs.ErrInvalidArgument.WithMessage(image.Base + " is none of the base images")
+	if _, err := image.base(); err != nil {
+		return fmt.Errorf("generate image %s: %w", image.Name, err)
 	}
 	reader, writer := io.Pipe()
-	go func() { writer.CloseWithError(image.write(ctx, base.rootfs, s.bin, writer)) }()
+	go func() { writer.CloseWithError(image.writeArchive(ctx, s.bin, writer)) }()
 	defer reader.Close() // or else the writer would wait for ever after an error
 
-	args := []string{"import", "--change", "ENV " + imagePath}
-	if ok {
-		args = append(args, "--change", "CMD "+base.cmd)
-	}
-	cmd := s.Docker(ctx, append(args, "-", image.Name)...)
+	cmd := s.Docker(ctx, "load", "--quiet")
 	cmd.Stdin = reader
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("generate image %s: docker import: %w: %s", image.Name, err, out)
+		return fmt.Errorf("generate image %s: docker load: %w: %s", image.Name, err, out)
 	}
 	return nil
 }
 
-func (image GeneratedImage) write(ctx context.Context, base rootfs, bin string, to io.Writer) error {
+// WriteArchive writes the image in the form that `docker load` and `podman load`
+// read: for a caller that wants it in several places.
+func (image GeneratedImage) WriteArchive(ctx context.Context, to io.Writer) error {
+	bin, err := BinDir()
+	if err == nil {
+		err = image.writeArchive(ctx, bin, to)
+	}
+	if err != nil {
+		return fmt.Errorf("write archive of image %s: %w", image.Name, err)
+	}
+	return nil
+}
+
+// base is the zero baseImage if there is none.
+func (image GeneratedImage) base() (baseImage, error) {
+	base, ok := baseImages[image.Base]
+	if !ok && image.Base != "" {
+		return baseImage{}, errdefs.ErrInvalidArgument.WithMessage(image.Base + " is none of the base images")
+	}
+	return base, nil
+}
+
+// writeArchive makes the layer twice: a file in a tar stream follows its size,
+// and keeping hundreds of megabytes somewhere takes longer than making them. The
+// layer is not compressed, since `docker load` is then limited by the disk alone.
+func (image GeneratedImage) writeArchive(ctx context.Context, bin string, to io.Writer) error {
+	base, err := image.base()
+	if err != nil {
+		return err
+	}
+	sum := &measure{hash: sha256.New()}
+	if err := image.writeLayer(ctx, base.rootfs, bin, sum); err != nil {
+		return err
+	}
+	diffID := digest.NewDigest(digest.SHA256, sum.hash)
+	config, err := imageConfig(base.cmd, diffID)
+	if err != nil {
+		return err
+	}
+	// Loads at the same time must not ingest under the same name.
+	layer := diffID.Encoded() + "/layer.tar"
+	manifest, err := json.Marshal([]archiveManifest{{
+		Config: digest.FromBytes(config).Encoded() + ".json", RepoTags: []string{image.tag()}, Layers: []string{layer},
+	}})
+	if err != nil {
+		return err
+	}
 	t := &tree{out: tar.NewWriter(to)}
+	t.file("manifest.json", 0o644, manifest)
+	t.file(digest.FromBytes(config).Encoded()+".json", 0o644, config)
+	t.write(&tar.Header{Typeflag: tar.TypeReg, Name: layer, Mode: 0o644, Size: sum.size}, nil)
+	if t.err == nil {
+		t.err = image.writeLayer(ctx, base.rootfs, bin, t.out)
+	}
+	return errors.Join(t.err, t.out.Close())
+}
+
+// archiveManifest is an element of manifest.json in an archive of images.
+type archiveManifest struct {
+	Config   string
+	RepoTags []string
+	Layers   []string
+}
+
+func (image GeneratedImage) tag() string {
+	if strings.Contains(image.Name, ":") {
+		return image.Name
+	}
+	return image.Name + ":latest"
+}
+
+// imageConfig returns the configuration in JSON; cmd is in JSON, too, or empty.
+func imageConfig(cmd string, diffID digest.Digest) ([]byte, error) {
+	created := imageTime
+	config := ocispec.Image{
+		Created:  &created,
+		Platform: ocispec.Platform{Architecture: runtime.GOARCH, OS: "linux"},
+		Config:   ocispec.ImageConfig{Env: []string{imagePath}},
+		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{diffID}},
+		History:  []ocispec.History{{Created: &created, Comment: "generated"}},
+	}
+	if cmd != "" {
+		if err := json.Unmarshal([]byte(cmd), &config.Config.Cmd); err != nil {
+			return nil, fmt.Errorf("read CMD %s: %w", cmd, err)
+		}
+	}
+	return json.Marshal(config)
+}
+
+// measure takes the size and the hash of what is written to it.
+type measure struct {
+	hash hash.Hash
+	size int64
+}
+
+func (m *measure) Write(p []byte) (int, error) {
+	m.size += int64(len(p))
+	return m.hash.Write(p)
+}
+
+func (image GeneratedImage) writeLayer(ctx context.Context, base rootfs, bin string, to io.Writer) error {
+	out := bufio.NewWriterSize(to, 1<<20)
+	t := &tree{out: tar.NewWriter(out)}
 	if base.build != nil {
 		path, err := base.tar(ctx, bin)
 		if err != nil {
@@ -63,7 +169,7 @@ func (image GeneratedImage) write(ctx context.Context, base rootfs, bin string, 
 		}
 	}
 	image.fill(t)
-	return errors.Join(t.err, t.out.Close())
+	return errors.Join(t.err, t.out.Close(), out.Flush())
 }
 
 func copyTar(to *tar.Writer, path string) error {
@@ -116,12 +222,12 @@ func (image GeneratedImage) fill(t *tree) {
 type text struct{ random *rand.Rand }
 
 func (t *text) Read(p []byte) (int, error) {
-	const digits = "0123456789abcdef"
-	for i := 0; i < len(p); {
-		for bits := t.random.Uint64(); bits != 0 && i < len(p); bits >>= 4 {
-			p[i] = digits[bits&15]
-			i++
-		}
+	var bits [8]byte
+	var digits [16]byte
+	for n := 0; n < len(p); {
+		binary.LittleEndian.PutUint64(bits[:], t.random.Uint64())
+		hex.Encode(digits[:], bits[:])
+		n += copy(p[n:], digits[:])
 	}
 	return len(p), nil
 }

@@ -1,0 +1,43 @@
+// Bench is `make bench`: it measures what a commit costs, on the fork, on stock
+// Moby and on podman, side by side on one machine.
+//
+//	go run ./integration/bench [-quick] [-only W1,W3] [-rounds N] [-cold] [-install] [-json FILE] [-svg FILE]
+//
+// # Words
+//
+// The contestants are the fork, stock dockerd on containerd and on overlay2, and
+// podman if it is installed, each in a stack of its own. Two limits tell what
+// the machine could do at best with the same files: copying them, and hashing
+// them. A workload changes the files of fresh containers in one way, and then
+// they are committed. In each round every workload is a turn for each contestant,
+// one after the other, so that the machine's moods meet all alike. All of it
+// happens on a volume of each kind of file system.
+//
+// # What is measured
+//
+// Docker's contestants are asked through the API, so wall time is what dockerd
+// takes; what the docker command adds is among the facts of the machine. podman
+// has no daemon, so its time is that of the podman command, inside its stack.
+// Changing the containers is never timed. New bytes are made for each turn, so
+// that no layer is there already; they are the same for all contestants. Before
+// each measurement the volume is synced, so nobody pays for another's writes.
+// With -cold the page cache is dropped as well.
+//
+// podman takes no part in W8: its builder makes one layer of what the classic
+// builder makes one layer each of. It has no blobs, and no more has overlay2.
+//
+// A container's main program reads the clock every millisecond: the longest gap
+// that it sees is the pause. Its own scheduling is in it, a few milliseconds on a
+// busy machine. podman commits with --pause, since dockerd pauses by default.
+//
+// Later rounds of a workload are left out when time is up, unless -rounds asks
+// for them; the report says so. What fails is in the report as well, and neither
+// a failure nor a missed target is an error of the program.
+//
+// # What it leaves
+//
+// Nothing. Everything is in one folder that is removed in the end, also after an
+// interrupt, and by the next run if this one was killed; mounts are in a
+// namespace of the program's own. Only with -install are Debian packages
+// installed (podman, xfsprogs), and they stay.
+package main

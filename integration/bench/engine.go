@@ -1,0 +1,131 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// engine speaks with dockerd's API.
+type engine struct {
+	client http.Client
+}
+
+func newEngine(host string) *engine {
+	socket := strings.TrimPrefix(host, "unix://")
+	return &engine{client: http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var dialer net.Dialer
+			return dialer.DialContext(ctx, "unix", socket)
+		},
+	}}}
+}
+
+func (e *engine) close() { e.client.CloseIdleConnections() }
+
+// timed sends a request and returns the time until the answer is complete. A
+// body is a tar file.
+func (e *engine) timed(ctx context.Context, method, path string, body []byte) (time.Duration, error) {
+	began := time.Now()
+	resp, err := e.send(ctx, method, path, body)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode >= 300:
+		err = fmt.Errorf("%s: %w", resp.Status, message(resp.Body))
+	case body != nil:
+		err = readProgress(resp.Body)
+	default:
+		_, err = io.Copy(io.Discard, resp.Body)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return time.Since(began), nil
+}
+
+// remove deletes what may not be there.
+func (e *engine) remove(ctx context.Context, path string) error {
+	resp, err := e.send(ctx, http.MethodDelete, path, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 && resp.StatusCode != http.StatusNotFound {
+		return fmt.Errorf("DELETE %s: %s: %w", path, resp.Status, message(resp.Body))
+	}
+	_, err = io.Copy(io.Discard, resp.Body) // so that the connection is used again
+	return err
+}
+
+func (e *engine) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	var reader io.Reader
+	if body != nil {
+		reader = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://bench"+path, reader)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/x-tar")
+	}
+	return e.client.Do(req)
+}
+
+// message is the error that a body tells of.
+func message(body io.Reader) error {
+	var answer struct{ Message string }
+	text, err := io.ReadAll(io.LimitReader(body, 1<<16))
+	if err != nil {
+		return err
+	}
+	if json.Unmarshal(text, &answer) != nil || answer.Message == "" {
+		answer.Message = string(text)
+	}
+	return errors.New(answer.Message)
+}
+
+// readProgress reads the messages of a build to the end. One may be an error.
+func readProgress(body io.Reader) error {
+	messages := json.NewDecoder(body)
+	for {
+		var progress struct{ Error string }
+		err := messages.Decode(&progress)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if progress.Error != "" {
+			return errors.New(progress.Error)
+		}
+	}
+}
+
+// buildContext is a tar file with nothing but the Dockerfile.
+func buildContext(dockerfile string) ([]byte, error) {
+	var b bytes.Buffer
+	out := tar.NewWriter(&b)
+	if err := out.WriteHeader(&tar.Header{Name: "Dockerfile", Mode: 0o644, Size: int64(len(dockerfile))}); err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(out, dockerfile); err != nil {
+		return nil, err
+	}
+	if err := out.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
