@@ -9,6 +9,8 @@ GO    ?= go
 GOTESTSUM := $(GO) tool -modfile=.ci/test.mod gotestsum
 SUITE ?= image
 RUN   ?=
+QUICK ?=
+FOR   ?= 10m
 
 # What of Moby's container suite concerns what Baleen does itself.
 CONTAINER_TESTS := Commit|Diff|Create|Export|Copy|Remove|Rename|Inspect|Mount|Restart|LiveRestore|Size
@@ -52,10 +54,19 @@ test-suites:
 	$(GO) run ./integration/moby -suite=container -run='$(CONTAINER_TESTS)'
 
 .PHONY: test-all
-test-all: test ## the same, with the race detector and Moby's command line suite
-	CGO_ENABLED=1 $(GOTESTSUM) --format=pkgname-and-test-fails -- -race -timeout=30m -p=1 ./...
+test-all: test ## the same in all overlay modes, with the race detector, and Moby's command line suite
+	CGO_ENABLED=1 $(GOTESTSUM) --format=pkgname-and-test-fails -- -race -timeout=60m -p=1 ./...
+	$(GO) test -timeout=60m ./integration/fidelity -flavor=fork,stock -mode=all -v
 	$(GO) run ./integration/moby -suite=container
 	$(GO) run ./integration/moby -suite=cli
+
+.PHONY: bench
+bench: build ## measure beside stock, overlay2 and podman: QUICK=1 for smaller inputs
+	$(GO) run ./integration/bench -install $(if $(QUICK),-quick) -json .build/bench.json -svg .build/bench.svg
+
+.PHONY: soak
+soak: ## random changes, sealed and unpacked, until one is lost: FOR=2m
+	$(GO) run ./integration/soak -for=$(FOR)
 
 .PHONY: test-moby
 test-moby: build ## one of Moby's suites: SUITE=image|build|container|cli [RUN=regexp]
