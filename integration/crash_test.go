@@ -46,7 +46,15 @@ func TestKilledCommit(t *testing.T) {
 	before.leases = nil
 	acknowledged := 0
 	for range killRounds(t) {
-		e.docker(t, "exec", id, "sh", "-c", "dd if=/dev/urandom of=/big bs=1M count=1 conv=notrunc 2>/dev/null")
+		// A container whose pause containerd did not live to acknowledge is
+		// thawed in the background.
+		e.eventually(t, "the container to be thawed", func() error {
+			out, err := e.try(t, "exec", id, "sh", "-c", "dd if=/dev/urandom of=/big bs=1M count=1 conv=notrunc 2>/dev/null")
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			return nil
+		})
 		done := make(chan struct{})
 		var out string
 		var failed error

@@ -81,12 +81,13 @@ type sealer struct {
 	fail   context.CancelCauseFunc // ends it all with an error
 }
 
-// sealDir is a directory whose contents are being written. Its time is set when
-// it is left: every name made in it changes that.
+// sealDir is a directory whose contents are being written. What they would
+// change, or take over from it, it gets when it is left.
 type sealDir struct {
-	path  string
-	fd    int
-	times *[2]unix.Timespec // nil for a root that is not a change
+	path       string
+	fd         int
+	times      *[2]unix.Timespec // nil for a root: its time is the snapshot's
+	defaultACL []byte            // nil if it has none
 }
 
 // link is the first name of a file that has several.
@@ -121,7 +122,7 @@ func (s *sealer) leaveTo(dir string) error {
 			return fmt.Errorf("seal: directory %s was not told before what is in it", dir)
 		}
 		s.stack = s.stack[:len(s.stack)-1]
-		err := last.setTimes()
+		err := last.leave()
 		if cerr := unix.Close(last.fd); err == nil {
 			err = cerr
 		}
@@ -132,7 +133,12 @@ func (s *sealer) leaveTo(dir string) error {
 	return nil
 }
 
-func (d *sealDir) setTimes() error {
+func (d *sealDir) leave() error {
+	if d.defaultACL != nil {
+		if err := unix.Fsetxattr(d.fd, defaultACL, d.defaultACL, 0); err != nil {
+			return fmt.Errorf("set xattr %s: %w", defaultACL, err)
+		}
+	}
 	if d.times == nil {
 		return nil
 	}
@@ -180,7 +186,8 @@ func (s *sealer) directory(c *diff.Change, dirfd int, name string) error {
 	if err := unix.Mkdirat(dirfd, name, 0o700); err != nil {
 		return err
 	}
-	if err := describe(c, dirfd, name); err != nil {
+	inherited, err := describe(c, dirfd, name)
+	if err != nil {
 		return err
 	}
 	fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -188,15 +195,16 @@ func (s *sealer) directory(c *diff.Change, dirfd int, name string) error {
 		return err
 	}
 	times := wholeSeconds(&c.Stat)
-	s.stack = append(s.stack, &sealDir{path: c.Path, fd: fd, times: &times})
+	s.stack = append(s.stack, &sealDir{path: c.Path, fd: fd, times: &times, defaultACL: inherited})
 	return nil
 }
 
 // root gives the root what the container's has, but for the time, which stays
 // that of the snapshot.
-func (s *sealer) root(c *diff.Change) error {
+func (s *sealer) root(c *diff.Change) (err error) {
 	s.rooted = true
-	return describe(c, s.stack[0].fd, ".")
+	s.stack[0].defaultACL, err = describe(c, s.stack[0].fd, ".")
+	return err
 }
 
 // linkTo makes a further name of a file that has been written already.
@@ -207,7 +215,7 @@ func (s *sealer) linkTo(c *diff.Change, dirfd int, name string) (bool, error) {
 	id := inode{c.Stat.Dev, c.Stat.Ino}
 	first, met := s.links[id]
 	if !met {
-		s.links[id] = &link{path: c.Path, left: c.Stat.Nlink - 1}
+		s.links[id] = &link{path: c.Path, left: uint64(c.Stat.Nlink) - 1} //nolint:unconvert // 32 bits wide on arm64
 		return false, nil
 	}
 	if first.left--; first.left == 0 {
@@ -238,34 +246,44 @@ func (s *sealer) file(c *diff.Change, dirfd int, name string) error {
 
 // finish sets all that an entry without content has.
 func finish(c *diff.Change, dirfd int, name string) error {
-	if err := describe(c, dirfd, name); err != nil {
+	if _, err := describe(c, dirfd, name); err != nil {
 		return err
 	}
 	times := wholeSeconds(&c.Stat)
 	return unix.UtimesNanoAt(dirfd, name, times[:], unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// describe sets owner, mode and attributes of anything but a regular file.
-func describe(c *diff.Change, dirfd int, name string) error {
+// defaultACL is the access control list that a directory gives to what is made
+// in it.
+const defaultACL = "system.posix_acl_default"
+
+// describe sets owner, mode and attributes of anything but a regular file. It
+// returns a directory's default access control list instead of setting it:
+// before the directory is filled it would spread.
+func describe(c *diff.Change, dirfd int, name string) (inherited []byte, err error) {
 	if err := unix.Fchownat(dirfd, name, int(c.Stat.Uid), int(c.Stat.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return err
+		return nil, err
 	}
 	if c.Type() != unix.S_IFLNK {
 		if err := unix.Fchmodat(dirfd, name, c.Stat.Mode&0o7777, 0); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	attrs, err := c.Xattrs()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, a := range attrs {
+		if a.Name == defaultACL {
+			inherited = a.Value
+			continue
+		}
 		p := strings.Join([]string{"/proc/self/fd", fmt.Sprint(dirfd), name}, "/")
 		if err := unix.Lsetxattr(p, a.Name, a.Value, 0); err != nil {
-			return fmt.Errorf("set xattr %s: %w", a.Name, err)
+			return nil, fmt.Errorf("set xattr %s: %w", a.Name, err)
 		}
 	}
-	return nil
+	return inherited, nil
 }
 
 // wholeSeconds are the times that a layer carries: the modification's, rounded

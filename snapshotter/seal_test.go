@@ -74,6 +74,9 @@ var sealCases = []struct{ name, script string }{
 	: setcap c
 	: setcap file`},
 	{"things made and deleted", `echo t > t; rm t; mkdir -p u/v; rm -r u; echo t > a/t; rm a/t`},
+	{"a default access control list", `mkdir acl; mkdir -p acl/old/er; echo o > acl/old/o; chmod 777 acl/old/o
+	: setacl acl
+	echo n > acl/n; mkdir -p acl/new/er`},
 	{"a deep tree", `p=.; for i in $(seq 120); do p=$p/deep$i; done; mkdir -p "$p" && echo bottom > "$p/f"`},
 }
 
@@ -290,6 +293,10 @@ func special(t *testing.T, dir string, args []string) {
 		err = unix.Setxattr(path, args[2], []byte(args[3]), 0)
 	case "setcap": // cap_net_bind_service, permitted
 		err = unix.Setxattr(path, "security.capability", []byte("\x00\x00\x00\x02\x00\x04\x00\x00"+strings.Repeat("\x00", 12)), 0)
+	case "setacl": // rwx for the owner and for user 7, nothing for others
+		err = unix.Setxattr(path, "system.posix_acl_default", []byte("\x02\x00\x00\x00"+
+			"\x01\x00\x07\x00\xff\xff\xff\xff"+"\x02\x00\x07\x00\x07\x00\x00\x00"+"\x04\x00\x00\x00\xff\xff\xff\xff"+
+			"\x10\x00\x07\x00\xff\xff\xff\xff"+"\x20\x00\x00\x00\xff\xff\xff\xff"), 0)
 	case "socket":
 		err = unix.Mknod(path, unix.S_IFSOCK|0o755, 0)
 	}
