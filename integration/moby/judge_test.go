@@ -65,7 +65,6 @@ func (c *court) alone(_ context.Context, flavor stack.Flavor, name string) (resu
 }
 
 func TestSettle(t *testing.T) {
-	type runs = []map[string]outcome
 	for _, tc := range []struct {
 		name                     string
 		worse                    []string

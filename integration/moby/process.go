@@ -124,7 +124,7 @@ func supervise(ctx context.Context, cmd *exec.Cmd, l limits, out io.Writer) (end
 		case err := <-done:
 			return describe(err)
 		case <-ctx.Done():
-			<-done // the context kills it
+			<-done //nolint:errcheck // killed by the context
 			return "", ctx.Err()
 		case <-tick.C:
 		}
@@ -147,14 +147,14 @@ func putDown(p *os.Process, done <-chan error, patience time.Duration) error {
 		return fmt.Errorf("end test binary: %w", err)
 	}
 	select {
-	case <-done:
+	case <-done: //nolint:errcheck // killed
 		return nil
 	case <-time.After(patience):
 	}
 	if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("end test binary: %w", err)
 	}
-	<-done
+	<-done //nolint:errcheck // killed
 	return nil
 }
 
