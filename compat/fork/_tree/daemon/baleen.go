@@ -107,7 +107,9 @@ func (daemon *Daemon) thawInterrupted(ctx context.Context) {
 		return
 	}
 	for _, id := range s.Interrupted() {
-		if c := daemon.containers.Get(id); c != nil && c.IsPaused() {
+		// Whether it is paused containerd knows: the daemon may have ended
+		// before it had noted so.
+		if c := daemon.containers.Get(id); c != nil && c.IsRunning() {
 			daemon.thaw(ctx, c)
 		}
 	}
