@@ -12,7 +12,8 @@ import (
 )
 
 // Pack writes the layer of a sealed upper directory to w, see [WriteLayer], and
-// returns what it is. On an error what was written to w is worthless.
+// returns what it is. On an error what was written to w is worthless. A w that
+// is a [Digester] is asked for the blob's digest.
 func Pack(ctx context.Context, w io.Writer, dir string, opts TarOptions, c Compression) (Layer, LayerStats, error) {
 	lw, err := NewLayerWriter(w, c)
 	if err != nil {
@@ -23,6 +24,14 @@ func Pack(ctx context.Context, w io.Writer, dir string, opts TarOptions, c Compr
 		return Layer{}, LayerStats{}, fmt.Errorf("pack layer of %s: %w", dir, err)
 	}
 	return lw.Layer(), stats, nil
+}
+
+// Digester is a writer that digests what is written to it.
+type Digester interface {
+	io.Writer
+	// Digest returns the digest of all that has been written. It is asked for
+	// once, in the end.
+	Digest() (digest.Digest, error)
 }
 
 // LayerWriter makes a layer of a tar stream: it compresses the stream, and
@@ -40,10 +49,10 @@ type LayerWriter struct {
 }
 
 // NewLayerWriter returns a writer of a tar stream that writes a blob to w. It
-// always has to be closed.
+// always has to be closed. If w is a [Digester], the blob is digested by it.
 func NewLayerWriter(w io.Writer, c Compression) (*LayerWriter, error) {
 	blob := &digestWriter{w: w}
-	if c.kind() != Uncompressed {
+	if _, digests := w.(Digester); !digests && c.kind() != Uncompressed {
 		blob.h = digest.Canonical.Hash()
 	}
 	z, err := NewWriter(blob, c)
@@ -105,9 +114,10 @@ func (l *LayerWriter) Close() error {
 	if l.err != nil {
 		return l.err
 	}
-	blob := diffID
-	if l.blob.h != nil {
-		blob = digest.NewDigest(digest.Canonical, l.blob.h)
+	blob, err := l.blob.digest(diffID)
+	if err != nil {
+		l.err = fmt.Errorf("digest blob: %w", err)
+		return l.err
 	}
 	l.layer = Layer{
 		Blob:   ocispec.Descriptor{MediaType: l.comp.MediaType(), Digest: blob, Size: l.blob.n},
@@ -124,6 +134,18 @@ type digestWriter struct {
 	w io.Writer
 	h hash.Hash
 	n int64
+}
+
+// digest returns the digest of all that was written. What was not compressed is
+// the tar stream, whose digest is known.
+func (d *digestWriter) digest(diffID digest.Digest) (digest.Digest, error) {
+	if w, ok := d.w.(Digester); ok {
+		return w.Digest()
+	}
+	if d.h == nil {
+		return diffID, nil
+	}
+	return digest.NewDigest(digest.Canonical, d.h), nil
 }
 
 func (d *digestWriter) Write(p []byte) (int, error) {

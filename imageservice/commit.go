@@ -2,6 +2,7 @@ package imageservice
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	imagespec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/containerstore"
@@ -49,25 +51,52 @@ func (s *Service) commit(ctx context.Context, c backend.CommitConfig) (_ image.I
 	}
 	defer func() { end(err) }()
 
-	base, err := s.base(ctx, t, ctr)
+	l, err := s.look(ctx, t, ctr)
 	if err != nil {
 		return "", err
 	}
-	layer, err := s.seal(ctx, t, ctr, base.Config.RootFS.DiffIDs)
+	made, err := s.seal(ctx, t, ctr, l)
 	if err != nil {
 		return "", err
 	}
+	defer made.drop(ctx)
 	ctx, done := t.phase(ctx, "publish")
-	id, err := s.publish(ctx, committed(base, ctr.ImagePlatform, layer, c, time.Now()))
+	id, err := s.publish(ctx, committed(l.base, ctr.ImagePlatform, made.layer, c, time.Now()), made.commit)
 	done(err)
 	return id, err
 }
 
-// base reads the image that a container stands on, and keeps it: container and
-// image may both be removed before the new image refers to the layers.
-func (s *Service) base(ctx context.Context, t *timing, ctr *container.Container) (_ containerstore.Base, err error) {
+// looked is what a commit goes by.
+type looked struct {
+	base       containerstore.Base
+	overlay    *diff.Container
+	on         string // the snapshot that overlay stands on
+	unreadable error  // diff.ErrUnsupported instead of an overlay
+}
+
+// look finds out about a container and its image, at the same time.
+func (s *Service) look(ctx context.Context, t *timing, ctr *container.Container) (l looked, err error) {
 	ctx, done := t.phase(ctx, "look")
 	defer func() { done(err) }()
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		l.base, err = s.base(ctx, ctr)
+		return err
+	})
+	both.Go(func() (err error) {
+		l.overlay, l.on, err = s.overlay(ctx, ctr)
+		if errors.Is(err, diff.ErrUnsupported) {
+			l.unreadable, err = err, nil
+		}
+		return err
+	})
+	err = both.Wait()
+	return l, err
+}
+
+// base reads the image that a container stands on, and keeps it: container and
+// image may both be removed before the new image refers to the layers.
+func (s *Service) base(ctx context.Context, ctr *container.Container) (containerstore.Base, error) {
 	if ctr.ImageManifest == nil { // FROM scratch
 		return containerstore.Base{}, nil
 	}

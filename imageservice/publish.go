@@ -1,12 +1,9 @@
 package imageservice
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"time"
 
@@ -44,8 +41,9 @@ type blob struct {
 }
 
 // publish stores an image's config and manifest and makes its record, without
-// a name. It returns the image's id.
-func (s *Service) publish(ctx context.Context, img newImage) (image.ID, error) {
+// a name. It returns the image's id. Meanwhile it does besides what the image
+// needs too.
+func (s *Service) publish(ctx context.Context, img newImage, besides func(context.Context) error) (image.ID, error) {
 	config, configText, err := encode(ocispec.MediaTypeImageConfig, img.config)
 	if err != nil {
 		return "", err
@@ -74,7 +72,10 @@ func (s *Service) publish(ctx context.Context, img newImage) (image.ID, error) {
 		compat.RefContainerConfig(blobs[0].labels, madeBy.Digest)
 		labels = compat.ImageLabels(img.parent, madeBy.Digest)
 	}
-	if err := s.writeBlobs(ctx, blobs); err != nil {
+	all, actx := errgroup.WithContext(ctx)
+	all.Go(func() error { return besides(actx) })
+	all.Go(func() error { return s.writeBlobs(actx, blobs) })
+	if err := all.Wait(); err != nil {
 		return "", err
 	}
 
@@ -100,7 +101,7 @@ func (s *Service) writeBlobs(ctx context.Context, blobs []blob) error {
 	all, ctx := errgroup.WithContext(ctx)
 	for _, b := range blobs {
 		all.Go(func() error {
-			if err := s.writeBlob(ctx, b.desc, b.text, b.labels); err != nil {
+			if err := s.writeBlob(ctx, b); err != nil {
 				return fmt.Errorf("write %s %s: %w", b.desc.MediaType, b.desc.Digest, err)
 			}
 			return nil
@@ -132,53 +133,16 @@ func encode(mediaType string, v any) (ocispec.Descriptor, []byte, error) {
 // writeBlob stores text with labels under the lease in ctx. A blob that exists
 // already is put under the lease too, and gets the labels that it lacks: it
 // may be somebody else's garbage.
-func (s *Service) writeBlob(ctx context.Context, desc ocispec.Descriptor, text []byte, labels map[string]string) (err error) {
-	ref := "baleen-" + desc.Digest.String()
-	w, err := content.OpenWriter(ctx, s.content, content.WithRef(ref), content.WithDescriptor(desc))
-	if errdefs.IsAlreadyExists(err) {
-		return s.adopt(ctx, desc.Digest, labels)
-	}
+func (s *Service) writeBlob(ctx context.Context, b blob) (err error) {
+	w, err := s.ingest(ctx)
 	if err != nil {
-		return explain(err)
-	}
-	defer func() { err = s.closeWriter(ctx, w, ref, err) }()
-	// The writer may be one that was left half-way, at some offset.
-	if err := w.Truncate(0); err != nil {
 		return err
 	}
-	if _, err := io.Copy(w, bytes.NewReader(text)); err != nil {
+	defer func() { err = w.close(err) }()
+	if _, err := w.Write(b.text); err != nil {
 		return err
 	}
-	err = w.Commit(ctx, desc.Size, desc.Digest, content.WithLabels(labels))
-	if errdefs.IsAlreadyExists(err) {
-		return s.adopt(ctx, desc.Digest, labels)
-	}
-	return err
-}
-
-// closeWriter closes a writer of content, and drops what it wrote if writing
-// failed. It returns that failure, or else its own.
-func (s *Service) closeWriter(ctx context.Context, w content.Writer, ref string, failure error) error {
-	err := w.Close()
-	if failure == nil {
-		return err
-	}
-	failure = explain(failure)
-	ctx, cancel := cleanup(ctx)
-	defer cancel()
-	if err := s.content.Abort(ctx, ref); err != nil && !errdefs.IsNotFound(err) {
-		return errors.Join(failure, fmt.Errorf("abort: %w", err))
-	}
-	return failure
-}
-
-// explain adds to an error that is all a writer of content says when its stream
-// breaks.
-func explain(err error) error {
-	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: containerd ended the call: its log may say why", err)
-	}
-	return err
+	return w.Commit(b.desc, b.labels)
 }
 
 // adopt keeps a blob that exists, and sets the labels that it does not have. One

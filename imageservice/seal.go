@@ -19,109 +19,128 @@ import (
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
-// seal turns a container's changes into a layer, and into the snapshot of that
-// layer on top of chain, the diffIDs of the container's image. An empty layer
-// gets no snapshot. Both are held only by the lease in ctx. The container is
-// paused only while its changes are read.
+// sealed is a layer, and the snapshot of it that is still to be committed. An
+// empty layer has none. Both are held only by the lease of the operation.
+type sealed struct {
+	layer diff.Layer
+	chain []digest.Digest // diffIDs below the layer
+
+	sn  snapshots.Snapshotter
+	key string // of the active snapshot; "" if there is none
+}
+
+// seal turns a container's changes into a layer, and into a snapshot on top of
+// chain, the diffIDs of the container's image. The container is paused only
+// while its changes are read.
 //
 // What cannot be read from the container's upper directory is found by
 // comparing whole trees, which costs what the image weighs.
-func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container, chain []digest.Digest) (diff.Layer, error) {
-	c, err := s.overlay(ctx, ctr)
-	if err == nil {
-		err = s.standsOn(ctx, ctr, c, chain)
+func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container, l looked) (sealed, error) {
+	chain := l.base.Config.RootFS.DiffIDs
+	err := l.unreadable
+	if want := identity.ChainID(chain).String(); err == nil && l.on != want {
+		err = fmt.Errorf("%w: its layer stands on snapshot %q, and not on the image's %q", diff.ErrUnsupported, l.on, want)
 	}
 	if err == nil {
-		var layer diff.Layer
-		if layer, err = s.sealUpper(ctx, t, s.snapshots(ctr.Driver), c, chain); err == nil {
+		var layer sealed
+		if layer, err = s.sealUpper(ctx, t, s.snapshots(ctr.Driver), l.overlay, chain); err == nil {
 			return layer, nil
 		}
 	}
 	if !errors.Is(err, diff.ErrUnsupported) {
-		return diff.Layer{}, err
+		return sealed{}, err
 	}
 	log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("committing by comparing whole trees")
-	return s.sealTrees(ctx, t, ctr, chain)
-}
-
-// standsOn checks that the container's layer, or its init layer, lies on the
-// snapshot of chain: then changes against the one are changes against the other.
-func (s *Service) standsOn(ctx context.Context, ctr *container.Container, c *diff.Container, chain []digest.Digest) error {
-	key := ctr.ID
-	if c.Init {
-		key += initSuffix
-	}
-	info, err := s.snapshots(ctr.Driver).Stat(ctx, key)
-	if err != nil {
-		return fmt.Errorf("look up snapshot: %w", err)
-	}
-	if want := identity.ChainID(chain).String(); info.Parent != want {
-		return fmt.Errorf("%w: snapshot %s stands on %q, and not on the image's %q", diff.ErrUnsupported, key, info.Parent, want)
-	}
-	return nil
+	layer, err := s.sealTrees(ctx, t, ctr, chain)
+	return sealed{layer: layer}, err
 }
 
 // sealUpper copies what the container's upper holds into a new snapshot on
 // chain, and makes the layer from that.
-func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, c *diff.Container, chain []digest.Digest) (_ diff.Layer, err error) {
+func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, c *diff.Container, chain []digest.Digest) (_ sealed, err error) {
+	// To pause takes about as long as to prepare.
+	paused, thaw := pause(ctx)
+	defer thaw()
 	parent := identity.ChainID(chain)
-	key := snapshotter.ExtractKey(parent)
-	mounts, err := sn.Prepare(ctx, key, parent.String())
+	made := sealed{chain: chain, sn: sn, key: snapshotter.ExtractKey(parent)}
+	mounts, err := sn.Prepare(ctx, made.key, parent.String())
 	if err != nil {
-		return diff.Layer{}, fmt.Errorf("prepare snapshot on %q: %w", parent, err)
+		return sealed{}, fmt.Errorf("prepare snapshot on %q: %w", parent, err)
 	}
-	committed := false
 	defer func() {
-		if !committed {
-			removeSnapshot(ctx, sn, key)
+		if err != nil || made.layer.Empty() {
+			thaw() // first: to drop may take long
+			made.drop(ctx)
 		}
 	}()
 	target, err := diff.ParseOverlay(mounts, len(chain) > 0)
 	if err != nil {
-		return diff.Layer{}, err
+		return sealed{}, err
 	}
 	upper := target.Uppers[0]
 
+	paused()
 	stats, err := s.copyChanges(ctx, t, c, upper)
 	if err != nil {
-		return diff.Layer{}, err
+		return sealed{}, err
 	}
+	go s.thaw(ctx, t, thaw) // the deferred call waits for it
 	if stats.Changes == 0 {
-		return diff.EmptyLayer(), nil
+		made.layer = diff.EmptyLayer()
+		return sealed{layer: made.layer}, nil
 	}
-	layer, err := s.store(ctx, t, upper, target.UserXattr, stats)
-	if err != nil {
-		return diff.Layer{}, err
+	if made.layer, err = s.store(ctx, t, upper, target.UserXattr, stats); err != nil {
+		return sealed{}, err
 	}
-	chainID := identity.ChainID(append(chain[:len(chain):len(chain)], layer.DiffID))
-	switch err := sn.Commit(ctx, chainID.String(), key); {
-	case err == nil:
-		committed = true
-	case !errdefs.IsAlreadyExists(err): // somebody else's is the same
-		return diff.Layer{}, fmt.Errorf("commit snapshot %s: %w", chainID, err)
-	}
-	return layer, nil
+	return made, nil
 }
 
-// copyChanges seals the container's changes in upper. Meanwhile it is paused.
+// commit gives the snapshot the name that its layers have.
+func (m *sealed) commit(ctx context.Context) error {
+	if m.key == "" {
+		return nil
+	}
+	chainID := identity.ChainID(append(m.chain[:len(m.chain):len(m.chain)], m.layer.DiffID))
+	err := m.sn.Commit(ctx, chainID.String(), m.key)
+	switch {
+	case err == nil:
+		m.key = ""
+	case errdefs.IsAlreadyExists(err): // somebody else's is the same
+	default:
+		return fmt.Errorf("commit snapshot %s: %w", chainID, err)
+	}
+	return nil
+}
+
+// drop removes the snapshot, if it has not been committed.
+func (m *sealed) drop(ctx context.Context) {
+	if m.key != "" {
+		removeSnapshot(ctx, m.sn, m.key)
+		m.key = ""
+	}
+}
+
+// copyChanges seals the container's changes in upper.
 func (s *Service) copyChanges(ctx context.Context, t *timing, c *diff.Container, upper string) (snapshotter.SealStats, error) {
-	thaw := pause(ctx)
-	defer thaw()
 	sctx, done := t.phase(ctx, "seal")
 	stats, err := snapshotter.Seal(sctx, c, upper)
 	done(err)
 	if err != nil {
 		return stats, err
 	}
-	_, done = t.phase(ctx, "thaw")
-	thaw()
-	done(nil)
 	t.add("changes", stats.Changes)
 	t.add("bytes", stats.Bytes)
 	t.add("cloned", stats.Cloned)
 	commitChanges.Inc(float64(stats.Changes))
 	commitBytes.Inc(float64(stats.Bytes))
 	return stats, nil
+}
+
+// thaw lets the container go on.
+func (s *Service) thaw(ctx context.Context, t *timing, thaw func()) {
+	_, done := t.phase(ctx, "thaw")
+	thaw()
+	done(nil)
 }
 
 // store puts a sealed upper on disk, and the layer of it into the content
@@ -145,8 +164,9 @@ func (s *Service) store(ctx context.Context, t *timing, upper string, userXattr 
 func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *container.Container, chain []digest.Digest) (layer diff.Layer, err error) {
 	ctx, done := t.phase(ctx, "seal")
 	defer func() { done(err) }()
-	thaw := pause(ctx)
+	paused, thaw := pause(ctx)
 	defer thaw()
+	paused()
 	err = s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
 		return s.withImageIDs(ctx, ctr, now, func(now []mount.Mount) error {
 			layer, err = diff.Walk(ctx, s.differ, s.content, before, now)

@@ -60,11 +60,12 @@ func (s *Service) squash(ctx context.Context, id, parent string) (_ string, err 
 	if len(below) > len(all) || !slices.Equal(all[:len(below)], below) {
 		return "", fmt.Errorf("image %s is not made of image %s: %w", id, parent, errdefs.ErrInvalidArgument)
 	}
-	layer, err := s.merge(ctx, t, all, len(below))
+	made, err := s.merge(ctx, t, all, len(below))
 	if err != nil {
 		return "", err
 	}
-	squashed, err := s.publish(ctx, merged(img, base, layer, comment, time.Now()))
+	defer made.drop(ctx)
+	squashed, err := s.publish(ctx, merged(img, base, made.layer, comment, time.Now()), made.commit)
 	return squashed.String(), err
 }
 
@@ -82,26 +83,27 @@ func (s *Service) readImage(ctx context.Context, id string) (containerstore.Base
 
 // merge makes one layer, and its snapshot, of the layers of a chain after the
 // first few.
-func (s *Service) merge(ctx context.Context, t *timing, chain []digest.Digest, below int) (diff.Layer, error) {
+func (s *Service) merge(ctx context.Context, t *timing, chain []digest.Digest, below int) (sealed, error) {
 	sn := s.snapshots("")
 	key := temporaryKey(identity.ChainID(chain).String(), "squash")
 	mounts, err := sn.View(ctx, key, identity.ChainID(chain).String())
 	if err != nil {
-		return diff.Layer{}, fmt.Errorf("view snapshot: %w", err)
+		return sealed{}, fmt.Errorf("view snapshot: %w", err)
 	}
 	defer removeSnapshot(ctx, sn, key)
 	c, err := stackOf(mounts, len(chain), below)
 	if err == nil {
-		var layer diff.Layer
-		if layer, err = s.sealUpper(ctx, t, sn, c, chain[:below]); err == nil {
-			return layer, nil
+		var made sealed
+		if made, err = s.sealUpper(ctx, t, sn, c, chain[:below]); err == nil {
+			return made, nil
 		}
 	}
 	if !errors.Is(err, diff.ErrUnsupported) {
-		return diff.Layer{}, err
+		return sealed{}, err
 	}
 	log.G(ctx).WithError(err).Info("squashing by comparing whole trees")
-	return s.mergeTrees(ctx, sn, mounts, chain[:below])
+	layer, err := s.mergeTrees(ctx, sn, mounts, chain[:below])
+	return sealed{layer: layer}, err
 }
 
 // stackOf takes a view of an image for a container that consists of the layers

@@ -1,0 +1,195 @@
+package imageservice
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+
+	contentapi "github.com/containerd/containerd/api/services/content/v1"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"google.golang.org/grpc"
+)
+
+// shipChunk is how much goes to the content store in one message. containerd
+// takes up to 16 MiB.
+const shipChunk = 1 << 20
+
+// answersAhead bounds how many messages may wait for their answers.
+const answersAhead = 16
+
+// ingest is a blob on its way into containerd's content store, under the lease
+// of its context. The client's own writer waits for an answer to every piece,
+// takes four answers for a small blob, and says "EOF" when containerd ends the
+// call, and not why. An ingest has one user, who always closes it.
+type ingest struct {
+	s      *Service
+	ctx    context.Context
+	cancel context.CancelFunc
+	ref    string
+	stream contentapi.Content_WriteClient
+
+	chunk  []byte
+	offset int64 // of what has been sent
+	sent   int   // messages
+
+	answers chan *contentapi.WriteContentResponse
+	got     int   // answers
+	err     error // why there are no more answers; set before answers is closed
+	last    *contentapi.WriteContentResponse
+	stored  bool
+}
+
+// ingest starts a blob.
+func (s *Service) ingest(ctx context.Context) (*ingest, error) {
+	conn, ok := s.client.Conn().(grpc.ClientConnInterface)
+	if !ok {
+		return nil, fmt.Errorf("containerd's client is connected by %T, not by gRPC: %w", s.client.Conn(), errdefs.ErrNotImplemented)
+	}
+	cctx, cancel := context.WithCancel(ctx)
+	stream, err := contentapi.NewContentClient(conn).Write(cctx)
+	if err != nil {
+		cancel()
+		return nil, errgrpc.ToNative(err)
+	}
+	w := &ingest{
+		s: s, ctx: ctx, cancel: cancel, stream: stream,
+		ref:     "baleen-" + rand.Text(),
+		answers: make(chan *contentapi.WriteContentResponse, answersAhead),
+	}
+	go w.receive()
+	return w, nil
+}
+
+// receive takes the answers until the call ends.
+func (w *ingest) receive() {
+	defer close(w.answers)
+	for {
+		answer, err := w.stream.Recv()
+		if err != nil {
+			w.err = err
+			return
+		}
+		w.answers <- answer
+	}
+}
+
+// await takes answers until no more than that many are outstanding.
+func (w *ingest) await(outstanding int) error {
+	for w.sent-w.got > outstanding {
+		answer, ok := <-w.answers
+		if !ok {
+			if errors.Is(w.err, io.EOF) {
+				return fmt.Errorf("containerd ended the call early: %w", errdefs.ErrUnavailable)
+			}
+			return errgrpc.ToNative(w.err)
+		}
+		w.last = answer
+		w.got++
+	}
+	return nil
+}
+
+func (w *ingest) send(m *contentapi.WriteContentRequest) error {
+	if w.sent == 0 {
+		m.Ref = w.ref
+	}
+	m.Offset = w.offset
+	err := w.stream.Send(m)
+	w.sent++
+	if errors.Is(err, io.EOF) { // the reason is the next answer
+		return w.await(0)
+	}
+	if err != nil {
+		return errgrpc.ToNative(err)
+	}
+	w.offset += int64(len(m.Data))
+	return w.await(answersAhead - 1)
+}
+
+// Write takes a piece of the blob. It may return before the piece is stored:
+// Commit tells whether all are.
+func (w *ingest) Write(p []byte) (int, error) {
+	written := 0
+	for len(p) > 0 {
+		n := min(len(p), shipChunk-len(w.chunk))
+		w.chunk = append(w.chunk, p[:n]...)
+		p, written = p[n:], written+n
+		if len(w.chunk) == shipChunk {
+			if err := w.flush(); err != nil {
+				return written, err
+			}
+		}
+	}
+	return written, nil
+}
+
+func (w *ingest) flush() error {
+	if len(w.chunk) == 0 {
+		return nil
+	}
+	err := w.send(&contentapi.WriteContentRequest{Action: contentapi.WriteAction_WRITE, Data: w.chunk})
+	w.chunk = w.chunk[:0] // sending has made a copy
+	return err
+}
+
+// Digest waits until the store has all that was written, and returns the digest
+// that it made of it, for who would otherwise have to make a second one.
+func (w *ingest) Digest() (digest.Digest, error) {
+	if err := w.flush(); err != nil {
+		return "", err
+	}
+	if err := w.await(0); err != nil {
+		return "", err
+	}
+	if w.last == nil {
+		return digest.FromBytes(nil), nil
+	}
+	return digest.Parse(w.last.Digest)
+}
+
+// Commit makes the blob one of the store's, with labels. If the store has it
+// already, that one is put under the lease and gets the labels that it lacks.
+func (w *ingest) Commit(desc ocispec.Descriptor, labels map[string]string) error {
+	m := &contentapi.WriteContentRequest{Action: contentapi.WriteAction_COMMIT, Data: w.chunk, Total: desc.Size, Labels: labels}
+	if w.sent == 0 {
+		m.Expected = desc.Digest.String()
+	}
+	err := w.send(m)
+	if err == nil {
+		err = w.await(0)
+	}
+	if errdefs.IsAlreadyExists(err) {
+		w.stored = true // containerd has dropped what was written
+		return w.s.adopt(w.ctx, desc.Digest, labels)
+	}
+	if err != nil {
+		return err
+	}
+	if w.last.Digest != desc.Digest.String() || w.last.Offset != desc.Size {
+		return fmt.Errorf("containerd stored %s of %d bytes instead of %s of %d: %w", w.last.Digest, w.last.Offset, desc.Digest, desc.Size, errdefs.ErrDataLoss)
+	}
+	w.stored = true
+	return nil
+}
+
+// close ends the call, and drops what was written if it was not committed. It
+// returns the failure that it is given, with its own.
+func (w *ingest) close(failure error) error {
+	w.cancel()
+	for range w.answers { // until the call has ended
+	}
+	if w.stored {
+		return failure
+	}
+	ctx, cancel := cleanup(w.ctx)
+	defer cancel()
+	if err := w.s.content.Abort(ctx, w.ref); err != nil && !errdefs.IsNotFound(err) {
+		return errors.Join(failure, fmt.Errorf("abort: %w", err))
+	}
+	return failure
+}
