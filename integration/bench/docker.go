@@ -93,6 +93,11 @@ func (d *docker) exec(ctx context.Context, container string, args ...string) err
 	return err
 }
 
+func (d *docker) kill(ctx context.Context, containers []string) error {
+	_, err := d.command(ctx, append([]string{"kill"}, containers...)...)
+	return err
+}
+
 func (d *docker) remove(ctx context.Context, containers, images []string) error {
 	var errs []error
 	for _, name := range containers {

@@ -77,7 +77,8 @@ func (t *turn) limits(ctx context.Context) error {
 		name    string
 		measure func(context.Context, []string) (results.Sample, error)
 	}{
-		{results.Copy, t.copying},
+		{results.Copy, t.copying("copy", false)},
+		{results.Durable, t.copying("durable", true)},
 		{results.Hash, hashing},
 	} {
 		if err := t.settle(); err != nil {
@@ -96,23 +97,30 @@ func (t *turn) limits(ctx context.Context) error {
 	return nil
 }
 
-// copying copies the folders on their volume, one after the other.
-func (t *turn) copying(ctx context.Context, dirs []string) (results.Sample, error) {
-	target := filepath.Join(t.arena.volume.Dir, "copy")
-	defer os.RemoveAll(target)
-	var sum results.Sample
-	for i, dir := range dirs {
+// copying copies the folders on their volume, one after the other, and has them
+// on disk in the end if that is asked for.
+func (t *turn) copying(name string, sync bool) func(context.Context, []string) (results.Sample, error) {
+	return func(ctx context.Context, dirs []string) (results.Sample, error) {
+		target := filepath.Join(t.arena.volume.Dir, t.unique(name))
+		if !t.workload.keeps {
+			defer os.RemoveAll(target)
+		}
 		if err := os.MkdirAll(target, 0o700); err != nil {
-			return sum, err
+			return results.Sample{}, err
 		}
-		cmd := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", dir, filepath.Join(target, fmt.Sprint(i)))
 		began := time.Now()
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return sum, fmt.Errorf("cp: %w: %s", err, out)
+		for i, dir := range dirs {
+			cmd := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", dir, filepath.Join(target, fmt.Sprint(i)))
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return results.Sample{}, fmt.Errorf("cp: %w: %s", err, out)
+			}
 		}
-		sum.Wall += time.Since(began)
+		var err error
+		if sync {
+			err = t.arena.volume.Sync()
+		}
+		return results.Sample{Wall: time.Since(began)}, err
 	}
-	return sum, nil
 }
 
 // hashing reads and hashes all files.

@@ -119,6 +119,10 @@ func (p *podman) exec(ctx context.Context, container string, args ...string) err
 	return p.command(ctx, append([]string{"exec", container, mountedInside}, args...)...)
 }
 
+func (p *podman) kill(ctx context.Context, containers []string) error {
+	return p.command(ctx, append([]string{"kill"}, containers...)...)
+}
+
 func (p *podman) remove(ctx context.Context, containers, images []string) error {
 	var errs []error
 	if len(containers) > 0 {

@@ -22,10 +22,10 @@ const (
 	quickBudget = 5 * time.Minute
 )
 
-// The size of a volume in a file: it must hold the images and one turn of every
-// contestant.
+// The size of a volume in a file: it must hold the images, one turn of every
+// contestant, and what all turns of a workload leave that keeps it.
 const (
-	volumeSize      = 24 << 30
+	volumeSize      = 44 << 30
 	quickVolumeSize = 8 << 30
 )
 

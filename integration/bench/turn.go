@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ type contestant interface {
 	load(ctx context.Context, archive string) error
 	run(ctx context.Context, image, container string, args ...string) error
 	exec(ctx context.Context, container string, args ...string) error
+	// kill ends containers and leaves their files.
+	kill(ctx context.Context, containers []string) error
 	// remove removes containers and images, also such as are not there.
 	remove(ctx context.Context, containers, images []string) error
 
@@ -95,14 +98,18 @@ func (t *turn) record(action string, sample results.Sample, err error) {
 	t.arena.add(t.workload, action, t.who.name(), sample)
 }
 
-// clear removes what the turn has made.
+// clear removes what the turn has made, or at least ends it.
 func (t *turn) clear(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	for _, w := range t.watchers {
 		w.close()
 	}
-	if err := t.who.remove(ctx, t.containers, t.images); err != nil {
+	end := func() error { return t.who.remove(ctx, t.containers, t.images) }
+	if t.workload.keeps {
+		end = func() error { return t.who.kill(ctx, t.containers) }
+	}
+	if err := end(); err != nil {
 		t.arena.report.Note(fmt.Sprintf("%s: %s after %s: %v", t.arena.volume.Kind.Name, t.who.name(), t.workload.id, err))
 	}
 }
@@ -111,7 +118,7 @@ func (t *turn) clear(ctx context.Context) {
 // step.
 func (t *turn) commits(ctx context.Context) (results.Sample, error) {
 	for i := range t.workload.containers {
-		if err := t.start(ctx, fmt.Sprintf("c%d", i)); err != nil {
+		if err := t.start(ctx, t.unique(fmt.Sprintf("c%d", i))); err != nil {
 			return results.Sample{}, err
 		}
 	}
@@ -136,6 +143,14 @@ func (t *turn) commits(ctx context.Context) (results.Sample, error) {
 	return sum, err
 }
 
+// unique returns a name that no other turn has if what this one made is to stay.
+func (t *turn) unique(name string) string {
+	if !t.workload.keeps {
+		return name
+	}
+	return fmt.Sprintf("%s-%s-%d", name, strings.ToLower(t.workload.id), t.round)
+}
+
 func (t *turn) start(ctx context.Context, container string) error {
 	t.containers = append(t.containers, container)
 	w := newWatcher(t.arena.control(), fmt.Sprintf("%s-%s", t.who.name(), container))
@@ -150,7 +165,7 @@ func (t *turn) start(ctx context.Context, container string) error {
 func (t *turn) step(ctx context.Context, step int) (results.Sample, error) {
 	images := make([]string, len(t.containers))
 	for i := range images {
-		images[i] = fmt.Sprintf("result-%d-%d", step, i)
+		images[i] = t.unique(fmt.Sprintf("result-%d-%d", step, i))
 	}
 	t.images = append(t.images, images...)
 	return t.measure(ctx, func(ctx context.Context) (time.Duration, error) {

@@ -14,6 +14,7 @@ var legends = map[string]string{
 	Overlay2: "Moby on overlay2",
 	Podman:   "podman",
 	Copy:     "cp -a --reflink=auto",
+	Durable:  "cp -a --reflink=auto, and sync",
 	Hash:     "SHA-256",
 }
 

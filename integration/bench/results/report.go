@@ -16,10 +16,11 @@ const (
 	Overlay2 = "overlay2"
 	Podman   = "podman"
 	Copy     = "cp -a"
+	Durable  = "cp -a, sync"
 	Hash     = "SHA-256"
 )
 
-var contestants = []string{Fork, Stock, Overlay2, Podman, Copy, Hash}
+var contestants = []string{Fork, Stock, Overlay2, Podman, Copy, Durable, Hash}
 
 // The actions.
 const (
