@@ -94,7 +94,7 @@ func (a *applier) amend(at folder, name string, hdr *tar.Header) error {
 // hasDefaultACL reports whether what is made in a directory inherits an access
 // control list.
 func hasDefaultACL(dir int) (bool, error) {
-	_, err := getXattr(procPath(dir, "."), xattrDefaultACL)
+	_, err := getXattr(filePath(procPath(dir, ".")), xattrDefaultACL)
 	switch {
 	case err == nil:
 		return true, nil
@@ -127,7 +127,7 @@ func (a *applier) disinherit(at folder, name string, dir bool) error {
 // not tell any more.
 func dropXattrs(at folder, name string, hdr *tar.Header) error {
 	path := procPath(at.fd, name)
-	attrs, err := listXattrs(path)
+	attrs, err := listXattrs(filePath(path))
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func (a *applier) lookBelow(p, name string, f func(d *dir, e *entry) error) (boo
 // it is in, nothing from below shows.
 func (a *applier) hidesBelow(p string) (bool, error) {
 	for ; p != ""; p = parentOf(p) {
-		value, err := getXattr(procPath(a.root, p), a.marks+"opaque")
+		value, err := getXattr(filePath(procPath(a.root, p)), a.marks+"opaque")
 		switch {
 		case err == nil && string(value) == opaqueYes:
 			return true, nil

@@ -15,18 +15,16 @@ var zeros [chunkSize]byte
 
 // content writes the bytes of a regular file behind its header.
 func (t *layerTar) content(s *source) error {
-	err := s.unchanged()
-	switch {
-	case err != nil:
-	case s.st.Size >= minSparse && s.st.Blocks*512 < s.st.Size:
+	var err error
+	if s.st.Size >= minSparse && s.st.Blocks*512 < s.st.Size {
 		err = t.sparse(s)
-	default:
+	} else {
 		err = t.data(s, 0, s.st.Size)
 	}
 	if err != nil {
 		return err
 	}
-	return s.unchanged()
+	return s.unchanged() // since before it was opened
 }
 
 // unchanged fails if the open file is not what was there when s was taken.

@@ -31,8 +31,8 @@ type attributes struct {
 // so listing them comes first.
 func (t *layerTar) attributes(s *source) (attributes, error) {
 	var a attributes
-	proc := s.proc()
-	names, err := listXattrs(proc)
+	f := s.file()
+	names, err := listXattrs(f)
 	if err != nil {
 		return a, fmt.Errorf("%q: %w", s.path, err)
 	}
@@ -46,7 +46,7 @@ func (t *layerTar) attributes(s *source) (attributes, error) {
 	if !slices.ContainsFunc(names, Carried) {
 		return a, nil
 	}
-	carried, err := carriedXattrs(proc)
+	carried, err := carriedOf(f, names)
 	if err != nil {
 		return a, fmt.Errorf("%q: %w", s.path, err)
 	}
@@ -64,7 +64,7 @@ func (t *layerTar) attributes(s *source) (attributes, error) {
 func (t *layerTar) readMark(s *source, mark string, a *attributes) error {
 	switch mark {
 	case "opaque":
-		value, err := getXattr(s.proc(), t.marks+mark)
+		value, err := getXattr(s.file(), t.marks+mark)
 		if err != nil {
 			return fmt.Errorf("%q: read %s: %w", s.path, mark, err)
 		}

@@ -250,34 +250,43 @@ func TestWriteLayerRefusesWhatALayerCannotHold(t *testing.T) {
 }
 
 // TestWriteLayerNoticesWriters changes a file behind its header: that is when
-// its owner is mapped.
+// its owner is mapped. What only takes its name away leaves it whole.
 func TestWriteLayerNoticesWriters(t *testing.T) {
 	size := int64(3 << 20)
-	for name, change := range map[string]func(f string) error{
-		"shorter":           func(f string) error { return os.Truncate(f, size/2) },
-		"empty":             func(f string) error { return os.Truncate(f, 0) },
-		"longer":            func(f string) error { return os.Truncate(f, size+1) },
-		"rewritten":         func(f string) error { return os.WriteFile(f, make([]byte, size), 0o644) },
-		"gone":              os.Remove,
-		"a link":            func(f string) error { return errors.Join(os.Remove(f), os.Symlink("/etc/passwd", f)) },
-		"a FIFO":            func(f string) error { return errors.Join(os.Remove(f), unix.Mkfifo(f, 0o600)) },
-		"in a new place":    func(f string) error { return errors.Join(os.Rename(f, f+"2"), os.WriteFile(f, nil, 0o600)) },
-		"shorter by a byte": func(f string) error { return os.Truncate(f, size-1) },
+	content := bytes.Repeat([]byte("x"), int(size))
+	for name, c := range map[string]struct {
+		change func(f string) error
+		want   error
+	}{
+		"shorter":           {func(f string) error { return os.Truncate(f, size/2) }, diff.ErrChanged},
+		"empty":             {func(f string) error { return os.Truncate(f, 0) }, diff.ErrChanged},
+		"longer":            {func(f string) error { return os.Truncate(f, size+1) }, diff.ErrChanged},
+		"rewritten":         {func(f string) error { return os.WriteFile(f, make([]byte, size), 0o644) }, diff.ErrChanged},
+		"shorter by a byte": {func(f string) error { return os.Truncate(f, size-1) }, diff.ErrChanged},
+		"gone":              {os.Remove, nil},
+		"a link":            {func(f string) error { return errors.Join(os.Remove(f), os.Symlink("/etc/passwd", f)) }, nil},
+		"a FIFO":            {func(f string) error { return errors.Join(os.Remove(f), unix.Mkfifo(f, 0o600)) }, nil},
+		"in a new place":    {func(f string) error { return errors.Join(os.Rename(f, f+"2"), os.WriteFile(f, nil, 0o600)) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
 			file := filepath.Join(root, "file")
-			do(t, os.WriteFile(file, bytes.Repeat([]byte("x"), int(size)), 0o644))
+			do(t, os.WriteFile(file, content, 0o644))
 			changed := false
 			hook := func(uid, gid uint32) (uint32, uint32, error) {
 				if changed {
 					return uid, gid, nil
 				}
 				changed = true
-				return uid, gid, change(file)
+				return uid, gid, c.change(file)
 			}
-			if _, err := diff.WriteLayer(t.Context(), io.Discard, root, diff.TarOptions{MapIDs: hook}); !errors.Is(err, diff.ErrChanged) {
-				t.Errorf("got %v, want ErrChanged", err)
+			var layer bytes.Buffer
+			_, err := diff.WriteLayer(t.Context(), &layer, root, diff.TarOptions{MapIDs: hook})
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			if err == nil && !bytes.Contains(layer.Bytes(), content) {
+				t.Error("the layer does not hold the file as it was")
 			}
 		})
 	}

@@ -34,12 +34,17 @@ type source struct {
 	at   int    // the directory that holds it
 	name string // in there
 	st   unix.Stat_t
-	fd   int // itself, while it is open
+	fd   int // itself, if opened
+
+	opened bool
 }
 
-// proc returns a path for the calls that know no directory descriptors.
-func (s *source) proc() string {
-	return procPath(s.at, s.name)
+// file is the entry itself, for reading its attributes.
+func (s *source) file() file {
+	if s.opened {
+		return openFile(s.fd)
+	}
+	return filePath(procPath(s.at, s.name))
 }
 
 // procPath leads to a name in an open directory. Only the name may be a link.
@@ -48,7 +53,7 @@ func procPath(fd int, name string) string {
 }
 
 func (t *layerTar) root(fd int) error {
-	s := &source{path: ".", at: fd, name: ".", fd: fd}
+	s := &source{path: ".", at: fd, name: ".", fd: fd, opened: true}
 	if err := unix.Fstat(fd, &s.st); err != nil {
 		return fmt.Errorf("stat root: %w", err)
 	}
@@ -121,7 +126,7 @@ func (s *source) open(flags int) error {
 	if err != nil {
 		return fmt.Errorf("%q: %w", s.path, changedIfGone(err))
 	}
-	s.fd = fd
+	s.fd, s.opened = fd, true
 	return nil
 }
 
@@ -150,25 +155,52 @@ func (t *layerTar) directory(s *source) error {
 	return t.children(s.fd, dir, attrs.opaque)
 }
 
+// regular writes a regular file: its content, or, if the stream has that under
+// another name, a link to there.
 func (t *layerTar) regular(s *source, marked bool) error {
-	attrs, err := t.attributes(s)
-	if err != nil {
-		return err
-	}
-	if marked && attrs.whiteout && s.st.Size == 0 {
-		return t.whiteout(s)
+	if s.st.Size == 0 {
+		return t.empty(s, marked)
 	}
 	if first := t.link(s); first != "" {
-		return t.header(s, attrs, tar.Header{Typeflag: tar.TypeLink, Linkname: first})
-	}
-	if err := t.header(s, attrs, tar.Header{Typeflag: tar.TypeReg, Size: s.st.Size}); err != nil || s.st.Size == 0 {
-		return err
+		return t.linked(s, first)
 	}
 	if err := s.open(0); err != nil {
 		return err
 	}
 	defer unix.Close(s.fd)
+	attrs, err := t.attributes(s)
+	if err != nil {
+		return err
+	}
+	if err := t.header(s, attrs, tar.Header{Typeflag: tar.TypeReg, Size: s.st.Size}); err != nil {
+		return err
+	}
 	return t.content(s)
+}
+
+// empty writes an empty file, which may stand for a deletion.
+func (t *layerTar) empty(s *source, marked bool) error {
+	attrs, err := t.attributes(s)
+	if err != nil {
+		return err
+	}
+	if marked && attrs.whiteout {
+		return t.whiteout(s)
+	}
+	hdr := tar.Header{Typeflag: tar.TypeReg}
+	if first := t.link(s); first != "" {
+		hdr = tar.Header{Typeflag: tar.TypeLink, Linkname: first}
+	}
+	return t.header(s, attrs, hdr)
+}
+
+// linked writes a further name of a file.
+func (t *layerTar) linked(s *source, first string) error {
+	attrs, err := t.attributes(s)
+	if err != nil {
+		return err
+	}
+	return t.header(s, attrs, tar.Header{Typeflag: tar.TypeLink, Linkname: first})
 }
 
 // special writes what is neither a directory nor a regular file.

@@ -159,7 +159,7 @@ func (v *view) gone(e *entry) (bool, error) {
 
 // mark reads a mark of the overlay from a file.
 func (v *view) mark(path, name string) (value string, ok bool, err error) {
-	text, err := getXattr(path, v.prefix+name)
+	text, err := getXattr(filePath(path), v.prefix+name)
 	switch {
 	case err == nil:
 		return string(text), true, nil

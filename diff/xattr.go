@@ -37,19 +37,49 @@ type Xattr struct {
 	Value []byte
 }
 
+// file is something with extended attributes.
+type file interface {
+	list(buf []byte) (int, error)
+	get(name string, buf []byte) (int, error)
+}
+
+// filePath is a file by its path, which may be a /proc/self/fd path. A link in
+// the last place is itself the file.
+type filePath string
+
+func (p filePath) list(buf []byte) (int, error) { return unix.Llistxattr(string(p), buf) }
+
+func (p filePath) get(name string, buf []byte) (int, error) {
+	return unix.Lgetxattr(string(p), name, buf)
+}
+
+// openFile is a file by its descriptor.
+type openFile int
+
+func (fd openFile) list(buf []byte) (int, error) { return unix.Flistxattr(int(fd), buf) }
+
+func (fd openFile) get(name string, buf []byte) (int, error) {
+	return unix.Fgetxattr(int(fd), name, buf)
+}
+
 // carriedXattrs returns the attributes of a file that a layer carries, by name,
 // in the form in which it carries them. path may be a /proc/self/fd path.
 func carriedXattrs(path string) ([]Xattr, error) {
-	names, err := listXattrs(path)
+	names, err := listXattrs(filePath(path))
 	if err != nil {
 		return nil, err
 	}
+	return carriedOf(filePath(path), names)
+}
+
+// carriedOf is carriedXattrs for a file whose attributes have those names.
+func carriedOf(f file, names []string) ([]Xattr, error) {
 	var attrs []Xattr
 	for _, name := range names {
 		if !Carried(name) {
 			continue
 		}
-		value, err := getXattr(path, name)
+		value, err := getXattr(f, name)
 		if errors.Is(err, unix.ENODATA) {
 			continue // removed meanwhile
 		}
@@ -70,13 +100,16 @@ func sameXattrs(a, b []Xattr) bool {
 	return slices.EqualFunc(a, b, func(x, y Xattr) bool { return x.Name == y.Name && bytes.Equal(x.Value, y.Value) })
 }
 
-// listXattrs returns the names of all attributes of a file, without following
-// a link in the last place. A file system without attributes has none.
-func listXattrs(path string) ([]string, error) {
-	buf := make([]byte, 256)
+// listXattrs returns the names of all attributes of a file. A file system
+// without attributes has none.
+func listXattrs(f file) ([]string, error) {
+	var room [256]byte
+	buf := room[:]
 	for {
-		n, err := unix.Llistxattr(path, buf)
+		n, err := f.list(buf)
 		switch {
+		case err == nil && n == 0:
+			return nil, nil
 		case err == nil:
 			names := strings.Split(string(buf[:n]), "\x00")
 			return names[:len(names)-1], nil
@@ -85,24 +118,24 @@ func listXattrs(path string) ([]string, error) {
 		case !errors.Is(err, unix.ERANGE):
 			return nil, fmt.Errorf("list xattrs: %w", err)
 		}
-		if n, err = unix.Llistxattr(path, nil); err != nil {
+		if n, err = f.list(nil); err != nil {
 			return nil, fmt.Errorf("list xattrs: %w", err)
 		}
 		buf = make([]byte, n+256) // it may grow meanwhile
 	}
 }
 
-func getXattr(path, name string) ([]byte, error) {
+func getXattr(f file, name string) ([]byte, error) {
 	buf := make([]byte, 128)
 	for {
-		n, err := unix.Lgetxattr(path, name, buf)
+		n, err := f.get(name, buf)
 		if err == nil {
 			return buf[:n], nil
 		}
 		if !errors.Is(err, unix.ERANGE) {
 			return nil, err
 		}
-		if n, err = unix.Lgetxattr(path, name, nil); err != nil {
+		if n, err = f.get(name, nil); err != nil {
 			return nil, err
 		}
 		buf = make([]byte, n+64)

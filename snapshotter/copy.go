@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -15,24 +17,58 @@ import (
 
 // copyJob is a regular file to be filled.
 type copyJob struct {
-	path  string
-	src   *os.File
-	dst   int
-	stat  unix.Stat_t
-	attrs []diff.Xattr
+	path string
+	src  diff.OpenFile
+	dst  int
+	stat unix.Stat_t // what dst is to have
+	// chown and chmod say that dst was not made with its owner and mode.
+	chown, chmod bool
+}
+
+// maker is what this process gives to the files that it makes.
+type maker struct {
+	root  bool   // they belong to root
+	umask uint32 // they lack these bits
+}
+
+func newMaker() maker {
+	m := maker{root: os.Geteuid() == 0 && os.Getegid() == 0, umask: 0o777}
+	// There is no call that asks for it and does not set it.
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return m // nothing is taken for granted then
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "Umask:"); ok {
+			if mask, err := strconv.ParseUint(strings.TrimSpace(value), 8, 32); err == nil {
+				m.umask = uint32(mask)
+			}
+		}
+	}
+	return m
+}
+
+// owns reports whether a file made in a directory of that group has the wanted
+// owner from the start. On some mounts, and below setgid, it gets the group of
+// the directory.
+func (m maker) owns(wanted *unix.Stat_t, dirGroup uint32) bool {
+	return m.root && wanted.Uid == 0 && wanted.Gid == 0 && dirGroup == 0
 }
 
 // work fills files until there are no more. Once something has failed they are
 // only closed: the walk must not wait for a full queue.
 func (s *sealer) work(ctx context.Context) {
 	buf := make([]byte, 256<<10)
-	for job := range s.jobs {
-		err := ctx.Err()
-		if err == nil {
-			err = s.fill(ctx, job, buf)
-		}
-		if err = errors.Join(err, unix.Close(job.dst), job.src.Close()); err != nil {
-			s.fail(fmt.Errorf("seal %s: %w", job.path, err))
+	for batch := range s.jobs {
+		for i := range batch {
+			job := &batch[i]
+			err := ctx.Err()
+			if err == nil {
+				err = s.fill(ctx, job, buf)
+			}
+			if err = errors.Join(err, unix.Close(job.dst), unix.Close(job.src.FD)); err != nil {
+				s.fail(fmt.Errorf("seal %s: %w", job.path, err))
+			}
 		}
 	}
 }
@@ -41,13 +77,17 @@ func (s *sealer) fill(ctx context.Context, job *copyJob, buf []byte) error {
 	if err := s.copyStable(ctx, job, buf); err != nil {
 		return err
 	}
-	if err := unix.Fchown(job.dst, int(job.stat.Uid), int(job.stat.Gid)); err != nil {
-		return err
+	if job.chown {
+		if err := unix.Fchown(job.dst, int(job.stat.Uid), int(job.stat.Gid)); err != nil {
+			return err
+		}
 	}
-	if err := unix.Fchmod(job.dst, job.stat.Mode&0o7777); err != nil {
-		return err
+	if job.chmod {
+		if err := unix.Fchmod(job.dst, job.stat.Mode&0o7777); err != nil {
+			return err
+		}
 	}
-	for _, a := range job.attrs {
+	for _, a := range job.src.Attrs {
 		if err := unix.Fsetxattr(job.dst, a.Name, a.Value, 0); err != nil {
 			return fmt.Errorf("set xattr %s: %w", a.Name, err)
 		}
@@ -58,20 +98,17 @@ func (s *sealer) fill(ctx context.Context, job *copyJob, buf []byte) error {
 
 // copyStable copies content, again if the file changed meanwhile.
 func (s *sealer) copyStable(ctx context.Context, job *copyJob, buf []byte) error {
-	src := int(job.src.Fd())
+	before := job.src.Stat
 	for try := 0; ; try++ {
-		cloned, err := s.cloner.clone(job.dst, src)
+		cloned, err := s.cloner.clone(job.dst, job.src.FD)
 		if err != nil || cloned {
 			return err
 		}
-		var before, after unix.Stat_t
-		if err := unix.Fstat(src, &before); err != nil {
+		if err := copyData(ctx, job.dst, job.src.FD, before.Size, buf); err != nil && !errors.Is(err, diff.ErrChanged) {
 			return err
 		}
-		if err := copyData(ctx, job.dst, src, before.Size, buf); err != nil && !errors.Is(err, diff.ErrChanged) {
-			return err
-		}
-		if err := unix.Fstat(src, &after); err != nil {
+		var after unix.Stat_t
+		if err := unix.Fstat(job.src.FD, &after); err != nil {
 			return err
 		}
 		if before.Size == after.Size && before.Mtim == after.Mtim && before.Ctim == after.Ctim {
@@ -84,6 +121,7 @@ func (s *sealer) copyStable(ctx context.Context, job *copyJob, buf []byte) error
 			return err
 		}
 		job.stat.Mtim = after.Mtim
+		before = after
 	}
 }
 

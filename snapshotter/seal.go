@@ -17,8 +17,10 @@ import (
 const (
 	// sealWorkers copy files while the walk goes on.
 	sealWorkers = 2
-	// sealQueue bounds how many files are open for them.
-	sealQueue = 64
+	// sealBatch is how many files are handed to a worker at a time, and
+	// sealQueue how many of those may wait: so many files are open at most,
+	// twice each.
+	sealBatch, sealQueue = 16, 6
 	// sealTries is how often a file is copied that changes meanwhile.
 	sealTries = 3
 )
@@ -45,11 +47,18 @@ func Seal(ctx context.Context, c *diff.Container, upper string) (SealStats, erro
 		return SealStats{}, &fs.PathError{Op: "open", Path: upper, Err: err}
 	}
 	s := &sealer{
-		jobs:  make(chan *copyJob, sealQueue),
+		jobs:  make(chan []copyJob, sealQueue),
+		batch: make([]copyJob, 0, sealBatch),
 		links: map[inode]*link{},
 		stack: []*sealDir{{path: ".", fd: root}},
+		maker: newMaker(),
 	}
 	defer s.closeAll()
+	var st unix.Stat_t
+	if err := unix.Fstat(root, &st); err != nil {
+		return SealStats{}, &fs.PathError{Op: "stat", Path: upper, Err: err}
+	}
+	s.stack[0].gid = st.Gid
 
 	ctx, s.fail = context.WithCancelCause(ctx)
 	defer s.fail(nil)
@@ -62,6 +71,7 @@ func Seal(ctx context.Context, c *diff.Container, upper string) (SealStats, erro
 	if err == nil {
 		err = s.leaveTo("")
 	}
+	s.flush() // after a failure too: the workers close the files
 	close(s.jobs)
 	workers.Wait()
 	// A worker's failure is also what ended the walk.
@@ -73,11 +83,13 @@ func Seal(ctx context.Context, c *diff.Container, upper string) (SealStats, erro
 
 // sealer writes changes into an upper, in the order of a walk.
 type sealer struct {
-	jobs   chan *copyJob
+	jobs   chan []copyJob
+	batch  []copyJob // not yet handed out
 	links  map[inode]*link
 	stack  []*sealDir // from the root to the directory last written
 	cloner cloner
 	rooted bool
+	maker  maker
 	fail   context.CancelCauseFunc // ends it all with an error
 }
 
@@ -88,6 +100,7 @@ type sealDir struct {
 	fd         int
 	times      *[2]unix.Timespec // nil for a root: its time is the snapshot's
 	defaultACL []byte            // nil if it has none
+	gid        uint32            // what is made in it may get this group
 }
 
 // link is the first name of a file that has several.
@@ -105,7 +118,7 @@ func (s *sealer) seal(c *diff.Change) error {
 	if err := s.leaveTo(path.Clean(dir)); err != nil {
 		return err
 	}
-	if err := s.write(c, s.stack[len(s.stack)-1].fd, name); err != nil {
+	if err := s.write(c, s.stack[len(s.stack)-1], name); err != nil {
 		return fmt.Errorf("seal %s: %w", c.Path, err)
 	}
 	return nil
@@ -152,7 +165,8 @@ func (s *sealer) closeAll() {
 	s.stack = nil
 }
 
-func (s *sealer) write(c *diff.Change, dirfd int, name string) error {
+func (s *sealer) write(c *diff.Change, dir *sealDir, name string) error {
+	dirfd := dir.fd
 	if c.Kind == diff.Deleted {
 		return unix.Mknodat(dirfd, name, unix.S_IFCHR, 0)
 	}
@@ -164,7 +178,7 @@ func (s *sealer) write(c *diff.Change, dirfd int, name string) error {
 	}
 	switch c.Type() {
 	case unix.S_IFREG:
-		return s.file(c, dirfd, name)
+		return s.file(c, dir, name)
 	case unix.S_IFLNK:
 		target, err := c.Readlink()
 		if err != nil {
@@ -195,7 +209,9 @@ func (s *sealer) directory(c *diff.Change, dirfd int, name string) error {
 		return err
 	}
 	times := wholeSeconds(&c.Stat)
-	s.stack = append(s.stack, &sealDir{path: c.Path, fd: fd, times: &times, defaultACL: inherited})
+	s.stack = append(s.stack, &sealDir{
+		path: c.Path, fd: fd, times: &times, defaultACL: inherited, gid: c.Stat.Gid,
+	})
 	return nil
 }
 
@@ -203,6 +219,7 @@ func (s *sealer) directory(c *diff.Change, dirfd int, name string) error {
 // that of the snapshot.
 func (s *sealer) root(c *diff.Change) (err error) {
 	s.rooted = true
+	s.stack[0].gid = c.Stat.Gid
 	s.stack[0].defaultACL, err = describe(c, s.stack[0].fd, ".")
 	return err
 }
@@ -227,21 +244,34 @@ func (s *sealer) linkTo(c *diff.Change, dirfd int, name string) (bool, error) {
 }
 
 // file makes a regular file and leaves its content to the workers.
-func (s *sealer) file(c *diff.Change, dirfd int, name string) error {
-	src, err := c.Open()
+func (s *sealer) file(c *diff.Change, dir *sealDir, name string) error {
+	src, err := c.Content()
 	if err != nil {
 		return err
 	}
-	attrs, err := c.Xattrs()
+	mode := c.Stat.Mode & 0o7777
+	fd, err := unix.Openat(dir.fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode&0o777)
 	if err != nil {
-		return errors.Join(err, src.Close())
+		return errors.Join(err, unix.Close(src.FD))
 	}
-	fd, err := unix.Openat(dirfd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return errors.Join(err, src.Close())
+	owned := s.maker.owns(&c.Stat, dir.gid)
+	s.batch = append(s.batch, copyJob{
+		path: c.Path, src: src, dst: fd, stat: c.Stat,
+		chown: !owned,
+		chmod: !owned || mode&^0o777 != 0 || mode&s.maker.umask != 0, // a new owner clears setuid
+	})
+	if len(s.batch) == cap(s.batch) {
+		s.flush()
 	}
-	s.jobs <- &copyJob{path: c.Path, src: src, dst: fd, stat: c.Stat, attrs: attrs}
 	return nil
+}
+
+// flush hands the files that are waiting to the workers.
+func (s *sealer) flush() {
+	if len(s.batch) > 0 {
+		s.jobs <- s.batch
+		s.batch = make([]copyJob, 0, sealBatch)
+	}
 }
 
 // finish sets all that an entry without content has.
