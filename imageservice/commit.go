@@ -103,14 +103,7 @@ func (s *Service) base(ctx context.Context, ctr *container.Container) (container
 	if err := s.keep(ctx, leases.Resource{ID: ctr.ImageManifest.Digest.String(), Type: "content"}); err != nil {
 		return containerstore.Base{}, err
 	}
-	base, err := containerstore.ReadBase(ctx, s.content, *ctr.ImageManifest, ctr.ImagePlatform)
-	if err != nil {
-		return containerstore.Base{}, err
-	}
-	if l, d := len(base.Manifest.Layers), len(base.Config.RootFS.DiffIDs); l != d {
-		return containerstore.Base{}, fmt.Errorf("image %s has %d layers but %d diffIDs: %w", ctr.ImageManifest.Digest, l, d, errdefs.ErrDataLoss)
-	}
-	return base, nil
+	return containerstore.ReadBase(ctx, s.content, *ctr.ImageManifest, ctr.ImagePlatform)
 }
 
 // committed describes the image that a commit makes: its base's, plus layer,

@@ -3,18 +3,13 @@ package imageservice
 import (
 	"context"
 	"fmt"
-	"strings"
 
-	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	"github.com/docker/docker/container"
 	"github.com/docker/docker/image"
 	"github.com/docker/docker/layer"
-	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
@@ -104,35 +99,4 @@ func prepareInit(ctx context.Context, sn snapshots.Snapshotter, id, parent strin
 		return err
 	}
 	return sn.Commit(ctx, id+initSuffix, id+initKeySuffix)
-}
-
-// unpack returns the snapshot of an image's layers, and makes it when it does
-// not exist. Without a manifest it is "", the parent of FROM scratch.
-func (s *Service) unpack(ctx context.Context, manifest *ocispec.Descriptor) (string, error) {
-	if manifest == nil {
-		return "", nil
-	}
-	// The manifest is for one platform already; which one is not our concern.
-	img := containerd.NewImageWithPlatform(s.client, images.Image{Target: *manifest}, platforms.All)
-	config, err := img.Config(ctx)
-	if err != nil {
-		return "", fmt.Errorf("read manifest %s: %w", manifest.Digest, err)
-	}
-	if strings.HasPrefix(strings.ToLower(config.MediaType), "application/vnd.docker.ai.") {
-		return "", fmt.Errorf("image %s is an AI model: the engine does not run those, `docker model run` does", manifest.Digest)
-	}
-	unpacked, err := img.IsUnpacked(ctx, s.snapshotter)
-	if err != nil {
-		return "", fmt.Errorf("look up snapshot of image %s: %w", manifest.Digest, err)
-	}
-	if !unpacked {
-		if err := img.Unpack(ctx, s.snapshotter); err != nil {
-			return "", fmt.Errorf("unpack image %s: %w", manifest.Digest, err)
-		}
-	}
-	diffIDs, err := img.RootFS(ctx)
-	if err != nil {
-		return "", fmt.Errorf("read config of image %s: %w", manifest.Digest, err)
-	}
-	return identity.ChainID(diffIDs).String(), nil
 }

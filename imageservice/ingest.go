@@ -23,12 +23,11 @@ const shipChunk = 1 << 20
 const answersAhead = 16
 
 // ingest is a blob on its way into containerd's content store, under the lease
-// of its context. The client's own writer waits for an answer to every piece,
+// of the context that it was started with. The client's own writer waits for an answer to every piece,
 // takes four answers for a small blob, and says "EOF" when containerd ends the
 // call, and not why. An ingest has one user, who always closes it.
 type ingest struct {
 	s      *Service
-	ctx    context.Context
 	cancel context.CancelFunc
 	ref    string
 	stream contentapi.Content_WriteClient
@@ -57,7 +56,7 @@ func (s *Service) ingest(ctx context.Context) (*ingest, error) {
 		return nil, errgrpc.ToNative(err)
 	}
 	w := &ingest{
-		s: s, ctx: ctx, cancel: cancel, stream: stream,
+		s: s, cancel: cancel, stream: stream,
 		ref:     "baleen-" + rand.Text(),
 		answers: make(chan *contentapi.WriteContentResponse, answersAhead),
 	}
@@ -154,7 +153,7 @@ func (w *ingest) Digest() (digest.Digest, error) {
 
 // Commit makes the blob one of the store's, with labels. If the store has it
 // already, that one is put under the lease and gets the labels that it lacks.
-func (w *ingest) Commit(desc ocispec.Descriptor, labels map[string]string) error {
+func (w *ingest) Commit(ctx context.Context, desc ocispec.Descriptor, labels map[string]string) error {
 	m := &contentapi.WriteContentRequest{Action: contentapi.WriteAction_COMMIT, Data: w.chunk, Total: desc.Size, Labels: labels}
 	if w.sent == 0 {
 		m.Expected = desc.Digest.String()
@@ -165,7 +164,7 @@ func (w *ingest) Commit(desc ocispec.Descriptor, labels map[string]string) error
 	}
 	if errdefs.IsAlreadyExists(err) {
 		w.stored = true // containerd has dropped what was written
-		return w.s.adopt(w.ctx, desc.Digest, labels)
+		return w.s.adopt(ctx, desc.Digest, labels)
 	}
 	if err != nil {
 		return err
@@ -179,14 +178,14 @@ func (w *ingest) Commit(desc ocispec.Descriptor, labels map[string]string) error
 
 // close ends the call, and drops what was written if it was not committed. It
 // returns the failure that it is given, with its own.
-func (w *ingest) close(failure error) error {
+func (w *ingest) close(ctx context.Context, failure error) error {
 	w.cancel()
 	for range w.answers { // until the call has ended
 	}
 	if w.stored {
 		return failure
 	}
-	ctx, cancel := cleanup(w.ctx)
+	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	if err := w.s.content.Abort(ctx, w.ref); err != nil && !errdefs.IsNotFound(err) {
 		return errors.Join(failure, fmt.Errorf("abort: %w", err))

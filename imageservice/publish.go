@@ -138,11 +138,11 @@ func (s *Service) writeBlob(ctx context.Context, b blob) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = w.close(err) }()
+	defer func() { err = w.close(ctx, err) }()
 	if _, err := w.Write(b.text); err != nil {
 		return err
 	}
-	return w.Commit(b.desc, b.labels)
+	return w.Commit(ctx, b.desc, b.labels)
 }
 
 // adopt keeps a blob that exists, and sets the labels that it does not have. One

@@ -15,13 +15,13 @@ func (s *Service) ship(ctx context.Context, upper string, userXattr, root bool) 
 	if err != nil {
 		return diff.Layer{}, fmt.Errorf("open layer for writing: %w", err)
 	}
-	defer func() { err = w.close(err) }()
+	defer func() { err = w.close(ctx, err) }()
 
 	layer, _, err := diff.Pack(ctx, w, upper, diff.TarOptions{UserXattr: userXattr, Root: root}, s.compression(ctx))
 	if err != nil {
 		return diff.Layer{}, err
 	}
-	if err := w.Commit(layer.Blob, map[string]string{compat.LabelUncompressed: layer.DiffID.String()}); err != nil {
+	if err := w.Commit(ctx, layer.Blob, map[string]string{compat.LabelUncompressed: layer.DiffID.String()}); err != nil {
 		return diff.Layer{}, fmt.Errorf("store layer %s: %w", layer.Blob.Digest, err)
 	}
 	return layer, nil

@@ -1,0 +1,101 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/image-spec/identity"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/snapshotter"
+)
+
+// unpack returns the snapshot of an image's layers, and makes it when it does
+// not exist. Without a manifest it is "", the parent of FROM scratch. It works
+// under the lease in ctx.
+func (s *Service) unpack(ctx context.Context, target *ocispec.Descriptor) (string, error) {
+	if target == nil {
+		return "", nil
+	}
+	// The manifest is for one platform already; which one is not our concern.
+	manifest, err := containerstore.ReadManifest(ctx, s.content, *target, platforms.DefaultSpec())
+	if err != nil {
+		return "", err
+	}
+	if strings.HasPrefix(strings.ToLower(manifest.Config.MediaType), "application/vnd.docker.ai.") {
+		return "", fmt.Errorf("image %s is an AI model: the engine does not run those, `docker model run` does: %w", target.Digest, errdefs.ErrInvalidArgument)
+	}
+	img, err := containerstore.ReadConfig(ctx, s.content, manifest)
+	if err != nil {
+		return "", err
+	}
+	chainID := identity.ChainID(img.Config.RootFS.DiffIDs)
+	if chainID == "" {
+		return "", nil
+	}
+	_, err = s.snapshots("").Stat(ctx, chainID.String())
+	if errdefs.IsNotFound(err) {
+		err = s.unpackLayers(ctx, *target, img)
+	}
+	if err != nil {
+		return "", fmt.Errorf("unpack image %s: %w", target.Digest, err)
+	}
+	return chainID.String(), nil
+}
+
+// unpackLayers makes the snapshots of an image, and has the image keep them.
+func (s *Service) unpackLayers(ctx context.Context, target ocispec.Descriptor, img containerstore.Base) error {
+	if slices.ContainsFunc(img.Manifest.Layers, foreign) {
+		return containerd.NewImageWithPlatform(s.client, images.Image{Target: target}, platforms.All).Unpack(ctx, s.snapshotter)
+	}
+	diffIDs := img.Config.RootFS.DiffIDs
+	layers := make([]diff.Layer, len(diffIDs))
+	for i, id := range diffIDs {
+		layers[i] = diff.Layer{Blob: img.Manifest.Layers[i], DiffID: id}
+		// One that exists may be garbage, which its name in the lease prevents.
+		chainID := identity.ChainID(diffIDs[:i+1])
+		if err := s.keep(ctx, leases.Resource{ID: chainID.String(), Type: "snapshots/" + s.snapshotter}); err != nil {
+			return err
+		}
+	}
+	top, err := snapshotter.ApplyLayers(ctx, s.snapshots(""), layers, s.fetch, snapshotter.ChainOptions{})
+	if err != nil {
+		return err
+	}
+	return s.adopt(ctx, img.Manifest.Config.Digest, compat.ConfigLabels(s.snapshotter, top))
+}
+
+// foreign reports whether a layer is of a kind that only containerd's own
+// differ may know, through a stream processor: an encrypted one for example.
+func foreign(layer ocispec.Descriptor) bool {
+	switch layer.MediaType {
+	case ocispec.MediaTypeImageLayer, ocispec.MediaTypeImageLayerGzip, ocispec.MediaTypeImageLayerZstd,
+		images.MediaTypeDockerSchema2Layer, images.MediaTypeDockerSchema2LayerGzip, images.MediaTypeDockerSchema2LayerZstd:
+		return false
+	}
+	return true
+}
+
+// fetch opens a layer in the content store.
+func (s *Service) fetch(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
+	blob, err := s.content.ReaderAt(ctx, layer)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{content.NewReader(blob), blob}, nil
+}
