@@ -64,7 +64,7 @@ func (s *Stack) registryListens(context.Context) error {
 func registryConfig(store string) map[string]any {
 	return map[string]any{
 		"version": "0.1",
-		"log":     map[string]any{"accesslog": map[string]any{"disabled": true}},
+		"log":     map[string]any{"level": "warn", "accesslog": map[string]any{"disabled": true}},
 		"storage": map[string]any{
 			// No cache: another stack's registry may write to the store.
 			"filesystem": map[string]any{"rootdirectory": store},
