@@ -5,11 +5,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -27,18 +30,21 @@ func TestRegistry(t *testing.T) {
 	fork := forkWithTree(t)
 	fork.withRegistry(t, store)
 	base := fork.pullBack(t, "tree", registry+"/base:1")
-	images := fork.commitPacked(t, base, registry+"/app")
-	images = append(images, fork.commitMixed(t, images[1], registry+"/app"))
-	t.Run("the fork pushes its layers and not the base's", func(t *testing.T) { pushesOnlyNew(t, fork, images) })
+	committed := fork.commitPacked(t, base, registry+"/app")
+	committed = append(committed, fork.commitMixed(t, committed[1], registry+"/app"))
+	t.Run("the fork pushes its layers and not the base's", func(t *testing.T) { pushesOnlyNew(t, fork, committed) })
 
 	stock := newEnv(t, stack.Config{Flavor: stack.Stock})
 	stock.withRegistry(t, store)
 	graph := newEnv(t, stack.Config{Flavor: stack.Stock, StorageDriver: "overlay2"})
 	graph.withRegistry(t, store)
-	t.Run("stock pulls and runs them", func(t *testing.T) { stock.pullsAndRuns(t, images) })
-	t.Run("stock on overlay2 pulls and runs them", func(t *testing.T) { graph.pullsAndRuns(t, images) })
-	t.Run("stock pushes them on as they are", func(t *testing.T) { pushesOn(t, stock, images) })
-	t.Run("the fork commits on what stock has pushed", func(t *testing.T) { commitsOnStocks(t, fork, stock, images[0].name) })
+	t.Run("stock pulls and runs them", func(t *testing.T) { stock.pullsAndRuns(t, committed) })
+	t.Run("stock on overlay2 pulls and runs them", func(t *testing.T) { graph.pullsAndRuns(t, committed) })
+	t.Run("stock pushes them on as they are", func(t *testing.T) { pushesOn(t, stock, committed) })
+	t.Run("the fork commits on what stock has pushed", func(t *testing.T) { commitsOnStocks(t, fork, stock, committed[0].name) })
+	t.Run("a commit without changes pushes no layer", func(t *testing.T) { pushesNoLayer(t, fork, base) })
+	t.Run("a commit on an image of schema 2 is pushed", func(t *testing.T) { pushesOnSchema2(t, fork, stock, graph) })
+	t.Run("a classic build is pushed after its base is gone", func(t *testing.T) { pushesBuild(t, fork, stock, base) })
 	t.Run("every blob is what its name says", func(t *testing.T) { wholeBlobs(t, store) })
 	if s := fork.state(t); len(s.ingests) > 0 || len(operations(s.leases)) > 0 {
 		t.Errorf("in the end there are ingests %v and leases %v", s.ingests, operations(s.leases))
@@ -62,8 +68,8 @@ func (e *env) pullBack(t *testing.T, image, name string) string {
 	t.Helper()
 	e.docker(t, "tag", image, name)
 	id := e.push(t, name)
-	images := strings.Fields(e.docker(t, "images", "--format", "{{.Repository}}:{{.Tag}}"))
-	e.docker(t, append([]string{"rmi"}, images...)...)
+	tags := strings.Fields(e.docker(t, "images", "--format", "{{.Repository}}:{{.Tag}}"))
+	e.docker(t, append([]string{"rmi"}, tags...)...)
 	if out := e.docker(t, "pull", name); strings.Contains(out, "Already exists") || !strings.Contains(out, "Digest: "+id.String()) {
 		t.Fatalf("docker pull %s printed\n%s", name, out)
 	}
@@ -99,6 +105,17 @@ func (e *env) pushLayers(t *testing.T, name string) (digest.Digest, map[string]s
 	return pushed, layers
 }
 
+// uploads counts the layers whose bytes were sent.
+func uploads(layers map[string]string) int {
+	sent := 0
+	for _, how := range layers {
+		if how == "Pushed" {
+			sent++
+		}
+	}
+	return sent
+}
+
 // commitMixed commits another layer on an image that was committed with zstd,
 // without compression.
 func (e *env) commitMixed(t *testing.T, base packed, repository string) packed {
@@ -116,10 +133,10 @@ func (e *env) commitMixed(t *testing.T, base packed, repository string) packed {
 	return packed{"mixed", repository + ":mixed", image, tree}
 }
 
-func pushesOnlyNew(t *testing.T, e *env, images []packed) {
+func pushesOnlyNew(t *testing.T, e *env, committed []packed) {
 	const below = 2 // layers of the base
 	known := map[digest.Digest]bool{}
-	for _, img := range images {
+	for _, img := range committed {
 		layers := e.image(t, img.id.String()).manifest.Layers
 		for i, l := range layers {
 			// Layers are known to be where they were pulled from or pushed
@@ -171,8 +188,8 @@ func (e *env) sources(t *testing.T, blob digest.Digest) []string {
 }
 
 // pullsAndRuns pulls each image by its digest and by its tag.
-func (e *env) pullsAndRuns(t *testing.T, images []packed) {
-	for _, img := range images {
+func (e *env) pullsAndRuns(t *testing.T, committed []packed) {
+	for _, img := range committed {
 		for _, name := range []string{registry + "/app@" + img.id.String(), img.name} {
 			if out := e.docker(t, "pull", name); !strings.Contains(out, "Digest: "+img.id.String()) {
 				t.Errorf("docker pull %s printed\n%s", name, out)
@@ -183,8 +200,8 @@ func (e *env) pullsAndRuns(t *testing.T, images []packed) {
 }
 
 // pushesOn takes the images to another repository.
-func pushesOn(t *testing.T, e *env, images []packed) {
-	for _, img := range images {
+func pushesOn(t *testing.T, e *env, committed []packed) {
+	for _, img := range committed {
 		name := registry + "/team/again:" + img.compression
 		e.docker(t, "tag", img.name, name)
 		if got := e.push(t, name); got != img.id {
@@ -207,18 +224,63 @@ func commitsOnStocks(t *testing.T, fork, stock *env, onFork string) {
 	fork.sees(t, byStock, seen)
 	byFork := registry + "/forks:1"
 	seen = tree(fork, byStock, "rm /tree/stock; echo fork > /tree/fork", byFork)
-	_, layers := fork.pushLayers(t, byFork)
-	fresh := 0
-	for _, how := range layers {
-		if how == "Pushed" {
-			fresh++
-		}
-	}
-	if fresh != 1 || len(layers) != 5 {
+	if _, layers := fork.pushLayers(t, byFork); len(layers) != 5 || uploads(layers) != 1 {
 		t.Errorf("of the image on stock's these layers were pushed: %v", layers)
 	}
 	stock.docker(t, "pull", byFork)
 	stock.sees(t, byFork, seen)
+}
+
+func pushesNoLayer(t *testing.T, e *env, base string) {
+	id := e.docker(t, "create", base, "true")
+	defer e.remove(t, id)
+	name := registry + "/app:same"
+	e.docker(t, "commit", id, name)
+	if _, layers := e.pushLayers(t, name); len(layers) != 2 || uploads(layers) != 0 {
+		t.Errorf("these layers were pushed: %v", layers)
+	}
+}
+
+// pushesOnSchema2 has both stores read an image whose base had Docker's media
+// types. Its layers hold one file each and nothing to run.
+func pushesOnSchema2(t *testing.T, fork *env, readers ...*env) {
+	manifest := fork.foreign(t, images.MediaTypeDockerSchema2Manifest, images.MediaTypeDockerSchema2Config,
+		images.MediaTypeDockerSchema2LayerGzip, ocispec.Platform{OS: "linux", Architecture: runtime.GOARCH})
+	fork.tag(t, "foreign", manifest)
+	id := fork.docker(t, "create", "foreign", "/x")
+	defer fork.remove(t, id)
+	fork.copyIn(t, id)
+	name := registry + "/on-foreign:1"
+	fork.docker(t, "commit", id, name)
+	fork.docker(t, "push", "--platform", "linux/"+runtime.GOARCH, name)
+	for _, stock := range readers {
+		stock.docker(t, "pull", name)
+		id := stock.docker(t, "create", name, "/x")
+		t.Cleanup(func() { stock.remove(t, id) })
+		for _, file := range []string{"base", "copied"} {
+			if out, err := output(stock.Docker(t.Context(), "cp", id+":/"+file, "-")); err != nil || !strings.HasPrefix(out, file+"\x00") {
+				t.Errorf("the image has no /%s: %v\n%.200s", file, err, out)
+			}
+		}
+	}
+}
+
+func pushesBuild(t *testing.T, fork, stock *env, base string) {
+	name := registry + "/built:1"
+	dockerfile := "FROM " + base + "\nRUN rm -r /tree/gone && echo built > /tree/built\nLABEL a=b\nCMD [\"/fstool\", \"list\", \"/tree\"]\n"
+	if out, err := fork.build(t, dockerfile, "-t", name); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	fork.docker(t, "rmi", "-f", base)
+	if _, layers := fork.pushLayers(t, name); len(layers) != 3 || uploads(layers) != 1 {
+		t.Errorf("these layers were pushed: %v", layers)
+	}
+	tree := fork.docker(t, "run", "--rm", name)
+	stock.docker(t, "pull", name)
+	stock.sees(t, name, tree)
+	if !strings.Contains(tree, "/tree/built") || strings.Contains(tree, "/tree/gone/") {
+		t.Errorf("the build has\n%s", tree)
+	}
 }
 
 // wholeBlobs hashes all that a registry stores.
