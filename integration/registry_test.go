@@ -12,6 +12,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/integration/stack"
@@ -44,6 +45,7 @@ func TestRegistry(t *testing.T) {
 	t.Run("the fork commits on what stock has pushed", func(t *testing.T) { commitsOnStocks(t, fork, stock, committed[0].name) })
 	t.Run("a commit without changes pushes no layer", func(t *testing.T) { pushesNoLayer(t, fork, base) })
 	t.Run("a commit on an image of schema 2 is pushed", func(t *testing.T) { pushesOnSchema2(t, fork, stock, graph) })
+	t.Run("a commit on an image for several platforms is pushed", func(t *testing.T) { pushesOnIndex(t, fork, store, stock, graph) })
 	t.Run("a classic build is pushed after its base is gone", func(t *testing.T) { pushesBuild(t, fork, stock, base) })
 	t.Run("every blob is what its name says", func(t *testing.T) { wholeBlobs(t, store) })
 	if s := fork.state(t); len(s.ingests) > 0 || len(operations(s.leases)) > 0 {
@@ -254,14 +256,58 @@ func pushesOnSchema2(t *testing.T, fork *env, readers ...*env) {
 	fork.docker(t, "commit", id, name)
 	fork.docker(t, "push", "--platform", "linux/"+runtime.GOARCH, name)
 	for _, stock := range readers {
-		stock.docker(t, "pull", name)
-		id := stock.docker(t, "create", name, "/x")
-		t.Cleanup(func() { stock.remove(t, id) })
-		for _, file := range []string{"base", "copied"} {
-			if out, err := output(stock.Docker(t.Context(), "cp", id+":/"+file, "-")); err != nil || !strings.HasPrefix(out, file+"\x00") {
-				t.Errorf("the image has no /%s: %v\n%.200s", file, err, out)
-			}
+		stock.holds(t, name, "base", "copied")
+	}
+}
+
+// holds fails the test if a pulled image does not have these files. It may have
+// nothing to run.
+func (e *env) holds(t *testing.T, name string, files ...string) {
+	t.Helper()
+	e.docker(t, "pull", name)
+	id := e.docker(t, "create", name, "/x")
+	defer e.remove(t, id)
+	for _, file := range files {
+		out, err := output(e.Docker(t.Context(), "cp", id+":/"+file, "-"))
+		if err != nil || !strings.HasPrefix(out, file+"\x00") {
+			t.Errorf("the image %s has no /%s: %v\n%.200s", name, file, err, out)
 		}
+	}
+}
+
+// pushesOnIndex commits where only one of the platforms of the base has been
+// pulled.
+func pushesOnIndex(t *testing.T, fork *env, store string, readers ...*env) {
+	var platforms []ocispec.Descriptor
+	for _, arch := range []string{"amd64", "arm64", "riscv64"} {
+		p := ocispec.Platform{OS: "linux", Architecture: arch}
+		manifest := fork.foreign(t, ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageConfig, ocispec.MediaTypeImageLayerGzip, p)
+		manifest.Platform = &p
+		platforms = append(platforms, manifest)
+	}
+	index := fork.put(t, ocispec.MediaTypeImageIndex, ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: platforms,
+	}, platforms...)
+	fork.tag(t, "multi", index)
+	base, name := registry+"/multi:1", registry+"/on-multi:1"
+	fork.docker(t, "tag", "multi", base)
+	if got := fork.push(t, base); got != index.Digest {
+		t.Errorf("the index %s was pushed as %s", index.Digest, got)
+	}
+
+	// It must not have the other platforms already.
+	other := newEnv(t, stack.Config{})
+	other.withRegistry(t, store)
+	other.docker(t, "pull", base)
+	id := other.docker(t, "create", base, "/x")
+	defer other.remove(t, id)
+	other.copyIn(t, id)
+	other.docker(t, "commit", id, name)
+	if _, layers := other.pushLayers(t, name); len(layers) != 2 || uploads(layers) != 1 {
+		t.Errorf("these layers were pushed: %v", layers)
+	}
+	for _, stock := range readers {
+		stock.holds(t, name, "base", "copied")
 	}
 }
 
