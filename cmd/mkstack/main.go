@@ -1,6 +1,6 @@
 // Mkstack builds what a stack needs besides dockerd, from pinned sources:
 // the docker CLI, docker-proxy, docker-init, containerd with its shim and ctr,
-// and runc.
+// runc, and a registry.
 //
 //	mkstack [-build DIR] [-bin DIR] [NAME...]
 //

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"path/filepath"
 
 	"github.com/baleen-project/baleen/cmd/internal/modtree"
@@ -15,6 +17,9 @@ type program struct {
 	tags   []string
 	cgo    bool
 	vars   func(modtree.Pin) map[string]string
+	// without are packages that the program imports only so that they register
+	// themselves, and that are left out of it.
+	without []string
 }
 
 // containerdTags leave out the snapshotters whose libraries or kernel parts a
@@ -31,6 +36,14 @@ var programs = []program{
 	// runc refuses containers with a seccomp profile, which is all of
 	// Docker's, unless it is linked with libseccomp.
 	{name: "runc", module: modtree.Runc, pkg: ".", tags: []string{"seccomp"}, cgo: true},
+	// The drivers of storage in clouds are nearly half of the registry's
+	// packages; a test has a folder.
+	{name: "registry", module: modtree.Distribution, pkg: "./cmd/registry", vars: registryVars, without: []string{
+		"registry/storage/driver/azure",
+		"registry/storage/driver/gcs",
+		"registry/storage/driver/middleware/cloudfront",
+		"registry/storage/driver/s3-aws",
+	}},
 }
 
 func (p program) make(ctx context.Context, build, bin string) error {
@@ -52,6 +65,11 @@ func (p program) make(ctx context.Context, build, bin string) error {
 	if err := t.Modularise(ctx, modtree.Requirements{}); err != nil {
 		return err
 	}
+	if len(p.without) > 0 {
+		if err := p.cut(t); err != nil {
+			return err
+		}
+	}
 	b := modtree.Build{Package: p.pkg, Output: output, Tags: p.tags, Cgo: p.cgo}
 	if p.vars != nil {
 		b.Vars = p.vars(pin)
@@ -59,14 +77,32 @@ func (p program) make(ctx context.Context, build, bin string) error {
 	return b.Run(ctx, t)
 }
 
+// cut drops imports from the program's main.go.
+func (p program) cut(t *modtree.Tree) error {
+	name := filepath.Join(p.pkg, "main.go")
+	text, err := t.Original(name)
+	if err != nil {
+		return err
+	}
+	for _, pkg := range p.without {
+		line := fmt.Appendf(nil, "\t_ \"%s/%s\"\n", p.module, pkg)
+		if bytes.Count(text, line) != 1 {
+			return fmt.Errorf("%s of %s does not import %s", name, t.Origin, pkg)
+		}
+		text = bytes.Replace(text, line, nil, 1)
+	}
+	return t.Sync(map[string][]byte{name: text})
+}
+
 // treeName is the folder of a module's tree. Moby's is the one that mkdockerd
 // -stock keeps, which must have been made before.
 func treeName(module string) string {
 	return map[string]string{
-		modtree.Moby:       "dockerd-stock",
-		modtree.CLI:        "docker-cli",
-		modtree.Containerd: "containerd",
-		modtree.Runc:       "runc",
+		modtree.Moby:         "dockerd-stock",
+		modtree.CLI:          "docker-cli",
+		modtree.Containerd:   "containerd",
+		modtree.Runc:         "runc",
+		modtree.Distribution: "distribution",
 	}[module]
 }
 
@@ -80,4 +116,8 @@ func mobyVars(p modtree.Pin) map[string]string {
 
 func containerdVars(p modtree.Pin) map[string]string {
 	return map[string]string{p.Module + "/version.Version": p.Version}
+}
+
+func registryVars(p modtree.Pin) map[string]string {
+	return map[string]string{p.Module + "/version.version": p.Version}
 }

@@ -126,6 +126,8 @@ func (l layout) clientConfig() string       { return l.path("client") }
 func (l layout) daemonConfig() string       { return l.path("daemon.json") }
 func (l layout) containerdConfig() string   { return l.path("containerd.toml") }
 func (l layout) containerdImported() string { return l.path("containerd-extra.toml") }
+func (l layout) registryConfig() string     { return l.path("registry.yml") }
+func (l layout) registryStore() string      { return l.path("registry") }
 func (l layout) log(d Daemon) string        { return l.path(string(d) + ".log") }
 
 // cgroup is the name of the stack's cgroup. It follows from the root alone, so

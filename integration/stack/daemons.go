@@ -19,10 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Daemon names one of the two daemons of a stack.
+// Daemon names one of the daemons of a stack.
 type Daemon string
 
-// The daemons of a stack.
+// The daemons that every stack has.
 const (
 	Containerd Daemon = "containerd"
 	Dockerd    Daemon = "dockerd"
@@ -112,10 +112,10 @@ func (s *Stack) ping(ctx context.Context) error {
 	return nil
 }
 
-// start spawns a daemon and waits until answers succeeds, or the daemon has
-// ended.
-func (s *Stack) start(ctx context.Context, d Daemon, argv []string, answers func(context.Context) error) error {
-	_, err := s.call(ctx, request{Op: opSpawn, Name: d, Argv: argv, Env: s.env(), Log: s.root.log(d)})
+// start spawns a daemon, with further variables if any, and waits until answers
+// succeeds, or the daemon has ended.
+func (s *Stack) start(ctx context.Context, d Daemon, argv []string, answers func(context.Context) error, env ...string) error {
+	_, err := s.call(ctx, request{Op: opSpawn, Name: d, Argv: argv, Env: append(s.env(), env...), Log: s.root.log(d)})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@
 //	   └─ init           new mount, PID, network, IPC, UTS and cgroup namespaces
 //	      ├─ containerd
 //	      ├─ dockerd
+//	      ├─ registry    if StartRegistry was called
 //	      └─ shims, containers, programs run with Stack.Command
 //
 // Keeper and init are the calling program itself, started again: an init

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -28,7 +29,10 @@ func ForTest(t testing.TB, config Config) *Stack {
 func (s *Stack) endTest(t testing.TB) {
 	t.Helper()
 	if t.Failed() {
-		for _, d := range []Daemon{Containerd, Dockerd} {
+		for _, d := range []Daemon{Containerd, Dockerd, Registry} {
+			if _, err := os.Stat(s.root.log(d)); err != nil {
+				continue // a registry that was not started has no log
+			}
 			t.Logf("the log of %s ends with:\n%s", d, s.LogTail(d, 50))
 		}
 	}

@@ -15,10 +15,11 @@ var pinFile string
 
 // Modules that the stack is built from, as pins.txt names them.
 const (
-	Moby       = "github.com/docker/docker"
-	CLI        = "github.com/docker/cli"
-	Containerd = "github.com/containerd/containerd/v2"
-	Runc       = "github.com/opencontainers/runc"
+	Moby         = "github.com/docker/docker"
+	CLI          = "github.com/docker/cli"
+	Containerd   = "github.com/containerd/containerd/v2"
+	Runc         = "github.com/opencontainers/runc"
+	Distribution = "github.com/distribution/distribution/v3"
 )
 
 // Pin is one module at one version.

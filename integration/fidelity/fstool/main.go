@@ -8,6 +8,7 @@
 //	fstool pwrite OFFSET TEXT FILE...
 //	fstool socket FILE...                  binds one and goes
 //	fstool deep LEVELS NAME FOLDER...      a folder in a folder in a folder
+//	fstool list FOLDER...                  prints all that is below it, with contents' hashes
 package main
 
 import (
@@ -38,6 +39,7 @@ var verbs = map[string]struct {
 	"pwrite":      {2, pwrite},
 	"socket":      {0, socket},
 	"deep":        {2, deep},
+	"list":        {0, list},
 }
 
 func run(args []string) error {
