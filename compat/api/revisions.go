@@ -1,0 +1,159 @@
+// Package api has the messages of the routes that Baleen adds to the Docker
+// Engine API, below /containers/{id}. The daemon and its clients share it.
+//
+//	POST /containers/{id}/snapshot          SnapshotRequest -> Revision
+//	POST /containers/{id}/upgrade           UpgradeRequest  -> stream of Progress
+//	POST /containers/{id}/rollback          RollbackRequest -> stream of Progress
+//	GET  /containers/{id}/revisions                         -> []Revision
+//	POST /containers/{id}/revisions/prune   PruneRequest    -> PruneReport
+//
+// A stream is JSON messages one after the other. The last one has either Error
+// or Result. Errors before the first message have an HTTP status and a body as
+// elsewhere in the API. A daemon without Baleen answers 404 with the message
+// "page not found"; for a container that is not there the message names it.
+package api
+
+import (
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Revision is a kept state of a container: its files, and the image and
+// configuration that it had.
+type Revision struct {
+	Number  int       // from 1; never used again, also after pruning
+	Created time.Time // when it was sealed
+	Message string    `json:",omitempty"`
+	Kind    Kind
+	Image   string        // the name by which the image was asked for
+	ImageID digest.Digest // of the image
+	// Previous is the revision that its files stand on, 0 for none.
+	Previous int `json:",omitempty"`
+	// Size is what the revision holds itself, in bytes on disk.
+	Size int64
+	// Current says that the container stands on this revision: it has what the
+	// container wrote since.
+	Current bool `json:",omitempty"`
+}
+
+// Kind says why a revision was made.
+type Kind string
+
+// The kinds of revisions.
+const (
+	KindSnapshot Kind = "snapshot" // it was asked for
+	KindUpgrade  Kind = "upgrade"  // a container's files merged into a new image
+	KindBefore   Kind = "before"   // what was there before an upgrade or rollback
+)
+
+// SnapshotRequest asks to keep a container's present state.
+type SnapshotRequest struct {
+	Message string `json:",omitempty"`
+}
+
+// UpgradeRequest asks to move a container to another image.
+type UpgradeRequest struct {
+	Image   string // a name or id of an image that the daemon has
+	Message string `json:",omitempty"`
+	// Policy decides a file that both the container and the new image have
+	// changed: "keep" is the container's, which "" means too, "image" the new
+	// image's, "fail" gives the upgrade up. Paths decide for patterns, in the
+	// syntax of path.Match on whole paths such as /etc/nginx/*, the first that
+	// matches wins; a pattern that ends in /** holds for all below.
+	Policy string       `json:",omitempty"`
+	Paths  []PathPolicy `json:",omitempty"`
+	// DryRun only plans.
+	DryRun bool `json:",omitempty"`
+	// NoStart leaves the container stopped, if it ran.
+	NoStart bool `json:",omitempty"`
+	// HealthTimeout is how long a container that runs again may take to become
+	// healthy, or to go on running if it has no health check; in seconds, 0
+	// for the daemon's default.
+	HealthTimeout int `json:",omitempty"`
+}
+
+// PathPolicy is a policy for the paths that match a pattern.
+type PathPolicy struct{ Pattern, Policy string }
+
+// RollbackRequest asks to go back, or forward, to a revision.
+type RollbackRequest struct {
+	// Revision is its number; 0 is the one before the last upgrade, or else
+	// the one that the container stands on, as it was sealed.
+	Revision int    `json:",omitempty"`
+	Message  string `json:",omitempty"`
+	// Carry brings what the container changed since its upgrade along.
+	Carry   bool         `json:",omitempty"`
+	Policy  string       `json:",omitempty"` // as in UpgradeRequest
+	Paths   []PathPolicy `json:",omitempty"`
+	DryRun  bool         `json:",omitempty"`
+	NoStart bool         `json:",omitempty"`
+}
+
+// PruneRequest asks to remove revisions that the container does not stand on.
+// Without a limit all such are removed.
+type PruneRequest struct {
+	Keep      int           `json:",omitempty"` // the newest that many stay
+	OlderThan time.Duration `json:",omitempty"` // only those older than that go
+}
+
+// PruneReport says what was removed.
+type PruneReport struct {
+	Removed        []int
+	SpaceReclaimed int64 // bytes
+}
+
+// Progress is one message of a stream.
+type Progress struct {
+	// Status tells a person what goes on: "stopping the container".
+	Status string  `json:",omitempty"`
+	Plan   *Plan   `json:",omitempty"`
+	Result *Result `json:",omitempty"`
+	Error  string  `json:",omitempty"`
+}
+
+// Plan is what an upgrade or rollback does to the container.
+type Plan struct {
+	From, To Image
+	// Counts of paths: those of the container that stay, that the new image
+	// has as well, that the new image takes over.
+	Kept, There, FromImage int64
+	Conflicts              []Conflict // the first ones
+	ConflictCount          int64
+	Config                 []ConfigChange
+}
+
+// Image names one.
+type Image struct {
+	Name string
+	ID   digest.Digest
+}
+
+// Conflict is a path that both the container and the new image changed.
+type Conflict struct {
+	Path      string // absolute
+	Container string // what the container did: "modified", "deleted", "added"
+	Image     string // what the new image did
+	Class     string `json:",omitempty"` // "package database", "linker cache"
+	Winner    string // "container", "image", or "" if the policy is to fail
+}
+
+// ConfigChange is a setting that differs after an upgrade or rollback.
+type ConfigChange struct {
+	Field    string // "Env PATH", "Cmd"
+	Old, New string
+	// Kept says that the container keeps Old, as the user had set it at
+	// create; New is what the image would have it be.
+	Kept bool `json:",omitempty"`
+}
+
+// Result is the end of an upgrade or rollback.
+type Result struct {
+	Revision Revision // which the container stands on now
+	Before   Revision // the state that it left
+	Started  bool     `json:",omitempty"`
+	// RolledBack says that the container did not come up, why, and that it is
+	// back in the state Before.
+	RolledBack string   `json:",omitempty"`
+	Warnings   []string `json:",omitempty"`
+}
