@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
@@ -341,5 +342,6 @@ func (w *walk) reserved(at, name string) error {
 	return fmt.Errorf("%s: a name that begins with %q stands for a deletion in an image's layers, so the file cannot be part of one: rename or remove it: %w", at, whiteoutPrefix, ErrReserved)
 }
 
-// ErrReserved says that a file's name cannot be in a layer.
-var ErrReserved = errors.New("reserved name")
+// ErrReserved says that a file's name cannot be in a layer. It is errdefs'
+// ErrConflict.
+var ErrReserved = errdefs.ErrConflict.WithMessage("reserved name")
