@@ -150,7 +150,7 @@ func (s *Service) store(ctx context.Context, t *timing, upper string, userXattr 
 	defer func() { done(err) }()
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() error { return snapshotter.Sync(ctx, upper, stats) })
-	both.Go(func() (err error) { layer, err = s.ship(ctx, upper, userXattr, stats.Root); return err })
+	both.Go(func() (err error) { layer, err = s.ship(ctx, upper, userXattr, stats); return err })
 	if err := both.Wait(); err != nil {
 		return diff.Layer{}, err
 	}

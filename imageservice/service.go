@@ -13,6 +13,7 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/container"
 	"github.com/moby/sys/user"
+	"golang.org/x/sync/semaphore"
 )
 
 // Containers finds a container of the daemon by its full id; nil if it has
@@ -65,6 +66,7 @@ type Service struct {
 	idMapping   user.IdentityMapping
 	events      Events
 	options     Options
+	packing     *semaphore.Weighted // of large layers
 	interrupted []string
 }
 
@@ -92,6 +94,7 @@ func New(c Config) *Service {
 		idMapping:   c.IDMapping,
 		events:      c.Events,
 		options:     c.Options,
+		packing:     semaphore.NewWeighted(packers()),
 	}
 	s.sweep(s.background())
 	return s
