@@ -150,7 +150,7 @@ func TestCommitWhenAFileOperationFails(t *testing.T) {
 	id := e.run(t, "busybox", allKinds)
 	e.allAttributes(t, id)
 	want := e.docker(t, "exec", id, "sh", "-c", tellAll)
-	before := e.state(t)
+	before := e.rest(t)
 
 	commit := func(fail step) (w *fileWatch, out string, err error) {
 		w = e.watchFiles(t, fail)
