@@ -210,8 +210,10 @@ func (w *walk) hidden(layer int) bool { return layer >= w.uppers && layer < w.ba
 // deleted reports that nothing is under a name, if the image has something
 // there. A socket counts as nothing: a layer cannot hold it.
 func (w *walk) deleted(p *place, at, name string) error {
-	if _, ok, err := w.view.lookup(p.image, name); err != nil || !ok {
-		return err
+	if _, ok, err := w.view.lookup(p.image, name); err != nil {
+		return fmt.Errorf("look at %s: %w", at, err)
+	} else if !ok {
+		return nil
 	}
 	if err := w.reserved(at, name); err != nil {
 		return err

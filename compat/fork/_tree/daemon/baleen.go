@@ -61,6 +61,7 @@ func (daemon *Daemon) pauseForCommit(ctx context.Context, c *container.Container
 // trying in the background: the pause must not outlive the commit.
 func (daemon *Daemon) thaw(ctx context.Context, c *container.Container) {
 	if daemon.containerUnpause(c) == nil {
+		daemon.tellThawed(ctx, c)
 		return
 	}
 	err := daemon.resumeTask(ctx, c)
@@ -75,6 +76,34 @@ func (daemon *Daemon) thaw(ctx context.Context, c *container.Container) {
 			err = daemon.resumeTask(ctx, c)
 		}
 		logger.Info("the container goes on after a commit")
+	}()
+}
+
+// tellThawed sees to it that `docker ps` does not go on calling a container
+// paused. Moby tells of a change only when it could write it down, which on a
+// full disk it could not, and does not try again.
+func (daemon *Daemon) tellThawed(ctx context.Context, c *container.Container) {
+	told := func() bool {
+		s, err := daemon.containersReplica.Snapshot().Get(c.ID)
+		return err != nil || !s.Paused
+	}
+	if told() {
+		return
+	}
+	go func() {
+		for wait := 100 * time.Millisecond; !told(); wait = min(2*wait, 5*time.Second) {
+			time.Sleep(wait)
+			c.Lock()
+			if c.Paused || c.RemovalInProgress || c.Dead { // by somebody else
+				c.Unlock()
+				return
+			}
+			err := c.CheckpointTo(ctx, daemon.containersReplica)
+			c.Unlock()
+			if err != nil {
+				log.G(ctx).WithError(err).WithField("container", c.ID).Debug("could not save container to disk; trying again")
+			}
+		}
 	}()
 }
 
