@@ -23,6 +23,7 @@ type upgrade struct {
 	options   string // of the container's mount
 	old, new  []string
 	container *diff.Container
+	scans     int // of its trees
 }
 
 // layer runs a script in a new layer on others, and returns them all. An empty
