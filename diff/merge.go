@@ -88,7 +88,7 @@ func (m *Merge) Walk(ctx context.Context, visit func(*Change) error) (WalkStats,
 		return WalkStats{}, err
 	}
 	defer image.close()
-	g := &merging{ctx: ctx, merge: m, visit: visit, image: image, shared: -1}
+	g := &merging{ctx: ctx, merge: m, visit: visit, image: image}
 	defer g.leaveTo("")
 	root, err := image.root(0)
 	if err != nil {
@@ -111,7 +111,6 @@ type merging struct {
 	merge  *Merge
 	visit  func(*Change) error
 	image  *view       // the new image
-	shared int         // how many layers both images have; -1 if not known yet
 	stack  []*mergeDir // from the root to the directory last met
 	walked WalkStats
 	stats  MergeStats

@@ -84,7 +84,7 @@ func (g *merging) sameTree(at string, old, image *seen) (bool, error) {
 		return false, wrapCompare(at, err)
 	}
 	defer b.close()
-	if one, err := g.oneFolder(old.view, a, b); err != nil || one {
+	if one, err := oneFolder(a, b); err != nil || one {
 		return one, wrapCompare(at, err)
 	}
 	return g.sameNames(at, seen{view: old.view, dir: a}, seen{view: image.view, dir: b})
@@ -121,40 +121,18 @@ func (g *merging) sameNames(at string, old, image seen) (bool, error) {
 	}
 }
 
-// oneFolder reports whether two directories are made of the same folders, in
-// layers that are at the bottom of both images. Nothing below can differ then.
-func (g *merging) oneFolder(old *view, a, b *dir) (bool, error) {
+// oneFolder reports whether two directories are made of the same folders. As a
+// layer always lies on the same ones, nothing below can differ then.
+func oneFolder(a, b *dir) (bool, error) {
 	if len(a.parts) != len(b.parts) {
 		return false, nil
 	}
-	if g.shared < 0 {
-		if err := g.findShared(old); err != nil {
-			return false, err
-		}
-	}
 	for i := range a.parts {
-		x, y := a.parts[i], b.parts[i]
-		up := len(old.roots) - x.layer // counted from the bottom
-		if up > g.shared || up != len(g.image.roots)-y.layer {
-			return false, nil
-		}
-		if one, err := sameInode(x.fd, y.fd); err != nil || !one {
+		if one, err := sameInode(a.parts[i].fd, b.parts[i].fd); err != nil || !one {
 			return false, err
 		}
 	}
 	return true, nil
-}
-
-// findShared counts the layers, from the bottom, that both images have.
-func (g *merging) findShared(old *view) error {
-	x, y := old.roots[old.base:], g.image.roots
-	for g.shared = 0; g.shared < len(x) && g.shared < len(y); g.shared++ {
-		one, err := sameInode(x[len(x)-1-g.shared], y[len(y)-1-g.shared])
-		if err != nil || !one {
-			return err
-		}
-	}
-	return nil
 }
 
 func sameInode(a, b int) (bool, error) {

@@ -30,11 +30,7 @@ type upgrade struct {
 // script changes nothing.
 func (u *upgrade) layer(t *testing.T, name, script string, below []string) []string {
 	t.Helper()
-	options := u.options
-	if options != "userxattr" {
-		options = "" // images have no renamed directories
-	}
-	return u.run(t, name, options, script, below)
+	return u.run(t, name, u.markOption(), script, below)
 }
 
 func (u *upgrade) run(t *testing.T, name, options, script string, below []string) []string {
@@ -95,27 +91,14 @@ func (u *upgrade) compare(t *testing.T, want, got []string) error {
 	a, b := filepath.Join(u.dir, "want"), filepath.Join(u.dir, "got")
 	mountOverlay(t, a, u.markOption(), "", "", append(want, makeDirs(t, u.dir, "nothing", 0)))
 	defer unmount(t, a)
-	mountOverlay(t, b, "", "", "", append(got[:1:1], u.flat(t, got[1:])...))
+	mountOverlay(t, b, u.markOption(), "", "", append(got, makeDirs(t, u.dir, "nothing", 0)))
 	defer unmount(t, b)
 	return diff.CompareTrees(t.Context(), a, b, diff.CompareOptions{
 		Accept: func(d diff.Difference) bool { return d.Aspect == diff.ModTime },
 	})
 }
 
-// flat copies the merged view of layers if their marks are of the user's kind:
-// what is sealed has trusted ones, and no mount understands both.
-func (u *upgrade) flat(t *testing.T, layers []string) []string {
-	t.Helper()
-	if u.options != "userxattr" {
-		return append(layers, makeDirs(t, u.dir, "nothing", 0))
-	}
-	merged, copied := filepath.Join(u.dir, "user"), makeDirs(t, u.dir, "flat", 0)
-	mountOverlay(t, merged, u.options, "", "", append(layers, makeDirs(t, u.dir, "nothing", 0)))
-	defer unmount(t, merged)
-	shell(t, copied, "cp -a ../user/. .")
-	return []string{copied, makeDirs(t, u.dir, "nothing", 0)}
-}
-
+// markOption is what images are mounted with: they have no renamed directories.
 func (u *upgrade) markOption() string {
 	if u.options == "userxattr" {
 		return u.options
@@ -264,10 +247,10 @@ func TestMergeLeavesOutTheInitLayer(t *testing.T) {
 	u := newUpgrade(t, unpackBase(t), "", false)
 	image := u.old
 	init := makeDirs(t, u.dir, "init", 0)
-	shell(t, init, `touch .dockerenv; mkdir etc dev; touch etc/hosts etc/hostname; chmod 700 etc`)
+	shell(t, init, `touch .dockerenv; mkdir etc dev; touch etc/hosts etc/hostname; chmod 700 etc; mkdir l; touch l/3`)
 	u.old = append([]string{init}, image...)
-	u.new = u.layer(t, "new", `mkdir dev; chmod 711 dev; echo h > etc/hosts; echo n > .dockerenv`, u.new)
-	u.live(t, `touch etc/hosts dev/mine; rm .dockerenv; echo c > etc/c; touch etc/hostname`)
+	u.new = u.layer(t, "new", `mkdir dev; chmod 711 dev; echo h > etc/hosts; echo n > .dockerenv; touch l/3; touch -d @1000000000 l`, u.new)
+	u.live(t, `touch etc/hosts dev/mine; rm .dockerenv; echo c > etc/c; touch etc/hostname; touch l/3`)
 	u.container.Init = true
 	var conflicts []string
 	got, err := u.merge(t, "sealed", &diff.Merge{Report: func(c diff.Conflict) { conflicts = append(conflicts, describeConflict(c)) }})
@@ -276,6 +259,33 @@ func TestMergeLeavesOutTheInitLayer(t *testing.T) {
 	}
 	if err := u.compare(t, u.layer(t, "wanted", `touch dev/mine; echo c > etc/c; touch etc/hostname`, u.new), got); err != nil {
 		t.Error(err)
+	}
+	if n := u.scan(t, got).child("l"); n.stat.Mtim.Sec != 1_000_000_000 {
+		t.Errorf("a directory that only the init layer changed has time %d, not the image's", n.stat.Mtim.Sec)
+	}
+}
+
+// TestMergeDoesNotReadWhatImagesShare has a directory that fails whoever reads
+// it: no walk enters another file system.
+func TestMergeDoesNotReadWhatImagesShare(t *testing.T) {
+	needRoot(t)
+	base := unpackBase(t)
+	u := newUpgrade(t, base, "", true)
+	u.new = u.layer(t, "new", `echo n > file; chmod 700 a; echo n > a/n`, u.new)
+	u.live(t, `rm -r d; rm -r a/b; echo m > m`)
+	for _, name := range []string{"d/e", "a/b/c"} {
+		if err := unix.Mount("tmpfs", filepath.Join(base.one, name), "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		defer unmount(t, filepath.Join(base.one, name))
+	}
+	var told []string
+	m := &diff.Merge{Container: u.container, New: u.new}
+	if _, err := m.Walk(t.Context(), func(c *diff.Change) error { told = append(told, c.Path); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"a", "a/b", "d", "m"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }
 
