@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
@@ -66,6 +67,7 @@ func randomMerge(t *testing.T, seed uint64) (conflicts int, ok bool) {
 		t.Error(err)
 		return 0, false
 	}
+	ok = failsOnAll(t, u, got)
 	model := &mergeModel{decide: decide, changed: map[string]bool{}}
 	live := append(slices.Clone(u.container.Uppers), u.old...)
 	if _, err := u.container.Walk(t.Context(), func(c *diff.Change) error { model.changed[c.Path] = true; return nil }); err != nil {
@@ -75,8 +77,8 @@ func randomMerge(t *testing.T, seed uint64) (conflicts int, ok bool) {
 	want, _ := model.merge(".", o, c, n)
 	slices.Sort(model.conflicts)
 	slices.Sort(got)
-	ok = slices.Equal(model.conflicts, got)
-	if !ok {
+	if !slices.Equal(model.conflicts, got) {
+		ok = false
 		t.Errorf("conflicts are %q, want %q", got, model.conflicts)
 	}
 	if a, b := want.list(), u.scan(t, sealed).list(); a != b {
@@ -87,6 +89,28 @@ func randomMerge(t *testing.T, seed uint64) (conflicts int, ok bool) {
 		t.Logf("old image\n%s\ncontainer\n%s\nits changes %q\n\nnew image\n%s", o.list(), c.list(), slices.Sorted(maps.Keys(model.changed)), n.list())
 	}
 	return len(got), ok
+}
+
+// failsOnAll checks that a merge that fails has met the conflicts that another
+// one has decided.
+func failsOnAll(t *testing.T, u *upgrade, decided []string) bool {
+	t.Helper()
+	var met []string
+	m := &diff.Merge{
+		Container: u.container, New: u.new,
+		Decide: func(string) diff.Policy { return diff.Fail },
+		Report: func(c diff.Conflict) { met = append(met, c.Path) },
+	}
+	_, err := m.Walk(t.Context(), func(*diff.Change) error { return nil })
+	var want []string
+	for _, line := range decided {
+		want = append(want, line[:strings.LastIndex(line, " ")])
+	}
+	if errdefs.IsConflict(err) != (len(want) > 0) || !slices.Equal(met, want) {
+		t.Errorf("a merge to fail gave %v, with conflicts %q, want %q", err, met, want)
+		return false
+	}
+	return true
 }
 
 // randomUpgrade makes images and a container that have much in common.
