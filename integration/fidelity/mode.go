@@ -1,5 +1,7 @@
 package fidelity
 
+import "slices"
+
 // Mode is a way in which overlay mounts are made, or an unusual base image.
 type Mode struct {
 	Name string
@@ -21,6 +23,9 @@ type Mode struct {
 	// lose their links to names elsewhere: the layer has them as new files, and
 	// the other names, which are not in the upper, are known to nobody.
 	MovedLinks bool
+	// Concerns are the cases that look different in an upper in this mode. The
+	// others come to the same as in the default one.
+	Concerns []Case
 }
 
 // Modes are those that the corpus is run in.
@@ -28,9 +33,15 @@ var Modes = []Mode{
 	{Name: "default"},
 	// A renamed directory is kept as a reference, a changed mode without the
 	// data.
-	{Name: "redirect", MountOptions: []string{"redirect_dir=on", "metacopy=on"}, MovedLinks: true},
+	{
+		Name: "redirect", MountOptions: []string{"redirect_dir=on", "metacopy=on"}, MovedLinks: true,
+		Concerns: slices.Concat(goneCases, turnedCases, ownerCases, linkCases, renameCases),
+	},
 	// As in rootless engines.
-	{Name: "userxattr", MountOptions: []string{"userxattr"}, Plain: true, LostLinks: true},
+	{
+		Name: "userxattr", MountOptions: []string{"userxattr"}, Plain: true, LostLinks: true,
+		Concerns: slices.Concat(goneCases, turnedCases, metadataCases, linkCases),
+	},
 	{Name: "deep", Layers: 120},
 }
 
