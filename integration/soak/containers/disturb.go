@@ -109,18 +109,12 @@ func (r *round) newImages(ctx context.Context) ([]string, error) {
 
 // thawed waits until a container that was paused for a commit goes on.
 func (r *round) thawed(ctx context.Context) error {
-	const patience = 20 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
+	err := patiently(ctx, func() error {
 		_, err := r.Call(ctx, "", "exec", r.container(), "true")
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the container does not go on: %w", err)
-		case <-time.After(50 * time.Millisecond):
-		}
+		return err
+	}, "")
+	if err != nil {
+		return fmt.Errorf("the container does not go on: %w", err)
 	}
+	return nil
 }

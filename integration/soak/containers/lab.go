@@ -144,7 +144,11 @@ func (r *round) perform(ctx context.Context, ops []fsops.Op, every time.Duration
 	if err := gob.NewEncoder(&list).Encode(ops); err != nil {
 		return err
 	}
-	out, err := r.Call(ctx, list.String(), "exec", "-i", r.container(), tool, "-ops=/", "-given", "-every="+every.String())
+	var out string
+	err := patiently(ctx, func() (err error) {
+		out, err = r.Call(ctx, list.String(), "exec", "-i", r.container(), tool, "-ops=/", "-given", "-every="+every.String())
+		return err
+	}, "is paused") // by a commit that began first: nothing was done
 	if err != nil {
 		return fmt.Errorf("perform operations: %w", err)
 	}
@@ -154,6 +158,18 @@ func (r *round) perform(ctx context.Context, ops []fsops.Op, every time.Duration
 	}
 	r.steps += done
 	return nil
+}
+
+// patiently does something again as long as its error says why, for a while.
+func patiently(ctx context.Context, do func() error, why string) error {
+	const patience, interval = 30 * time.Second, 50 * time.Millisecond
+	var err error
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(interval) {
+		if err = do(); err == nil || !strings.Contains(err.Error(), why) {
+			return err
+		}
+	}
+	return errors.Join(err, ctx.Err())
 }
 
 // tidy removes all that there is of containers and images.

@@ -6,8 +6,12 @@ import (
 	"time"
 )
 
-// patience is how long a plan that fails is shortened.
-const patience = 30 * time.Second
+// A plan that fails is shortened for the time of so many trials, for this long at
+// least.
+const (
+	patience      = 30 * time.Second
+	patientTrials = 60
+)
 
 // Series is one trial after the other, each with a seed of its own, counted up
 // from the first.
@@ -36,12 +40,13 @@ func (s Series) Run(ctx context.Context, more func(Tally) bool) (Tally, error) {
 	for ; ctx.Err() == nil && more(t); t.Trials++ {
 		seed := s.Seed + uint64(t.Trials)
 		plan := s.Plan(seed, s.Steps)
+		began := time.Now()
 		steps, err := s.Try(ctx, plan)
 		if ctx.Err() != nil {
 			break
 		}
 		if err != nil {
-			return t, s.explain(ctx, plan, seed, err)
+			return t, s.explain(ctx, plan, seed, err, patientTrials*time.Since(began))
 		}
 		t.Steps += steps
 	}
@@ -49,8 +54,8 @@ func (s Series) Run(ctx context.Context, more func(Tally) bool) (Tally, error) {
 }
 
 // explain shortens a plan that fails and describes it.
-func (s Series) explain(ctx context.Context, plan Plan, seed uint64, failure error) error {
-	bounded, cancel := context.WithTimeout(ctx, patience)
+func (s Series) explain(ctx context.Context, plan Plan, seed uint64, failure error, allowed time.Duration) error {
+	bounded, cancel := context.WithTimeout(ctx, max(patience, allowed))
 	defer cancel()
 	short := Minimise(bounded, plan, func(p Plan) bool {
 		_, err := s.Try(ctx, p)
