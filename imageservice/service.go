@@ -37,6 +37,7 @@ type Events interface {
 }
 
 // Config is what a [Service] works with. All fields but IDMapping are needed.
+// The process must not have a second service: temporary mounts are in one place.
 type Config struct {
 	Client      *containerd.Client // its default namespace is the daemon's
 	Containers  Containers
@@ -45,6 +46,7 @@ type Config struct {
 	Mounter     Mounter
 	IDMapping   user.IdentityMapping // of --userns-remap; empty without
 	Events      Events
+	TempMounts  string // a folder of the daemon's own, for temporary mounts
 	Options     Options
 	Upstream    Upstream
 }
@@ -97,6 +99,7 @@ func New(c Config) *Service {
 		packing:     semaphore.NewWeighted(packers()),
 	}
 	s.sweep(s.background())
+	useTempMounts(s.background(), c.TempMounts)
 	return s
 }
 

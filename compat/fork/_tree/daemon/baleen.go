@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"path/filepath"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -35,6 +36,7 @@ func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.Im
 		Mounter:     cfg.RefCountMounter,
 		IDMapping:   cfg.IDMapping,
 		Events:      cfg.EventsService,
+		TempMounts:  filepath.Join(cfg.Root, "baleen-mounts"),
 		Options:     options,
 		Upstream:    ctrd.NewService(cfg),
 	})
