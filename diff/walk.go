@@ -52,6 +52,29 @@ func (c *Container) Walk(ctx context.Context, visit func(*Change) error) (stats 
 	return w.stats, err
 }
 
+// Untouched reports whether a walk would certainly tell nothing: its uppers are
+// empty folders, and its root is what it was. It costs a few calls.
+func (c *Container) Untouched(ctx context.Context) (bool, error) {
+	w, err := c.open(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer w.view.close()
+	for _, upper := range w.view.roots[:w.uppers] {
+		names, err := newNameReader([]int{upper}, w.buf[:]).next()
+		if err != nil || len(names) > 0 {
+			return false, err
+		}
+	}
+	p := &place{}
+	defer p.close()
+	if err := w.heights(p); err != nil {
+		return false, err
+	}
+	changed, err := w.rootChanged(p)
+	return !changed, err
+}
+
 func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk, error) {
 	w := &walk{ctx: ctx, visit: visit, uppers: len(c.Uppers), base: len(c.Uppers)}
 	if c.Init {
@@ -108,17 +131,22 @@ func (p *place) close() {
 	p.image.close()
 }
 
-func (w *walk) root() error {
-	p := &place{path: "."}
-	defer p.close()
-	var err error
+// heights opens the root as it is seen from each.
+func (w *walk) heights(p *place) (err error) {
 	if p.whole, err = w.view.root(0); err != nil {
 		return err
 	}
 	if p.lower, err = w.view.root(w.uppers); err != nil {
 		return err
 	}
-	if p.image, err = w.view.root(w.base); err != nil {
+	p.image, err = w.view.root(w.base)
+	return err
+}
+
+func (w *walk) root() error {
+	p := &place{path: "."}
+	defer p.close()
+	if err := w.heights(p); err != nil {
 		return err
 	}
 	p.report = func() error { return nil }
