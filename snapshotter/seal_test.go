@@ -201,6 +201,40 @@ func TestSealLeavesOutTheInitLayer(t *testing.T) {
 	}
 }
 
+// TestSealBelowADefaultACL: a folder of the machine may give what is made in it
+// an access control list. What is sealed there gets nothing of it.
+func TestSealBelowADefaultACL(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	lower, upper, sealed := makeDirs(t, dir, "lower", 0), makeDirs(t, dir, "upper", 0), makeDirs(t, dir, "sealed", 0)
+	shell(t, upper, "umask 0; echo x > a; chmod 644 a; mkdir -m 755 d; echo y > d/b; chmod 666 d/b; chmod 755 .")
+	// user::rwx user:7:rwx group::--- mask::rwx other::---
+	acl := []byte("\x02\x00\x00\x00" +
+		"\x01\x00\x07\x00\xff\xff\xff\xff" + "\x02\x00\x07\x00\x07\x00\x00\x00" + "\x04\x00\x00\x00\xff\xff\xff\xff" +
+		"\x10\x00\x07\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff")
+	if err := unix.Setxattr(sealed, "system.posix_acl_default", acl, 0); err != nil {
+		t.Fatal(err)
+	}
+	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
+	if _, err := snapshotter.Seal(t.Context(), c, sealed); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "d", "d/b"} {
+		var want, got unix.Stat_t
+		if err := errors.Join(unix.Lstat(filepath.Join(upper, name), &want), unix.Lstat(filepath.Join(sealed, name), &got)); err != nil {
+			t.Fatal(err)
+		}
+		if got.Mode != want.Mode {
+			t.Errorf("%s has mode %o, want %o", name, got.Mode, want.Mode)
+		}
+		for _, attr := range []string{"system.posix_acl_access", "system.posix_acl_default"} {
+			if _, err := unix.Getxattr(filepath.Join(sealed, name), attr, nil); !errors.Is(err, unix.ENODATA) {
+				t.Errorf("%s has %s: %v", name, attr, err)
+			}
+		}
+	}
+}
+
 func imageLayers(t *testing.T) []string {
 	t.Helper()
 	dir := tempDir(t)
