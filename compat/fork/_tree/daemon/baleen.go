@@ -86,7 +86,7 @@ func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw 
 	c.Lock()
 	defer c.Unlock()
 	task, err := c.GetRunningTask()
-	if err != nil || c.Restarting || c.Paused && !frozen.Held(c.ID) {
+	if err != nil || c.Restarting || c.Paused && !frozen.Held(int(task.Pid()), c.ID) {
 		return nil, cerrdefs.ErrConflict.WithMessage("it is not running, or paused")
 	}
 	fctx, cancel := context.WithTimeout(ctx, freezePatience)
@@ -100,7 +100,9 @@ func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw 
 	return func() {
 		c.Lock()
 		last, err := release()
-		c.Paused = c.Paused && !last
+		if now, _ := c.GetRunningTask(); now != nil && now.Pid() == task.Pid() {
+			c.Paused = c.Paused && !last
+		} // else it was restarted, and that is another pause
 		c.Unlock()
 		if err != nil {
 			log.G(ctx).WithError(err).WithField("container", c.ID).Warn("could not thaw the container's control group; asking the runtime to")
