@@ -1,7 +1,9 @@
 package snapshotter_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -232,6 +234,51 @@ func TestSealBelowADefaultACL(t *testing.T) {
 				t.Errorf("%s has %s: %v", name, attr, err)
 			}
 		}
+	}
+}
+
+// replacer tells the changes of a container, and puts another file in the place
+// of one just before it tells of it.
+type replacer struct {
+	*diff.Container
+	path, with string
+}
+
+func (r replacer) Walk(ctx context.Context, f func(*diff.Change) error) (diff.WalkStats, error) {
+	return r.Container.Walk(ctx, func(c *diff.Change) error {
+		if c.Path == r.path {
+			if err := os.Rename(r.with, filepath.Join(r.Uppers[0], r.path)); err != nil {
+				return err
+			}
+		}
+		return f(c)
+	})
+}
+
+// TestSealOfAFileThatIsReplaced: a container that is not paused may rename a file
+// over another at any time. One of the two is sealed, and not the content of one
+// with the owner and the mode of the other.
+func TestSealOfAFileThatIsReplaced(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	lower, upper, sealed := makeDirs(t, dir, "lower", 0), makeDirs(t, dir, "upper", 0), makeDirs(t, dir, "sealed", 0)
+	shell(t, upper, "echo mine > f; chmod 4755 f")
+	shell(t, dir, "echo your > new; chmod 640 new; chown 7:8 new")
+	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
+	if _, err := snapshotter.Seal(t.Context(), replacer{c, "f", filepath.Join(dir, "new")}, sealed); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(sealed, "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(filepath.Join(sealed, "f"), &st); err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprintf("%s%o %d:%d", text, st.Mode&0o7777, st.Uid, st.Gid)
+	if got != "mine\n4755 0:0" && got != "your\n640 7:8" {
+		t.Errorf("sealed %q", got)
 	}
 }
 
