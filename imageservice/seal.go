@@ -43,7 +43,7 @@ func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container,
 	}
 	if err == nil {
 		var layer sealed
-		if layer, err = s.sealUpper(ctx, t, s.snapshots(ctr.Driver), l.overlay, chain); err == nil {
+		if layer, err = s.sealUpper(ctx, t, s.snapshots(ctr.Driver), ctr.ID, l.overlay, chain); err == nil {
 			return layer, nil
 		}
 	}
@@ -55,9 +55,9 @@ func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container,
 	return sealed{layer: layer}, err
 }
 
-// sealUpper copies what the container's upper holds into a new snapshot on
-// chain, and makes the layer from that.
-func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, c *diff.Container, chain []digest.Digest) (_ sealed, err error) {
+// sealUpper copies what the container's upper, that of snapshot from, holds into
+// a new snapshot on chain, and makes the layer from that.
+func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, from string, c *diff.Container, chain []digest.Digest) (_ sealed, err error) {
 	// To pause takes about as long as to prepare.
 	paused, thaw := pause(ctx)
 	defer thaw()
@@ -87,12 +87,28 @@ func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapsho
 	go s.thaw(ctx, t, thaw) // the deferred call waits for it
 	if stats.Changes == 0 {
 		made.layer = diff.EmptyLayer()
-		return sealed{layer: made.layer}, nil
+		return sealed{layer: made.layer}, remains(ctx, sn, from)
 	}
-	if made.layer, err = s.store(ctx, t, upper, target.UserXattr, stats); err != nil {
+	both, bctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return remains(bctx, sn, from) })
+	both.Go(func() (err error) {
+		made.layer, err = s.store(bctx, t, upper, target.UserXattr, stats)
+		return err
+	})
+	if err = both.Wait(); err != nil {
 		return sealed{}, err
 	}
 	return made, nil
+}
+
+// remains fails if a snapshot that has been read has been removed meanwhile, with
+// its container: then perhaps only a part of it was still there. The record goes
+// before the files.
+func remains(ctx context.Context, sn snapshots.Snapshotter, key string) error {
+	if _, err := sn.Stat(ctx, key); err != nil {
+		return fmt.Errorf("look whether what was read is still there: %w", err)
+	}
+	return nil
 }
 
 // commit gives the snapshot the name that its layers have.
@@ -174,6 +190,9 @@ func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *container.Conta
 		})
 	})
 	thaw()
+	if err == nil {
+		err = remains(ctx, s.snapshots(ctr.Driver), ctr.ID)
+	}
 	if err != nil {
 		return diff.Layer{}, fmt.Errorf("read changes: %w", err)
 	}

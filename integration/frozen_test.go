@@ -16,14 +16,14 @@ import (
 const frozenContent = "mkdir /m; cd /m; for d in $(seq 40); do mkdir $d; for i in $(seq 500); do echo $i > $d/$i; done; done"
 
 // whileFrozen commits a container and calls f when the commit has paused it.
-func (e *env) whileFrozen(t *testing.T, id string, f func()) {
+// It returns what the commit printed.
+func (e *env) whileFrozen(t *testing.T, id string, f func()) (out string, err error) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = output(e.Docker(t.Context(), "commit", id)) // f may end it
+		out, err = output(e.Docker(t.Context(), "commit", id))
 	}()
-	defer func() { <-done }()
 	for e.inspect(t, id, "{{.State.Paused}}") != "true" {
 		select {
 		case <-done:
@@ -32,6 +32,8 @@ func (e *env) whileFrozen(t *testing.T, id string, f func()) {
 		}
 	}
 	f()
+	<-done
+	return out, err
 }
 
 // TestNotesOfAFrozenContainer: what is written down of a container while a
@@ -40,7 +42,9 @@ func TestNotesOfAFrozenContainer(t *testing.T) {
 	e := newEnv(t, stack.Config{}, "busybox")
 	id := e.run(t, "busybox", frozenContent)
 	for _, args := range [][]string{{"rename", id, "renamed"}, {"kill", "-s", "URG", id}, {"update", "--restart", "no", id}} {
-		e.whileFrozen(t, id, func() { e.docker(t, args...) })
+		if out, err := e.whileFrozen(t, id, func() { e.docker(t, args...) }); err != nil {
+			t.Errorf("commit: %v: %s", err, out)
+		}
 		e.eventually(t, "docker ps to show it running after docker "+args[0], func() error {
 			if got := e.docker(t, "ps", "-q", "--filter", "status=running"); got != id[:12] {
 				return fmt.Errorf("running are %q, and its state is %s", got, e.inspect(t, id, "{{.State.Status}}"))
@@ -56,7 +60,7 @@ func TestKilledDaemonLetsAFrozenContainerEnd(t *testing.T) {
 	e := newEnv(t, stack.Config{}, "busybox")
 	dir := t.TempDir()
 	id := e.run(t, "busybox", frozenContent+"; trap 'touch /out/obeyed; exit 0' TERM", "-v", dir+":/out")
-	e.whileFrozen(t, id, func() {
+	_, _ = e.whileFrozen(t, id, func() { // it fails, unless it was over already
 		if err := e.KillDockerd(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -68,5 +72,23 @@ func TestKilledDaemonLetsAFrozenContainerEnd(t *testing.T) {
 		t.Errorf("it was killed without having been asked to end, exit code %s", e.inspect(t, id, "{{.State.ExitCode}}"))
 	} else if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRemovalWhileFrozen removes a container while a commit reads its files,
+// which are many. That gives an image with all of them, or none.
+func TestRemovalWhileFrozen(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	const count = "find /m -type f | wc -l"
+	for range 3 {
+		id := e.run(t, "busybox", frozenContent)
+		out, err := e.whileFrozen(t, id, func() { e.docker(t, "rm", "-f", id) })
+		if err != nil {
+			t.Logf("the commit failed: %s", out)
+			continue
+		}
+		if got := e.docker(t, "run", "--rm", out, "sh", "-c", count); got != "20000" {
+			t.Errorf("the image has %s of 20000 files", got)
+		}
 	}
 }
