@@ -58,18 +58,14 @@ func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container,
 // sealUpper copies what the container's upper, that of snapshot from, holds into
 // a new snapshot on chain, and makes the layer from that.
 func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, from string, c *diff.Container, chain []digest.Digest) (_ sealed, err error) {
-	// To pause takes about as long as to prepare.
-	paused, thaw := pause(ctx)
-	defer thaw()
 	parent := identity.ChainID(chain)
 	made := sealed{chain: chain, sn: sn, key: snapshotter.ExtractKey(parent)}
 	mounts, err := sn.Prepare(ctx, made.key, parent.String())
 	if err != nil {
 		return sealed{}, fmt.Errorf("prepare snapshot on %q: %w", parent, err)
 	}
-	defer func() {
+	defer func() { // after the thaw: it may take long
 		if err != nil || made.layer.Empty() {
-			thaw() // first: to drop may take long
 			made.drop(ctx)
 		}
 	}()
@@ -79,6 +75,10 @@ func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapsho
 	}
 	upper := target.Uppers[0]
 
+	// Not before: to prepare takes longer than to pause, and as long as containerd
+	// likes.
+	paused, thaw := pause(ctx)
+	defer thaw()
 	paused()
 	stats, err := s.copyChanges(ctx, t, c, upper)
 	if err != nil {
