@@ -92,6 +92,11 @@ func (s *Service) keep(ctx context.Context, resource leases.Resource) error {
 	return nil
 }
 
+// keepSnapshot is keep for a snapshot, which need not exist yet.
+func (s *Service) keepSnapshot(ctx context.Context, name string) error {
+	return s.keep(ctx, leases.Resource{ID: name, Type: "snapshots/" + s.snapshotter})
+}
+
 // sweep deletes the leases of this daemon's operations that a crash cut short.
 // None can be under way: the service has just been made.
 func (s *Service) sweep(ctx context.Context) {
@@ -103,10 +108,15 @@ func (s *Service) sweep(ctx context.Context) {
 		return
 	}
 	for _, l := range found {
+		logger := log.G(ctx).WithFields(log.Fields{"lease": l.ID, "operation": l.Labels[labelOperation], "object": l.Labels[labelObject]})
 		if l.Labels[labelPauses] != "" {
 			s.interrupted = append(s.interrupted, l.Labels[labelObject])
+			// While it stands still the lease says so, to the next start too.
+			if err := s.thawFrozen(ctx, l.Labels[labelObject]); err != nil && !errdefs.IsNotFound(err) {
+				logger.WithError(err).Error("could not thaw the container after an interrupted commit; restart the daemon to try again")
+				continue
+			}
 		}
-		logger := log.G(ctx).WithFields(log.Fields{"lease": l.ID, "operation": l.Labels[labelOperation], "object": l.Labels[labelObject]})
 		if err := s.leases.Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
 			logger.WithError(err).Warn("could not remove what an interrupted operation left behind")
 			continue

@@ -133,7 +133,15 @@ func encode(mediaType string, v any) (ocispec.Descriptor, []byte, error) {
 // writeBlob stores text with labels under the lease in ctx. A blob that exists
 // already is put under the lease too, and gets the labels that it lacks: it
 // may be somebody else's garbage.
-func (s *Service) writeBlob(ctx context.Context, b blob) (err error) {
+func (s *Service) writeBlob(ctx context.Context, b blob) error {
+	err := s.tryWriteBlob(ctx, b)
+	if errdefs.IsNotFound(err) { // it existed, and was collected before it was ours
+		err = s.tryWriteBlob(ctx, b)
+	}
+	return err
+}
+
+func (s *Service) tryWriteBlob(ctx context.Context, b blob) (err error) {
 	w, err := s.ingest(ctx)
 	if err != nil {
 		return err

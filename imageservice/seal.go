@@ -25,8 +25,9 @@ type sealed struct {
 	layer diff.Layer
 	chain []digest.Digest // diffIDs below the layer
 
-	sn  snapshots.Snapshotter
-	key string // of the active snapshot; "" if there is none
+	sn   snapshots.Snapshotter
+	key  string                                       // of the active snapshot; "" if there is none
+	keep func(ctx context.Context, name string) error // puts a snapshot under the lease
 }
 
 // seal turns a container's changes into a layer, and into a snapshot on top of
@@ -43,7 +44,7 @@ func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container,
 	}
 	if err == nil {
 		var layer sealed
-		if layer, err = s.sealUpper(ctx, t, s.snapshots(ctr.Driver), l.overlay, chain); err == nil {
+		if layer, err = s.sealUpper(ctx, t, s.snapshots(ctr.Driver), ctr.ID, l.overlay, chain); err == nil {
 			return layer, nil
 		}
 	}
@@ -55,25 +56,25 @@ func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container,
 	return sealed{layer: layer}, err
 }
 
-// sealUpper copies what the container's upper holds into a new snapshot on
-// chain, and makes the layer from that.
-func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, c *diff.Container, chain []digest.Digest) (_ sealed, err error) {
+// sealUpper copies what the container's upper, that of snapshot from, holds into
+// a new snapshot on chain, and makes the layer from that.
+func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, from string, c *diff.Container, chain []digest.Digest) (_ sealed, err error) {
 	// The steps of a build that change metadata alone come with such containers.
-	if untouched, err := c.Untouched(ctx); err != nil || untouched {
-		return sealed{layer: diff.EmptyLayer()}, err
+	untouched, err := c.Untouched(ctx)
+	if err != nil {
+		return sealed{}, err
 	}
-	// To pause takes about as long as to prepare.
-	paused, thaw := pause(ctx)
-	defer thaw()
+	if untouched {
+		return sealed{layer: diff.EmptyLayer()}, remains(ctx, sn, from)
+	}
 	parent := identity.ChainID(chain)
-	made := sealed{chain: chain, sn: sn, key: snapshotter.ExtractKey(parent)}
+	made := sealed{chain: chain, sn: sn, key: snapshotter.ExtractKey(parent), keep: s.keepSnapshot}
 	mounts, err := sn.Prepare(ctx, made.key, parent.String())
 	if err != nil {
 		return sealed{}, fmt.Errorf("prepare snapshot on %q: %w", parent, err)
 	}
-	defer func() {
+	defer func() { // after the thaw: it may take long
 		if err != nil || made.layer.Empty() {
-			thaw() // first: to drop may take long
 			made.drop(ctx)
 		}
 	}()
@@ -83,6 +84,10 @@ func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapsho
 	}
 	upper := target.Uppers[0]
 
+	// Not before: to prepare takes longer than to pause, and as long as containerd
+	// likes.
+	paused, thaw := pause(ctx)
+	defer thaw()
 	paused()
 	stats, err := s.copyChanges(ctx, t, c, upper)
 	if err != nil {
@@ -91,12 +96,28 @@ func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapsho
 	go s.thaw(ctx, t, thaw) // the deferred call waits for it
 	if stats.Changes == 0 {
 		made.layer = diff.EmptyLayer()
-		return sealed{layer: made.layer}, nil
+		return sealed{layer: made.layer}, remains(ctx, sn, from)
 	}
-	if made.layer, err = s.store(ctx, t, upper, target.UserXattr, stats); err != nil {
+	both, bctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return remains(bctx, sn, from) })
+	both.Go(func() (err error) {
+		made.layer, err = s.store(bctx, t, upper, target.UserXattr, stats)
+		return err
+	})
+	if err = both.Wait(); err != nil {
 		return sealed{}, err
 	}
 	return made, nil
+}
+
+// remains fails if a snapshot that has been read has been removed meanwhile, with
+// its container: then perhaps only a part of it was still there. The record goes
+// before the files.
+func remains(ctx context.Context, sn snapshots.Snapshotter, key string) error {
+	if _, err := sn.Stat(ctx, key); err != nil {
+		return fmt.Errorf("look whether what was read is still there: %w", err)
+	}
+	return nil
 }
 
 // commit gives the snapshot the name that its layers have.
@@ -109,7 +130,8 @@ func (m *sealed) commit(ctx context.Context) error {
 	switch {
 	case err == nil:
 		m.key = ""
-	case errdefs.IsAlreadyExists(err): // somebody else's is the same
+	case errdefs.IsAlreadyExists(err): // somebody else's is the same, and perhaps garbage
+		return m.keep(ctx, chainID.String())
 	default:
 		return fmt.Errorf("commit snapshot %s: %w", chainID, err)
 	}
@@ -178,6 +200,9 @@ func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *container.Conta
 		})
 	})
 	thaw()
+	if err == nil {
+		err = remains(ctx, s.snapshots(ctr.Driver), ctr.ID)
+	}
 	if err != nil {
 		return diff.Layer{}, fmt.Errorf("read changes: %w", err)
 	}

@@ -46,9 +46,12 @@ type Config struct {
 	Mounter     Mounter
 	IDMapping   user.IdentityMapping // of --userns-remap; empty without
 	Events      Events
-	TempMounts  string // a folder of the daemon's own, for temporary mounts
-	Options     Options
-	Upstream    Upstream
+	// Thaw lets a container go on that a commit had frozen when the daemon
+	// crashed. One that is not there is errdefs' ErrNotFound.
+	Thaw       func(ctx context.Context, id string) error
+	TempMounts string // a folder of the daemon's own, for temporary mounts
+	Options    Options
+	Upstream   Upstream
 }
 
 // Service implements daemon.ImageService of Moby. Its methods may be called
@@ -69,6 +72,7 @@ type Service struct {
 	events      Events
 	options     Options
 	packing     *semaphore.Weighted // of large layers
+	thawFrozen  func(ctx context.Context, id string) error
 	interrupted []string
 }
 
@@ -96,6 +100,7 @@ func New(c Config) *Service {
 		idMapping:   c.IDMapping,
 		events:      c.Events,
 		options:     c.Options,
+		thawFrozen:  c.Thaw,
 		packing:     semaphore.NewWeighted(packers()),
 	}
 	s.sweep(s.background())

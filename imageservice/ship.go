@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/snapshotter"
@@ -36,6 +39,10 @@ func (s *Service) ship(ctx context.Context, upper string, userXattr bool, stats 
 	layer, _, err := diff.Pack(ctx, w, upper, diff.TarOptions{UserXattr: userXattr, Root: stats.Root}, s.compression(ctx))
 	if err != nil {
 		return diff.Layer{}, err
+	}
+	// What is not compressed has been digested on both sides.
+	if layer.Blob.MediaType == ocispec.MediaTypeImageLayer && layer.Blob.Digest != layer.DiffID {
+		return diff.Layer{}, fmt.Errorf("containerd received layer %s as %s: %w", layer.DiffID, layer.Blob.Digest, errdefs.ErrDataLoss)
 	}
 	if err := w.Commit(ctx, layer.Blob, map[string]string{compat.LabelUncompressed: layer.DiffID.String()}); err != nil {
 		return diff.Layer{}, fmt.Errorf("store layer %s: %w", layer.Blob.Digest, err)

@@ -94,7 +94,7 @@ func (s *Service) merge(ctx context.Context, t *timing, chain []digest.Digest, b
 	c, err := stackOf(mounts, len(chain), below)
 	if err == nil {
 		var made sealed
-		if made, err = s.sealUpper(ctx, t, sn, c, chain[:below]); err == nil {
+		if made, err = s.sealUpper(ctx, t, sn, key, c, chain[:below]); err == nil {
 			return made, nil
 		}
 	}

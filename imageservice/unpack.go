@@ -10,7 +10,6 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/image-spec/identity"
@@ -66,13 +65,18 @@ func (s *Service) unpackLayers(ctx context.Context, target ocispec.Descriptor, i
 		layers[i] = diff.Layer{Blob: img.Manifest.Layers[i], DiffID: id}
 		// One that exists may be garbage, which its name in the lease prevents.
 		chainID := identity.ChainID(diffIDs[:i+1])
-		if err := s.keep(ctx, leases.Resource{ID: chainID.String(), Type: "snapshots/" + s.snapshotter}); err != nil {
+		if err := s.keepSnapshot(ctx, chainID.String()); err != nil {
 			return err
 		}
 	}
 	top, err := snapshotter.ApplyLayers(ctx, s.snapshots(""), layers, s.fetch, snapshotter.ChainOptions{})
 	if err != nil {
 		return err
+	}
+	for _, l := range layers {
+		if err := s.adopt(ctx, l.Blob.Digest, map[string]string{compat.LabelUncompressed: l.DiffID.String()}); err != nil {
+			return err
+		}
 	}
 	return s.adopt(ctx, img.Manifest.Config.Digest, compat.ConfigLabels(s.snapshotter, top))
 }

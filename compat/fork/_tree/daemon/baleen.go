@@ -6,8 +6,8 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	cerrdefs "github.com/containerd/errdefs"
 	c8dimages "github.com/containerd/containerd/v2/core/images"
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/container"
@@ -40,10 +40,30 @@ func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.Im
 		Mounter:     cfg.RefCountMounter,
 		IDMapping:   cfg.IDMapping,
 		Events:      cfg.EventsService,
+		Thaw:        func(ctx context.Context, id string) error { return thawGroup(ctx, cfg.Client, id) },
 		TempMounts:  filepath.Join(daemon.root, "baleen-mounts"),
 		Options:     options,
 		Upstream:    ctrd.NewService(cfg),
 	})
+}
+
+// thawGroup lets a container go on that a commit had frozen when the daemon
+// crashed. That is done before containers are loaded: without live-restore they
+// are then asked to end, and what stands still would be killed instead.
+func thawGroup(ctx context.Context, client *containerd.Client, id string) error {
+	c, err := client.LoadContainer(ctx, id)
+	if err != nil {
+		return err
+	}
+	task, err := c.Task(ctx, nil)
+	if err != nil {
+		return err
+	}
+	status, err := task.Status(ctx)
+	if err != nil || status.Status != containerd.Running {
+		return err // what containerd has paused is not ours to thaw
+	}
+	return freezer.Thaw(int(task.Pid()), id)
 }
 
 // pauseForCommit leaves it to the commit to pause a container, for as long as
@@ -76,17 +96,22 @@ var frozen freezer.Set
 // freezePatience is how long processes may take to come to a stand.
 const freezePatience = time.Second
 
+// freezes reports whether a container's runtime pauses by the control group.
+func freezes(c *container.Container) bool {
+	return c.HostConfig.Runtime == config.StockRuntimeName || c.HostConfig.Runtime == "io.containerd.runc.v2"
+}
+
 // freeze stops a container by its control group: to pause it by the runtime
 // takes longer than most commits, and so does letting it go on. The runtime has
 // to be one that would do the same.
 func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw func(), _ error) {
-	if r := c.HostConfig.Runtime; r != config.StockRuntimeName && r != "io.containerd.runc.v2" {
-		return nil, cerrdefs.ErrNotImplemented.WithMessage("runtime " + r + " pauses itself")
+	if !freezes(c) {
+		return nil, cerrdefs.ErrNotImplemented.WithMessage("runtime " + c.HostConfig.Runtime + " pauses itself")
 	}
 	c.Lock()
 	defer c.Unlock()
 	task, err := c.GetRunningTask()
-	if err != nil || c.Restarting || c.Paused && !frozen.Held(c.ID) {
+	if err != nil || c.Restarting || c.Paused && !frozen.Held(int(task.Pid()), c.ID) {
 		return nil, cerrdefs.ErrConflict.WithMessage("it is not running, or paused")
 	}
 	fctx, cancel := context.WithTimeout(ctx, freezePatience)
@@ -100,7 +125,9 @@ func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw 
 	return func() {
 		c.Lock()
 		last, err := release()
-		c.Paused = c.Paused && !last
+		if now, _ := c.GetRunningTask(); now != nil && now.Pid() == task.Pid() {
+			c.Paused = c.Paused && !last
+		} // else it was restarted, and that is another pause
 		c.Unlock()
 		if err != nil {
 			log.G(ctx).WithError(err).WithField("container", c.ID).Warn("could not thaw the container's control group; asking the runtime to")
@@ -108,6 +135,9 @@ func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw 
 			return
 		}
 		daemon.LogContainerEvent(c, events.ActionUnPause)
+		if last { // who renamed it meanwhile, for example, noted that it was paused
+			daemon.tellThawed(context.WithoutCancel(ctx), c)
+		}
 	}, nil
 }
 
@@ -133,9 +163,9 @@ func (daemon *Daemon) thaw(ctx context.Context, c *container.Container) {
 	}()
 }
 
-// tellThawed sees to it that `docker ps` does not go on calling a container
-// paused. Moby tells of a change only when it could write it down, which on a
-// full disk it could not, and does not try again.
+// tellThawed sees to it that `docker ps`, and what is written down, do not go on
+// calling a container paused. Moby tells of a change only when it could write it
+// down, which on a full disk it could not, and does not try again.
 func (daemon *Daemon) tellThawed(ctx context.Context, c *container.Container) {
 	told := func() bool {
 		s, err := daemon.containersReplica.Snapshot().Get(c.ID)
@@ -146,7 +176,6 @@ func (daemon *Daemon) tellThawed(ctx context.Context, c *container.Container) {
 	}
 	go func() {
 		for wait := 100 * time.Millisecond; !told(); wait = min(2*wait, 5*time.Second) {
-			time.Sleep(wait)
 			c.Lock()
 			if c.Paused || c.RemovalInProgress || c.Dead { // by somebody else
 				c.Unlock()
@@ -157,6 +186,7 @@ func (daemon *Daemon) tellThawed(ctx context.Context, c *container.Container) {
 			if err != nil {
 				log.G(ctx).WithError(err).WithField("container", c.ID).Debug("could not save container to disk; trying again")
 			}
+			time.Sleep(wait)
 		}
 	}()
 }
@@ -185,8 +215,9 @@ func (daemon *Daemon) resumeTask(ctx context.Context, c *container.Container) er
 	return daemon.ProcessEvent(c.ID, libcontainerdtypes.EventResumed, libcontainerdtypes.EventInfo{})
 }
 
-// thawInterrupted lets those containers go on that a commit had paused when the
-// daemon crashed, and that outlived it (live-restore).
+// thawInterrupted lets those containers go on that a commit had paused by their
+// runtime when the daemon crashed, and that outlived it (live-restore). Those of
+// runc are frozen instead: one of them that is paused is so by its user's wish.
 func (daemon *Daemon) thawInterrupted(ctx context.Context) {
 	s, ok := daemon.imageService.(*imageservice.Service)
 	if !ok {
@@ -195,7 +226,7 @@ func (daemon *Daemon) thawInterrupted(ctx context.Context) {
 	for _, id := range s.Interrupted() {
 		// Whether it is paused containerd knows: the daemon may have ended
 		// before it had noted so.
-		if c := daemon.containers.Get(id); c != nil && c.IsRunning() {
+		if c := daemon.containers.Get(id); c != nil && c.IsRunning() && !freezes(c) {
 			daemon.thaw(ctx, c)
 		}
 	}
