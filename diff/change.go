@@ -40,6 +40,7 @@ type Change struct {
 	view  *view
 	dir   *dir
 	entry *entry
+	at    *place // the directory that it is in
 }
 
 // IsDir reports whether the path is a directory now.
@@ -136,10 +137,10 @@ func readlinkAt(dirfd int, name string) (string, error) {
 	}
 }
 
-// same reports whether two files are alike in all that a layer carries. Times
-// are compared to the nanosecond: a copy that overlay made keeps them. A
-// program can set them too, so contents are compared even so.
-func (v *view) same(ad *dir, a *entry, bd *dir, b *entry) (bool, error) {
+// same reports whether a file of v and one of w are alike in all that a layer
+// carries. Times are compared to the nanosecond: a copy that overlay made keeps
+// them. A program can set them too, so contents are compared even so.
+func (v *view) same(ad *dir, a *entry, w *view, bd *dir, b *entry) (bool, error) {
 	if !sameStat(&a.stat, &b.stat) {
 		return false, nil
 	}
@@ -160,7 +161,7 @@ func (v *view) same(ad *dir, a *entry, bd *dir, b *entry) (bool, error) {
 		bt, err := readlinkAt(b.dirfd, b.name)
 		return at == bt, err
 	case unix.S_IFREG:
-		return v.sameContent(ad, a, bd, b)
+		return v.sameContent(ad, a, w, bd, b)
 	}
 	return true, nil
 }
@@ -179,7 +180,7 @@ func sameStat(a, b *unix.Stat_t) bool {
 	}
 }
 
-func (v *view) sameContent(ad *dir, a *entry, bd *dir, b *entry) (bool, error) {
+func (v *view) sameContent(ad *dir, a *entry, w *view, bd *dir, b *entry) (bool, error) {
 	if a.stat.Dev == b.stat.Dev && a.stat.Ino == b.stat.Ino {
 		return true, nil
 	}
@@ -188,7 +189,7 @@ func (v *view) sameContent(ad *dir, a *entry, bd *dir, b *entry) (bool, error) {
 		return false, err
 	}
 	defer x.Close()
-	y, err := v.openContent(bd, b)
+	y, err := w.openContent(bd, b)
 	if err != nil {
 		return false, err
 	}

@@ -12,7 +12,7 @@
 // which holds just what a layer carries, into a layer. [Walk] is for everything
 // else: containerd's walking differ compares two merged trees, at a cost that
 // follows the image, and takes a file whose size and time are unchanged for
-// unchanged.
+// unchanged. [Merge] takes a container's changes over to another image.
 //
 // # What it promises
 //

@@ -230,7 +230,7 @@ func (w *walk) file(p *place, at string, e *entry) error {
 		// A file of several names must stay one: it is told with the others.
 		// And a copy of one of several names is a file of its own now.
 		if e.layer >= w.uppers || e.stat.Nlink == 1 && old.stat.Nlink == 1 {
-			same, err := w.view.same(p.whole, e, p.before(), &old)
+			same, err := w.view.same(p.whole, e, w.view, p.before(), &old)
 			if err != nil {
 				return fmt.Errorf("compare %s: %w", at, err)
 			}
@@ -275,7 +275,7 @@ func (w *walk) directory(p *place, at string, e *entry) (err error) {
 	}
 	same := false
 	if old != nil && old.isDir() {
-		if same, err = w.view.same(nil, e, nil, old); err != nil {
+		if same, err = w.view.same(nil, e, w.view, nil, old); err != nil {
 			return fmt.Errorf("compare %s: %w", at, err)
 		}
 	}
@@ -325,7 +325,7 @@ func (w *walk) tell(kind Kind, p *place, at string, e *entry) error {
 			return err
 		}
 	}
-	c := &Change{Kind: kind, Path: at, Stat: e.stat, view: w.view, dir: p.whole, entry: e}
+	c := &Change{Kind: kind, Path: at, Stat: e.stat, view: w.view, dir: p.whole, entry: e, at: p}
 	w.stats.Changes++
 	if c.Type() == unix.S_IFREG {
 		w.stats.Bytes += e.stat.Size

@@ -41,7 +41,7 @@ type SealStats struct {
 // A file that changes while it is copied is tried again, and then an error,
 // [diff.ErrChanged]. Nothing is synced to disk. On failure upper holds part of
 // the changes, and is for the caller to remove.
-func Seal(ctx context.Context, c *diff.Container, upper string) (SealStats, error) {
+func Seal(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
 	root, err := unix.Open(upper, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return SealStats{}, &fs.PathError{Op: "open", Path: upper, Err: err}

@@ -1,0 +1,251 @@
+package diff
+
+import (
+	"context"
+	"path"
+)
+
+// Walker tells changes against an image, in the order and with the promises of
+// [Container.Walk]: a container's own, or merged ones.
+type Walker interface {
+	Walk(ctx context.Context, visit func(*Change) error) (WalkStats, error)
+}
+
+// Merge moves a container's changes from its image to another one. Three trees
+// meet: the old image, the container, and the new image. Each path is merged for
+// itself:
+//
+//   - What the container did not change follows the new image.
+//   - What the new image has as the old one had it stays the container's.
+//   - What both changed alike is the new image's, and needs no change.
+//   - All else is a [Conflict], decided by a [Policy].
+//
+// Files are alike if type, mode, owner, carried attributes and content are. Time
+// alone never makes a conflict: a file of which the container changed nothing
+// else follows an image that changed it, and keeps its time otherwise.
+//
+// # Directories
+//
+// Mode, owner and attributes of a directory are merged as one thing, what is in
+// it path by path. Its time is the container's if it holds a change that stays,
+// or if only the container changed it.
+//
+// A directory that the container deleted, or put something else in the place of,
+// is one path: if the images differ anywhere below, that is one conflict, and
+// its outcome holds for the whole of it. What the new image added in a directory
+// that the container deleted and made again, or moved another one to, shows.
+//
+// Where the new image dropped a directory, it is made again for the changes that
+// stay in it, as the container has it, but without what the container did not
+// change. Where the new image has something else in its place, that is one
+// conflict, if the container changed more in it than times and deletions: either
+// the directory comes back with all the container changed in it, or all of that
+// is dropped. The same holds for a directory that the container made where the
+// new image has something else.
+//
+// # Hard links
+//
+// Each name of a file is a path. The names that stay are one file if they were;
+// one that the image has alike already is the image's, and no longer tied to
+// them.
+type Merge struct {
+	// Container has the changes; its layers below them are the old image.
+	Container *Container
+	// New are the folders of the new image's layers, topmost first.
+	New []string
+	// Decide says who wins a conflict at a path, which is as in [Change]. Nil
+	// is Keep for all.
+	Decide func(path string) Policy
+	// Report, if not nil, is told every conflict, in the order of the walk,
+	// and after one that Image decided all that was dropped below.
+	Report func(Conflict)
+	// Stats, if not nil, gets the counts of a walk that ends.
+	Stats *MergeStats
+}
+
+// MergeStats counts what became of the changes of a container. Directories
+// that are told only for what is in them do not count.
+type MergeStats struct {
+	Kept    int64 // are changes on the new image too
+	There   int64 // the new image has made as well
+	Image   int64 // were times alone, on what the new image changed
+	Dropped int64 // were below a path that a conflict gave to the image
+	// Conflicts are counted by who won.
+	Conflicts [Fail + 1]int64
+}
+
+// Walk calls visit for every change that makes the merged state of the new
+// image, as [Container.Walk] does for a container's. The cost follows the
+// container's changes; of both images only what stands at the same paths is
+// looked at, and all of a directory that the container deleted, save for what
+// lies in layers that both images have.
+//
+// If a conflict is one to fail on, the walk goes on to find the others, but
+// visit is not called any more; the error is a [*ConflictError].
+func (m *Merge) Walk(ctx context.Context, visit func(*Change) error) (WalkStats, error) {
+	image, err := openView(m.New, 0, m.Container.UserXattr)
+	if err != nil {
+		return WalkStats{}, err
+	}
+	defer image.close()
+	g := &merging{ctx: ctx, merge: m, visit: visit, image: image}
+	defer g.leaveTo("")
+	root, err := image.root(0)
+	if err != nil {
+		return WalkStats{}, err
+	}
+	g.push(&mergeDir{path: ".", image: root})
+	_, err = m.Container.Walk(ctx, g.change)
+	if m.Stats != nil {
+		*m.Stats = g.stats
+	}
+	if err == nil && g.failed.Number > 0 {
+		err = &g.failed
+	}
+	return g.walked, err
+}
+
+// merging is one walk of a Merge.
+type merging struct {
+	ctx    context.Context
+	merge  *Merge
+	visit  func(*Change) error
+	image  *view       // the new image
+	stack  []*mergeDir // from the root to the directory last met
+	walked WalkStats
+	stats  MergeStats
+	failed ConflictError
+	buf    [32 << 10]byte // for reading directories
+}
+
+// mergeDir is a directory in which the container changed something.
+type mergeDir struct {
+	path  string
+	above *mergeDir
+	image *dir // the new image's; nil if it has no directory there
+	// change tells the folder, before the first thing in it that stays. It is
+	// nil when that has been done. The walk of the container has not left the
+	// folder while it is on the stack, so the change is still valid.
+	change *Change
+	fate   *fate // of all that is in it; nil if each path has its own
+}
+
+// meeting is a path that the container changed, as the three trees have it.
+type meeting struct {
+	*Change
+	in    *mergeDir
+	old   seen // in the old image
+	image seen // in the new image
+}
+
+// change merges one change of the container.
+func (g *merging) change(c *Change) (err error) {
+	if c.Path == "." {
+		return g.root(c)
+	}
+	g.leaveTo(path.Dir(c.Path))
+	m := &meeting{Change: c, in: g.stack[len(g.stack)-1]}
+	if m.in.fate != nil {
+		return g.below(m)
+	}
+	if m.old, err = look(c.view, c.at.image, c.entry.name); err != nil {
+		return err
+	}
+	if m.image, err = look(g.image, m.in.image, c.entry.name); err != nil {
+		return err
+	}
+	if c.IsDir() {
+		return g.directory(m)
+	}
+	return g.single(m)
+}
+
+// single merges a deletion or anything but a directory.
+func (g *merging) single(m *meeting) error {
+	switch {
+	case !m.image.ok && m.Kind == Deleted:
+		g.stats.There++
+		return nil
+	case !m.image.ok && !m.old.ok:
+		return g.keep(m)
+	}
+	if unchanged, err := g.sameTree(m.Path, &m.old, &m.image); err != nil {
+		return err
+	} else if unchanged {
+		return g.keep(m)
+	}
+	if m.Kind != Deleted {
+		if there, err := alike(m.seen(), &m.image); err != nil {
+			return m.compared(err)
+		} else if there {
+			g.stats.There++
+			return nil
+		}
+		if same, err := m.timeOnly(); err != nil {
+			return err
+		} else if same {
+			g.stats.Image++
+			return nil
+		}
+	}
+	if g.decide(m.conflict()) == Keep {
+		return g.keep(m)
+	}
+	return nil
+}
+
+// keep tells a change of the container's that stays.
+func (g *merging) keep(m *meeting) error {
+	g.stats.Kept++
+	if err := g.reach(m.in); err != nil {
+		return err
+	}
+	return g.tell(m.onImage())
+}
+
+// onImage is the change as one of the new image.
+func (m *meeting) onImage() *Change {
+	c := *m.Change
+	switch {
+	case c.Kind == Deleted:
+	case m.image.ok:
+		c.Kind = Modified
+	default:
+		c.Kind = Added
+	}
+	return &c
+}
+
+// reach tells a folder, and those that it is in, if that has not been done.
+func (g *merging) reach(f *mergeDir) error {
+	if f.change == nil {
+		return nil
+	}
+	if err := g.reach(f.above); err != nil {
+		return err
+	}
+	c := f.change
+	f.change = nil
+	return g.tell(c)
+}
+
+func (g *merging) tell(c *Change) error {
+	if g.failed.Number > 0 {
+		return nil
+	}
+	g.walked.Changes++
+	if c.isRegular() {
+		g.walked.Bytes += c.Stat.Size
+	}
+	return g.visit(c)
+}
+
+func (g *merging) push(f *mergeDir) { g.stack = append(g.stack, f) }
+
+// leaveTo leaves folders until one is the last; "" leaves all.
+func (g *merging) leaveTo(dir string) {
+	for n := len(g.stack); n > 0 && g.stack[n-1].path != dir; n = len(g.stack) {
+		g.stack[n-1].image.close()
+		g.stack = g.stack[:n-1]
+	}
+}
