@@ -27,16 +27,18 @@ type imageResolver interface {
 // newBaleenService puts Baleen's image service in front of Moby's, which goes
 // on serving the verbs that Baleen leaves to it.
 func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.ImageServiceConfig) ImageService {
+	containers := cfg.Containers
+	cfg.Containers = storeWithRevisions{containers, daemon}
 	return imageservice.New(imageservice.Config{
 		Client:      cfg.Client,
-		Containers:  cfg.Containers,
+		Containers:  containers,
 		Snapshotter: cfg.Snapshotter,
 		Owner:       daemon.id,
 		Mounter:     cfg.RefCountMounter,
 		IDMapping:   cfg.IDMapping,
 		Events:      cfg.EventsService,
 		Options:     options,
-		Upstream:    ctrd.NewService(cfg),
+		Upstream:    upstreamImages{ctrd.NewService(cfg), daemon},
 	})
 }
 
