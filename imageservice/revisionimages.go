@@ -3,6 +3,7 @@ package imageservice
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/docker/docker/image"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/containerstore"
 )
 
 // RevisionImage says that a revision of a container is of an image.
@@ -24,17 +26,25 @@ type RevisionImage struct {
 func (s *Service) RevisionImages(ctx context.Context) ([]RevisionImage, error) {
 	var list []RevisionImage
 	err := s.snapshots("").Walk(ctx, func(_ context.Context, i snapshots.Info) error {
-		id, number, ok := strings.Cut(i.Name, ".r")
-		if n, err := strconv.Atoi(number); ok && err == nil {
-			list = append(list, RevisionImage{Container: id, Revision: n, Image: image.ID(i.Labels[revisionImageLabel])})
+		r, ok := revisionImage(i)
+		if ok && !slices.Contains(list, r) { // one that was merged is there twice
+			list = append(list, r)
 		}
 		return nil
-	}, fmt.Sprintf("labels.%q", revisionImageLabel))
+	}, fmt.Sprintf("labels.%q", containerstore.LabelImage))
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("list images of revisions: %w", err))
 	}
 	return list, nil
 }
 
-// revisionImageLabel is, on a revision's snapshot, the digest of its image.
-const revisionImageLabel = "docker.com/revision.image"
+// revisionImage reads the name of a revision's snapshot, "<container>.r<number>"
+// or "<container>.c<number>", and its label.
+func revisionImage(i snapshots.Info) (RevisionImage, bool) {
+	dot := strings.LastIndexByte(i.Name, '.')
+	if dot < 0 || len(i.Name) < dot+2 {
+		return RevisionImage{}, false
+	}
+	n, err := strconv.Atoi(i.Name[dot+2:])
+	return RevisionImage{Container: i.Name[:dot], Revision: n, Image: image.ID(i.Labels[containerstore.LabelImage])}, err == nil
+}
