@@ -3,7 +3,6 @@ package imageservice
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -25,9 +24,11 @@ type RevisionImage struct {
 // call to containerd.
 func (s *Service) RevisionImages(ctx context.Context) ([]RevisionImage, error) {
 	var list []RevisionImage
+	seen := map[RevisionImage]bool{} // one that was merged is there twice
 	err := s.snapshots("").Walk(ctx, func(_ context.Context, i snapshots.Info) error {
 		r, ok := revisionImage(i)
-		if ok && !slices.Contains(list, r) { // one that was merged is there twice
+		if ok && !seen[r] {
+			seen[r] = true
 			list = append(list, r)
 		}
 		return nil

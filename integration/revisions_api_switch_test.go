@@ -204,7 +204,7 @@ func TestRestartPolicyDoesNotInterfere(t *testing.T) {
 // returns when it is being stopped. end returns the upgrade's error.
 func (e *env) slowly(t *testing.T, name, image string) (end func() error) {
 	t.Helper()
-	text, err := json.Marshal(api.UpgradeRequest{Image: image})
+	text, err := json.Marshal(api.UpgradeRequest{Image: image, HealthTimeout: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestSwitchesAmongOthers(t *testing.T) {
 	switched := 0
 	for i := range 12 {
 		image := []string{"app:2", "app:1"}[i%2]
-		list, err := e.move(ctx, "/containers/web/upgrade", api.UpgradeRequest{Image: image})
+		list, err := e.move(ctx, "/containers/web/upgrade", api.UpgradeRequest{Image: image, HealthTimeout: 1})
 		if err == nil && list[len(list)-1].Result.RolledBack == "" {
 			switched++
 		}

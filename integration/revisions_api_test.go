@@ -220,7 +220,7 @@ func TestRevisionRoutes(t *testing.T) {
 		t.Errorf("the revisions are %+v", list)
 	}
 	_, result = e.rollback(t, "web", api.RollbackRequest{Message: "back"})
-	if !result.Started || result.Revision.Image != "app:1" {
+	if !result.Started || result.Revision.Image != "app:1" || len(result.Warnings) != 1 || !strings.Contains(result.Warnings[0], "/cache stays mounted") {
 		t.Errorf("the result of the rollback is %+v", result)
 	}
 	e.reads(t, "web", "/version", "app:1")

@@ -107,13 +107,10 @@ func (b *baleenState) setClosed(ctx context.Context, closed bool) {
 // mayStart keeps a container from starting while its files are switched. It is
 // called with the container locked, at every start.
 func (daemon *Daemon) mayStart(ctx context.Context, c *container.Container) error {
-	w := daemon.baleen.find(c.ID)
-	if w == nil || ctx.Value(workKey{}) == w {
-		return nil
-	}
 	daemon.baleen.mu.Lock()
 	defer daemon.baleen.mu.Unlock()
-	if !w.closed {
+	w := daemon.baleen.work[c.ID]
+	if w == nil || !w.closed || ctx.Value(workKey{}) == w {
 		return nil
 	}
 	return errdefs.Conflict(fmt.Errorf("cannot start container %s: %s is under way", bare(c), w.what))

@@ -8,7 +8,6 @@ import (
 
 	containertypes "github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/container"
-	"github.com/docker/docker/errdefs"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
@@ -63,7 +62,7 @@ func (m *move) tryUp(ctx context.Context) (why string, err error) {
 		m.result.Warnings = append(m.result.Warnings, warning)
 	}
 	if m.c.IsRemovalInProgress() {
-		return "", errdefs.Conflict(fmt.Errorf("container %s is being removed", bare(m.c)))
+		return "", m.removed()
 	}
 	return why, nil
 }

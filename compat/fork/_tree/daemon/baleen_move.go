@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/containerd/log"
 	containertypes "github.com/docker/docker/api/types/container"
@@ -66,13 +67,25 @@ func (m *move) run(name, what string) error {
 		err = m.make(ctx, prepared)
 	}
 	if err != nil {
-		return errors.Join(err, m.start(ctx)) // on the state that it has kept
+		return m.giveUp(ctx, err)
 	}
 	if err := m.comeUp(ctx, prepared); err != nil {
 		return err
 	}
 	m.tell(api.Progress{Result: &m.result})
 	return nil
+}
+
+// giveUp ends a move that changed nothing: the container runs again, if it ran.
+func (m *move) giveUp(ctx context.Context, err error) error {
+	if m.c.IsRemovalInProgress() {
+		return m.removed()
+	}
+	return errors.Join(err, m.start(ctx))
+}
+
+func (m *move) removed() error {
+	return errdefs.Conflict(fmt.Errorf("container %s is being removed", bare(m.c)))
 }
 
 // refuse says why a container cannot be moved at all.
@@ -126,9 +139,9 @@ func (m *move) stopAndPrepare(ctx context.Context) (*imageservice.Move, error) {
 		}
 		m.status("preparing the files")
 	}
-	until, stop := until(ctx, m.request)
+	early, stop := until(ctx, m.request)
 	defer stop()
-	prepared, err := m.prepare(until, false)
+	prepared, err := m.prepare(early, false)
 	if prepared != nil && !planned {
 		m.tell(api.Progress{Plan: &prepared.Plan})
 	}
@@ -187,6 +200,11 @@ func (m *move) settle(ctx context.Context) error {
 func (m *move) adopt(ctx context.Context, s imageservice.State) {
 	m.c.Lock()
 	defer m.c.Unlock()
+	for path := range m.c.Config.Volumes {
+		if _, ok := s.Config.Volumes[path]; !ok && m.c.HasMountFor(filepath.Clean(path)) {
+			m.result.Warnings = append(m.result.Warnings, fmt.Sprintf("the volume at %s stays mounted; %s does not ask for it", path, s.Config.Image))
+		}
+	}
 	adopt(m.c, s)
 	m.save(ctx)
 }
