@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -247,4 +249,20 @@ func (h *History) undo(ctx context.Context, key string) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	return h.remove(ctx, key)
+}
+
+// Interrupted returns the ids of the containers that have anything for Recover
+// to do.
+func Interrupted(ctx context.Context, sn snapshots.Snapshotter) ([]string, error) {
+	found := map[string]bool{}
+	err := sn.Walk(ctx, func(_ context.Context, i snapshots.Info) error {
+		if i.Labels[labelContainer] != "" {
+			found[i.Labels[labelContainer]] = true
+		}
+		return nil
+	}, fmt.Sprintf("labels.%q", labelNext), fmt.Sprintf("labels.%q", labelPending))
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	return slices.Collect(maps.Keys(found)), nil
 }

@@ -22,6 +22,7 @@ type rwLayer struct {
 	sn      snapshots.Snapshotter
 	mounter Mounter
 	ctx     func() context.Context // of the service
+	turn    *turn
 
 	// mu is held while the mounter works: it counts users and mounts in two
 	// steps, between which it must not be asked about the same root again.
@@ -32,13 +33,15 @@ type rwLayer struct {
 var _ container.RWLayer = (*rwLayer)(nil)
 
 func (s *Service) layer(id string, sn snapshots.Snapshotter) *rwLayer {
-	return &rwLayer{id: id, sn: sn, mounter: s.mounter, ctx: s.background}
+	return &rwLayer{id: id, sn: sn, mounter: s.mounter, ctx: s.background, turn: s.turns.get(id)}
 }
 
 // Mount mounts the container's root file system, or counts one more user of
 // it, and returns its path. The SELinux label is not applied, as in Moby's
 // containerd store.
 func (l *rwLayer) Mount(string) (string, error) {
+	l.turn.RLock() // what is mounted must not be sealed meanwhile
+	defer l.turn.RUnlock()
 	mounts, err := l.sn.Mounts(l.ctx(), l.id)
 	if err != nil {
 		return "", compat.DockerError(fmt.Errorf("look up mounts of container %s: %w", l.id, err))
@@ -79,7 +82,8 @@ func (l *rwLayer) Metadata() (map[string]string, error) {
 }
 
 // GetLayerByID returns the writable layer of a container that exists. Moby
-// asks for it at start, for every container on disk.
+// asks for it at start, for every container on disk. A move of the container
+// that a crash has cut short is settled first.
 func (s *Service) GetLayerByID(id string) (container.RWLayer, error) {
 	l, err := s.findLayer(s.background(), id)
 	if err != nil {
@@ -89,6 +93,9 @@ func (s *Service) GetLayerByID(id string) (container.RWLayer, error) {
 }
 
 func (s *Service) findLayer(ctx context.Context, id string) (*rwLayer, error) {
+	if err := s.settle(ctx, id); err != nil {
+		return nil, fmt.Errorf("settle an interrupted move: %w", err)
+	}
 	sn := s.snapshots("")
 	if _, err := sn.Stat(ctx, id); err != nil {
 		return nil, err
@@ -155,5 +162,6 @@ func (s *Service) ReleaseLayer(layer container.RWLayer) error {
 	if err != nil && !errdefs.IsNotFound(err) {
 		return compat.DockerError(fmt.Errorf("release layer of container %s: %w", l.id, err))
 	}
+	s.turns.forget(l.id)
 	return nil
 }

@@ -2,6 +2,7 @@ package imageservice
 
 import (
 	"context"
+	"sync"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
@@ -66,6 +67,11 @@ type Service struct {
 	events      Events
 	options     Options
 	interrupted []string
+	turns       turns
+	cut         struct {
+		mu  sync.Mutex
+		ids []string // of containers whose moves a crash has cut short
+	}
 }
 
 // differ makes layers of trees and trees of layers.
@@ -94,6 +100,7 @@ func New(c Config) *Service {
 		options:     c.Options,
 	}
 	s.sweep(s.background())
+	s.interruptedMoves(s.background())
 	return s
 }
 

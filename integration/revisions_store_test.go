@@ -597,4 +597,3 @@ func oldOrNew(t *testing.T, k *kept) {
 		k.listed(t, "1<0* 2<1")
 	}
 }
-
