@@ -325,3 +325,37 @@ func TestSwitchesAmongOthers(t *testing.T) {
 	e.docker(t, "image", "prune", "-f")
 	e.settled(t, before)
 }
+
+// TestSnapshotsAmongStarts: snapshots of a container that is stopped and started
+// all the time, so that they find it in every state.
+func TestSnapshotsAmongStarts(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.app(t, "app:1", "")
+	before := e.state(t)
+	e.start(t, "web", "--stop-timeout", "0", "app:1")
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+	defer stop()
+	others := make(chan struct{})
+	go func() {
+		defer close(others)
+		for ctx.Err() == nil {
+			for _, verb := range []string{"stop", "start"} {
+				if out, err := output(e.Docker(t.Context(), verb, "web")); err != nil {
+					t.Errorf("docker %s: %v\n%s", verb, err, out)
+				}
+			}
+		}
+	}()
+	made := 0
+	for ctx.Err() == nil {
+		e.snapshot(t, "web", "")
+		made++
+	}
+	<-others
+	if n := len(e.revisions(t, "web")); n != made {
+		t.Errorf("%d snapshots made %d revisions", made, n)
+	}
+	e.reads(t, "web", "/version", "app:1")
+	e.docker(t, "rm", "-f", "web")
+	e.settled(t, before)
+}
