@@ -3,7 +3,9 @@ package imageservice
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -77,18 +79,16 @@ func revision(r containerstore.Revision) api.Revision {
 	}
 }
 
-// stopped checks that nothing can write to a container's files, and that none
-// has them mounted. The container's turn is locked.
-func (s *Service) stopped(ctr *container.Container) error {
-	if ctr.IsRunning() {
-		return fmt.Errorf("it is running: %w", errdefs.ErrConflict)
-	}
-	root, err := s.mounter.Mounted(ctr.ID)
-	if err != nil {
+// unused checks that nobody has a container's files mounted, as a running one
+// has. The container's turn is locked. The container is not asked whether it
+// runs: one that starts holds its lock while it waits for its turn to mount.
+func (s *Service) unused(id string) error {
+	root, err := s.mounter.Mounted(id)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // never mounted yet
 		return fmt.Errorf("look up its mount point: %w", err)
 	}
 	if root != "" {
-		return fmt.Errorf("its files are in use, by docker cp or export for example: %w", errdefs.ErrConflict)
+		return fmt.Errorf("its files are in use: it is running, or docker cp or export for example reads it: %w", errdefs.ErrConflict)
 	}
 	return nil
 }

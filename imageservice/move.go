@@ -73,7 +73,7 @@ func (m *Move) settle(ctx context.Context) error {
 	turn := m.s.turns.get(m.ctr.ID)
 	turn.Lock()
 	defer turn.Unlock()
-	if err := m.s.stopped(m.ctr); err != nil {
+	if err := m.s.unused(m.ctr.ID); err != nil {
 		return err
 	}
 	return m.history.Recover(ctx)
@@ -150,7 +150,7 @@ func (m *Move) run(ctx context.Context) (err error) {
 			err = errors.Join(err, m.takeBack(ctx))
 		}
 	}()
-	if err := m.s.stopped(m.ctr); err != nil {
+	if err := m.s.unused(m.ctr.ID); err != nil {
 		return err
 	}
 	before, err := m.history.Switch(ctx, m.To.Number, m.before)

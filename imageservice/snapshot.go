@@ -58,7 +58,7 @@ func (s *Service) sealStopped(ctx context.Context, ctr *container.Container, h *
 	turn := s.turns.get(ctr.ID)
 	turn.Lock()
 	defer turn.Unlock()
-	if s.stopped(ctr) != nil {
+	if s.unused(ctr.ID) != nil {
 		return containerstore.Revision{}, false, nil
 	}
 	sealed, err := h.Seal(ctx, r)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/containerd/log"
 	containertypes "github.com/docker/docker/api/types/container"
@@ -109,6 +110,13 @@ func (m *move) plan(ctx context.Context) error {
 	}
 	if err != nil {
 		return compat.DockerError(err)
+	}
+	if !m.dryRun {
+		undecided := func(c api.Conflict) bool { return c.Winner == "" }
+		if i := slices.IndexFunc(planned.Plan.Conflicts, undecided); i >= 0 {
+			path := planned.Plan.Conflicts[i].Path
+			return errdefs.Conflict(fmt.Errorf("%s changed both in container %s and in the image, and the policy is to fail", path, bare(m.c)))
+		}
 	}
 	return runnable(planned.State.Config)
 }
