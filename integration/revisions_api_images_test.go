@@ -93,7 +93,7 @@ func TestPrunedRevisionsFreeTheirImages(t *testing.T) {
 func TestRecordIsReconciled(t *testing.T) {
 	e := newEnv(t, stack.Config{}, "busybox")
 	e.app(t, "app:1", "")
-	e.app(t, "app:2", "VOLUME /cache\nRUN echo cached > /cache/x\nENV FROM_IMAGE=2\n")
+	e.app(t, "app:2", "RUN mkdir /cache && echo cached > /cache/x\nVOLUME /cache\nENV FROM_IMAGE=2\n")
 	e.docker(t, "create", "--name", "web", "-e", "MINE=1", "app:1")
 	t.Cleanup(func() { e.remove(t, "web") })
 	record := filepath.Join(e.DataRoot(), "containers", e.inspect(t, "web", "{{.Id}}"), "config.v2.json")

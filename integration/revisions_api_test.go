@@ -181,7 +181,7 @@ func (e *env) reads(t *testing.T, name, path, text string) {
 func TestRevisionRoutes(t *testing.T) {
 	e := newEnv(t, stack.Config{}, "busybox")
 	e.app(t, "app:1", "ENV FROM_IMAGE=1\n")
-	e.app(t, "app:2", "ENV FROM_IMAGE=2\nWORKDIR /work\nVOLUME /cache\nRUN echo cached > /cache/x\n")
+	e.app(t, "app:2", "ENV FROM_IMAGE=2\nWORKDIR /work\nRUN mkdir /cache && echo cached > /cache/x\nVOLUME /cache\n")
 	e.docker(t, "network", "create", "net")
 	e.docker(t, "volume", "create", "vol")
 	before := e.state(t)
