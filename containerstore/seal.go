@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/log"
 
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/snapshotter"
@@ -36,7 +38,7 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 	if err := h.finish(ctx); err != nil {
 		return Revision{}, err
 	}
-	return h.Revision(ctx, r.Number)
+	return h.made(ctx, r, name, labels), nil
 }
 
 // Pause begins to pause a container. paused returns when it is done, and thaw
@@ -70,7 +72,19 @@ func (h *History) SealLive(ctx context.Context, r Record, pause Pause) (_ Revisi
 	if err != nil {
 		return Revision{}, err
 	}
-	return h.Revision(ctx, r.Number)
+	return h.made(ctx, r, name, labels), nil
+}
+
+// made describes a revision that has just been made. It is there also if it
+// cannot be looked up now; then its size is not known.
+func (h *History) made(ctx context.Context, r Record, name string, labels map[string]string) Revision {
+	found, err := h.Revision(ctx, r.Number)
+	if err == nil {
+		return found
+	}
+	log.G(ctx).WithError(err).WithField("container", h.Container).Warn("could not look up a revision that was just made")
+	previous, _ := strconv.Atoi(labels[LabelPrevious]) // 0 if there is none
+	return Revision{Record: r, Snapshot: name, Previous: previous}
 }
 
 // make makes a committed snapshot of the container that fill fills.

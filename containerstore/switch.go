@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
@@ -89,7 +90,7 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 	if err := h.finish(ctx); err != nil {
 		return Revision{}, err
 	}
-	return h.Revision(ctx, before.Number)
+	return h.made(ctx, before, name, labels), nil
 }
 
 // target finds the snapshot for the container to stand on. A pending one gets
@@ -144,10 +145,25 @@ func (h *History) finish(ctx context.Context) error {
 	return nil
 }
 
-func (h *History) recoverAlways(ctx context.Context) error {
+// finishTries is how often the second half of a switch is tried, and finishWait
+// how long is waited before the second time; containerd may be busy.
+const (
+	finishTries = 3
+	finishWait  = 50 * time.Millisecond
+)
+
+func (h *History) recoverAlways(ctx context.Context) (err error) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	return h.Recover(ctx)
+	for try := range finishTries {
+		if try > 0 {
+			time.Sleep(finishWait << (2 * (try - 1)))
+		}
+		if err = h.Recover(ctx); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // Recover completes a switch that was cut in two, and removes what operations

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/log"
 	"github.com/docker/docker/container"
 	"github.com/opencontainers/go-digest"
 
@@ -141,36 +142,47 @@ func (m *Move) Run(ctx context.Context) error {
 	return nil
 }
 
-func (m *Move) run(ctx context.Context) (err error) {
+func (m *Move) run(ctx context.Context) error {
 	turn := m.s.turns.get(m.ctr.ID)
 	turn.Lock()
 	defer turn.Unlock()
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, m.takeBack(ctx))
+	err := m.s.unused(m.ctr.ID)
+	if err == nil {
+		var before containerstore.Revision
+		if before, err = m.history.Switch(ctx, m.To.Number, m.before); err == nil {
+			m.Before = revision(before)
 		}
-	}()
-	if err := m.s.unused(m.ctr.ID); err != nil {
-		return err
 	}
-	before, err := m.history.Switch(ctx, m.To.Number, m.before)
 	if err != nil {
-		return err
+		if err = m.settled(ctx, err); err != nil {
+			return err
+		}
 	}
-	m.Before = revision(before)
 	to, err := m.history.Revision(ctx, m.To.Number)
-	if err != nil {
-		return err
+	if err != nil { // it is there: its size is not known
+		log.G(ctx).WithError(err).WithField("container", m.ctr.ID).Warn("could not look up a revision")
+		m.To.Current = true
+		return nil
 	}
 	m.To = revision(to)
 	return nil
 }
 
-// takeBack leaves the container wholly on one side of a move that failed.
-func (m *Move) takeBack(ctx context.Context) error {
+// settled leaves the container wholly on one side of a move that failed. If it
+// has got there all the same, then that is no failure.
+func (m *Move) settled(ctx context.Context, failure error) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	return m.history.Recover(ctx)
+	if err := m.history.Recover(ctx); err != nil {
+		return errors.Join(failure, err)
+	}
+	before, err := m.history.Revision(ctx, m.before.Number)
+	if err != nil {
+		return failure
+	}
+	log.G(ctx).WithError(failure).WithField("container", m.ctr.ID).Warn("a move of the container failed half-way, and was completed then")
+	m.Before = revision(before)
+	return nil
 }
 
 // Abandon removes what was prepared. The container stays as it is.

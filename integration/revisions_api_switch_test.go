@@ -139,6 +139,38 @@ func TestStoppedStaysStopped(t *testing.T) {
 	e.reads(t, "new", "/version", "app:2")
 }
 
+// TestConflictsByPolicy: who wins a path that both have changed, and that an
+// upgrade which is to fail does so while the container runs.
+func TestConflictsByPolicy(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.app(t, "app:1", "")
+	e.app(t, "app:2", "")
+	e.start(t, "web", "app:1")
+	e.docker(t, "exec", "web", "sh", "-c", "echo mine > /version")
+	started := e.inspect(t, "web", "{{.State.StartedAt}}")
+	list, err := e.move(t.Context(), "/containers/web/upgrade", api.UpgradeRequest{Image: "app:2", Policy: "fail"})
+	if err == nil || !strings.Contains(err.Error(), "/version") || len(list) != 2 || list[0].Plan == nil {
+		t.Errorf("an upgrade that is to fail ends with %v after %+v", err, list)
+	}
+	if now := e.inspect(t, "web", "{{.State.StartedAt}}"); now != started || len(e.revisions(t, "web")) > 0 {
+		t.Errorf("the container was started at %s and at %s", started, now)
+	}
+	e.docker(t, "stop", "web")
+	if _, err := e.move(t.Context(), "/containers/web/upgrade", api.UpgradeRequest{Image: "app:2", Policy: "fail"}); err == nil || !strings.Contains(err.Error(), "/version") {
+		t.Errorf("of a stopped container it ends with %v", err)
+	}
+	e.docker(t, "start", "web")
+	plan, _ := e.upgrade(t, "web", api.UpgradeRequest{Image: "app:2", Policy: "fail", Paths: []api.PathPolicy{{Pattern: "/ver*", Policy: "keep"}}})
+	want := api.Conflict{Path: "/version", Container: "modified", Image: "modified", Winner: "container"}
+	if plan.ConflictCount != 1 || plan.Conflicts[0] != want {
+		t.Errorf("the plan is %+v", plan)
+	}
+	e.reads(t, "web", "/version", "mine")
+	e.rollback(t, "web", api.RollbackRequest{})
+	e.upgrade(t, "web", api.UpgradeRequest{Image: "app:2", Policy: "image"})
+	e.reads(t, "web", "/version", "app:2")
+}
+
 func (e *env) restart(t *testing.T) {
 	t.Helper()
 	e.becomes(t, stack.Fork)

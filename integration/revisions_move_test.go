@@ -586,8 +586,8 @@ func TestMovesFailCleanly(t *testing.T) {
 					want = c.moved
 				}
 				m.has(t, want...)
-				if (err == nil) != (st != nil) && failed != "" {
-					t.Logf("%s failed: %v, and the state is %+v", failed, err, st)
+				if (err == nil) != (st != nil) {
+					t.Errorf("%s failed: the move gave %v, and the state is %+v", failed, err, st)
 				}
 				m.onlyWhatCounts(t, failed)
 				e.remove(t, id)

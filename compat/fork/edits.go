@@ -100,7 +100,16 @@ var Edits = []Edit{
 	},
 	{
 		// Nor must it be removed meanwhile: by force calls the switch off first.
+		// Asked again once the mark is set that new ones look for; but it is not
+		// set in vain, which would keep a container from starting.
 		Name:   "removal-guard",
+		File:   "daemon/delete.go",
+		Anchor: "\t// Container state RemovalInProgress should be used to avoid races.\n",
+		With: "\tif err := daemon.endWork(ctr, opts); err != nil {\n\t\treturn err\n\t}\n\n" +
+			"\t// Container state RemovalInProgress should be used to avoid races.\n",
+	},
+	{
+		Name:   "removal-guard-again",
 		File:   "daemon/delete.go",
 		Anchor: "\t// check if container wasn't deregistered by previous rm since Get\n",
 		With: "\tif err := daemon.endWork(ctr, opts); err != nil {\n\t\treturn err\n\t}\n\n" +
