@@ -51,17 +51,22 @@ func (m *move) run(name, what string) error {
 	if err != nil {
 		return err
 	}
-	defer end()
 	m.c, m.service = c, service
+	err = m.work(ctx)
+	end() // before anybody hears the result, and asks for the next operation
+	if err != nil {
+		return err
+	}
+	m.tell(api.Progress{Result: &m.result})
+	return nil
+}
+
+func (m *move) work(ctx context.Context) error {
 	if err := m.refuse(); err != nil {
 		return err
 	}
 	if m.dryRun {
-		if err := m.plan(ctx); err != nil {
-			return err
-		}
-		m.tell(api.Progress{Result: &api.Result{}})
-		return nil
+		return m.plan(ctx)
 	}
 	prepared, err := m.stopAndPrepare(ctx)
 	if err == nil {
@@ -70,11 +75,7 @@ func (m *move) run(name, what string) error {
 	if err != nil {
 		return m.giveUp(ctx, err)
 	}
-	if err := m.comeUp(ctx, prepared); err != nil {
-		return err
-	}
-	m.tell(api.Progress{Result: &m.result})
-	return nil
+	return m.comeUp(ctx, prepared)
 }
 
 // giveUp ends a move that changed nothing: the container runs again, if it ran.
