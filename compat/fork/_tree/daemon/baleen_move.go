@@ -47,21 +47,21 @@ type move struct {
 
 // run makes the move. what names it, with its article.
 func (m *move) run(name, what string) error {
-	ctx, c, service, end, err := m.daemon.begin(m.request, name, what)
-	if err != nil {
+	if err := m.work(name, what); err != nil {
 		return err
 	}
-	m.c, m.service = c, service
-	err = m.work(ctx)
-	end() // before anybody hears the result, and asks for the next operation
-	if err != nil {
-		return err
-	}
+	// Whoever hears it may ask for the next operation: this one has ended.
 	m.tell(api.Progress{Result: &m.result})
 	return nil
 }
 
-func (m *move) work(ctx context.Context) error {
+func (m *move) work(name, what string) error {
+	ctx, c, service, end, err := m.daemon.begin(m.request, name, what)
+	if err != nil {
+		return err
+	}
+	defer end()
+	m.c, m.service = c, service
 	if err := m.refuse(); err != nil {
 		return err
 	}
