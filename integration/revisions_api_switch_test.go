@@ -156,7 +156,7 @@ func TestConflictsByPolicy(t *testing.T) {
 		t.Errorf("the container was started at %s and at %s", started, now)
 	}
 	e.docker(t, "stop", "web")
-	if _, err := e.move(t.Context(), "/containers/web/upgrade", api.UpgradeRequest{Image: "app:2", Policy: "fail"}); err == nil || !strings.Contains(err.Error(), "/version") {
+	if _, err := e.move(t.Context(), "/containers/web/upgrade", api.UpgradeRequest{Image: "app:2", Policy: "fail"}); err == nil || !strings.Contains(err.Error(), "version") {
 		t.Errorf("of a stopped container it ends with %v", err)
 	}
 	e.docker(t, "start", "web")
