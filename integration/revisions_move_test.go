@@ -36,6 +36,7 @@ import (
 type mover struct {
 	e *env
 	imageservice.Upstream
+	client  *containerd.Client
 	service *imageservice.Service
 	ctr     *container.Container
 	mounted atomic.Bool // by somebody
@@ -43,14 +44,23 @@ type mover struct {
 
 func newMover(t *testing.T, e *env, client *containerd.Client, ctr string) *mover {
 	t.Helper()
-	m := &mover{e: e}
-	m.service = imageservice.New(imageservice.Config{
-		Client: client, Containers: m, Snapshotter: snapshotter, Owner: "test", Mounter: m, Events: m, Upstream: m,
-	})
-	m.ctr = container.NewBaseContainer(ctr, filepath.Join(e.DataRoot(), "containers", ctr))
+	m := &mover{e: e, client: client}
+	// With user namespaces the daemon's data are in a folder of the first id.
+	for _, pattern := range []string{"containers", "*/containers"} {
+		found, _ := filepath.Glob(filepath.Join(e.DataRoot(), pattern, ctr))
+		if len(found) > 0 {
+			m.ctr = container.NewBaseContainer(ctr, found[0])
+		}
+	}
+	if m.ctr == nil {
+		t.Fatalf("the daemon has no container %s", ctr)
+	}
 	if err := m.ctr.FromDisk(); err != nil {
 		t.Fatal(err)
 	}
+	m.service = imageservice.New(imageservice.Config{
+		Client: client, Containers: m, Snapshotter: m.ctr.Driver, Owner: "test", Mounter: m, Events: m, Upstream: m,
+	})
 	return m
 }
 
@@ -85,7 +95,7 @@ func (m *mover) GetImage(ctx context.Context, name string, _ backend.GetImageOpt
 // do changes the container's files with a script, from outside.
 func (m *mover) do(t *testing.T, script string) string {
 	t.Helper()
-	mounts, err := m.e.client.SnapshotService(snapshotter).Mounts(m.e.ctx(t), m.ctr.ID)
+	mounts, err := m.client.SnapshotService(m.ctr.Driver).Mounts(t.Context(), m.ctr.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
