@@ -22,6 +22,7 @@ import (
 	"github.com/docker/docker/container"
 	dockerimage "github.com/docker/docker/image"
 	"github.com/opencontainers/image-spec/identity"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/containerstore"
@@ -204,6 +205,7 @@ func TestMoves(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *mover){
 		"upgrade and back": upgradeAndBack, "plan": planUpgrade, "refused": refusedMoves, "carry": carryChanges,
 		"the daemon's verbs": verbsOnRevisions, "commit": commitOnRevisions, "running": snapshotRunning,
+		"read meanwhile": readMeanwhile, "reserved names": reservedNames,
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := e.state(t)
@@ -538,6 +540,56 @@ func snapshotRunning(t *testing.T, m *mover) {
 	m.has(t, "app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine", "data/n=1")
 	m.rollback(t, imageservice.RollbackOptions{Revision: 1})
 	m.has(t, "app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine", "data/n=0")
+}
+
+// readMeanwhile looks at a container while it moves.
+func readMeanwhile(t *testing.T, m *mover) {
+	ctx, stop := context.WithCancel(m.e.ctx(t))
+	var readers errgroup.Group
+	for name, read := range map[string]func() error{
+		"changes":   func() error { _, err := m.service.Changes(ctx, m.ctr); return err },
+		"size":      func() error { _, _, err := m.service.GetContainerLayerSize(ctx, m.ctr.ID); return err },
+		"state":     func() error { _, err := m.service.State(ctx, m.ctr.ID); return err },
+		"revisions": func() error { _, err := m.service.Revisions(ctx, m.ctr); return err },
+		"layer":     func() error { _, err := m.service.GetLayerByID(m.ctr.ID); return err },
+	} {
+		readers.Go(func() error {
+			for ctx.Err() == nil {
+				if err := read(); err != nil && ctx.Err() == nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+			}
+			return nil
+		})
+	}
+	for range 10 {
+		m.snapshot(t)
+		move, err := m.service.PrepareRollback(t.Context(), m.ctr, imageservice.RollbackOptions{Revision: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := move.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := readers.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// reservedNames keeps files that an image's layers cannot hold.
+func reservedNames(t *testing.T, m *mover) {
+	m.do(t, "echo x > data/.wh.b; echo b > data/b")
+	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	m.run(t, move, err)
+	want := []string{"app/conf=mine", "app/only2=2", "app/version=v2", "data/.wh.b=x", "data/a=mine", "data/b=b"}
+	m.has(t, want...)
+	m.mounted.Store(true)
+	m.snapshot(t)
+	m.mounted.Store(false)
+	m.rollback(t, imageservice.RollbackOptions{Revision: 3})
+	m.has(t, want...)
 }
 
 // TestMovesFailCleanly fails each call to containerd that an upgrade or a
