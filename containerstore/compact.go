@@ -83,7 +83,7 @@ func (h *History) merge(ctx context.Context, name string, top snapshots.Info, ba
 		if err != nil {
 			return err
 		}
-		stats, err := snapshotter.Seal(ctx, &diff.Container{Overlay: from}, to.Uppers[0])
+		stats, err := snapshotter.SealLinked(ctx, &diff.Container{Overlay: from, Reserved: true}, to.Uppers[0])
 		if err != nil {
 			return err
 		}

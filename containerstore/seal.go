@@ -124,7 +124,7 @@ func (h *History) copyLive(ctx context.Context, parent string, live, into []moun
 		return err
 	}
 	paused()
-	stats, err := snapshotter.Seal(ctx, &diff.Container{Overlay: from}, to.Uppers[0])
+	stats, err := snapshotter.Seal(ctx, &diff.Container{Overlay: from, Reserved: true}, to.Uppers[0])
 	thaw()
 	if err != nil {
 		return err

@@ -30,7 +30,9 @@ func (m *Move) merging(merge *diff.Merge, policy Policy, run func() error) error
 	return err
 }
 
-// seal makes a merge a pending revision on a snapshot.
+// seal makes a merge a pending revision on a snapshot. The container's files are
+// linked: it is stopped, and what it wrote is sealed before it starts again. If
+// the move is abandoned the links go.
 func (m *Move) seal(ctx context.Context, merge *diff.Merge, policy Policy, r containerstore.Record, on string, previous int) error {
 	err := m.merging(merge, policy, func() error {
 		return m.history.Pending(ctx, r, on, previous, func(into []mount.Mount) error {
@@ -38,7 +40,7 @@ func (m *Move) seal(ctx context.Context, merge *diff.Merge, policy Policy, r con
 			if err != nil {
 				return err
 			}
-			stats, err := snapshotter.Seal(ctx, merge, to.Uppers[0])
+			stats, err := snapshotter.SealLinked(ctx, merge, to.Uppers[0])
 			if err != nil {
 				return err
 			}

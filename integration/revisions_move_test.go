@@ -22,6 +22,7 @@ import (
 	"github.com/docker/docker/container"
 	dockerimage "github.com/docker/docker/image"
 	"github.com/opencontainers/image-spec/identity"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/containerstore"
@@ -36,6 +37,7 @@ import (
 type mover struct {
 	e *env
 	imageservice.Upstream
+	client  *containerd.Client
 	service *imageservice.Service
 	ctr     *container.Container
 	mounted atomic.Bool // by somebody
@@ -43,14 +45,23 @@ type mover struct {
 
 func newMover(t *testing.T, e *env, client *containerd.Client, ctr string) *mover {
 	t.Helper()
-	m := &mover{e: e}
-	m.service = imageservice.New(imageservice.Config{
-		Client: client, Containers: m, Snapshotter: snapshotter, Owner: "test", Mounter: m, Events: m, Upstream: m,
-	})
-	m.ctr = container.NewBaseContainer(ctr, filepath.Join(e.DataRoot(), "containers", ctr))
+	m := &mover{e: e, client: client}
+	// With user namespaces the daemon's data are in a folder of the first id.
+	for _, pattern := range []string{"containers", "*/containers"} {
+		found, _ := filepath.Glob(filepath.Join(e.DataRoot(), pattern, ctr))
+		if len(found) > 0 {
+			m.ctr = container.NewBaseContainer(ctr, found[0])
+		}
+	}
+	if m.ctr == nil {
+		t.Fatalf("the daemon has no container %s", ctr)
+	}
 	if err := m.ctr.FromDisk(); err != nil {
 		t.Fatal(err)
 	}
+	m.service = imageservice.New(imageservice.Config{
+		Client: client, Containers: m, Snapshotter: m.ctr.Driver, Owner: "test", Mounter: m, Events: m, Upstream: m,
+	})
 	return m
 }
 
@@ -85,7 +96,7 @@ func (m *mover) GetImage(ctx context.Context, name string, _ backend.GetImageOpt
 // do changes the container's files with a script, from outside.
 func (m *mover) do(t *testing.T, script string) string {
 	t.Helper()
-	mounts, err := m.e.client.SnapshotService(snapshotter).Mounts(m.e.ctx(t), m.ctr.ID)
+	mounts, err := m.client.SnapshotService(m.ctr.Driver).Mounts(t.Context(), m.ctr.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,6 +205,7 @@ func TestMoves(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *mover){
 		"upgrade and back": upgradeAndBack, "plan": planUpgrade, "refused": refusedMoves, "carry": carryChanges,
 		"the daemon's verbs": verbsOnRevisions, "commit": commitOnRevisions, "running": snapshotRunning,
+		"read meanwhile": readMeanwhile, "reserved names": reservedNames,
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := e.state(t)
@@ -220,6 +232,9 @@ func upgradeAndBack(t *testing.T, m *mover) {
 	m.run(t, move, err)
 	upgraded := []string{"app/conf=mine", "app/only2=2", "app/version=v2", "data/a=mine", "data/b=more"}
 	m.has(t, upgraded...)
+	if got := m.do(t, "stat -c %h data/a data/b app/version"); got != "2\n2\n1" {
+		t.Errorf("what the container wrote was not linked: its files have %q names", got)
+	}
 	if got := fmt.Sprint(m.ctr.Config.Image, m.ctr.Config.Env, m.ctr.Config.Cmd); got != "app:2[MINE=1 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin VERSION=2 KEEP=1] [sh -c cat /app/version; sleep 200]" &&
 		got != "app:2[MINE=1 VERSION=2 KEEP=1] [sh -c cat /app/version; sleep 200]" {
 		t.Errorf("the container is %s", got)
@@ -525,6 +540,56 @@ func snapshotRunning(t *testing.T, m *mover) {
 	m.has(t, "app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine", "data/n=1")
 	m.rollback(t, imageservice.RollbackOptions{Revision: 1})
 	m.has(t, "app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine", "data/n=0")
+}
+
+// readMeanwhile looks at a container while it moves.
+func readMeanwhile(t *testing.T, m *mover) {
+	ctx, stop := context.WithCancel(m.e.ctx(t))
+	var readers errgroup.Group
+	for name, read := range map[string]func() error{
+		"changes":   func() error { _, err := m.service.Changes(ctx, m.ctr); return err },
+		"size":      func() error { _, _, err := m.service.GetContainerLayerSize(ctx, m.ctr.ID); return err },
+		"state":     func() error { _, err := m.service.State(ctx, m.ctr.ID); return err },
+		"revisions": func() error { _, err := m.service.Revisions(ctx, m.ctr); return err },
+		"layer":     func() error { _, err := m.service.GetLayerByID(m.ctr.ID); return err },
+	} {
+		readers.Go(func() error {
+			for ctx.Err() == nil {
+				if err := read(); err != nil && ctx.Err() == nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+			}
+			return nil
+		})
+	}
+	for range 10 {
+		m.snapshot(t)
+		move, err := m.service.PrepareRollback(t.Context(), m.ctr, imageservice.RollbackOptions{Revision: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := move.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := readers.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// reservedNames keeps files that an image's layers cannot hold.
+func reservedNames(t *testing.T, m *mover) {
+	m.do(t, "echo x > data/.wh.b; echo b > data/b")
+	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	m.run(t, move, err)
+	want := []string{"app/conf=mine", "app/only2=2", "app/version=v2", "data/.wh.b=x", "data/a=mine", "data/b=b"}
+	m.has(t, want...)
+	m.mounted.Store(true)
+	m.snapshot(t)
+	m.mounted.Store(false)
+	m.rollback(t, imageservice.RollbackOptions{Revision: 3})
+	m.has(t, want...)
 }
 
 // TestMovesFailCleanly fails each call to containerd that an upgrade or a

@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/integration/stack"
@@ -366,6 +367,12 @@ func pruneMerged(t *testing.T, k *kept) {
 	if err != nil || fmt.Sprint(stack.Own) != "[merged merged.c4]" {
 		t.Fatalf("the container stands on %v, %v", stack, err)
 	}
+	k.do(t, func(root string) {
+		var st unix.Stat_t
+		if err := unix.Stat(filepath.Join(root, "0"), &st); err != nil || st.Nlink != 2 {
+			t.Errorf("a file of merged layers has %d names, %v: it was not linked", st.Nlink, err)
+		}
+	})
 	k.listed(t, "1<0 2<1 3<2 4<3*")
 	pruned, err := k.Prune(k.ctx, containerstore.Retention{})
 	if err != nil || fmt.Sprint(pruned.Removed, pruned.Kept) != "[1 2 3] []" {
