@@ -58,6 +58,8 @@ func (l *rwLayer) Mount(string) (string, error) {
 
 // Unmount gives back one Mount; the last one unmounts.
 func (l *rwLayer) Unmount() error {
+	l.turn.RLock() // nor asked whether it is mounted
+	defer l.turn.RUnlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	root := l.root

@@ -1,11 +1,15 @@
 package integration_test
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/integration/stack"
@@ -164,5 +168,50 @@ func TestUpgradedContainersUnderStock(t *testing.T) {
 	}
 	e.becomes(t, stack.Stock)
 	e.docker(t, "rm", "-f", "upgraded", "back", "snapped")
+	e.settled(t, before)
+}
+
+// TestSnapshotsAmongReaders: snapshots of a stopped container whose files are
+// looked at all the time. Who uses its root is counted right all the same: at
+// the end nobody does, and it starts on its files.
+func TestSnapshotsAmongReaders(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.app(t, "app:1", "")
+	before := e.state(t)
+	e.docker(t, "create", "--name", "web", "app:1")
+	t.Cleanup(func() { e.remove(t, "web") })
+	ctx, stop := context.WithTimeout(t.Context(), 4*time.Second)
+	defer stop()
+	var readers sync.WaitGroup
+	var looks atomic.Int64
+	for range 4 {
+		readers.Add(1)
+		go func() {
+			defer readers.Done()
+			for ctx.Err() == nil {
+				resp, err := e.open(t.Context(), http.MethodHead, "/containers/web/archive?path=/version", "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				looks.Add(1)
+				if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusOK {
+					t.Errorf("look at a file: %s, %v", resp.Status, err)
+				}
+			}
+		}()
+	}
+	made := 0
+	for ; ctx.Err() == nil; made++ {
+		e.snapshot(t, "web", "")
+	}
+	readers.Wait()
+	t.Logf("%d snapshots among %d looks", made, looks.Load())
+	if mounts := e.mounts(t); len(mounts) != len(before.mounts) {
+		t.Errorf("there were mounts %q and are %q", before.mounts, mounts)
+	}
+	e.docker(t, "start", "web")
+	e.reads(t, "web", "/version", "app:1")
+	e.docker(t, "rm", "-f", "web")
 	e.settled(t, before)
 }
