@@ -564,7 +564,7 @@ func (k *kept) recovered(t *testing.T, where string) {
 	if err != nil {
 		t.Errorf("after %s: %v", where, err)
 	}
-	known := append(stack.Own, stack.Init)
+	known := append(slices.Clone(stack.Own), stack.Init)
 	for _, r := range all {
 		known = append(known, r.Snapshot)
 	}
