@@ -396,7 +396,9 @@ func twoHundred(t *testing.T, k *kept) {
 		}
 	}
 	for _, n := range []int{1, 100, 200} {
+		begin := time.Now()
 		k.to(t, n)
+		t.Logf("going to revision %d took %s", n, time.Since(begin).Round(time.Millisecond))
 		want := map[string]string{"counter": fmt.Sprint(n)}
 		for i := range n {
 			want[fmt.Sprint("own", i+1)] = "x"
