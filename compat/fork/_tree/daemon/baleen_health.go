@@ -177,6 +177,8 @@ func (m *move) look(checked bool) (why, warning string, up bool) {
 		return m.health(checked)
 	case c.HasBeenManuallyStopped:
 		return "", "the container was stopped before it was seen to be up", false
+	case c.Running && !c.Restarting:
+		return "the container exited, and was restarted by its policy", "", false
 	}
 	return fmt.Sprintf("the container exited with status %d", c.ExitCode()), "", false
 }
