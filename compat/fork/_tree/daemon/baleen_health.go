@@ -36,7 +36,7 @@ func (m *move) comeUp(ctx context.Context, made *imageservice.Move) error {
 	}
 	m.result.RolledBack = why
 	if err := m.takeBack(ctx, made.Before); err != nil {
-		return fmt.Errorf("%s: %s; and it could not be rolled back: %w", m.action, why, err)
+		return fmt.Errorf("the upgrade failed: %s; and then its rollback: %w", why, err)
 	}
 	return nil
 }
