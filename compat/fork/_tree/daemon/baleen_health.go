@@ -122,6 +122,10 @@ func (m *move) watchIt(ctx context.Context) (why, warning string) {
 	if m.patience > 0 {
 		patience = time.Duration(m.patience) * time.Second
 	}
+	wanted := "running"
+	if checked {
+		wanted = "healthy"
+	}
 	end := time.After(patience)
 	look := time.NewTicker(watchInterval)
 	defer look.Stop()
@@ -130,10 +134,10 @@ func (m *move) watchIt(ctx context.Context) (why, warning string) {
 		case <-ctx.Done():
 			return "", "nobody watched whether it comes up: " + ctx.Err().Error()
 		case <-end:
-			if !checked {
+			if !checked && m.c.IsRunning() {
 				return "", ""
 			}
-			return fmt.Sprintf("the container was not healthy within %s%s", patience, lastProbe(m.c)), ""
+			return fmt.Sprintf("the container was not %s within %s%s", wanted, patience, lastProbe(m.c)), ""
 		case <-look.C:
 		}
 		why, warning, up := m.look(checked)
