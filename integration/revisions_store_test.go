@@ -575,7 +575,7 @@ func (k *kept) recovered(t *testing.T, where string) {
 			t.Errorf("after %s snapshot %s is left", where, i.Name)
 		}
 		for label := range i.Labels {
-			if strings.Contains(label, "next") || strings.Contains(label, "pending") {
+			if strings.Contains(label, "next") || strings.Contains(label, "pending") || strings.Contains(label, "filling") {
 				t.Errorf("after %s snapshot %s has still the label %s", where, i.Name, label)
 			}
 		}
