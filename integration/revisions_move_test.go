@@ -62,6 +62,12 @@ func newMover(t *testing.T, e *env, client *containerd.Client, ctr string) *move
 	}
 	m.service = imageservice.New(imageservice.Config{
 		Client: client, Containers: m, Snapshotter: m.ctr.Driver, Owner: "test", Mounter: m, Events: m, Upstream: m,
+		TempMounts: t.TempDir(),
+	})
+	t.Cleanup(func() { // it is the whole process's
+		if err := mount.SetTempMountLocation(os.TempDir()); err != nil {
+			t.Error(err)
+		}
 	})
 	return m
 }
