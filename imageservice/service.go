@@ -2,6 +2,7 @@ package imageservice
 
 import (
 	"context"
+	"sync"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
@@ -74,6 +75,11 @@ type Service struct {
 	packing     *semaphore.Weighted // of large layers
 	thawFrozen  func(ctx context.Context, id string) error
 	interrupted []string
+	turns       turns
+	cut         struct {
+		mu  sync.Mutex
+		ids []string // of containers whose moves a crash has cut short
+	}
 }
 
 // differ makes layers of trees and trees of layers.
@@ -104,6 +110,7 @@ func New(c Config) *Service {
 		packing:     semaphore.NewWeighted(packers()),
 	}
 	s.sweep(s.background())
+	s.interruptedMoves(s.background())
 	useTempMounts(s.background(), c.TempMounts)
 	return s
 }

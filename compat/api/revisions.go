@@ -7,10 +7,15 @@
 //	GET  /containers/{id}/revisions                         -> []Revision
 //	POST /containers/{id}/revisions/prune   PruneRequest    -> PruneReport
 //
+// A snapshot answers 201, the others 200. A body may be empty but for an
+// upgrade; fields that the daemon does not know are refused. While one of the
+// POST routes is at work on a container the others answer 409.
+//
 // A stream is JSON messages one after the other. The last one has either Error
-// or Result. Errors before the first message have an HTTP status and a body as
-// elsewhere in the API. A daemon without Baleen answers 404 with the message
-// "page not found"; for a container that is not there the message names it.
+// or Result, which a dry run leaves empty. Errors before the first message have
+// an HTTP status and a body as elsewhere in the API. A daemon without Baleen
+// answers 404 with the message "page not found"; for a container that is not
+// there the message names it.
 package api
 
 import (
@@ -28,7 +33,8 @@ type Revision struct {
 	Kind    Kind
 	Image   string        // the name by which the image was asked for
 	ImageID digest.Digest // of the image
-	// Previous is the revision that its files stand on, 0 for none.
+	// Previous is the revision that it was made from, 0 for none: that its
+	// files stand on, or that was upgraded.
 	Previous int `json:",omitempty"`
 	// Size is what the revision holds itself, in bytes on disk.
 	Size int64
@@ -45,6 +51,7 @@ const (
 	KindSnapshot Kind = "snapshot" // it was asked for
 	KindUpgrade  Kind = "upgrade"  // a container's files merged into a new image
 	KindBefore   Kind = "before"   // what was there before an upgrade or rollback
+	KindCarry    Kind = "carry"    // a container's changes merged into an earlier revision
 )
 
 // SnapshotRequest asks to keep a container's present state.
@@ -79,10 +86,11 @@ type PathPolicy struct{ Pattern, Policy string }
 // RollbackRequest asks to go back, or forward, to a revision.
 type RollbackRequest struct {
 	// Revision is its number; 0 is the one before the last upgrade, or else
-	// the one that the container stands on, as it was sealed.
+	// the last one that was made of the present state, or that it stands on.
 	Revision int    `json:",omitempty"`
 	Message  string `json:",omitempty"`
-	// Carry brings what the container changed since its upgrade along.
+	// Carry brings what the container changed since its upgrade, or else since
+	// its last rollback, along.
 	Carry   bool         `json:",omitempty"`
 	Policy  string       `json:",omitempty"` // as in UpgradeRequest
 	Paths   []PathPolicy `json:",omitempty"`
@@ -99,7 +107,10 @@ type PruneRequest struct {
 
 // PruneReport says what was removed.
 type PruneReport struct {
-	Removed        []int
+	Removed []int
+	// Kept are those within the limits that stay nevertheless, since the
+	// container or a revision that stays stands on them.
+	Kept           []int `json:",omitempty"`
 	SpaceReclaimed int64 // bytes
 }
 
