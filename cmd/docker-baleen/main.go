@@ -17,7 +17,6 @@ import (
 	"github.com/docker/cli/cli-plugins/metadata"
 	"github.com/docker/cli/cli-plugins/plugin"
 	"github.com/docker/cli/cli/command"
-	"github.com/spf13/cobra"
 
 	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/commands"
 	"github.com/baleen-project/baleen/compat"
@@ -25,7 +24,7 @@ import (
 
 func main() {
 	plugin.Run(
-		func(cli command.Cli) *cobra.Command { return commands.New(cli) },
+		commands.New,
 		metadata.Metadata{
 			SchemaVersion: "0.1.0",
 			Vendor:        "Baleen",

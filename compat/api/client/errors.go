@@ -63,11 +63,7 @@ func (c *Client) refusal(resp *http.Response) error {
 	if message == "" {
 		message = resp.Status
 	}
-	class := errhttp.ToNative(resp.StatusCode)
-	if class == nil {
-		class = errdefs.ErrUnknown
-	}
-	return refused{message: message, class: class}
+	return refused{message: message, class: errhttp.ToNative(resp.StatusCode)}
 }
 
 func encode(body any) (io.Reader, error) {

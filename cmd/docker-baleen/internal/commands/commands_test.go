@@ -3,6 +3,7 @@ package commands_test
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +104,33 @@ func TestPrune(t *testing.T) {
 			same(t, "the output", o.stdout, test.want)
 			same(t, "the request", strings.Join(o.requests, "\n"), "POST /containers/web/revisions/prune "+test.request)
 		})
+	}
+}
+
+// A person is asked before all revisions go, unless they have said how many.
+func TestPruneAsks(t *testing.T) {
+	for _, test := range []struct {
+		args, typed   string
+		asked, pruned bool
+	}{
+		{"", "y\n", true, true},
+		{"", "Yes\n", true, true},
+		{"", "\n", true, false},
+		{"", "n\n", true, false},
+		{"", "", true, false},
+		{"--force", "", false, true},
+		{"--keep 1", "", false, true},
+		{"--older-than 1h", "", false, true},
+	} {
+		d := &daemon{terminal: true, typed: test.typed, answers: map[string]answer{
+			"POST /containers/web/revisions/prune": {http.StatusOK, api.PruneReport{}},
+		}}
+		server := httptest.NewServer(d)
+		o := d.run(t, on(server), strings.Fields("prune web "+test.args)...)
+		server.Close()
+		if asked := strings.Contains(o.stdout, "Go on? [y/N]"); o.err != nil || asked != test.asked || (len(o.requests) > 0) != test.pruned {
+			t.Errorf("%s, typed %q: asked %v, requests %q, error %v", test.args, test.typed, asked, o.requests, o.err)
+		}
 	}
 }
 

@@ -21,10 +21,13 @@ import (
 // daemon answers as the API says that a daemon does: "METHOD /path" without the
 // version to a status and a body. Other paths are what they are in Moby.
 type daemon struct {
-	answers map[string]answer
+	answers  map[string]answer
+	terminal bool   // of the one who asks
+	typed    string // by the one who asks
 
 	mu       sync.Mutex
-	requests []string // method, path and body
+	requests []string    // method, path and body
+	header   http.Header // of the last
 }
 
 type answer struct {
@@ -50,6 +53,7 @@ func (d *daemon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	route := r.Method + " /" + version.ReplaceAllString(r.URL.Path, "")
 	d.mu.Lock()
 	d.requests = append(d.requests, strings.TrimSpace(route+" "+string(body)))
+	d.header = r.Header
 	d.mu.Unlock()
 	a, ok := d.answers[route]
 	if !ok {
@@ -90,13 +94,17 @@ type outcome struct {
 // at tells Docker's CLI where the daemon is.
 type at func(*flags.ClientOptions)
 
+func on(server *httptest.Server) at {
+	return func(o *flags.ClientOptions) { o.Hosts = []string{"tcp://" + server.Listener.Addr().String()} }
+}
+
 // run runs `docker baleen ARGS` on a daemon with these answers.
 func run(t *testing.T, answers map[string]answer, args ...string) outcome {
 	t.Helper()
 	d := &daemon{answers: answers}
 	server := httptest.NewServer(d)
 	t.Cleanup(server.Close)
-	return d.run(t, func(o *flags.ClientOptions) { o.Hosts = []string{"tcp://" + server.Listener.Addr().String()} }, args...)
+	return d.run(t, on(server), args...)
 }
 
 func (d *daemon) run(t *testing.T, where at, args ...string) outcome {
@@ -104,7 +112,7 @@ func (d *daemon) run(t *testing.T, where at, args ...string) outcome {
 	var stdout, stderr bytes.Buffer
 	docker, err := command.NewDockerCli(
 		command.WithBaseContext(t.Context()),
-		command.WithInputStream(io.NopCloser(strings.NewReader(""))),
+		command.WithInputStream(io.NopCloser(strings.NewReader(d.typed))),
 		command.WithOutputStream(&stdout),
 		command.WithErrorStream(&stderr),
 	)
@@ -112,11 +120,15 @@ func (d *daemon) run(t *testing.T, where at, args ...string) outcome {
 		t.Fatal(err)
 	}
 	o := flags.NewClientOptions()
-	o.ConfigDir = t.TempDir()
 	where(o)
+	if o.ConfigDir == "" {
+		o.ConfigDir = t.TempDir() // not the user's own
+	}
 	if err := docker.Initialize(o); err != nil {
 		t.Fatal(err)
 	}
+	docker.In().SetIsTerminal(d.terminal)
+	docker.Err().SetIsTerminal(d.terminal)
 	cmd := commands.New(docker)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetOut(docker.Out())

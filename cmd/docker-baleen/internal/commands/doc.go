@@ -6,5 +6,6 @@
 // elsewhere, and so do warnings.
 //
 // The exit status is 0 for success, 3 for a container that did not come up and
-// was rolled back, 125 for options that do not exist, and 1 for other errors.
+// was rolled back, 125 for options that do not exist, 130 for an upgrade or
+// rollback that was interrupted, and 1 for other errors.
 package commands

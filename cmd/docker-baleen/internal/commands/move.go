@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/docker/cli/cli"
@@ -11,9 +12,13 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 )
 
-// statusRolledBack is the exit status when a container did not come up and is
-// back where it was.
-const statusRolledBack = 3
+const (
+	// statusRolledBack is the exit status when a container did not come up and
+	// is back where it was.
+	statusRolledBack = 3
+	// statusInterrupted is what shells and docker say of ^C.
+	statusInterrupted = 130
+)
 
 // move is what upgrade and rollback have in common: both take a container
 // elsewhere.
@@ -58,6 +63,9 @@ func (m *move) run(ctx context.Context, docker command.Cli, container string, se
 	})
 	steps.end(err == nil && result.RolledBack == "")
 	switch {
+	case errors.Is(err, context.Canceled):
+		return cli.StatusError{StatusCode: statusInterrupted, Cause: err, Status: fmt.Sprintf(
+			"interrupted: docker baleen revisions %s shows what it stands on now", container)}
 	case err != nil:
 		return err
 	case m.dryRun:

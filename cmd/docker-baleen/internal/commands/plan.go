@@ -38,7 +38,7 @@ func printCounts(w io.Writer, p api.Plan) error {
 		{p.There, "of the container are in the new image as well"},
 		{p.FromImage, "of the container give way to the new image's"},
 	} {
-		fmt.Fprintf(t, "\t%d\t %s\n", line.n, line.text)
+		fmt.Fprintf(t, "%d\t %s\n", line.n, line.text)
 	}
 	return t.Flush()
 }

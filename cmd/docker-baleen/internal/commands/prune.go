@@ -1,9 +1,11 @@
 package commands
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/docker/cli/cli"
@@ -85,6 +87,16 @@ func (o pruneOptions) confirm(ctx context.Context, docker command.Cli, container
 	if o.force || o.keep > 0 || o.older > 0 || !docker.In().IsTerminal() {
 		return true, nil
 	}
-	return command.PromptForConfirmation(ctx, docker.In(), docker.Out(),
-		fmt.Sprintf("This removes all revisions of %s that it does not stand on: there is no way back to them.\nGo on?", container))
+	fmt.Fprintf(docker.Out(), "This removes all revisions of %s that it does not stand on: there is no way back to them.\nGo on? [y/N] ", container)
+	answered := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(docker.In()).ReadString('\n') // an end without an answer is a no
+		answered <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case answer := <-answered:
+		return answer == "y" || answer == "yes", nil
+	}
 }

@@ -2,7 +2,10 @@ package commands
 
 import (
 	"net/http"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
@@ -36,13 +39,22 @@ Baleen.`,
 		Args: cli.NoArgs,
 		RunE: command.ShowHelp(docker.Err()),
 	}
-	cmd.AddCommand(
-		newSnapshot(docker),
-		newUpgrade(docker),
-		newRollback(docker),
-		newRevisions(docker),
-		newPrune(docker),
-	)
+	for _, verb := range []func(command.Cli) *cobra.Command{newSnapshot, newUpgrade, newRollback, newRevisions, newPrune} {
+		cmd.AddCommand(interruptible(verb(docker)))
+	}
+	return cmd
+}
+
+// interruptible has signals cancel the command. Docker passes them on unless it
+// is on a terminal, where the plugin gets them as well.
+func interruptible(cmd *cobra.Command) *cobra.Command {
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		cmd.SetContext(ctx)
+		return run(cmd, args)
+	}
 	return cmd
 }
 
