@@ -83,7 +83,7 @@ func (m *move) showPlan(docker command.Cli, container string, plan api.Plan) err
 
 func (m *move) showResult(docker command.Cli, container string, plan api.Plan, r api.Result) error {
 	for _, w := range r.Warnings {
-		fmt.Fprintln(docker.Err(), "WARNING:", w)
+		fmt.Fprintln(docker.Err(), "WARNING:", printable(w))
 	}
 	if err := m.printResult(docker, container, plan, r); err != nil {
 		return err
@@ -91,7 +91,7 @@ func (m *move) showResult(docker command.Cli, container string, plan api.Plan, r
 	if r.RolledBack != "" {
 		return cli.StatusError{StatusCode: statusRolledBack, Status: fmt.Sprintf(
 			"%s did not come up on %s and was rolled back: %s\nIt is again as it was before, on %s.",
-			container, named(plan.To), r.RolledBack, named(plan.From))}
+			container, named(plan.To), printable(r.RolledBack), named(plan.From))}
 	}
 	return nil
 }

@@ -38,8 +38,8 @@ Image
 
 Files
   1234 of the container stay
-     5 of the container are in the new image as well
-     2 of the container give way to the new image's
+     5 of the container are in the image as well
+     2 of the container give way to the image's
 
 Configuration
   Cmd         ["app"] -> ["app","-v"]
@@ -68,9 +68,7 @@ Image
   app:1 (111111111111) -> app:2 (aaaaaaaaaaaa)
 
 Files
-  0 of the container stay
-  0 of the container are in the new image as well
-  0 of the container give way to the new image's
+  none of the container move along
 
 No conflicts
 `
@@ -119,10 +117,10 @@ func TestUpgrade(t *testing.T) {
 	messages := []any{
 		api.Progress{Status: "stopping the container"},
 		api.Progress{Plan: plan},
-		api.Progress{Status: "merging\nthe files"},
+		api.Progress{Status: "merging\n\x1b[2Jthe files"},
 		api.Progress{Result: &done},
 	}
-	const steps = "stopping the container\nmerging the files\nWARNING: /big is sparse\n"
+	const steps = "stopping the container\nmerging �[2Jthe files\nWARNING: /big is sparse\n"
 	for name, test := range map[string]struct{ args, stdout, stderr string }{
 		"pipe": {"", "1 conflict: changed by the container and by the image\n" +
 			"  PATH            CONTAINER   IMAGE      WINNER      CLASS\n" +

@@ -3,7 +3,9 @@ package commands
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/docker/cli/cli/command/formatter"
 	"github.com/docker/cli/templates"
@@ -74,4 +76,30 @@ func plural(n int64, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+// printable is text from elsewhere without what a terminal obeys.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if strconv.IsPrint(r) || r == '\n' || r == '\t' {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}
+
+// oneLine is printable text on one line.
+func oneLine(s string) string { return printable(strings.Join(strings.Fields(s), " ")) }
+
+// value is printable text on one line, quoted if it is not so by itself.
+func value(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	for _, r := range s {
+		if !strconv.IsPrint(r) {
+			return strconv.Quote(s)
+		}
+	}
+	return s
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -29,14 +28,18 @@ func printPlan(w io.Writer, container string, p api.Plan) error {
 }
 
 func printCounts(w io.Writer, p api.Plan) error {
+	if p.Kept+p.There+p.FromImage == 0 {
+		fmt.Fprintln(w, "  none of the container move along")
+		return nil
+	}
 	t := tabwriter.NewWriter(w, 0, 1, 2, ' ', tabwriter.AlignRight)
 	for _, line := range []struct {
 		n    int64
 		text string
 	}{
 		{p.Kept, "of the container stay"},
-		{p.There, "of the container are in the new image as well"},
-		{p.FromImage, "of the container give way to the new image's"},
+		{p.There, "of the container are in the image as well"},
+		{p.FromImage, "of the container give way to the image's"},
 	} {
 		fmt.Fprintf(t, "%d\t %s\n", line.n, line.text)
 	}
@@ -106,17 +109,4 @@ func printHints(w io.Writer, conflicts []api.Conflict) {
 		}
 		fmt.Fprintf(w, "  HINT: %s\n", strings.Replace(h.text, "%s", conflicts[i].Path, 1))
 	}
-}
-
-// value is text from elsewhere on one line, and nothing that a terminal obeys.
-func value(s string) string {
-	if s == "" {
-		return "(none)"
-	}
-	for _, r := range s {
-		if !strconv.IsPrint(r) {
-			return strconv.Quote(s)
-		}
-	}
-	return s
 }

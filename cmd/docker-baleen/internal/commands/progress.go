@@ -2,7 +2,6 @@ package commands
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -107,5 +106,3 @@ func (s *steps) draw(how string) {
 	}
 	fmt.Fprintf(s.out, "\r\x1b[K%s%s", text, took)
 }
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

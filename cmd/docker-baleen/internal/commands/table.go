@@ -2,7 +2,6 @@ package commands
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/docker/cli/cli/command/formatter"
@@ -89,7 +88,7 @@ func (w *row) ImageID() string {
 
 // Message is on one line.
 func (w *row) Message() string {
-	text := strings.Join(strings.Fields(w.revision.Message), " ")
+	text := oneLine(w.revision.Message)
 	if w.trunc {
 		return formatter.Ellipsis(text, longestMessage)
 	}
