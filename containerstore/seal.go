@@ -135,7 +135,8 @@ func (h *History) copyLive(ctx context.Context, parent string, live, into []moun
 // copyTrees finds what the container has written by comparing whole trees.
 func (h *History) copyTrees(ctx context.Context, parent string, live, into []mount.Mount) (err error) {
 	key := h.Container + revisionMark + "-before" + keySuffix
-	before, err := h.Snapshots.View(ctx, key, parent)
+	// With the label, what a crash leaves is found and removed.
+	before, err := h.Snapshots.View(ctx, key, parent, snapshots.WithLabels(map[string]string{labelContainer: h.Container}))
 	if err != nil {
 		return fmt.Errorf("view snapshot %q: %w", parent, err)
 	}
