@@ -31,6 +31,10 @@ const (
 	labelBefore = "io.baleen.before"
 
 	gcRefSnapshot = "containerd.io/gc.ref.snapshot."
+
+	// On the lease of an operation: its verb, and the container.
+	labelOperation = "io.baleen.operation"
+	labelObject    = "io.baleen.object"
 )
 
 // unwrittenAtBirth is the labelUnwritten of a new container's snapshot: once
@@ -139,7 +143,7 @@ func (p *plain) settleAll(ctx context.Context, force bool) error {
 			return fmt.Errorf("another upgrade or rollback is under way, or was given up less than %v ago: %w", claimTime, errdefs.ErrConflict)
 		}
 	}
-	for _, i := range p.all {
+	for _, i := range maps.Clone(p.all) {
 		if err := p.settleOne(ctx, i); err != nil {
 			return err
 		}
@@ -155,20 +159,24 @@ func (p *plain) settleOne(ctx context.Context, i snapshots.Info) error {
 		delete(p.all, i.Name)
 		return p.remove(ctx, i.Name)
 	}
-	_, err := p.sealLeft(ctx, i)
-	return err
+	return p.sealLeft(ctx, i)
 }
 
 // sealLeft seals a revision that the container has left.
-func (p *plain) sealLeft(ctx context.Context, i snapshots.Info) (snapshots.Info, error) {
-	key := i.Name
-	i.Name, i.Kind = p.sealedName(number(i)), snapshots.KindCommitted
-	if err := p.Snapshots.Commit(ctx, i.Name, key, snapshots.WithLabels(i.Labels)); err != nil {
-		return i, fmt.Errorf("seal snapshot %s as %s: %w", key, i.Name, err)
+func (p *plain) sealLeft(ctx context.Context, i snapshots.Info) error {
+	name := p.sealedName(number(i))
+	err := p.Snapshots.Commit(ctx, name, i.Name, snapshots.WithLabels(i.Labels))
+	if errdefs.IsAlreadyExists(err) || errdefs.IsNotFound(err) {
+		// Somebody else may be about to move the container, and have done it.
+		_, err = p.Snapshots.Stat(ctx, name)
 	}
-	delete(p.all, key)
-	p.all[i.Name] = i
-	return i, nil
+	if err != nil {
+		return fmt.Errorf("seal snapshot %s as %s: %w", i.Name, name, err)
+	}
+	delete(p.all, i.Name)
+	i.Name, i.Kind = name, snapshots.KindCommitted
+	p.all[name] = i
+	return nil
 }
 
 // Ids have no colons, so these are never another container's.
@@ -228,7 +236,7 @@ func operation(ctx context.Context, cl *client.Client, verb, id string) (context
 	}
 	manager := cl.LeasesService()
 	l, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(24*time.Hour),
-		leases.WithLabels(map[string]string{"io.baleen.operation": verb, "io.baleen.object": id}))
+		leases.WithLabels(map[string]string{labelOperation: verb, labelObject: id}))
 	if err != nil {
 		return nil, nil, fmt.Errorf("create lease: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -36,7 +37,7 @@ func (p *plain) move(ctx context.Context, s step) (err error) {
 	s.to.Number = p.nextNumber()
 	s.to.Created = time.Now().UTC()
 	name := p.activeName(s.to.Number)
-	if err := p.leave(ctx, name, s.to.Number); err != nil {
+	if err := p.leave(ctx, s.to.Number); err != nil {
 		return err
 	}
 	mounts, err := p.claim(ctx, name, s)
@@ -54,6 +55,10 @@ func (p *plain) move(ctx context.Context, s step) (err error) {
 	err = p.build(ctx, name, s, mounts, &moved)
 	release()
 	if err != nil {
+		return err
+	}
+	// So far the lease has kept it.
+	if err := p.label(ctx, p.active.Name, map[string]string{p.gcRef("next"): name}); err != nil {
 		return err
 	}
 	if err := p.label(ctx, name, map[string]string{labelUnwritten: claimUntil()}); err != nil {
@@ -83,8 +88,8 @@ func (p *plain) build(ctx context.Context, name string, s step, mounts []mount.M
 }
 
 // leave notes on the snapshot that the container is on what is kept of it, and
-// has it keep the next one.
-func (p *plain) leave(ctx context.Context, next string, n int) error {
+// the number of the next one.
+func (p *plain) leave(ctx context.Context, next int) error {
 	r, err := p.present(ctx)
 	if err != nil {
 		return err
@@ -95,13 +100,15 @@ func (p *plain) leave(ctx context.Context, next string, n int) error {
 		return err
 	}
 	labels[labelNumber] = strconv.Itoa(r.Number)
-	labels[labelLast] = strconv.Itoa(n)
+	labels[labelLast] = strconv.Itoa(next)
 	labels[labelUnwritten] = "" // it is the record's
-	labels[p.gcRef("next")] = next
 	if err := p.label(ctx, p.active.Name, labels); err != nil {
 		return err
 	}
-	p.active.Labels = with(p.active.Labels, labels)
+	if p.active.Labels == nil {
+		p.active.Labels = labels // of a container that was made without us
+	}
+	maps.Copy(p.active.Labels, labels)
 	p.all[p.active.Name] = p.active
 	return nil
 }
@@ -198,9 +205,10 @@ func (p *plain) hold(ctx context.Context, name string) (release func()) {
 	return func() { cancel(); <-done }
 }
 
-// giveUp removes a snapshot that was to be the next.
+// giveUp removes a snapshot that was to be the next. While it exists nobody else
+// sets the reference to it.
 func (p *plain) giveUp(ctx context.Context, name string) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	return errors.Join(p.remove(ctx, name), p.unlabel(ctx, p.active.Name, p.gcRef("next")))
+	return errors.Join(p.unlabel(ctx, p.active.Name, p.gcRef("next")), p.remove(ctx, name))
 }

@@ -10,7 +10,9 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
 )
 
 // Revisions lists the revisions of a container that was made with containerd's
@@ -132,8 +134,25 @@ func Discard(ctx context.Context, cl *client.Client, id string) error {
 	if err == nil {
 		err = p.settleAll(ctx, true)
 	}
+	if err == nil {
+		err = p.endLeases(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("discard what failed moves of container %s have left: %w", id, err)
+	}
+	return nil
+}
+
+// endLeases deletes those of operations whose process ended.
+func (p *plain) endLeases(ctx context.Context) error {
+	found, err := p.Leases.List(ctx, fmt.Sprintf("labels.%q,labels.%q==%q", labelOperation, labelObject, p.Container))
+	if err != nil {
+		return fmt.Errorf("list leases: %w", err)
+	}
+	for _, l := range found {
+		if err := p.Leases.Delete(ctx, l, leases.SynchronousDelete); err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("delete lease %s: %w", l.ID, err)
+		}
 	}
 	return nil
 }
