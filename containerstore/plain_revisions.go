@@ -86,9 +86,10 @@ func PruneRevisions(ctx context.Context, cl *client.Client, id string, keep Rete
 	list := slices.DeleteFunc(p.revisions(), func(i snapshots.Info) bool { return i.Name == p.active.Name })
 	doomed := map[string]snapshots.Info{}
 	for _, i := range list[:max(0, len(list)-max(0, keep.Keep))] {
-		if time.Since(i.Created) >= keep.OlderThan {
-			doomed[i.Name] = i
+		if time.Since(i.Created) < keep.OlderThan {
+			break // a revision is what keeps those before it
 		}
+		doomed[i.Name] = i
 	}
 	gone, err := p.removeLeaves(ctx, doomed)
 	if err != nil {

@@ -3,7 +3,9 @@ package containerstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -163,12 +165,18 @@ func (u *upgrade) followUser(ctx context.Context, s *oci.Spec, old, to string, m
 	if old == to && !strings.ContainsFunc(old, notDigit) {
 		return nil // a number is the same in all images
 	}
-	before, err := u.user(ctx, old, u.record)
 	had := s.Process.User
-	if err != nil || before.Process.User.UID != had.UID || before.Process.User.GID != had.GID {
-		return nil //nolint:nilerr // then it cannot be where the spec has it from
+	before, err := u.user(ctx, old, u.record, *s)
+	if errors.Is(err, oci.ErrNoUsersFound) || errors.Is(err, fs.ErrNotExist) {
+		return nil // so it cannot be where the spec has its user from
 	}
-	after, err := u.user(ctx, to, moved)
+	if err != nil {
+		return fmt.Errorf("look up user %q of its image: %w", old, err)
+	}
+	if before.Process.User.UID != had.UID || before.Process.User.GID != had.GID {
+		return nil
+	}
+	after, err := u.user(ctx, to, moved, *s)
 	if err != nil {
 		return fmt.Errorf("look up user %q of image %s: %w", to, u.image.Name(), err)
 	}
@@ -179,15 +187,16 @@ func (u *upgrade) followUser(ctx context.Context, s *oci.Spec, old, to string, m
 
 func notDigit(r rune) bool { return (r < '0' || r > '9') && r != ':' }
 
-// user looks up what an image says of its user, and returns a spec with it.
-func (u *upgrade) user(ctx context.Context, name string, c *containers.Container) (*oci.Spec, error) {
-	s := &oci.Spec{}
+// user returns the spec of a container with the user that an image names, which
+// is looked up in the container's files.
+func (u *upgrade) user(ctx context.Context, name string, c *containers.Container, s oci.Spec) (*oci.Spec, error) {
+	s.Process = nil
 	if name == "" {
 		name = "0:0"
 	}
-	if err := oci.WithUser(name)(ctx, u.client, c, s); err != nil {
+	if err := oci.WithUser(name)(ctx, u.client, c, &s); err != nil {
 		return nil, err
 	}
 	id := strconv.FormatUint(uint64(s.Process.User.UID), 10)
-	return s, oci.WithAdditionalGIDs(id)(ctx, u.client, c, s)
+	return &s, oci.WithAdditionalGIDs(id)(ctx, u.client, c, &s)
 }

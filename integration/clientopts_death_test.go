@@ -128,7 +128,7 @@ func (k *plainCtr) moveWith(t *testing.T, client *containerd.Client, option cont
 // TestClientOptionsWithTasks upgrades a container that runs a program.
 func TestClientOptionsWithTasks(t *testing.T) {
 	s := stack.ForTest(t, stack.Config{})
-	e := newPlainEnv(t, s.ContainerdAddress(), "tasks", "overlayfs")
+	e := newPlainEnv(t, s.ContainerdAddress(), "runs.programs", "overlayfs")
 	shell := e.busybox(t, s)
 	config := func(script string) ocispec.ImageConfig {
 		return ocispec.ImageConfig{Env: []string{"PATH=/bin"}, Entrypoint: []string{"sh", "-c"}, Cmd: []string{script}}

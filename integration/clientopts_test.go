@@ -10,10 +10,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/defaults"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -47,6 +52,7 @@ func TestClientOptions(t *testing.T) {
 		e := newPlainEnv(t, s.ContainerdAddress(), "some.namespace-"+sn, sn)
 		for name, test := range map[string]func(*testing.T, *plainEnv){
 			"forth and back": forthAndBack, "adopted": adoptedContainer, "spec": specFollows, "delete": deletedContainer,
+			"user": userFollows, "labels": birthLabels, "given up": givenUp,
 			"one of two": oneOfTwo, "birth": failedBirth, "prune": prunePlain, "image gone": imageGone,
 		} {
 			t.Run(sn+"/"+name, func(t *testing.T) { test(t, e) })
@@ -181,6 +187,103 @@ func specFollows(t *testing.T, e *plainEnv) {
 		k.rollback(t)
 		tells("after a rollback", "VERSION=1 ONLY1=yes", before, "/1")
 	}
+}
+
+// userFollows upgrades to an image in which the user has another number.
+func userFollows(t *testing.T, e *plainEnv) {
+	version := func(n int) containerd.Image {
+		return e.image(t, fmt.Sprint("example/user:", n), ocispec.ImageConfig{User: "app", Cmd: []string{"/run"}},
+			files{"etc/": "", "etc/passwd": fmt.Sprintf("root:x:0:0::/:\napp:x:%d:%d::/:\n", n, n), "etc/group": fmt.Sprintf("more:x:%d:app\n", n+1)})
+	}
+	one, two := version(1000), version(2000)
+	k := e.create(t, "user", one)
+	is := func(want string) {
+		t.Helper()
+		spec, err := k.Spec(k.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := spec.Process.User
+		if got := fmt.Sprint(u.UID, u.GID, u.AdditionalGids); got != want {
+			t.Errorf("the user is %s, want %s", got, want)
+		}
+	}
+	is("1000 1000 [1000 1001]")
+	k.upgrade(t, two)
+	is("2000 2000 [2000 2001]")
+	k.rollback(t)
+	is("1000 1000 [1000 1001]")
+	own, err := k.Spec(k.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Update(k.ctx, containerd.UpdateContainerOpts(containerd.WithSpec(own, oci.WithUserID(7)))); err != nil {
+		t.Fatal(err)
+	}
+	k.upgrade(t, two)
+	is("7 0 [0]")
+}
+
+// birthLabels makes a container with labels of the caller's, on the snapshotter
+// that the namespace chooses.
+func birthLabels(t *testing.T, e *plainEnv) {
+	one, two, _ := e.plainImages(t)
+	namespace, err := namespaces.NamespaceRequired(e.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.client.NamespaceService().SetLabel(e.ctx, namespace, defaults.DefaultSnapshotterNSLabel, e.snapshotter); err != nil {
+		t.Fatal(err)
+	}
+	c, err := e.client.NewContainer(e.ctx, "labels", containerstore.WithNewSnapshot(one, snapshots.WithLabels(map[string]string{"mine": "yes"})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &plainCtr{e, c}
+	info, err := k.Info(k.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := e.client.SnapshotService(e.snapshotter).Stat(e.ctx, info.SnapshotKey)
+	if err != nil || info.Snapshotter != e.snapshotter {
+		t.Fatalf("the container is on %s, %v", info.Snapshotter, err)
+	}
+	image := snapshot.Labels["docker.com/revision.image"]
+	if _, ok := snapshot.Labels["docker.com/revision.previous"]; ok || image != one.Target().Digest.String() || snapshot.Labels["mine"] != "yes" {
+		t.Errorf("the labels are %v", snapshot.Labels)
+	}
+	k.upgrade(t, two) // without a spec
+	if err := k.Delete(k.ctx, containerstore.WithRevisionCleanup); err != nil {
+		t.Fatal(err)
+	}
+	e.nothingOf(t, "labels")
+}
+
+// givenUp upgrades a container whose last upgrade was made but never written,
+// as long ago as it takes for nobody to wait for it.
+func givenUp(t *testing.T, e *plainEnv) {
+	one, two, _ := e.plainImages(t)
+	k := e.create(t, "given.up", one)
+	k.write(t, "data", "1")
+	record, err := e.client.ContainerService().Get(e.ctx, k.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := containerstore.WithUpgrade(two)(e.ctx, e.client, &record); err != nil {
+		t.Fatal(err)
+	}
+	lost := snapshots.Info{Name: record.SnapshotKey, Labels: map[string]string{"io.baleen.unwritten": time.Now().Add(-time.Second).Format(time.RFC3339Nano)}}
+	if _, err := e.client.SnapshotService(e.snapshotter).Update(e.ctx, lost, "labels.io.baleen.unwritten"); err != nil {
+		t.Fatal(err)
+	}
+	k.upgrade(t, two)
+	if slices.Contains(e.snapshots(t), lost.Name) {
+		t.Errorf("snapshot %s is still there", lost.Name)
+	}
+	k.must(t, files{"etc/both": "image", "etc/new": "two", "etc/same": "same", "data": "1"})
+	k.listed(t, "1<0 example/app:1, 3<1 example/app:2*")
+	k.rollback(t)
+	k.must(t, files{"etc/both": "old", "etc/gone": "old", "etc/same": "same", "data": "1"})
 }
 
 func deletedContainer(t *testing.T, e *plainEnv) {
@@ -334,7 +437,14 @@ func upgradePolicy(t *testing.T, e *plainEnv) {
 	}
 	var told []string
 	k.upgrade(t, two,
-		containerstore.WithPolicy(func(string) diff.Policy { return diff.Image }),
+		containerstore.WithPolicy(func(string) diff.Policy {
+			for _, other := range []containerd.UpdateContainerOpts{containerstore.WithUpgrade(two), containerstore.WithRollback()} {
+				if err := k.Update(k.ctx, other); !errdefs.IsConflict(err) {
+					t.Errorf("a move in the middle of an upgrade gave %v", err)
+				}
+			}
+			return diff.Image
+		}),
 		containerstore.WithReport(func(c diff.Conflict) { told = append(told, c.Path) }))
 	if fmt.Sprint(told) != "[etc/both]" {
 		t.Errorf("told were conflicts at %v", told)
