@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
@@ -14,6 +15,9 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 )
+
+// snapshotterLabels is how labels of snapshots begin that snapshotters read.
+const snapshotterLabels = "containerd.io/snapshot/"
 
 // step is a move that is being made.
 type step struct {
@@ -78,13 +82,15 @@ func (p *plain) build(ctx context.Context, name string, s step, mounts []mount.M
 			return fmt.Errorf("fill snapshot %s: %w", name, err)
 		}
 	}
-	if s.adapt != nil {
-		return s.adapt(ctx, moved)
-	}
 	if s.spec.TypeURL != "" {
 		moved.Spec = &s.spec
 	}
-	return nil
+	if s.adapt != nil {
+		if err := s.adapt(ctx, moved); err != nil {
+			return err
+		}
+	}
+	return p.noTask(ctx) // what one wrote meanwhile would be left behind
 }
 
 // leave notes on the snapshot that the container is on what is kept of it, and
@@ -169,6 +175,11 @@ func (p *plain) claim(ctx context.Context, name string, s step) ([]mount.Mount, 
 	// It has one name now, and the other when it is sealed.
 	labels[p.gcRef("before")] = p.active.Name
 	labels[p.gcRef("sealed")] = p.sealedName(p.current())
+	for key, value := range p.active.Labels { // what the caller asks of the snapshotter
+		if strings.HasPrefix(key, snapshotterLabels) {
+			labels[key] = value
+		}
+	}
 	mounts, err := p.Snapshots.Prepare(ctx, name, s.parent, snapshots.WithLabels(labels))
 	if errdefs.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("another upgrade or rollback is under way: %w", errdefs.ErrConflict)

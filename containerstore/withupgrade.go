@@ -55,7 +55,8 @@ type upgrade struct {
 //
 // Of the spec's process, arguments, environment, working directory and user
 // follow the new image if they are what the old one says, and stay if they are
-// not. Options after this one can set others. All else of the spec stays.
+// not. Options after this one can set others. All else of the spec stays, and so
+// do labels and extensions of the container.
 //
 // Nothing of the container changes before container.Update writes its record,
 // and then all of it does. If that fails after this option succeeded, the next
@@ -63,7 +64,8 @@ type upgrade struct {
 // does so at once. A second upgrade or rollback at the same time is
 // errdefs.ErrConflict.
 //
-// The container need not have been made with [WithNewSnapshot].
+// The container need not have been made with [WithNewSnapshot]. One whose user
+// ids are mapped is errdefs.ErrNotImplemented.
 func WithUpgrade(image client.Image, opts ...UpgradeOpt) client.UpdateContainerOpts {
 	return func(ctx context.Context, cl *client.Client, c *containers.Container) (err error) {
 		defer func() {
@@ -89,6 +91,9 @@ func WithUpgrade(image client.Image, opts ...UpgradeOpt) client.UpdateContainerO
 }
 
 func (u *upgrade) run(ctx context.Context) error {
+	if shifted(u.active.Labels, u.record.Spec) {
+		return fmt.Errorf("its user ids are mapped: %w", errdefs.ErrNotImplemented)
+	}
 	chain, to, err := u.unpacked(ctx, u.image)
 	if err != nil {
 		return err

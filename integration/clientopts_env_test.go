@@ -240,6 +240,20 @@ func (e *plainEnv) left(t *testing.T) []string {
 	return append(all, fmt.Sprint(blobs, " blobs"))
 }
 
+// snapshot is what the container is on.
+func (k *plainCtr) snapshot(t *testing.T) snapshots.Info {
+	t.Helper()
+	info, err := k.Info(k.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := k.client.SnapshotService(info.Snapshotter).Stat(k.ctx, info.SnapshotKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snapshot
+}
+
 // do changes the container's files.
 func (k *plainCtr) do(t *testing.T, f func(root string)) {
 	t.Helper()

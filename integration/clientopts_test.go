@@ -1,19 +1,16 @@
 package integration_test
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/defaults"
@@ -24,7 +21,6 @@ import (
 
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
-	"github.com/baleen-project/baleen/integration/fault"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -52,7 +48,7 @@ func TestClientOptions(t *testing.T) {
 		e := newPlainEnv(t, s.ContainerdAddress(), "some.namespace-"+sn, sn)
 		for name, test := range map[string]func(*testing.T, *plainEnv){
 			"forth and back": forthAndBack, "adopted": adoptedContainer, "spec": specFollows, "delete": deletedContainer,
-			"user": userFollows, "labels": birthLabels, "given up": givenUp,
+			"user": userFollows, "labels": birthLabels, "mapped": mappedIDs, "given up": givenUp,
 			"one of two": oneOfTwo, "birth": failedBirth, "prune": prunePlain, "image gone": imageGone,
 		} {
 			t.Run(sn+"/"+name, func(t *testing.T) { test(t, e) })
@@ -112,25 +108,14 @@ func forthAndBack(t *testing.T, e *plainEnv) {
 		t.Errorf("a rollback to where it is gave %v", err)
 	}
 	k.must(t, files{"etc/both": "mine", "data": "3"})
-	e.labelled(t, k)
+	e.labelled(t, k, three)
 }
 
 // labelled checks the labels that others may read.
-func (e *plainEnv) labelled(t *testing.T, k *plainCtr) {
+func (e *plainEnv) labelled(t *testing.T, k *plainCtr, image containerd.Image) {
 	t.Helper()
-	info, err := k.Info(k.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	snapshot, err := e.client.SnapshotService(e.snapshotter).Stat(e.ctx, info.SnapshotKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	image, err := e.client.GetImage(e.ctx, info.Image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if previous, of := snapshot.Labels["docker.com/revision.previous"], snapshot.Labels["docker.com/revision.image"]; previous != "7" || of != image.Target().Digest.String() {
+	labels := k.snapshot(t).Labels
+	if previous, of := labels["docker.com/revision.previous"], labels["docker.com/revision.image"]; previous != "7" || of != image.Target().Digest.String() {
 		t.Errorf("the previous revision is labelled %q, the image %q", previous, of)
 	}
 }
@@ -235,7 +220,7 @@ func birthLabels(t *testing.T, e *plainEnv) {
 	if err := e.client.NamespaceService().SetLabel(e.ctx, namespace, defaults.DefaultSnapshotterNSLabel, e.snapshotter); err != nil {
 		t.Fatal(err)
 	}
-	c, err := e.client.NewContainer(e.ctx, "labels", containerstore.WithNewSnapshot(one, snapshots.WithLabels(map[string]string{"mine": "yes"})))
+	c, err := e.client.NewContainer(e.ctx, "labels", containerstore.WithNewSnapshot(one, snapshots.WithLabels(map[string]string{"mine": "yes", "containerd.io/snapshot/mine": "too"})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,46 +229,42 @@ func birthLabels(t *testing.T, e *plainEnv) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot, err := e.client.SnapshotService(e.snapshotter).Stat(e.ctx, info.SnapshotKey)
-	if err != nil || info.Snapshotter != e.snapshotter {
-		t.Fatalf("the container is on %s, %v", info.Snapshotter, err)
+	if info.Snapshotter != e.snapshotter {
+		t.Errorf("the container is on %s", info.Snapshotter)
 	}
+	snapshot := k.snapshot(t)
 	image := snapshot.Labels["docker.com/revision.image"]
 	if _, ok := snapshot.Labels["docker.com/revision.previous"]; ok || image != one.Target().Digest.String() || snapshot.Labels["mine"] != "yes" {
 		t.Errorf("the labels are %v", snapshot.Labels)
 	}
 	k.upgrade(t, two) // without a spec
+	if labels := k.snapshot(t).Labels; labels["containerd.io/snapshot/mine"] != "too" || labels["mine"] != "" {
+		t.Errorf("after an upgrade the labels are %v", labels)
+	}
 	if err := k.Delete(k.ctx, containerstore.WithRevisionCleanup); err != nil {
 		t.Fatal(err)
 	}
 	e.nothingOf(t, "labels")
 }
 
-// givenUp upgrades a container whose last upgrade was made but never written,
-// as long ago as it takes for nobody to wait for it.
-func givenUp(t *testing.T, e *plainEnv) {
+// mappedIDs upgrades a container in a user namespace.
+func mappedIDs(t *testing.T, e *plainEnv) {
 	one, two, _ := e.plainImages(t)
-	k := e.create(t, "given.up", one)
-	k.write(t, "data", "1")
-	record, err := e.client.ContainerService().Get(e.ctx, k.ID())
+	k := e.create(t, "mapped", one)
+	spec, err := k.Spec(k.ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := containerstore.WithUpgrade(two)(e.ctx, e.client, &record); err != nil {
+	if err := json.Unmarshal([]byte(`[{"containerID": 0, "hostID": 100000, "size": 65536}]`), &spec.Linux.UIDMappings); err != nil {
 		t.Fatal(err)
 	}
-	lost := snapshots.Info{Name: record.SnapshotKey, Labels: map[string]string{"io.baleen.unwritten": time.Now().Add(-time.Second).Format(time.RFC3339Nano)}}
-	if _, err := e.client.SnapshotService(e.snapshotter).Update(e.ctx, lost, "labels.io.baleen.unwritten"); err != nil {
+	if err := k.Update(k.ctx, containerd.UpdateContainerOpts(containerd.WithSpec(spec))); err != nil {
 		t.Fatal(err)
 	}
-	k.upgrade(t, two)
-	if slices.Contains(e.snapshots(t), lost.Name) {
-		t.Errorf("snapshot %s is still there", lost.Name)
+	if err := k.Update(k.ctx, containerstore.WithUpgrade(two)); !errdefs.IsNotImplemented(err) {
+		t.Errorf("an upgrade with mapped ids gave %v", err)
 	}
-	k.must(t, files{"etc/both": "image", "etc/new": "two", "etc/same": "same", "data": "1"})
-	k.listed(t, "1<0 example/app:1, 3<1 example/app:2*")
-	k.rollback(t)
-	k.must(t, files{"etc/both": "old", "etc/gone": "old", "etc/same": "same", "data": "1"})
+	k.must(t, files{"etc/both": "old", "etc/gone": "old", "etc/same": "same"})
 }
 
 func deletedContainer(t *testing.T, e *plainEnv) {
@@ -311,69 +292,6 @@ func deletedContainer(t *testing.T, e *plainEnv) {
 			t.Errorf("with clean-up of %s there was %v, and then %v", name, before, after)
 		}
 	}
-}
-
-// oneOfTwo moves a container twice at once, and from an old record.
-func oneOfTwo(t *testing.T, e *plainEnv) {
-	one, two, three := e.plainImages(t)
-	k := e.create(t, "twice", one)
-	k.write(t, "data", "1")
-	for round := range 5 {
-		errs := make([]error, 2)
-		var both sync.WaitGroup
-		for n, option := range []containerd.UpdateContainerOpts{containerstore.WithUpgrade(two), containerstore.WithUpgrade(three)} {
-			both.Add(1)
-			go func() { defer both.Done(); errs[n] = k.Update(k.ctx, option) }()
-		}
-		both.Wait()
-		won := slices.Index(errs, nil)
-		switch {
-		case won < 0:
-			t.Fatalf("both failed: %v", errs)
-		case errs[1-won] != nil && !errdefs.IsConflict(errs[1-won]):
-			t.Errorf("the second of two upgrades gave %v", errs[1-won])
-		case errs[1-won] == nil:
-			// They may just have come one after the other.
-			t.Logf("round %d: both upgrades took place", round)
-		}
-		k.collect(t)
-		k.do(t, func(root string) {
-			if text, err := os.ReadFile(filepath.Join(root, "data")); string(text) != "1" {
-				t.Errorf("the container's data are %q, %v", text, err)
-			}
-		})
-	}
-	stale, err := e.client.ContainerService().Get(e.ctx, k.ID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	k.upgrade(t, two)
-	if err := containerstore.WithRollback()(e.ctx, e.client, &stale); !errdefs.IsConflict(err) {
-		t.Errorf("a move of a container that has been moved gave %v", err)
-	}
-	unwritten(t, k, three)
-}
-
-var errLater = errors.New("a later option fails")
-
-// unwritten moves a container whose last move was made but not written.
-func unwritten(t *testing.T, k *plainCtr, to containerd.Image) {
-	before := k.snapshots(t)
-	fails := func(context.Context, *containerd.Client, *containers.Container) error { return errLater }
-	if err := k.Update(k.ctx, containerstore.WithUpgrade(to), fails); !errors.Is(err, errLater) {
-		t.Fatal(err)
-	}
-	if err := k.Update(k.ctx, containerstore.WithUpgrade(to)); !errdefs.IsConflict(err) {
-		t.Errorf("an upgrade that is not written was no conflict, but %v", err)
-	}
-	k.collect(t)
-	if err := containerstore.Discard(k.ctx, k.client, k.ID()); err != nil {
-		t.Fatal(err)
-	}
-	if after := k.snapshots(t); len(after) != len(before) {
-		t.Errorf("of an upgrade that was not written there is %v, before it there was %v", after, before)
-	}
-	k.upgrade(t, to)
 }
 
 // failedBirth makes a container twice.
@@ -512,89 +430,4 @@ func (k *plainCtr) upgradeOnce(t *testing.T, n int, to containerd.Image) {
 		return
 	}
 	k.rollback(t, containerstore.ToRevision(1))
-}
-
-// TestClientOptionsFailCleanly fails every call that a move makes, also that
-// which writes the record.
-func TestClientOptionsFailCleanly(t *testing.T) {
-	s := stack.ForTest(t, stack.Config{})
-	socket := filepath.Join(s.Root(), "plain.sock")
-	p, err := fault.Listen(socket, s.ContainerdAddress())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	for _, sn := range []string{"overlayfs", "native"} {
-		e := newPlainEnv(t, socket, "faults", sn)
-		one, two, three := e.plainImages(t)
-		for _, image := range []containerd.Image{one, two, three} {
-			if err := image.Unpack(e.ctx, sn); err != nil {
-				t.Fatal(err)
-			}
-		}
-		k := e.create(t, "fails."+sn, one)
-		k.write(t, "data", "1")
-		k.upgrade(t, two)
-		k.write(t, "data", "2")
-		for _, of := range []struct {
-			name   string
-			option containerd.UpdateContainerOpts
-			files  files
-			want   files
-		}{
-			{"upgrade", containerstore.WithUpgrade(three), files{"etc/both": "image", "etc/new": "two", "etc/same": "same", "data": "2"}, files{"etc/both": "three", "data": "2"}},
-			{"rollback", containerstore.WithRollback(containerstore.ToRevision(1)), files{"etc/both": "three", "data": "2"}, files{"etc/both": "old", "etc/gone": "old", "etc/same": "same", "data": "1"}},
-		} {
-			t.Run(sn+"/"+of.name, func(t *testing.T) { k.failEach(t, p, of.option, of.files, of.want) })
-		}
-	}
-}
-
-func (k *plainCtr) failEach(t *testing.T, p *fault.Proxy, option containerd.UpdateContainerOpts, had, want files) {
-	// Revisions that were left are sealed by the next move.
-	if err := containerstore.Discard(k.ctx, k.client, k.ID()); err != nil {
-		t.Fatal(err)
-	}
-	k.collect(t)
-	before := k.left(t)
-	try := func(plan fault.Plan) (failed string, err error) {
-		p.Set(plan)
-		err = k.Update(k.ctx, option)
-		_, failed = p.Clear()
-		return failed, err
-	}
-	unmoved := func(failed string) {
-		t.Helper()
-		k.must(t, had)
-		if after := k.left(t); !slices.Equal(before, after) {
-			t.Errorf("%s failed, there was %v, and then %v", failed, before, after)
-		}
-	}
-	failed, err := try(fault.Plan{Methods: []string{"Containers/Update"}, Nth: 1})
-	if err == nil {
-		t.Fatal("the record could not be written, and that is no error")
-	}
-	if err := containerstore.Discard(k.ctx, k.client, k.ID()); err != nil {
-		t.Fatal(err)
-	}
-	unmoved(failed)
-	for n := 1; n <= mostCalls; n++ {
-		failed, err := try(fault.Plan{Methods: append([]string{"containers", "tasks"}, faultServices...), Nth: n})
-		if err != nil {
-			unmoved(failed)
-			continue
-		}
-		// What is left to fail is the end of the lease, which is tried again.
-		t.Logf("%d calls failed, each once, and then %q, which did no harm", n-1, failed)
-		if held, err := k.client.LeasesService().List(k.ctx); len(held) > 0 || err != nil {
-			t.Errorf("left are the leases %v, %v", held, err)
-		}
-		k.must(t, want)
-		return
-	}
-	t.Fatalf("the move makes more than %d calls", mostCalls)
 }
