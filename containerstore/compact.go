@@ -83,7 +83,7 @@ func (h *History) merge(ctx context.Context, name string, top snapshots.Info, ba
 		if err != nil {
 			return err
 		}
-		stats, err := snapshotter.SealLinked(ctx, &diff.Container{Overlay: from}, to.Uppers[0])
+		stats, err := snapshotter.SealLinked(ctx, &diff.Container{Overlay: from, Reserved: true}, to.Uppers[0])
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (h *History) restack(ctx context.Context, active snapshots.Info, on string)
 		return fmt.Errorf("note the switch: %w", err)
 	}
 	if err := h.remove(ctx, h.Container); err != nil {
-		return errors.Join(err, h.unswitch(ctx, on))
+		return errors.Join(err, h.Recover(ctx))
 	}
 	return h.Recover(ctx)
 }

@@ -30,6 +30,7 @@ func (s *Service) Changes(ctx context.Context, ctr *container.Container) ([]arch
 }
 
 func (s *Service) changes(ctx context.Context, ctr *container.Container) ([]archive.Change, error) {
+	defer s.turns.read(ctr.ID)()
 	c, _, err := s.overlay(ctx, ctr)
 	if errors.Is(err, diff.ErrUnsupported) {
 		log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("listing changes by comparing whole trees")

@@ -43,6 +43,7 @@ func (s *Service) commit(ctx context.Context, c backend.CommitConfig) (_ image.I
 	if ctr == nil {
 		return "", fmt.Errorf("no such container: %w", errdefs.ErrNotFound)
 	}
+	defer s.turns.read(ctr.ID)()
 	ctx, t, finish := begin(ctx, "commit", ctr.ID)
 	defer func() { finish(err) }()
 	ctx, end, err := s.lease(ctx, "commit", ctr.ID)

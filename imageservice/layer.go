@@ -96,8 +96,13 @@ func (s *Service) findLayer(ctx context.Context, id string) (*rwLayer, error) {
 	if err := s.settle(ctx, id); err != nil {
 		return nil, fmt.Errorf("settle an interrupted move: %w", err)
 	}
-	sn := s.snapshots("")
-	if _, err := sn.Stat(ctx, id); err != nil {
+	err := s.statLayer(ctx, id)
+	if errdefs.IsNotFound(err) {
+		if err = s.recover(ctx, id); err == nil {
+			err = s.statLayer(ctx, id)
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	held, err := s.leases.List(ctx, "id=="+id)
@@ -112,7 +117,16 @@ func (s *Service) findLayer(ctx context.Context, id string) (*rwLayer, error) {
 			return nil, fmt.Errorf("hold again: %w", err)
 		}
 	}
-	return s.layer(id, sn), nil
+	return s.layer(id, s.snapshots("")), nil
+}
+
+// statLayer reports whether a layer exists.
+func (s *Service) statLayer(ctx context.Context, id string) error {
+	turn := s.turns.get(id)
+	turn.RLock()
+	defer turn.RUnlock()
+	_, err := s.snapshots("").Stat(ctx, id)
+	return err
 }
 
 // hold makes the lease of a layer whose snapshot exists. One that is there
@@ -144,7 +158,7 @@ func (s *Service) unhold(ctx context.Context, l leases.Lease) error {
 // GetLayerMountID returns the name of the folder that a container's root is
 // mounted on, below the daemon's root: the id, for an existing container.
 func (s *Service) GetLayerMountID(id string) (string, error) {
-	if _, err := s.snapshots("").Stat(s.background(), id); err != nil {
+	if err := s.statLayer(s.background(), id); err != nil {
 		return "", compat.DockerError(fmt.Errorf("find layer of container %s: %w", id, err))
 	}
 	return id, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/container"
 
 	"github.com/baleen-project/baleen/compat"
@@ -40,6 +41,9 @@ func (s *Service) pruneRevisions(ctx context.Context, ctr *container.Container, 
 	turn := s.turns.get(ctr.ID)
 	turn.Lock()
 	defer turn.Unlock()
+	if s.turns.beingRead(ctr.ID) {
+		return api.PruneReport{}, fmt.Errorf("a commit or diff of it is under way: %w", errdefs.ErrConflict)
+	}
 	pruned, err := s.history(ctr.ID, ctr.Driver).Prune(ctx, containerstore.Retention{Keep: r.Keep, OlderThan: r.OlderThan})
 	if err != nil {
 		return api.PruneReport{}, err

@@ -117,6 +117,7 @@ func (m *Move) carry(ctx context.Context, o RollbackOptions, target containersto
 		own.Lowers = append(own.Uppers[since:len(own.Uppers):len(own.Uppers)], own.Lowers...)
 		own.Uppers, own.Init = own.Uppers[:since], false
 	}
+	own.Reserved = true
 	merge := &diff.Merge{Container: own}
 	if merge.New, err = m.s.folders(ctx, m.history, target.Snapshot); err != nil {
 		return err

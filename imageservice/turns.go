@@ -19,7 +19,8 @@ type turns struct {
 // one is replaced.
 type turn struct {
 	sync.RWMutex
-	busy bool
+	busy    bool
+	readers int // of its files, which must not be removed meanwhile
 }
 
 func (t *turns) get(id string) *turn {
@@ -54,11 +55,31 @@ func (t *turns) take(id string) (end func(), err error) {
 	}), nil
 }
 
+// read begins to read the files of a container, which may move meanwhile.
+func (t *turns) read(id string) (end func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	of := t.locked(id)
+	of.readers++
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		of.readers--
+	}
+}
+
+// beingRead reports whether somebody reads the files of a container.
+func (t *turns) beingRead(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.locked(id).readers > 0
+}
+
 // forget is for a container that is gone.
 func (t *turns) forget(id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if of := t.of[id]; of != nil && !of.busy {
+	if of := t.of[id]; of != nil && !of.busy && of.readers == 0 {
 		delete(t.of, id)
 	}
 }

@@ -93,6 +93,7 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 	if err != nil {
 		return err
 	}
+	own.Reserved = true
 	merge := &diff.Merge{Container: own}
 	if merge.New, err = m.s.folders(ctx, m.history, chain); err != nil {
 		return err
