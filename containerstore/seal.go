@@ -34,7 +34,7 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 	}
 	name := h.revisionKey(r.Number)
 	note := map[string]string{labelNext: h.Container, labelNextState: t.active.Labels[labelState]}
-	if err := h.sealActive(ctx, t, name, with(labels, note)); err != nil {
+	if err := h.sealActive(ctx, *t.active, name, with(labels, note)); err != nil {
 		err = errors.Join(fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err), h.recoverAlways(ctx))
 		if _, missing := h.Revision(ctx, r.Number); missing != nil {
 			return Revision{}, err
