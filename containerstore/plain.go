@@ -30,6 +30,8 @@ const (
 	// before; LabelPrevious, after a rollback, has an earlier one.
 	labelBefore = "io.baleen.before"
 
+	labelClaim = "io.baleen.claim" // on a claim: its number
+
 	gcRefSnapshot = "containerd.io/gc.ref.snapshot."
 
 	// On the lease of an operation: its verb, and the container.
@@ -52,6 +54,7 @@ type plain struct {
 	record *containers.Container
 	all    map[string]snapshots.Info // by name: revisions, and what else was made for it
 	active snapshots.Info
+	claim  string // the snapshot that says that it is being moved here
 }
 
 func newPlain(cl *client.Client, id, snapshotterName string) *plain {
@@ -61,36 +64,50 @@ func newPlain(cl *client.Client, id, snapshotterName string) *plain {
 	}}
 }
 
-// openPlain looks at a container before it moves. It removes what earlier moves
+// openPlain looks at a container before it moves, and has nobody else move it
+// before the function is called that it returns. It removes what earlier moves
 // have left, and seals what they have left behind. A move of somebody else is
 // errdefs.ErrConflict.
-func openPlain(ctx context.Context, cl *client.Client, c *containers.Container) (*plain, error) {
+func openPlain(ctx context.Context, cl *client.Client, c *containers.Container) (*plain, func(), error) {
 	if c.Snapshotter == "" || c.SnapshotKey == "" {
-		return nil, fmt.Errorf("it has no snapshot: %w", errdefs.ErrFailedPrecondition)
+		return nil, nil, fmt.Errorf("it has no snapshot: %w", errdefs.ErrFailedPrecondition)
 	}
 	p := newPlain(cl, c.ID, c.Snapshotter)
 	p.record = c
 	if err := p.noTask(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	release, err := p.lock(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := p.openLocked(ctx); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return p, release, nil
+}
+
+func (p *plain) openLocked(ctx context.Context) error {
 	if err := p.loadAll(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.unmoved(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	active, err := p.Snapshots.Stat(ctx, c.SnapshotKey)
+	key := p.record.SnapshotKey
+	active, err := p.Snapshots.Stat(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("look up snapshot %s: %w", c.SnapshotKey, err)
+		return fmt.Errorf("look up snapshot %s: %w", key, err)
 	}
 	if active.Kind != snapshots.KindActive {
-		return nil, fmt.Errorf("its snapshot %s is not one to write to: %w", c.SnapshotKey, errdefs.ErrFailedPrecondition)
+		return fmt.Errorf("its snapshot %s is not one to write to: %w", key, errdefs.ErrFailedPrecondition)
 	}
-	if owner := active.Labels[labelContainer]; owner != "" && owner != c.ID {
-		return nil, fmt.Errorf("its snapshot %s is of container %s: %w", c.SnapshotKey, owner, errdefs.ErrFailedPrecondition)
+	if owner := active.Labels[labelContainer]; owner != "" && owner != p.Container {
+		return fmt.Errorf("its snapshot %s is of container %s: %w", key, owner, errdefs.ErrFailedPrecondition)
 	}
 	p.active = active
-	return p, p.settleAll(ctx, false)
+	return p.settleAll(ctx, false)
 }
 
 // noTask makes sure that nothing has the container's files mounted.
@@ -130,59 +147,11 @@ func (p *plain) unmoved(ctx context.Context) error {
 	return nil
 }
 
-// settleAll ends what earlier moves left. With force, also one whose maker may
-// still be about to write it.
-func (p *plain) settleAll(ctx context.Context, force bool) error {
-	for _, i := range p.all {
-		mark := i.Labels[labelUnwritten]
-		if i.Name == p.active.Name || mark == "" || mark == unwrittenAtBirth || force {
-			continue
-		}
-		until, err := time.Parse(time.RFC3339Nano, mark)
-		if err == nil && time.Now().Before(until) {
-			return fmt.Errorf("another upgrade or rollback is under way, or was given up less than %v ago: %w", claimTime, errdefs.ErrConflict)
-		}
-	}
-	for _, i := range maps.Clone(p.all) {
-		if err := p.settleOne(ctx, i); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *plain) settleOne(ctx context.Context, i snapshots.Info) error {
-	switch {
-	case i.Name == p.active.Name || i.Kind == snapshots.KindCommitted:
-		return nil
-	case i.Labels[labelUnwritten] != "" || i.Labels[labelNumber] == "":
-		delete(p.all, i.Name)
-		return p.remove(ctx, i.Name)
-	}
-	return p.sealLeft(ctx, i)
-}
-
-// sealLeft seals a revision that the container has left.
-func (p *plain) sealLeft(ctx context.Context, i snapshots.Info) error {
-	name := p.sealedName(number(i))
-	err := p.Snapshots.Commit(ctx, name, i.Name, snapshots.WithLabels(i.Labels))
-	if errdefs.IsAlreadyExists(err) || errdefs.IsNotFound(err) {
-		// Somebody else may be about to move the container, and have done it.
-		_, err = p.Snapshots.Stat(ctx, name)
-	}
-	if err != nil {
-		return fmt.Errorf("seal snapshot %s as %s: %w", i.Name, name, err)
-	}
-	delete(p.all, i.Name)
-	i.Name, i.Kind = name, snapshots.KindCommitted
-	p.all[name] = i
-	return nil
-}
-
 // Ids have no colons, so these are never another container's.
 
 func (p *plain) activeName(n int) string { return p.Container + ":" + strconv.Itoa(n) }
 func (p *plain) sealedName(n int) string { return p.Container + ":r" + strconv.Itoa(n) }
+func (p *plain) claimName(n int) string  { return p.Container + ":claim" + strconv.Itoa(n) }
 
 // number is a revision's; 0 if the snapshot is none.
 func number(i snapshots.Info) int {

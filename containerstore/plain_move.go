@@ -44,7 +44,7 @@ func (p *plain) move(ctx context.Context, s step) (err error) {
 	if err := p.leave(ctx, s.to.Number); err != nil {
 		return err
 	}
-	mounts, err := p.claim(ctx, name, s)
+	mounts, err := p.prepare(ctx, name, s)
 	if err != nil {
 		return err
 	}
@@ -53,11 +53,9 @@ func (p *plain) move(ctx context.Context, s step) (err error) {
 			err = errors.Join(err, p.giveUp(ctx, name))
 		}
 	}()
-	release := p.hold(ctx, name)
 	moved := *p.record
 	moved.SnapshotKey, moved.Image = name, s.to.Image
 	err = p.build(ctx, name, s, mounts, &moved)
-	release()
 	if err != nil {
 		return err
 	}
@@ -73,10 +71,6 @@ func (p *plain) move(ctx context.Context, s step) (err error) {
 }
 
 func (p *plain) build(ctx context.Context, name string, s step, mounts []mount.Mount, moved *containers.Container) error {
-	// Whoever was faster has written the record by now, or else has no claim.
-	if err := p.unmoved(ctx); err != nil {
-		return err
-	}
 	if s.fill != nil {
 		if err := s.fill(ctx, mounts); err != nil {
 			return fmt.Errorf("fill snapshot %s: %w", name, err)
@@ -163,8 +157,8 @@ func (p *plain) adopted(ctx context.Context) (Record, error) {
 	return r, nil
 }
 
-// claim makes the next snapshot. Only one can.
-func (p *plain) claim(ctx context.Context, name string, s step) ([]mount.Mount, error) {
+// prepare makes the next snapshot.
+func (p *plain) prepare(ctx context.Context, name string, s step) ([]mount.Mount, error) {
 	labels, err := p.labels(ctx, &s.to, s.previous)
 	if err != nil {
 		return nil, err
@@ -182,7 +176,7 @@ func (p *plain) claim(ctx context.Context, name string, s step) ([]mount.Mount, 
 	}
 	mounts, err := p.Snapshots.Prepare(ctx, name, s.parent, snapshots.WithLabels(labels))
 	if errdefs.IsAlreadyExists(err) {
-		return nil, fmt.Errorf("another upgrade or rollback is under way: %w", errdefs.ErrConflict)
+		return nil, errMoving
 	}
 	if err != nil {
 		return nil, fmt.Errorf("prepare snapshot %s on %q: %w", name, s.parent, err)
@@ -216,8 +210,7 @@ func (p *plain) hold(ctx context.Context, name string) (release func()) {
 	return func() { cancel(); <-done }
 }
 
-// giveUp removes a snapshot that was to be the next. While it exists nobody else
-// sets the reference to it.
+// giveUp removes a snapshot that was to be the next.
 func (p *plain) giveUp(ctx context.Context, name string) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()

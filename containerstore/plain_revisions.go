@@ -53,7 +53,7 @@ func look(ctx context.Context, cl *client.Client, id string) (*plain, error) {
 func (p *plain) revisions() []snapshots.Info {
 	var list []snapshots.Info
 	for _, i := range p.all {
-		if number(i) > 0 && (i.Labels[labelUnwritten] == "" || i.Name == p.active.Name) {
+		if number(i) > 0 && i.Labels[labelFilling] == "" && (i.Labels[labelUnwritten] == "" || i.Name == p.active.Name) {
 			list = append(list, i)
 		}
 	}
@@ -66,12 +66,12 @@ func (p *plain) revisionOf(ctx context.Context, i snapshots.Info) (Revision, err
 	if err != nil {
 		return Revision{}, err
 	}
-	usage, err := p.Snapshots.Usage(ctx, i.Name)
+	size, err := p.usage(ctx, i)
 	if err != nil {
 		return Revision{}, fmt.Errorf("size of snapshot %s: %w", i.Name, err)
 	}
 	previous, _ := strconv.Atoi(i.Labels[LabelPrevious]) // 0 if there is none
-	return Revision{Record: r, Snapshot: i.Name, Previous: previous, Size: usage.Size, Current: i.Name == p.active.Name}, nil
+	return Revision{Record: r, Snapshot: i.Name, Previous: previous, Size: size, Current: i.Name == p.active.Name}, nil
 }
 
 // PruneRevisions removes revisions of a container that was made with containerd's
@@ -112,7 +112,14 @@ func (p *plain) removeLeaves(ctx context.Context, doomed map[string]snapshots.In
 			if parents[name] > 0 {
 				continue
 			}
-			if err := p.remove(ctx, name); err != nil {
+			err := p.remove(ctx, name)
+			if errdefs.IsFailedPrecondition(err) {
+				// Something unknown stands on it. Or did: what was collected
+				// containerd counts still, but not when it collects this one.
+				parents[name]++
+				continue
+			}
+			if err != nil {
 				return gone, err
 			}
 			delete(doomed, name)
@@ -131,17 +138,26 @@ func (p *plain) removeLeaves(ctx context.Context, doomed map[string]snapshots.In
 // then failed, or whose process ended. Nobody may be moving the container
 // meanwhile.
 func Discard(ctx context.Context, cl *client.Client, id string) error {
-	p, err := look(ctx, cl, id)
-	if err == nil {
-		err = p.settleAll(ctx, true)
-	}
-	if err == nil {
-		err = p.endLeases(ctx)
-	}
-	if err != nil {
+	if err := discard(ctx, cl, id); err != nil {
 		return fmt.Errorf("discard what failed moves of container %s have left: %w", id, err)
 	}
 	return nil
+}
+
+func discard(ctx context.Context, cl *client.Client, id string) (err error) {
+	p, err := look(ctx, cl, id)
+	if err != nil {
+		return err
+	}
+	ctx, end, err := operation(ctx, cl, "discard", id)
+	if err != nil {
+		return err
+	}
+	defer func() { end(err) }()
+	if err := p.settleAll(ctx, true); err != nil {
+		return err
+	}
+	return p.endLeases(ctx)
 }
 
 // endLeases deletes those of operations whose process ended.
@@ -150,7 +166,11 @@ func (p *plain) endLeases(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list leases: %w", err)
 	}
+	own, _ := leases.FromContext(ctx)
 	for _, l := range found {
+		if l.ID == own {
+			continue
+		}
 		if err := p.Leases.Delete(ctx, l, leases.SynchronousDelete); err != nil && !errdefs.IsNotFound(err) {
 			return fmt.Errorf("delete lease %s: %w", l.ID, err)
 		}

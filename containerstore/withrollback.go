@@ -48,10 +48,11 @@ func WithRollback(opts ...RollbackOpt) client.UpdateContainerOpts {
 			return err
 		}
 		defer func() { end(err) }()
-		p, err := openPlain(ctx, cl, c)
+		p, release, err := openPlain(ctx, cl, c)
 		if err != nil {
 			return err
 		}
+		defer release()
 		var r rollback
 		for _, o := range opts {
 			o(&r)

@@ -78,10 +78,11 @@ func WithUpgrade(image client.Image, opts ...UpgradeOpt) client.UpdateContainerO
 			return err
 		}
 		defer func() { end(err) }()
-		p, err := openPlain(ctx, cl, c)
+		p, release, err := openPlain(ctx, cl, c)
 		if err != nil {
 			return err
 		}
+		defer release()
 		u := &upgrade{plain: p, image: image}
 		for _, o := range opts {
 			o(u)

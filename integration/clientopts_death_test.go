@@ -78,9 +78,6 @@ func mortal(t *testing.T, s *stack.Stack, calls int64) *containerd.Client {
 }
 
 func (k *plainCtr) dieEach(t *testing.T, s *stack.Stack, option containerd.UpdateContainerOpts, had, want files) {
-	if err := containerstore.Discard(k.ctx, k.client, k.ID()); err != nil {
-		t.Fatal(err)
-	}
 	k.collect(t)
 	before := k.left(t)
 	for n := range int64(mostCalls) {

@@ -214,10 +214,14 @@ func (e *plainEnv) collect(t *testing.T) {
 }
 
 // left is all that there is of leases, snapshots and ingests, and how many blobs:
-// a record that is written anew is another one.
+// a record that is written anew is another one. A revision that has been sealed
+// is still the same.
 func (e *plainEnv) left(t *testing.T) []string {
 	t.Helper()
 	all := e.snapshots(t)
+	for n, name := range all {
+		all[n] = strings.Replace(name, ":r", ":", 1)
+	}
 	held, err := e.client.LeasesService().List(e.ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -237,6 +241,7 @@ func (e *plainEnv) left(t *testing.T) []string {
 	for _, s := range statuses {
 		all = append(all, "ingest "+s.Ref)
 	}
+	slices.Sort(all)
 	return append(all, fmt.Sprint(blobs, " blobs"))
 }
 

@@ -53,10 +53,6 @@ func TestClientOptionsFailCleanly(t *testing.T) {
 }
 
 func (k *plainCtr) failEach(t *testing.T, p *fault.Proxy, option containerd.UpdateContainerOpts, had, want files) {
-	// Revisions that were left are sealed by the next move.
-	if err := containerstore.Discard(k.ctx, k.client, k.ID()); err != nil {
-		t.Fatal(err)
-	}
 	k.collect(t)
 	before := k.left(t)
 	try := func(plan fault.Plan) (failed string, err error) {

@@ -384,7 +384,7 @@ func noPolicy(t *testing.T, e *plainEnv) {
 func manyRollbacks(t *testing.T, e *plainEnv) {
 	one, two, _ := e.plainImages(t)
 	k := e.create(t, "many", one)
-	const rounds = 70
+	const rounds = 66
 	for n := 1; n <= rounds; n++ {
 		k.write(t, "data", fmt.Sprint(n))
 		k.write(t, fmt.Sprint("file", n), "x")
