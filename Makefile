@@ -10,7 +10,7 @@ GOTESTSUM := $(GO) tool -modfile=.ci/test.mod gotestsum
 SUITE ?= image
 RUN   ?=
 QUICK ?=
-FOR   ?= 10m
+FOR   ?=
 
 # What of Moby's container suite concerns what Baleen does itself.
 CONTAINER_TESTS := Commit|Diff|Create|Export|Copy|Remove|Rename|Inspect|Mount|Restart|LiveRestore|Size
@@ -46,7 +46,7 @@ test: build test-go test-suites ## all tests: ours, then Moby's suites on fork a
 
 .PHONY: test-go
 test-go:
-	$(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output -- -timeout=20m -p=1 ./...
+	BALEEN_SOAK=2m $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output -- -timeout=20m -p=1 ./...
 
 .PHONY: test-suites
 test-suites:
@@ -65,8 +65,8 @@ bench: build ## measure beside stock, overlay2 and podman: QUICK=1 for smaller i
 	$(GO) run ./integration/bench -install $(if $(QUICK),-quick) -json .build/bench.json -svg .build/bench.svg
 
 .PHONY: soak
-soak: ## random changes, sealed and unpacked, until one is lost: FOR=2m
-	$(GO) run ./integration/soak -for=$(FOR)
+soak: build ## random changes, on mounts and in containers, until one is lost: FOR=10m
+	$(GO) run ./integration/soak -in=raw,containers $(if $(FOR),-for=$(FOR))
 
 .PHONY: test-moby
 test-moby: build ## one of Moby's suites: SUITE=image|build|container|cli [RUN=regexp]

@@ -21,7 +21,7 @@ func DockerError(err error) error {
 		return errdefs.Deadline(err)
 	case cerrdefs.IsNotFound(err):
 		return errdefs.NotFound(err)
-	case cerrdefs.IsAlreadyExists(err), cerrdefs.IsConflict(err):
+	case cerrdefs.IsAlreadyExists(err), cerrdefs.IsConflict(err), cerrdefs.IsFailedPrecondition(err):
 		return errdefs.Conflict(err)
 	case cerrdefs.IsInvalidArgument(err):
 		return errdefs.InvalidParameter(err)

@@ -10,11 +10,13 @@ import (
 	"path"
 	"slices"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
-// ErrChanged says that a file changed while it was read.
-var ErrChanged = errors.New("changed while it was read")
+// ErrChanged says that a file changed while it was read. It is errdefs'
+// ErrConflict.
+var ErrChanged = errdefs.ErrConflict.WithMessage("changed while it was read")
 
 // Kind says what happened to a path.
 type Kind int

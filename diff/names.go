@@ -8,9 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namesAtOnce bounds how many names of a directory are in memory. One with more
-// is read in several passes, each for the next names in order.
-const namesAtOnce = 16 << 10
+// namesAtOnce bounds what the names of a directory take in memory, in bytes. One
+// with more is read in several passes, each for the next names in order.
+const namesAtOnce = 8 << 20
+
+// nameCost is what a name takes beside its own bytes, about.
+const nameCost = 24
 
 // nameReader reads the names in one or more directories, each once and in the
 // order of their bytes, in memory that does not grow with their number.
@@ -19,6 +22,10 @@ type nameReader struct {
 	buf  []byte
 	last string // the greatest name returned so far
 	more bool   // whether there may be names after last
+	// Of the pass that goes on:
+	names []string
+	size  int    // of names
+	limit string // if more, names from here on are for another pass
 }
 
 // newNameReader reads the directories of fds, by way of buf, which others may
@@ -35,15 +42,15 @@ func (r *nameReader) next() ([]string, error) {
 	if !r.more {
 		return nil, nil
 	}
-	var names []string
-	r.more = false
+	r.names, r.size, r.more = nil, 0, false
 	for _, fd := range r.fds {
-		var err error
-		if names, err = r.pass(fd, names); err != nil {
+		if err := r.pass(fd); err != nil {
 			return nil, err
 		}
 	}
-	names = r.least(names)
+	r.least()
+	names := r.names
+	r.names = nil
 	if len(names) > 0 {
 		r.last = names[len(names)-1]
 	}
@@ -51,9 +58,9 @@ func (r *nameReader) next() ([]string, error) {
 }
 
 // pass reads one directory and adds its names after last.
-func (r *nameReader) pass(fd int, names []string) ([]string, error) {
+func (r *nameReader) pass(fd int) error {
 	if _, err := unix.Seek(fd, 0, 0); err != nil {
-		return nil, fmt.Errorf("read directory: %w", err)
+		return fmt.Errorf("read directory: %w", err)
 	}
 	var some []string
 	for {
@@ -62,31 +69,37 @@ func (r *nameReader) pass(fd int, names []string) ([]string, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read directory: %w", err)
+			return fmt.Errorf("read directory: %w", err)
 		}
 		if n == 0 {
-			return names, nil
+			return nil
 		}
 		_, _, some = unix.ParseDirent(r.buf[:n], -1, some[:0])
 		for _, name := range some {
-			if name > r.last {
-				names = append(names, name)
+			if name > r.last && (!r.more || name < r.limit) {
+				r.names = append(r.names, name)
+				r.size += len(name) + nameCost
 			}
 		}
-		if len(names) > 2*namesAtOnce {
-			names = r.least(names)
+		if r.size > 2*namesAtOnce {
+			r.least()
 		}
 	}
 }
 
 // least keeps the first names in order, without repetition.
-func (r *nameReader) least(names []string) []string {
-	slices.Sort(names)
-	names = slices.Compact(names)
-	if len(names) > namesAtOnce {
-		clear(names[namesAtOnce:])
-		names = names[:namesAtOnce]
-		r.more = true
+func (r *nameReader) least() {
+	slices.Sort(r.names)
+	r.names = slices.Compact(r.names)
+	r.size = 0
+	for i, name := range r.names {
+		r.size += len(name) + nameCost
+		if r.size > namesAtOnce {
+			r.more, r.limit = true, name
+			r.size -= len(name) + nameCost
+			clear(r.names[i:])
+			r.names = r.names[:i]
+			return
+		}
 	}
-	return names
 }

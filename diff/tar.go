@@ -41,8 +41,9 @@ type LayerStats struct {
 // Names come in the order of their bytes, a directory before what is in it.
 // What overlay keeps as marks becomes the marks of the image specification.
 // Times are cut to the second, sockets are left out. What a layer cannot hold
-// is an error: names that begin with ".wh." ([ErrReserved]), and what is only
-// half there (overlay.metacopy and redirect, [ErrUnsupported]).
+// is an error: names that begin with ".wh." ([ErrReserved]), paths of 4096 bytes
+// and more (ENAMETOOLONG), and what is only half there (overlay.metacopy and
+// redirect, [ErrUnsupported]).
 //
 // Memory does not grow with the number of files, save for those with several
 // names, each of which is remembered until all its names have been met.
@@ -72,7 +73,7 @@ func writeTar(ctx context.Context, w io.Writer, dir string, opts TarOptions) (La
 		opts:  opts,
 		marks: markPrefix(opts.UserXattr),
 		tw:    tar.NewWriter(out),
-		links: map[fileID]*links{},
+		links: map[fileID]links{},
 	}
 	if err := t.root(fd); err != nil {
 		return LayerStats{}, err

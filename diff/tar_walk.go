@@ -10,10 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// links is a file with several names of which some are still due.
+// links is a file with several names of which some are still due. There can be
+// many, so their first names in the stream share the directory's part.
 type links struct {
-	first string // its first name in the stream
-	due   uint64 // how many more names it has, some perhaps outside the tree
+	dir, name string
+	due       uint64 // how many more names it has, some perhaps outside the tree
 }
 
 // layerTar is one run of WriteLayer.
@@ -22,7 +23,7 @@ type layerTar struct {
 	opts    TarOptions
 	marks   string // prefix of the overlay's attributes
 	tw      *tar.Writer
-	links   map[fileID]*links
+	links   map[fileID]links
 	dirents [64 << 10]byte
 	chunk   []byte
 	entries int64
@@ -31,6 +32,7 @@ type layerTar struct {
 // source is an entry of the tree on its way into the stream.
 type source struct {
 	path string // from the root, without a slash in front
+	dir  string // the path without the name
 	at   int    // the directory that holds it
 	name string // in there
 	st   unix.Stat_t
@@ -90,7 +92,7 @@ func (t *layerTar) children(fd int, dir, opaque string) error {
 			if err := t.ctx.Err(); err != nil {
 				return err
 			}
-			s := &source{path: dir + name, at: fd, name: name}
+			s := &source{path: dir + name, dir: dir, at: fd, name: name}
 			if err := t.entry(s, opaque == opaqueXattrs); err != nil {
 				return err
 			}
@@ -246,11 +248,13 @@ func (t *layerTar) link(s *source) string {
 	id := fileID{s.st.Dev, s.st.Ino}
 	l, ok := t.links[id]
 	if !ok {
-		t.links[id] = &links{first: s.path, due: uint64(s.st.Nlink) - 1} //nolint:unconvert // 32 bits on arm64
+		t.links[id] = links{s.dir, s.name, uint64(s.st.Nlink) - 1} //nolint:unconvert // 32 bits on arm64
 		return ""
 	}
 	if l.due--; l.due == 0 {
 		delete(t.links, id)
+	} else {
+		t.links[id] = l
 	}
-	return l.first
+	return l.dir + l.name
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
@@ -52,6 +53,29 @@ func (c *Container) Walk(ctx context.Context, visit func(*Change) error) (stats 
 		}
 	}
 	return w.stats, err
+}
+
+// Untouched reports whether a walk would certainly tell nothing: its uppers are
+// empty folders, and its root is what it was. It costs a few calls.
+func (c *Container) Untouched(ctx context.Context) (bool, error) {
+	w, err := c.open(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer w.view.close()
+	for _, upper := range w.view.roots[:w.uppers] {
+		names, err := newNameReader([]int{upper}, w.buf[:]).next()
+		if err != nil || len(names) > 0 {
+			return false, err
+		}
+	}
+	p := &place{}
+	defer p.close()
+	if err := w.heights(p); err != nil {
+		return false, err
+	}
+	changed, err := w.rootChanged(p)
+	return !changed, err
 }
 
 func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk, error) {
@@ -111,17 +135,22 @@ func (p *place) close() {
 	p.image.close()
 }
 
-func (w *walk) root() error {
-	p := &place{path: "."}
-	defer p.close()
-	var err error
+// heights opens the root as it is seen from each.
+func (w *walk) heights(p *place) (err error) {
 	if p.whole, err = w.view.root(0); err != nil {
 		return err
 	}
 	if p.lower, err = w.view.root(w.uppers); err != nil {
 		return err
 	}
-	if p.image, err = w.view.root(w.base); err != nil {
+	p.image, err = w.view.root(w.base)
+	return err
+}
+
+func (w *walk) root() error {
+	p := &place{path: "."}
+	defer p.close()
+	if err := w.heights(p); err != nil {
 		return err
 	}
 	p.report = func() error { return nil }
@@ -213,8 +242,10 @@ func (w *walk) hidden(layer int) bool { return layer >= w.uppers && layer < w.ba
 // deleted reports that nothing is under a name, if the image has something
 // there. A socket counts as nothing: a layer cannot hold it.
 func (w *walk) deleted(p *place, at, name string) error {
-	if _, ok, err := w.view.lookup(p.image, name); err != nil || !ok {
-		return err
+	if _, ok, err := w.view.lookup(p.image, name); err != nil {
+		return fmt.Errorf("look at %s: %w", at, err)
+	} else if !ok {
+		return nil
 	}
 	if err := w.reserved(at, name); err != nil {
 		return err
@@ -345,5 +376,6 @@ func (w *walk) reserved(at, name string) error {
 	return fmt.Errorf("%s: a name that begins with %q stands for a deletion in an image's layers, so the file cannot be part of one: rename or remove it: %w", at, whiteoutPrefix, ErrReserved)
 }
 
-// ErrReserved says that a file's name cannot be in a layer.
-var ErrReserved = errors.New("reserved name")
+// ErrReserved says that a file's name cannot be in a layer. It is errdefs'
+// ErrConflict.
+var ErrReserved = errdefs.ErrConflict.WithMessage("reserved name")

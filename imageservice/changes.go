@@ -65,10 +65,12 @@ func (s *Service) compareTrees(ctx context.Context, ctr *container.Container) (c
 	defer func() { end(err) }()
 
 	err = s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
-		return mount.WithReadonlyTempMount(ctx, before, func(old string) error {
-			return mount.WithReadonlyTempMount(ctx, now, func(root string) error {
-				changes, err = archive.ChangesDirs(root, old)
-				return err
+		return s.withImageIDs(ctx, ctr, now, func(now []mount.Mount) error {
+			return mount.WithReadonlyTempMount(ctx, before, func(old string) error {
+				return mount.WithReadonlyTempMount(ctx, now, func(root string) error {
+					changes, err = archive.ChangesDirs(root, old)
+					return err
+				})
 			})
 		})
 	})

@@ -2,6 +2,7 @@ package imageservice
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -11,6 +12,7 @@ import (
 	"github.com/docker/docker/image"
 	"github.com/docker/docker/layer"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/snapshotter"
@@ -96,6 +98,9 @@ func prepareInit(ctx context.Context, sn snapshots.Snapshotter, id, parent strin
 		return err
 	}
 	if err := mount.WithTempMount(ctx, mounts, initFunc); err != nil {
+		if errors.Is(err, unix.EROFS) {
+			err = fmt.Errorf("%w (the kernel mounts an overlay read-only when its disk is full)", err)
+		}
 		return err
 	}
 	return sn.Commit(ctx, id+initSuffix, id+initKeySuffix)

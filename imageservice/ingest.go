@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	"github.com/containerd/errdefs"
@@ -28,7 +29,8 @@ const answersAhead = 16
 // call, and not why. An ingest has one user, who always closes it.
 type ingest struct {
 	s      *Service
-	cancel context.CancelFunc
+	ctx    context.Context // for Write, which has no parameter for it
+	cancel func()          // ends the call
 	ref    string
 	stream contentapi.Content_WriteClient
 
@@ -49,14 +51,17 @@ func (s *Service) ingest(ctx context.Context) (*ingest, error) {
 	if !ok {
 		return nil, fmt.Errorf("containerd's client is connected by %T, not by gRPC: %w", s.client.Conn(), errdefs.ErrNotImplemented)
 	}
-	cctx, cancel := context.WithCancel(ctx)
+	// The call outlives the request, for close to end it in order.
+	cctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(cleanupTimeout, cancel) })
 	stream, err := contentapi.NewContentClient(conn).Write(cctx)
 	if err != nil {
 		cancel()
 		return nil, errgrpc.ToNative(err)
 	}
 	w := &ingest{
-		s: s, cancel: cancel, stream: stream,
+		s: s, ctx: ctx, stream: stream,
+		cancel:  func() { stop(); cancel() },
 		ref:     "baleen-" + rand.Text(),
 		answers: make(chan *contentapi.WriteContentResponse, answersAhead),
 	}
@@ -80,17 +85,26 @@ func (w *ingest) receive() {
 // await takes answers until no more than that many are outstanding.
 func (w *ingest) await(outstanding int) error {
 	for w.sent-w.got > outstanding {
-		answer, ok := <-w.answers
-		if !ok {
-			if errors.Is(w.err, io.EOF) {
-				return fmt.Errorf("containerd ended the call early: %w", errdefs.ErrUnavailable)
+		select {
+		case answer, ok := <-w.answers:
+			if !ok {
+				return w.ended()
 			}
-			return errgrpc.ToNative(w.err)
+			w.last = answer
+			w.got++
+		case <-w.ctx.Done():
+			return w.ctx.Err()
 		}
-		w.last = answer
-		w.got++
 	}
 	return nil
+}
+
+// ended tells why there are no more answers.
+func (w *ingest) ended() error {
+	if errors.Is(w.err, io.EOF) {
+		return fmt.Errorf("containerd ended the call early: %w", errdefs.ErrUnavailable)
+	}
+	return errgrpc.ToNative(w.err)
 }
 
 func (w *ingest) send(m *contentapi.WriteContentRequest) error {
@@ -179,11 +193,17 @@ func (w *ingest) Commit(ctx context.Context, desc ocispec.Descriptor, labels map
 // close ends the call, and drops what was written if it was not committed. It
 // returns the failure that it is given, with its own.
 func (w *ingest) close(ctx context.Context, failure error) error {
-	w.cancel()
-	for range w.answers { // until the call has ended
-	}
+	defer w.cancel()
 	if w.stored {
 		return failure
+	}
+	// What containerd is still closing cannot be dropped: it would leave a file
+	// behind in the folder that is being removed. Having closed it ends the
+	// call.
+	timeout := time.AfterFunc(cleanupTimeout, w.cancel)
+	defer timeout.Stop()
+	failure = errors.Join(failure, w.stream.CloseSend())
+	for range w.answers {
 	}
 	ctx, cancel := cleanup(ctx)
 	defer cancel()

@@ -2,6 +2,8 @@ package imageservice
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -42,9 +44,10 @@ func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Con
 	if pauses(ctx) {
 		labels[labelPauses] = "1"
 	}
-	l, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseNet), leases.WithLabels(labels))
-	if err != nil {
-		return nil, nil, fmt.Errorf("create lease: %w", err)
+	l := leases.Lease{ID: "baleen-" + rand.Text()}
+	if _, err := s.leases.Create(ctx, leases.WithID(l.ID), leases.WithExpiration(leaseNet), leases.WithLabels(labels)); err != nil {
+		// It may be there even so: containerd can fail after it has made it.
+		return nil, nil, errors.Join(fmt.Errorf("create lease: %w", err), s.unhold(ctx, l))
 	}
 	end = func(failure error) {
 		ctx, cancel := cleanup(ctx)

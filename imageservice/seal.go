@@ -58,6 +58,10 @@ func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container,
 // sealUpper copies what the container's upper holds into a new snapshot on
 // chain, and makes the layer from that.
 func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, c *diff.Container, chain []digest.Digest) (_ sealed, err error) {
+	// The steps of a build that change metadata alone come with such containers.
+	if untouched, err := c.Untouched(ctx); err != nil || untouched {
+		return sealed{layer: diff.EmptyLayer()}, err
+	}
 	// To pause takes about as long as to prepare.
 	paused, thaw := pause(ctx)
 	defer thaw()
@@ -150,7 +154,7 @@ func (s *Service) store(ctx context.Context, t *timing, upper string, userXattr 
 	defer func() { done(err) }()
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() error { return snapshotter.Sync(ctx, upper, stats) })
-	both.Go(func() (err error) { layer, err = s.ship(ctx, upper, userXattr, stats.Root); return err })
+	both.Go(func() (err error) { layer, err = s.ship(ctx, upper, userXattr, stats); return err })
 	if err := both.Wait(); err != nil {
 		return diff.Layer{}, err
 	}

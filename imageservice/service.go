@@ -14,6 +14,7 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/container"
 	"github.com/moby/sys/user"
+	"golang.org/x/sync/semaphore"
 )
 
 // Containers finds a container of the daemon by its full id; nil if it has
@@ -37,6 +38,7 @@ type Events interface {
 }
 
 // Config is what a [Service] works with. All fields but IDMapping are needed.
+// The process must not have a second service: temporary mounts are in one place.
 type Config struct {
 	Client      *containerd.Client // its default namespace is the daemon's
 	Containers  Containers
@@ -45,6 +47,7 @@ type Config struct {
 	Mounter     Mounter
 	IDMapping   user.IdentityMapping // of --userns-remap; empty without
 	Events      Events
+	TempMounts  string // a folder of the daemon's own, for temporary mounts
 	Options     Options
 	Upstream    Upstream
 }
@@ -66,6 +69,7 @@ type Service struct {
 	idMapping   user.IdentityMapping
 	events      Events
 	options     Options
+	packing     *semaphore.Weighted // of large layers
 	interrupted []string
 	turns       turns
 	cut         struct {
@@ -98,9 +102,11 @@ func New(c Config) *Service {
 		idMapping:   c.IDMapping,
 		events:      c.Events,
 		options:     c.Options,
+		packing:     semaphore.NewWeighted(packers()),
 	}
 	s.sweep(s.background())
 	s.interruptedMoves(s.background())
+	useTempMounts(s.background(), c.TempMounts)
 	return s
 }
 

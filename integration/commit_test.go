@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -38,6 +39,7 @@ func TestCommit(t *testing.T) {
 		{"many at once, of one container and of siblings", commitAtOnce},
 		{"a later commit sees later writes", commitTwice},
 		{"a missing container is not found", commitMissing},
+		{"a name that a layer cannot hold is a conflict", commitReserved},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			before := e.state(t)
@@ -350,6 +352,14 @@ func commitTwice(t *testing.T, e *env) {
 func commitMissing(t *testing.T, e *env) {
 	if out, err := e.try(t, "commit", "nosuch"); err == nil || !strings.Contains(out, "No such container: nosuch") {
 		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+func commitReserved(t *testing.T, e *env) {
+	id := e.run(t, "busybox", "echo x > /.wh.etc")
+	status, body := e.post(t, "/commit?container="+id)
+	if status != http.StatusConflict || !strings.Contains(body, ".wh.etc") || !strings.Contains(body, "rename or remove it") {
+		t.Errorf("status %d: %s", status, body)
 	}
 }
 

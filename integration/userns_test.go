@@ -31,6 +31,9 @@ RUN cp /bin/busybox /setuid && chmod 4755 /setuid && echo l > /one && ln /one /t
 	if !strings.HasPrefix(got, base) || !strings.Contains(got, "/new 644 7:8 1") || !strings.HasSuffix(got, "linked") {
 		t.Errorf("in the container\n%s", got)
 	}
+	if changes := e.docker(t, "diff", id); changes != "C /etc\nD /etc/group\nA /new" {
+		t.Errorf("docker diff prints\n%s", changes)
+	}
 	image := e.docker(t, "commit", id)
 	if after := e.docker(t, "run", "--rm", image, "sh", "-c", look+"; ls /etc/group 2>&1 || true"); after != got+"\nls: /etc/group: No such file or directory" {
 		t.Errorf("in the image\n%s\nin the container\n%s", after, got)

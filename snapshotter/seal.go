@@ -62,7 +62,7 @@ func seal(ctx context.Context, c diff.Walker, upper string, linking bool) (SealS
 	s := &sealer{
 		jobs:    make(chan []copyJob, sealQueue),
 		batch:   make([]copyJob, 0, sealBatch),
-		links:   map[inode]*link{},
+		links:   map[inode]link{},
 		stack:   []*sealDir{{path: ".", fd: root}},
 		maker:   newMaker(),
 		linking: linking,
@@ -99,7 +99,7 @@ func seal(ctx context.Context, c diff.Walker, upper string, linking bool) (SealS
 type sealer struct {
 	jobs    chan []copyJob
 	batch   []copyJob // not yet handed out
-	links   map[inode]*link
+	links   map[inode]link
 	stack   []*sealDir // from the root to the directory last written
 	cloner  cloner
 	rooted  bool
@@ -118,10 +118,11 @@ type sealDir struct {
 	gid        uint32            // what is made in it may get this group
 }
 
-// link is the first name of a file that has several.
+// link is the first name of a file that has several. There can be very many: the
+// text of dir is that of the directory, shared by all in it.
 type link struct {
-	path string
-	left uint64 // names that have not been met
+	dir, name string
+	left      uint64 // names that have not been met
 }
 
 // seal writes one change.
@@ -188,7 +189,7 @@ func (s *sealer) write(c *diff.Change, dir *sealDir, name string) error {
 	if c.IsDir() {
 		return s.directory(c, dirfd, name)
 	}
-	if done, err := s.linkTo(c, dirfd, name); done || err != nil {
+	if done, err := s.linkTo(c, dir, name); done || err != nil {
 		return err
 	}
 	switch c.Type() {
@@ -240,22 +241,24 @@ func (s *sealer) root(c *diff.Change) (err error) {
 }
 
 // linkTo makes a further name of a file that has been written already.
-func (s *sealer) linkTo(c *diff.Change, dirfd int, name string) (bool, error) {
+func (s *sealer) linkTo(c *diff.Change, dir *sealDir, name string) (bool, error) {
 	if c.Stat.Nlink < 2 {
 		return false, nil
 	}
 	id := inode{c.Stat.Dev, c.Stat.Ino}
 	first, met := s.links[id]
 	if !met {
-		s.links[id] = &link{path: c.Path, left: uint64(c.Stat.Nlink) - 1} //nolint:unconvert // 32 bits wide on arm64
+		s.links[id] = link{dir.path, strings.Clone(name), uint64(c.Stat.Nlink) - 1} //nolint:unconvert // 32 bits wide on arm64
 		return false, nil
 	}
 	if first.left--; first.left == 0 {
 		delete(s.links, id)
+	} else {
+		s.links[id] = first
 	}
 	// The path has no links in it: this upper is ours, its directories are
 	// those that directory made.
-	return true, unix.Linkat(s.stack[0].fd, first.path, dirfd, name, 0)
+	return true, unix.Linkat(s.stack[0].fd, path.Join(first.dir, first.name), dir.fd, name, 0)
 }
 
 // file makes a regular file and leaves its content to the workers, or links it.

@@ -10,10 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncEach is up to how many changes are synced one by one. With more it is
-// cheaper to sync the whole file system, although that waits for whatever else
-// was written to it.
-const syncEach = 32
+// syncEach is up to how many changes are synced one by one: each is a write of
+// the file system's journal. With more it is cheaper to sync the whole file
+// system, although that waits for whatever else was written to it. On ext4, 16
+// files of 60 kB took 8 ms one by one, and 1.5 ms together.
+const syncEach = 8
 
 // Sync puts a sealed upper on disk: contents, names and all. Only after that
 // may a snapshotter's metadata call it committed, or a power cut leaves a

@@ -12,27 +12,41 @@ import (
 // rounds of commits, so that one slow one does not decide.
 const rounds = 5
 
+// clock is a program that notes the longest time, in microseconds, for which it
+// was not let run. Removing the note has it begin anew.
+const clock = `exec 9<> <(:)
+longest=0 last=${EPOCHREALTIME//[!0-9]/}
+while :; do
+	read -rt 0.0005 <&9
+	now=${EPOCHREALTIME//[!0-9]/}
+	[ -e /dev/shm/longest ] || longest=0
+	if ((now - last > longest)); then
+		longest=$((now - last))
+		echo $longest > /dev/shm/new && mv /dev/shm/new /dev/shm/longest
+		now=${EPOCHREALTIME//[!0-9]/}
+	fi
+	last=$now
+done`
+
+// race is what one daemon's commits took.
+type race struct{ walls, pauses []time.Duration }
+
 // compare times the same small commit on both daemons, in turns: the machine's
 // moods then meet both alike.
 func compare(ctx context.Context, fork, stock *stack.Stack) error {
 	say("The same commit on stock Moby beside it: one small file changed, in turns")
-	times := map[*stack.Stack][]time.Duration{}
+	races := map[*stack.Stack]*race{fork: {}, stock: {}}
 	both := []*stack.Stack{fork, stock}
 	for _, s := range both {
-		if _, err := docker(ctx, s, "run", "-d", "--name", "race", app.Name, "sleep", "infinity"); err != nil {
+		if _, err := docker(ctx, s, "run", "-d", "--name", "race", app.Name, "bash", "-c", clock); err != nil {
 			return err
 		}
 	}
 	for round := range rounds {
 		for _, s := range both {
-			if _, err := docker(ctx, s, "exec", "race", "sh", "-c", fmt.Sprintf("echo %d > /file", round)); err != nil {
+			if err := races[s].run(ctx, s, round); err != nil {
 				return err
 			}
-			began := time.Now()
-			if _, err := docker(ctx, s, "commit", "race", fmt.Sprint("race:", round)); err != nil {
-				return err
-			}
-			times[s] = append(times[s], time.Since(began))
 		}
 	}
 	for _, s := range both {
@@ -40,8 +54,35 @@ func compare(ctx context.Context, fork, stock *stack.Stack) error {
 			return err
 		}
 	}
-	f, o := median(times[fork]), median(times[stock])
-	fmt.Printf("    Baleen  %6.0f ms\n    stock   %6.0f ms   (medians of %d, wall time of the docker command)\n", ms(f), ms(o), rounds)
+	for _, r := range []struct {
+		name string
+		*race
+	}{{"Baleen", races[fork]}, {"stock", races[stock]}} {
+		fmt.Printf("    %-6s  %6.0f ms, and its container stood still for %6.1f ms\n", r.name, ms(median(r.walls)), ms(median(r.pauses)))
+	}
+	fmt.Printf("    (medians of %d: wall time of the docker command, and the longest gap that a process in the container saw)\n", rounds)
+	return nil
+}
+
+// run changes a file and commits.
+func (r *race) run(ctx context.Context, s *stack.Stack, round int) error {
+	if _, err := docker(ctx, s, "exec", "race", "sh", "-c", fmt.Sprintf("echo %d > /file; rm -f /dev/shm/longest", round)); err != nil {
+		return err
+	}
+	began := time.Now()
+	if _, err := docker(ctx, s, "commit", "race", fmt.Sprint("race:", round)); err != nil {
+		return err
+	}
+	r.walls = append(r.walls, time.Since(began))
+	longest, err := docker(ctx, s, "exec", "race", "cat", "/dev/shm/longest")
+	if err != nil {
+		return err
+	}
+	pause, err := time.ParseDuration(longest + "us")
+	if err != nil {
+		return fmt.Errorf("the longest pause: %w", err)
+	}
+	r.pauses = append(r.pauses, pause)
 	return nil
 }
 

@@ -20,8 +20,6 @@ type Case struct {
 	// Strict says that the snapshot must hold nothing of the runtime, also
 	// where other cases would not look.
 	Strict bool
-	// Except names modes in which the case is known not to hold, and why.
-	Except map[string]string
 }
 
 // Cases returns the corpus.

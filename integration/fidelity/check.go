@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ func (l *Lab) checkDiff(ctx context.Context, id string, c Case) error {
 	if c.Diff == nil {
 		return nil
 	}
-	out, err := l.docker(ctx, "", "diff", id)
+	out, err := l.Call(ctx, "", "diff", id)
 	if err != nil {
 		return err
 	}
@@ -44,9 +45,12 @@ func (l *Lab) checkDiff(ctx context.Context, id string, c Case) error {
 	return errors.Join(errs...)
 }
 
-// checkImage compares a container with the image that was committed from it.
-func (l *Lab) checkImage(ctx context.Context, id, name string, c Case) (err error) {
-	ctx, end, err := l.lease(l.moby(ctx), id)
+// Check compares a container with the image that was committed from it. parent
+// is the id of the image that the container is of, or "" for [BaseImage]. Of the
+// case counts what it expects. Without a container the image is compared with
+// itself only: its snapshot with what its layers unpack to.
+func (l *Lab) Check(ctx context.Context, container, name, parent string, c Case) (err error) {
+	ctx, end, err := l.lease(l.moby(ctx), rand.Text())
 	if err != nil {
 		return err
 	}
@@ -55,17 +59,20 @@ func (l *Lab) checkImage(ctx context.Context, id, name string, c Case) (err erro
 	if err != nil {
 		return err
 	}
+	check := &check{Lab: l, c: c, img: img}
+	if err := check.open(ctx, container, parent); err != nil {
+		return err
+	}
 	if layers, diffIDs := len(img.manifest.Layers), len(img.config.RootFS.DiffIDs); layers != diffIDs {
 		return fmt.Errorf("the image has %d layers and %d diffIDs", layers, diffIDs)
 	}
-	fresh := len(img.manifest.Layers) - l.baseSize
+	fresh := len(img.manifest.Layers) - check.below
 	switch {
 	case fresh < 0 || fresh > 1:
 		return fmt.Errorf("the image has %d layers more than its base", fresh)
 	case c.Empty && fresh > 0:
 		err = errors.New("there is a layer without a change")
 	}
-	check := &check{Lab: l, c: c, img: img, container: l.rootfs(id)}
 	return errors.Join(err, check.snapshot(ctx), check.plain(ctx), check.overlay(ctx))
 }
 
@@ -74,13 +81,32 @@ type check struct {
 	*Lab
 	c         Case
 	img       image
-	container string
+	below     int    // layers of the container's own image
+	container string // its root, or "" if it does not count
+	upper     string // where its changes are
+}
+
+// open finds out what the image is compared with.
+func (k *check) open(ctx context.Context, container, parent string) (err error) {
+	k.below = k.baseSize
+	if parent != "" {
+		img, err := k.readImage(ctx, digest.Digest(parent))
+		if err != nil {
+			return err
+		}
+		k.below = len(img.manifest.Layers)
+	}
+	if container != "" {
+		k.container = k.rootfs(container)
+		k.upper, err = k.upperOf(ctx, container)
+	}
+	return err
 }
 
 // snapshot looks at the snapshot of the image's layers that the commit made.
 func (k *check) snapshot(ctx context.Context) error {
 	return k.withView(ctx, k.img.config.RootFS.DiffIDs, func(root string) error {
-		err := k.compare(ctx, "the container (A) and the image's snapshot (B)", k.container, root, diff.CompareOptions{
+		err := k.compareContainer(ctx, "the image's snapshot", root, diff.CompareOptions{
 			Ignore: k.ignore, Holes: true,
 			Accept: func(d diff.Difference) bool { return touchedByRuntime(d) || k.lostLink(d) },
 		})
@@ -115,7 +141,7 @@ func (l *Lab) withView(ctx context.Context, chain []digest.Digest, f func(root s
 // unpacked compares what containerd's applier made of the image with the
 // container, and with the snapshot.
 func (k *check) unpacked(ctx context.Context, how, root string) error {
-	err := k.compare(ctx, "the container (A) and "+how+" (B)", k.container, root, diff.CompareOptions{
+	err := k.compareContainer(ctx, how, root, diff.CompareOptions{
 		Ignore: k.ignore, IgnoreRoot: true,
 		Accept: func(d diff.Difference) bool { return touchedByRuntime(d) || lostByApplier(d) || k.lostLink(d) },
 	})
@@ -130,6 +156,13 @@ func (k *check) unpacked(ctx context.Context, how, root string) error {
 		}
 		return k.compare(ctx, "the image's snapshot (A) and "+how+" (B)", snapshot, root, options)
 	}))
+}
+
+func (k *check) compareContainer(ctx context.Context, what, root string, options diff.CompareOptions) error {
+	if k.container == "" {
+		return nil
+	}
+	return k.compare(ctx, "the container (A) and "+what+" (B)", k.container, root, options)
 }
 
 func (k *check) compare(ctx context.Context, what, a, b string, options diff.CompareOptions) error {
@@ -161,9 +194,16 @@ func touchedByRuntime(d diff.Difference) bool {
 	return d.Aspect == diff.ModTime && slices.Contains([]string{"/", "/etc", "/dev"}, d.Path)
 }
 
-// lostLink accepts what the mode explains with Mode.LostLinks.
+// lostLink accepts what the mode explains with Mode.LostLinks and MovedLinks.
 func (k *check) lostLink(d diff.Difference) bool {
-	return d.Aspect == diff.HardLinks && k.showsNoLink(d.Path)
+	return d.Aspect == diff.HardLinks && (k.showsNoLink(d.Path) || k.moved(d.Path))
+}
+
+// moved reports whether a file is the image's still. Only a rename of a
+// directory it is in can have changed its links.
+func (k *check) moved(name string) bool {
+	_, err := os.Lstat(filepath.Join(k.upper, name))
+	return k.mode.MovedLinks && errors.Is(err, os.ErrNotExist)
 }
 
 func (k *check) showsNoLink(name string) bool {

@@ -18,7 +18,7 @@ import (
 
 var (
 	flavors  = flag.String("flavor", "fork", "which dockerd: fork, stock or both with a comma")
-	modes    = flag.String("mode", "default", "which modes, with commas, or all")
+	modes    = flag.String("mode", "", "which modes, with commas, or all (the default one, and of redirect and userxattr what concerns them)")
 	caseName = flag.String("case", "", "which cases, a regular expression (all)")
 )
 
@@ -29,7 +29,6 @@ func TestFidelity(t *testing.T) {
 	if err := stack.CheckMachine(); errdefs.IsPermissionDenied(err) || errdefs.IsNotImplemented(err) {
 		t.Skip(err)
 	}
-	cases := chosenCases(t)
 	var summary strings.Builder
 	for _, flavor := range strings.Split(*flavors, ",") {
 		for _, mode := range chosenModes(t) {
@@ -38,7 +37,7 @@ func TestFidelity(t *testing.T) {
 				t.Fatalf("there is no flavor %q", flavor)
 			}
 			t.Run(flavor+"/"+mode.Name, func(t *testing.T) {
-				r := tryAll(t, f, mode, cases)
+				r := tryAll(t, f, mode, chosenCases(t, mode))
 				r.Write(&summary)
 			})
 		}
@@ -46,14 +45,18 @@ func TestFidelity(t *testing.T) {
 	t.Logf("\n%s", summary.String())
 }
 
-func chosenCases(t *testing.T) []fidelity.Case {
+func chosenCases(t *testing.T, mode fidelity.Mode) []fidelity.Case {
 	t.Helper()
 	pattern, err := regexp.Compile(*caseName)
 	if err != nil {
 		t.Fatal(err)
 	}
+	all := fidelity.Cases()
+	if *modes == "" && mode.Concerns != nil {
+		all = mode.Concerns
+	}
 	var cases []fidelity.Case
-	for _, c := range fidelity.Cases() {
+	for _, c := range all {
 		if pattern.MatchString(c.Name) {
 			cases = append(cases, c)
 		}
@@ -63,11 +66,15 @@ func chosenCases(t *testing.T) []fidelity.Case {
 
 func chosenModes(t *testing.T) []fidelity.Mode {
 	t.Helper()
-	if *modes == "all" {
+	names := *modes
+	switch names {
+	case "all":
 		return fidelity.Modes
+	case "":
+		names = "default,redirect,userxattr"
 	}
 	var chosen []fidelity.Mode
-	for _, name := range strings.Split(*modes, ",") {
+	for _, name := range strings.Split(names, ",") {
 		mode, ok := fidelity.FindMode(name)
 		if !ok {
 			t.Fatalf("there is no mode %q", name)
@@ -99,9 +106,6 @@ func tryAll(t *testing.T, flavor stack.Flavor, mode fidelity.Mode, cases []fidel
 		for i, c := range cases {
 			t.Run(c.Name, func(t *testing.T) {
 				t.Parallel()
-				if why := c.Except[mode.Name]; why != "" {
-					t.Skip("a known exception: " + why)
-				}
 				v, err := lab.Try(t.Context(), c)
 				if err != nil {
 					t.Error(err)

@@ -18,7 +18,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-const baseName = "fidelity:base"
+// BaseImage is the name of the image that cases change.
+const BaseImage = "fidelity:base"
 
 // image is what an image consists of.
 type image struct {
@@ -56,7 +57,7 @@ func (l *Lab) makeBase(ctx context.Context) error {
 	if err := l.LoadImages(ctx, "busybox"); err != nil {
 		return err
 	}
-	id, err := l.docker(ctx, "", "image", "inspect", "-f", "{{.Id}}", "busybox")
+	id, err := l.Call(ctx, "", "image", "inspect", "-f", "{{.Id}}", "busybox")
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,11 @@ func (l *Lab) makeBase(ctx context.Context) error {
 }
 
 func (l *Lab) baseLayers(ctx context.Context, below int) ([][]byte, error) {
-	fstool, err := buildTool(ctx, l.scratch)
+	path := filepath.Join(l.scratch, "fstool")
+	if err := BuildTool(ctx, "github.com/baleen-project/baleen/integration/fidelity/fstool", path); err != nil {
+		return nil, err
+	}
+	fstool, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -111,16 +116,14 @@ func (l *Lab) baseLayers(ctx context.Context, below int) ([][]byte, error) {
 	return tars, nil
 }
 
-// buildTool compiles fstool.
-func buildTool(ctx context.Context, scratch string) ([]byte, error) {
-	path := filepath.Join(scratch, "fstool")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "github.com/baleen-project/baleen/integration/fidelity/fstool")
+// BuildTool compiles a program of this module so that it runs in any container.
+func BuildTool(ctx context.Context, pkg, path string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build fstool: %w: %s", err, out)
+		return fmt.Errorf("build %s: %w: %s", pkg, err, out)
 	}
-	defer os.Remove(path)
-	return os.ReadFile(path)
+	return nil
 }
 
 // tag stores an image's config and manifest and names it.
@@ -135,7 +138,7 @@ func (l *Lab) tag(ctx context.Context, img image) error {
 	if err != nil {
 		return err
 	}
-	_, err = l.client.ImageService().Create(ctx, images.Image{Name: "docker.io/library/" + baseName, Target: manifest})
+	_, err = l.client.ImageService().Create(ctx, images.Image{Name: "docker.io/library/" + BaseImage, Target: manifest})
 	return err
 }
 

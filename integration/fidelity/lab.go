@@ -33,7 +33,7 @@ type Lab struct {
 
 // Open starts an engine of a flavor in a mode. The caller must Close it.
 func Open(ctx context.Context, flavor stack.Flavor, mode Mode) (_ *Lab, err error) {
-	s, err := stack.Start(ctx, stack.Config{Flavor: flavor, ContainerdConfig: mode.containerdConfig()})
+	s, err := stack.Start(ctx, stack.Config{Flavor: flavor, ContainerdConfig: mode.containerdConfig(), DaemonConfig: mode.DaemonConfig})
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +75,9 @@ func (l *Lab) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// docker runs the CLI and returns what it prints, without the line's end.
-func (l *Lab) docker(ctx context.Context, stdin string, args ...string) (string, error) {
+// Call runs the docker command with a text on its standard input, and returns
+// what it prints, without the line's end.
+func (l *Lab) Call(ctx context.Context, stdin string, args ...string) (string, error) {
 	cmd := l.Docker(ctx, args...)
 	if stdin != "" {
 		cmd.Stdin = strings.NewReader(stdin)
@@ -103,6 +104,28 @@ func (l *Lab) rootfs(id string) string {
 	return filepath.Join("/proc", fmt.Sprint(l.Pid(stack.Dockerd)), "root", l.DataRoot(), "rootfs", snapshotter, id)
 }
 
+// upperOf is the folder of a container's changes.
+func (l *Lab) upperOf(ctx context.Context, id string) (string, error) {
+	mounts, err := l.client.SnapshotService(snapshotter).Mounts(ctx, id)
+	if err != nil {
+		return "", fmt.Errorf("look up the snapshot of container %s: %w", id, err)
+	}
+	for _, m := range mounts {
+		for _, option := range m.Options {
+			if dir, ok := strings.CutPrefix(option, "upperdir="); ok {
+				return dir, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("the snapshot of container %s has no upper: %v", id, mounts)
+}
+
+// Run starts a container of an image that does nothing, and returns its id.
+func (l *Lab) Run(ctx context.Context, image string, flags ...string) (string, error) {
+	args := append([]string{"run", "-d", "--network=none"}, flags...)
+	return l.Call(ctx, "", append(args, image, "sleep", "1000000")...)
+}
+
 // Verdict is how a case went. A nil error is success.
 type Verdict struct {
 	Case Case
@@ -115,19 +138,19 @@ type Verdict struct {
 // Try runs a case in a fresh container, commits it and checks the result. An
 // error means that the case could not be tried.
 func (l *Lab) Try(ctx context.Context, c Case) (_ Verdict, err error) {
-	id, err := l.docker(ctx, "", "run", "-d", "--network=none", "--workdir=/img", baseName, "sleep", "1000000")
+	id, err := l.Run(ctx, BaseImage, "--workdir=/img")
 	if err != nil {
 		return Verdict{}, err
 	}
 	defer func() {
-		_, rerr := l.docker(context.WithoutCancel(ctx), "", "rm", "-f", id)
+		_, rerr := l.Call(context.WithoutCancel(ctx), "", "rm", "-f", id)
 		err = errors.Join(err, rerr)
 	}()
-	if _, err := l.docker(ctx, c.Script, "exec", "-i", id, "sh", "-e"); err != nil {
+	if _, err := l.Call(ctx, c.Script, "exec", "-i", id, "sh", "-e"); err != nil {
 		return Verdict{}, fmt.Errorf("run the script: %w", err)
 	}
 	v := Verdict{Case: c, Diff: l.checkDiff(ctx, id, c)}
-	image, err := l.docker(ctx, "", "commit", id)
+	image, err := l.Call(ctx, "", "commit", id)
 	switch {
 	case err != nil && c.Reserved && strings.Contains(err.Error(), ".wh."):
 		return v, nil // refused, and the reason told
@@ -135,7 +158,7 @@ func (l *Lab) Try(ctx context.Context, c Case) (_ Verdict, err error) {
 		v.Image = err
 		return v, nil
 	}
-	v.Image = l.checkImage(ctx, id, image, c)
-	_, err = l.docker(ctx, "", "rmi", image)
+	v.Image = l.Check(ctx, id, image, "", c)
+	_, err = l.Call(ctx, "", "rmi", image)
 	return v, err
 }

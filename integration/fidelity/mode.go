@@ -1,10 +1,14 @@
 package fidelity
 
+import "slices"
+
 // Mode is a way in which overlay mounts are made, or an unusual base image.
 type Mode struct {
 	Name string
 	// MountOptions are added to every overlay that containerd mounts.
 	MountOptions []string
+	// DaemonConfig has settings of dockerd.
+	DaemonConfig map[string]any
 	// Layers is how many layers the base image has at least.
 	Layers int
 	// Plain says that containerd's applier writes marks that overlays of this
@@ -15,6 +19,13 @@ type Mode struct {
 	// looks like a file of its own until the overlay is mounted anew: what it
 	// was copied from is noted in an attribute that such files cannot have.
 	LostLinks bool
+	// MovedLinks says that files of the image in a directory that is renamed
+	// lose their links to names elsewhere: the layer has them as new files, and
+	// the other names, which are not in the upper, are known to nobody.
+	MovedLinks bool
+	// Concerns are the cases that look different in an upper in this mode. The
+	// others come to the same as in the default one.
+	Concerns []Case
 }
 
 // Modes are those that the corpus is run in.
@@ -22,9 +33,15 @@ var Modes = []Mode{
 	{Name: "default"},
 	// A renamed directory is kept as a reference, a changed mode without the
 	// data.
-	{Name: "redirect", MountOptions: []string{"redirect_dir=on", "metacopy=on"}},
+	{
+		Name: "redirect", MountOptions: []string{"redirect_dir=on", "metacopy=on"}, MovedLinks: true,
+		Concerns: slices.Concat(goneCases, turnedCases, ownerCases, linkCases, renameCases),
+	},
 	// As in rootless engines.
-	{Name: "userxattr", MountOptions: []string{"userxattr"}, Plain: true, LostLinks: true},
+	{
+		Name: "userxattr", MountOptions: []string{"userxattr"}, Plain: true, LostLinks: true,
+		Concerns: slices.Concat(goneCases, turnedCases, metadataCases, linkCases),
+	},
 	{Name: "deep", Layers: 120},
 }
 

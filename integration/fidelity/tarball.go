@@ -76,7 +76,7 @@ func (k *check) entries(file io.Reader) error {
 }
 
 func (k *check) entry(name string, h *tar.Header) error {
-	if k.ignore(name) || underRuntime(name) {
+	if k.container == "" || k.ignore(name) || underRuntime(name) {
 		return nil
 	}
 	var st unix.Stat_t

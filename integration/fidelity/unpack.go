@@ -57,7 +57,7 @@ func (k *check) plain(ctx context.Context) (err error) {
 	}
 	var told error
 	err = k.withLayers(ctx, k.img.manifest.Layers, func(i int, path string) error {
-		if i >= k.baseSize {
+		if i >= k.below {
 			told = k.layer(ctx, path, k.img.config.RootFS.DiffIDs[i])
 		}
 		return applyTo(ctx, root, path)

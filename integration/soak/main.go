@@ -1,19 +1,22 @@
-// Soak puts random file operations on overlay mounts until its time is over or
-// something is lost, and then prints the shortest list of operations that loses
-// it.
+// Soak does random file operations until its time is over or something is lost,
+// and then prints the shortest list of operations that loses it: on overlay
+// mounts of its own, in containers of an engine of its own, or both in turns.
 //
-//	go run ./integration/soak -for 2m
-//	go run ./integration/soak -seed 7 -for 0        this one plan
+//	go run ./integration/soak                       without end, on overlay mounts
+//	go run ./integration/soak -for 2m -in raw,containers
+//	go run ./integration/soak -seed 7 -trials 1     this one plan
 //	go run ./integration/soak -ops /some/folder     only operations, no checks
 //
 // Each trial has a seed of its own, counted up from the first, so that what is
-// printed can be done again. See package trial for what is checked, and fsops for
-// the operations. Built with CGO_ENABLED=0 the program runs in any container:
-// there -ops changes the container's files for a test outside to look at.
+// printed can be done again. See packages trial and containers for what is
+// checked, and fsops for the operations. Built with CGO_ENABLED=0 the program
+// runs in any container: there -ops changes the container's files for a test
+// outside to look at.
 package main
 
 import (
 	"context"
+	"encoding/gob"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,22 +24,28 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
-	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/baleen-project/baleen/integration/fidelity"
 	"github.com/baleen-project/baleen/integration/soak/fsops"
 	"github.com/baleen-project/baleen/integration/soak/mountns"
-	"github.com/baleen-project/baleen/integration/soak/trial"
 )
 
 type options struct {
-	duration time.Duration
+	duration time.Duration // zero: without end
+	trials   int           // zero: without end
 	seed     uint64
 	steps    int
-	engine   trial.Engine
+	places   []string
+	engine   string
 	dir      string
-	ops      string
+	modes    []fidelity.Mode
+	// For -ops.
+	ops   string
+	given bool
+	every time.Duration
 }
 
 func main() {
@@ -49,9 +58,13 @@ func main() {
 		os.Exit(2)
 	}
 	if o.ops != "" {
-		os.Exit(status(operate(o, os.Stdout)))
+		os.Exit(status(operate(o, os.Stdin, os.Stdout)))
 	}
-	mountns.Main(func() int { return status(soak(o, os.Stdout)) })
+	mountns.Main(func() int {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		return status(soak(ctx, o, os.Stdout))
+	})
 }
 
 func status(err error) int {
@@ -65,12 +78,17 @@ func status(err error) int {
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("soak", flag.ContinueOnError)
-	flags.DurationVar(&o.duration, "for", time.Minute, "how long to go on; one trial at least")
+	flags.DurationVar(&o.duration, "for", 0, "how long to go on, one trial at least (default: without end)")
+	flags.IntVar(&o.trials, "trials", 0, "how many trials to do (default: without end)")
 	flags.Uint64Var(&o.seed, "seed", 0, "the first trial's seed (default: a new one each time)")
 	flags.IntVar(&o.steps, "steps", 40, "about how many operations a layer has")
-	engine := flags.String("engine", "baleen", "baleen, or walking for containerd's differ")
-	flags.StringVar(&o.dir, "dir", os.TempDir(), "`folder` for the layers, on the file system to test")
+	in := flags.String("in", "raw", "where: raw for overlay mounts, containers, or both with a comma")
+	flags.StringVar(&o.engine, "engine", "baleen", "baleen, or walking for containerd's differ and stock Moby")
+	flags.StringVar(&o.dir, "dir", os.TempDir(), "raw: `folder` for the layers, on the file system to test")
+	mode := flags.String("mode", "", "containers: one of the modes of package fidelity (default: all in turns)")
 	flags.StringVar(&o.ops, "ops", "", "only perform operations in this `folder`, once")
+	flags.BoolVar(&o.given, "given", false, "-ops: those that standard input lists, by encoding/gob")
+	flags.DurationVar(&o.every, "every", 0, "-ops: wait so long after each")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -85,61 +103,51 @@ func parse(args []string) (options, error) {
 	if !seeded {
 		o.seed = rand.Uint64() >> 32 // short enough to type
 	}
-	engines := map[string]trial.Engine{"baleen": trial.Baleen{}, "walking": trial.Walking{}}
-	o.engine = engines[*engine]
-	if o.engine == nil {
-		return o, fmt.Errorf("there is no engine %q", *engine)
-	}
-	return o, nil
+	o.places = strings.Split(*in, ",")
+	return o, o.choose(*mode)
 }
 
-// operate only performs operations.
-func operate(o options, out io.Writer) error {
-	fmt.Fprintf(out, "seed %d\n", o.seed)
-	source := fsops.NewSource(rand.New(rand.NewPCG(o.seed, 0)))
-	return fsops.Perform(o.ops, source.Take(o.steps))
-}
-
-// soak does one trial after the other.
-func soak(o options, out io.Writer) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	dir, err := os.MkdirTemp(o.dir, "baleen-soak-")
-	if err != nil {
-		return err
+// choose looks up what flags name.
+func (o *options) choose(mode string) error {
+	if engines[o.engine] == nil {
+		return fmt.Errorf("there is no engine %q", o.engine)
 	}
-	defer os.RemoveAll(dir)
-	fmt.Fprintf(out, "first seed %d\n", o.seed)
-	trials, deadline := 0, time.Now().Add(o.duration)
-	for ; trials == 0 || time.Now().Before(deadline); trials++ {
-		plan := trial.NewPlan(o.seed+uint64(trials), o.steps)
-		err := trial.Run(ctx, plan, o.engine, filepath.Join(dir, "trial"))
-		if ctx.Err() != nil {
-			break
-		}
-		if err != nil {
-			return explain(ctx, o, dir, plan, o.seed+uint64(trials), err)
+	for _, place := range o.places {
+		if places[place] == nil {
+			return fmt.Errorf("there are no trials in %q", place)
 		}
 	}
-	fmt.Fprintf(out, "%d trials, nothing lost\n", trials)
+	o.modes = fidelity.Modes
+	if mode != "" {
+		found, ok := fidelity.FindMode(mode)
+		if !ok {
+			return fmt.Errorf("there is no mode %q", mode)
+		}
+		o.modes = []fidelity.Mode{found}
+	}
 	return nil
 }
 
-// patience is how long a plan is shortened.
-const patience = 30 * time.Second
-
-// explain shortens a plan that fails and describes it.
-func explain(ctx context.Context, o options, dir string, plan trial.Plan, seed uint64, failure error) error {
-	bounded, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	short := trial.Minimise(bounded, plan, func(p trial.Plan) bool {
-		err := trial.Run(ctx, p, o.engine, filepath.Join(dir, "trial"))
-		if err != nil && ctx.Err() == nil {
-			failure = err
-			return true
+// operate only performs operations.
+func operate(o options, in io.Reader, out io.Writer) error {
+	var ops []fsops.Op
+	if o.given {
+		if err := gob.NewDecoder(in).Decode(&ops); err != nil {
+			return fmt.Errorf("read operations: %w", err)
 		}
-		return false
-	})
-	return fmt.Errorf("seed %d (go run ./integration/soak -seed %d -steps %d -for 0): %d operations of %d lose it:\n%s%w",
-		seed, seed, o.steps, short.Len(), plan.Len(), short, failure)
+	} else {
+		fmt.Fprintf(out, "seed %d\n", o.seed)
+		ops = fsops.NewSource(rand.New(rand.NewPCG(o.seed, 0))).Take(o.steps)
+	}
+	done := 0
+	for i := range ops {
+		n, err := fsops.Perform(o.ops, ops[i:i+1])
+		if err != nil {
+			return err
+		}
+		done += n
+		time.Sleep(o.every)
+	}
+	fmt.Fprintf(out, "%d operations done\n", done)
+	return nil
 }

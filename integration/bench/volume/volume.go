@@ -43,12 +43,26 @@ type Volume struct {
 // device is of that many bytes, which are used as they are written. The caller
 // must Close it.
 func Open(ctx context.Context, kind Kind, dir string, size int64) (*Volume, error) {
+	own, err := is(kind, dir)
+	if err != nil {
+		return nil, fmt.Errorf("open volume: %w", err)
+	}
+	return open(ctx, kind, dir, size, !own)
+}
+
+// OpenLoop is Open with a loop device in any case: the volume is no larger than
+// asked for.
+func OpenLoop(ctx context.Context, kind Kind, dir string, size int64) (*Volume, error) {
+	return open(ctx, kind, dir, size, true)
+}
+
+func open(ctx context.Context, kind Kind, dir string, size int64, loop bool) (*Volume, error) {
 	v := &Volume{Kind: kind, Dir: filepath.Join(dir, kind.Name)}
 	if err := os.Mkdir(v.Dir, 0o711); err != nil {
 		return nil, fmt.Errorf("open volume: %w", err)
 	}
-	own, err := is(kind, dir)
-	if err == nil && !own {
+	var err error
+	if loop {
 		err = v.mountLoop(ctx, size)
 	}
 	if err == nil {

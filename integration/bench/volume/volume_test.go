@@ -32,13 +32,20 @@ func TestMain(m *testing.M) {
 
 func open(t *testing.T, kind volume.Kind, dir string) *volume.Volume {
 	t.Helper()
+	return openWith(t, volume.Open, kind, dir, 1<<30)
+}
+
+type opener func(context.Context, volume.Kind, string, int64) (*volume.Volume, error)
+
+func openWith(t *testing.T, opens opener, kind volume.Kind, dir string, size int64) *volume.Volume {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("mounting needs root")
 	}
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
 		t.Skip(err)
 	}
-	v, err := volume.Open(t.Context(), kind, dir, 1<<30)
+	v, err := opens(t.Context(), kind, dir, size)
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENODEV) {
 		t.Skip(err)
 	}
@@ -85,6 +92,26 @@ func TestVolumeIsOfItsKindAndGoesAway(t *testing.T) {
 				t.Errorf("left: %v, %v", left, err)
 			}
 		})
+	}
+}
+
+func TestLoopIsNoLargerThanAskedFor(t *testing.T) {
+	dir, err := os.MkdirTemp("/var/tmp", "bv-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	const size = 32 << 20
+	v := openWith(t, volume.OpenLoop, volume.Ext4, dir, size)
+	var fs unix.Statfs_t
+	if err := unix.Statfs(v.Dir, &fs); err != nil {
+		t.Error(err)
+	}
+	if got := int64(fs.Blocks) * fs.Bsize; v.Loop == "" || got > size {
+		t.Errorf("the volume on %q has %d bytes", v.Loop, got)
+	}
+	if err := v.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

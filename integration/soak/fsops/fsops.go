@@ -78,6 +78,9 @@ func NewSource(random *rand.Rand) *Source {
 	return s
 }
 
+// Know tells the source of a file that is there from the start.
+func (s *Source) Know(path string, dir bool) { s.add(guess{path, dir}) }
+
 // Take makes up n operations.
 func (s *Source) Take(n int) []Op {
 	ops := make([]Op, n)

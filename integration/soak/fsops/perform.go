@@ -13,22 +13,26 @@ import (
 )
 
 // Perform does operations below root, one after the other. Those that cannot be
-// done are left out; an error means that the file system itself is in trouble.
-func Perform(root string, ops []Op) error {
+// done are left out; done counts the others. An error means that the file system
+// itself is in trouble.
+func Perform(root string, ops []Op) (done int, err error) {
 	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return &fs.PathError{Op: "open", Path: root, Err: err}
+		return 0, &fs.PathError{Op: "open", Path: root, Err: err}
 	}
 	defer unix.Close(fd)
 	for _, op := range ops {
 		err := perform(fd, op)
+		if err == nil {
+			done++
+		}
 		for _, serious := range []error{unix.EIO, unix.ENOSPC, unix.EROFS, unix.ENOTSUP, unix.EMFILE} {
 			if errors.Is(err, serious) {
-				return fmt.Errorf("%s: %w", op, err)
+				return done, fmt.Errorf("%s: %w", op, err)
 			}
 		}
 	}
-	return nil
+	return done, nil
 }
 
 // place is a name in an open directory.

@@ -8,7 +8,8 @@
 // [diff.CompareTrees]; so must be what containerd's applier unpacks.
 //
 // The check knows nothing of what the operations mean: whatever the kernel
-// shows is right. A plan that fails can be shortened with [Minimise].
+// shows is right. A plan that fails can be shortened with [Minimise]; a [Series]
+// of trials does so.
 //
 // Three things may differ: the time of the root, sockets, and hard links between
 // an image's files of which some are in a directory that was renamed (mount

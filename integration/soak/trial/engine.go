@@ -60,11 +60,11 @@ func (Walking) Pack(ctx context.Context, live Live, _ string, _ bool, layer stri
 		if err := os.Mkdir(below, 0o755); err != nil {
 			return err
 		}
-		data := "index=off,lowerdir=" + strings.Join(live.Lowers, ":")
+		data := []string{"ro", "index=off", "lowerdir=" + strings.Join(live.Lowers, ":")}
 		if live.UserXattr {
-			data += "," + userXattr
+			data = append(data, userXattr)
 		}
-		if err := unix.Mount("overlay", below, "overlay", unix.MS_RDONLY, data); err != nil {
+		if err := mountOverlay(below, data); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, unix.Unmount(below, 0), os.Remove(below)) }()

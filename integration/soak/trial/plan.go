@@ -12,7 +12,8 @@ import (
 // Plan is all that a trial does.
 type Plan struct {
 	// Options of the overlay mounts of uppers. Image layers are as an unpacked
-	// image has them: without redirects and files that lack data.
+	// image has them: without redirects and files that lack data. In a plan
+	// for containers (package containers), what else is to happen.
 	Options []string
 	// Image has the operations that make each layer of the image, lowest
 	// first. There is at least one.
@@ -31,6 +32,9 @@ var optionSets = [][]string{
 
 const userXattr = "userxattr"
 
+// deep is how many layers an image can have; Moby allows 127 with a container's.
+const deep = 120
+
 // NewPlan makes up a plan with about that many operations in each layer. The
 // same seed gives the same plan.
 func NewPlan(seed uint64, steps int) Plan {
@@ -39,6 +43,11 @@ func NewPlan(seed uint64, steps int) Plan {
 	p := Plan{Options: optionSets[random.IntN(len(optionSets))]}
 	for range 1 + random.IntN(3) {
 		p.Image = append(p.Image, source.Take(steps))
+	}
+	if random.IntN(40) == 0 {
+		for len(p.Image) < deep {
+			p.Image = append(p.Image, source.Take(2))
+		}
 	}
 	sealed := max(0, random.IntN(4)-1) // mostly none
 	for range 1 + sealed {
@@ -97,7 +106,7 @@ func (p Plan) simpler() []Plan {
 // String lists the operations, one to a line.
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "mount options: %s\n", strings.Join(p.Options, ","))
+	fmt.Fprintf(&b, "options: %s\n", strings.Join(p.Options, ","))
 	for i, ops := range p.layers() {
 		kind := "upper"
 		switch {

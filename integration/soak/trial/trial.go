@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/archive"
 	"golang.org/x/sys/unix"
 
@@ -35,17 +36,18 @@ type Engine interface {
 }
 
 // Run does what a plan says in dir, which must be empty or not exist, and checks
-// the result. It leaves no mount, and no dir.
-func Run(ctx context.Context, p Plan, engine Engine, dir string) (err error) {
+// the result. It leaves no mount, and no dir. It returns how many operations
+// could be done.
+func Run(ctx context.Context, p Plan, engine Engine, dir string) (steps int, err error) {
 	t := &trial{plan: p, dir: dir, engine: engine}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, t.unmountAll(), os.RemoveAll(dir)) }()
 	if err := t.prepare(); err != nil {
-		return fmt.Errorf("prepare: %w", err)
+		return t.steps, fmt.Errorf("prepare: %w", err)
 	}
-	return t.check(ctx)
+	return t.steps, t.check(ctx)
 }
 
 type trial struct {
@@ -54,6 +56,7 @@ type trial struct {
 	engine Engine
 	layers []string // topmost first
 	mounts []string
+	steps  int // operations that could be done
 }
 
 // prepare performs all operations and leaves the last upper mounted.
@@ -75,7 +78,9 @@ func (t *trial) prepare() error {
 			}
 		}
 		t.layers = append([]string{layer}, t.layers...)
-		if err := fsops.Perform(merged, ops); err != nil {
+		done, err := fsops.Perform(merged, ops)
+		t.steps += done
+		if err != nil {
 			return err
 		}
 		if i > 0 && i < len(t.plan.layers())-1 {
@@ -119,11 +124,19 @@ func (t *trial) mount(upper string, layers, options []string) (string, error) {
 		}
 	}
 	data := append([]string{"index=off", "lowerdir=" + strings.Join(layers, ":"), "upperdir=" + upper, "workdir=" + work}, options...)
-	if err := unix.Mount("overlay", merged, "overlay", 0, strings.Join(data, ",")); err != nil {
-		return "", fmt.Errorf("mount overlay with %s: %w", strings.Join(data, ","), err)
+	if err := mountOverlay(merged, data); err != nil {
+		return "", err
 	}
 	t.mounts = append(t.mounts, merged)
 	return merged, nil
+}
+
+// mountOverlay mounts layers whose paths may be too many for one call.
+func mountOverlay(at string, options []string) error {
+	if err := mount.All([]mount.Mount{{Type: "overlay", Source: "overlay", Options: options}}, at); err != nil {
+		return fmt.Errorf("mount overlay with %s: %w", strings.Join(options, ","), err)
+	}
+	return nil
 }
 
 func (t *trial) unmount(merged string) error {

@@ -2,15 +2,20 @@ package daemon
 
 import (
 	"context"
+	"path/filepath"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	cerrdefs "github.com/containerd/errdefs"
 	c8dimages "github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/log"
+	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/container"
+	"github.com/docker/docker/daemon/config"
 	ctrd "github.com/docker/docker/daemon/containerd"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 
+	"github.com/baleen-project/baleen/compat/freezer"
 	"github.com/baleen-project/baleen/imageservice"
 )
 
@@ -35,6 +40,7 @@ func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.Im
 		Mounter:     cfg.RefCountMounter,
 		IDMapping:   cfg.IDMapping,
 		Events:      cfg.EventsService,
+		TempMounts:  filepath.Join(daemon.root, "baleen-mounts"),
 		Options:     options,
 		Upstream:    ctrd.NewService(cfg),
 	})
@@ -46,7 +52,14 @@ func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.Im
 // thawed.
 func (daemon *Daemon) pauseForCommit(ctx context.Context, c *container.Container) context.Context {
 	return imageservice.WithPause(ctx, func() (thaw func()) {
-		if c.IsPaused() || !c.IsRunning() {
+		if !c.IsRunning() {
+			return func() {}
+		}
+		thaw, err := daemon.freeze(ctx, c)
+		switch {
+		case err == nil:
+			return thaw
+		case cerrdefs.IsConflict(err): // somebody else's pause
 			return func() {}
 		}
 		if err := daemon.containerPause(c); err != nil {
@@ -57,10 +70,52 @@ func (daemon *Daemon) pauseForCommit(ctx context.Context, c *container.Container
 	})
 }
 
+// frozen are the containers that commits have stopped for a moment.
+var frozen freezer.Set
+
+// freezePatience is how long processes may take to come to a stand.
+const freezePatience = time.Second
+
+// freeze stops a container by its control group: to pause it by the runtime
+// takes longer than most commits, and so does letting it go on. The runtime has
+// to be one that would do the same.
+func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw func(), _ error) {
+	if r := c.HostConfig.Runtime; r != config.StockRuntimeName && r != "io.containerd.runc.v2" {
+		return nil, cerrdefs.ErrNotImplemented.WithMessage("runtime " + r + " pauses itself")
+	}
+	c.Lock()
+	defer c.Unlock()
+	task, err := c.GetRunningTask()
+	if err != nil || c.Restarting || c.Paused && !frozen.Held(c.ID) {
+		return nil, cerrdefs.ErrConflict.WithMessage("it is not running, or paused")
+	}
+	fctx, cancel := context.WithTimeout(ctx, freezePatience)
+	defer cancel()
+	release, err := frozen.Hold(fctx, int(task.Pid()), c.ID)
+	if err != nil {
+		return nil, err
+	}
+	c.Paused = true // for `docker exec` and others to say so
+	daemon.LogContainerEvent(c, events.ActionPause)
+	return func() {
+		c.Lock()
+		last, err := release()
+		c.Paused = c.Paused && !last
+		c.Unlock()
+		if err != nil {
+			log.G(ctx).WithError(err).WithField("container", c.ID).Warn("could not thaw the container's control group; asking the runtime to")
+			daemon.thaw(context.WithoutCancel(ctx), c)
+			return
+		}
+		daemon.LogContainerEvent(c, events.ActionUnPause)
+	}, nil
+}
+
 // thaw ends a pause of ours. While containerd is away it cannot, and goes on
 // trying in the background: the pause must not outlive the commit.
 func (daemon *Daemon) thaw(ctx context.Context, c *container.Container) {
 	if daemon.containerUnpause(c) == nil {
+		daemon.tellThawed(ctx, c)
 		return
 	}
 	err := daemon.resumeTask(ctx, c)
@@ -78,6 +133,34 @@ func (daemon *Daemon) thaw(ctx context.Context, c *container.Container) {
 	}()
 }
 
+// tellThawed sees to it that `docker ps` does not go on calling a container
+// paused. Moby tells of a change only when it could write it down, which on a
+// full disk it could not, and does not try again.
+func (daemon *Daemon) tellThawed(ctx context.Context, c *container.Container) {
+	told := func() bool {
+		s, err := daemon.containersReplica.Snapshot().Get(c.ID)
+		return err != nil || !s.Paused
+	}
+	if told() {
+		return
+	}
+	go func() {
+		for wait := 100 * time.Millisecond; !told(); wait = min(2*wait, 5*time.Second) {
+			time.Sleep(wait)
+			c.Lock()
+			if c.Paused || c.RemovalInProgress || c.Dead { // by somebody else
+				c.Unlock()
+				return
+			}
+			err := c.CheckpointTo(ctx, daemon.containersReplica)
+			c.Unlock()
+			if err != nil {
+				log.G(ctx).WithError(err).WithField("container", c.ID).Debug("could not save container to disk; trying again")
+			}
+		}
+	}()
+}
+
 // resumeTask lets a container go on whatever this daemon believes of it:
 // containerd knows whether it is paused.
 func (daemon *Daemon) resumeTask(ctx context.Context, c *container.Container) error {
@@ -92,9 +175,12 @@ func (daemon *Daemon) resumeTask(ctx context.Context, c *container.Container) er
 		return err
 	}
 	if status.Status == containerd.Paused || status.Status == containerd.Pausing {
-		if err := task.Resume(ctx); err != nil {
-			return err
-		}
+		err = task.Resume(ctx)
+	} else {
+		err = freezer.Thaw(int(task.Pid()), c.ID) // frozen without containerd
+	}
+	if err != nil {
+		return err
 	}
 	return daemon.ProcessEvent(c.ID, libcontainerdtypes.EventResumed, libcontainerdtypes.EventInfo{})
 }

@@ -1,0 +1,179 @@
+package freezer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/sys/mountinfo"
+)
+
+// poll is how long to wait between looks at whether all has come to a stand.
+// It takes a process as long as its present system call.
+const poll = 200 * time.Microsecond
+
+// Cgroup is the control group of a container, with all below it.
+type Cgroup struct {
+	dir     string
+	version version
+}
+
+// version is how one of the two kinds of control groups is told and asked.
+// See Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst and
+// cgroup-v2.rst, cgroup.freeze.
+type version struct {
+	order        string // file that takes an order
+	stop, resume string
+	asked        func(dir string) (bool, error) // has it been told to stop itself
+	stands       func(dir string) (bool, error) // do all processes
+}
+
+var (
+	v1 = version{
+		order: "freezer.state", stop: "FROZEN", resume: "THAWED",
+		asked:  func(dir string) (bool, error) { return has(dir, "freezer.self_freezing", "1") },
+		stands: func(dir string) (bool, error) { return has(dir, "freezer.state", "FROZEN") },
+	}
+	v2 = version{
+		order: "cgroup.freeze", stop: "1", resume: "0",
+		asked:  func(dir string) (bool, error) { return has(dir, "cgroup.freeze", "1") },
+		stands: func(dir string) (bool, error) { return has(dir, "cgroup.events", "frozen 1") },
+	}
+)
+
+// has reports whether a file of a control group has that line.
+func has(dir, file, line string) (bool, error) {
+	text, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return false, err
+	}
+	return slices.Contains(strings.Split(string(text), "\n"), line), nil
+}
+
+// Find returns the control group of a container, one of whose processes is pid
+// and whose id is in the group's name. The error is errdefs' ErrNotFound if
+// there is none such, or no freezer.
+func Find(pid int, id string) (*Cgroup, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return nil, fmt.Errorf("find control group of process %d: %w", pid, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) < 3 {
+			continue
+		}
+		// A process may have moved on to a group below its container's.
+		group, ok := upTo(fields[2], id)
+		if !ok {
+			continue
+		}
+		var c *Cgroup
+		switch controllers := strings.Split(fields[1], ","); {
+		case slices.Contains(controllers, "freezer"):
+			c, err = open(v1, "cgroup", "freezer", group)
+		case fields[1] == "":
+			c, err = open(v2, "cgroup2", "", group)
+		default:
+			continue
+		}
+		if c != nil || err != nil {
+			return c, err
+		}
+	}
+	return nil, fmt.Errorf("control group of container %s, process %d, with a freezer: %w", id, pid, errdefs.ErrNotFound)
+}
+
+// upTo cuts a path behind the element that has id in it.
+func upTo(path, id string) (string, bool) {
+	elements := strings.Split(path, "/")
+	i := slices.IndexFunc(elements, func(e string) bool { return id != "" && strings.Contains(e, id) })
+	return strings.Join(elements[:i+1], "/"), i >= 0
+}
+
+// open finds a group in the hierarchy of that type which has that controller;
+// nil if it has no freezer there.
+func open(v version, fsType, controller, group string) (*Cgroup, error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter(fsType))
+	if err != nil {
+		return nil, fmt.Errorf("find control group %s: %w", group, err)
+	}
+	for _, m := range mounts {
+		below, ok := strings.CutPrefix(group, strings.TrimSuffix(m.Root, "/"))
+		if !ok || controller != "" && !slices.Contains(strings.Split(m.VFSOptions, ","), controller) {
+			continue
+		}
+		c := &Cgroup{dir: filepath.Join(m.Mountpoint, below), version: v}
+		if _, err := os.Stat(filepath.Join(c.dir, v.order)); err == nil {
+			return c, nil
+		}
+	}
+	return nil, nil
+}
+
+// Freeze stops all processes of the group, and returns when they stand still.
+// The error is errdefs' ErrConflict if somebody else has frozen it; then, and
+// on any error, it is left as it was.
+func (c *Cgroup) Freeze(ctx context.Context) error {
+	asked, err := c.version.asked(c.dir)
+	if err != nil {
+		return fmt.Errorf("freeze: %w", err)
+	}
+	if asked {
+		return fmt.Errorf("freeze %s: it is frozen: %w", c.dir, errdefs.ErrConflict)
+	}
+	if err := c.tell(c.version.stop); err != nil {
+		return fmt.Errorf("freeze: %w", err)
+	}
+	for {
+		stands, err := c.version.stands(c.dir)
+		if stands && err == nil {
+			return nil
+		}
+		if err == nil {
+			select {
+			case <-time.After(poll):
+				continue
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
+		}
+		return errors.Join(fmt.Errorf("freeze %s: %w", c.dir, err), c.Thaw())
+	}
+}
+
+// Thaw lets the processes go on. A group that is gone is no error.
+func (c *Cgroup) Thaw() error {
+	if err := c.tell(c.version.resume); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("thaw: %w", err)
+	}
+	return nil
+}
+
+// Thaw lets a container go on that [Cgroup.Freeze] has stopped, also if that was
+// another process; see [Find]. One that has no such control group is no error.
+func Thaw(pid int, id string) error {
+	c, err := Find(pid, id)
+	if errdefs.IsNotFound(err) || errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.Thaw()
+}
+
+func (c *Cgroup) tell(order string) error {
+	f, err := os.OpenFile(filepath.Join(c.dir, c.version.order), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(order)
+	return errors.Join(err, f.Close())
+}

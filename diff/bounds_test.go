@@ -1,0 +1,225 @@
+package diff_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff"
+)
+
+// heap watches how much memory is in use while something is done.
+type heap struct {
+	before, most uint64
+	calls, every int
+}
+
+// watchHeap looks at each so many-th call of look.
+func watchHeap(every int) *heap {
+	h := &heap{every: every}
+	h.before = inUse()
+	return h
+}
+
+// inUse is what is reachable: garbage does not count, so that the result does
+// not depend on when it was collected.
+func inUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func (h *heap) look() {
+	if h.calls++; h.calls%h.every == 0 {
+		h.most = max(h.most, inUse())
+	}
+}
+
+// grown is by how many bytes the heap was larger than at first.
+func (h *heap) grown() uint64 { return max(h.most, h.before) - h.before }
+
+// Write looks at the heap too: a tar stream passes in pieces of some size.
+func (h *heap) Write(p []byte) (int, error) {
+	h.look()
+	return len(p), nil
+}
+
+// within fails a test whose heap grew beyond a bound, or was not watched.
+func (h *heap) within(t *testing.T, bound uint64) {
+	t.Helper()
+	switch {
+	case h.most == 0:
+		t.Error("nobody looked at the heap")
+	case h.grown() > bound:
+		t.Errorf("the heap grew by %d bytes, more than %d", h.grown(), bound)
+	}
+	t.Logf("the heap grew by %d KiB", h.grown()>>10)
+}
+
+// crowd fills a directory with names. They are hard links of few files: what
+// counts are the names, and links are made faster.
+func crowd(t *testing.T, dir string, names int) {
+	t.Helper()
+	const each = 60_000 // ext4 allows 65,000
+	var first string
+	for i := range names {
+		name := filepath.Join(dir, fmt.Sprintf("name-%07d", i*7919%names))
+		if i%each == 0 {
+			first = name
+			do(t, os.WriteFile(name, nil, 0o644))
+			continue
+		}
+		if err := unix.Link(first, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestAMillionNamesInOneDirectory: they are read in memory that does not follow
+// their number, be they changes or the image's that have gone.
+func TestAMillionNamesInOneDirectory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: a million names take half a minute")
+	}
+	const names, bound = 1_000_000, 48 << 20 // all of them would be 64 MiB and more
+	full, empty := t.TempDir(), t.TempDir()
+	crowd(t, full, names)
+	t.Run("added", func(t *testing.T) {
+		walkCrowd(t, diff.Overlay{Uppers: []string{full}, Lowers: []string{empty}}, names, bound)
+	})
+	t.Run("written as a layer", func(t *testing.T) {
+		h := watchHeap(50)
+		stats, err := diff.WriteLayer(t.Context(), h, full, diff.TarOptions{})
+		if err != nil || stats.Entries != names {
+			t.Errorf("%d entries, %v", stats.Entries, err)
+		}
+		h.within(t, bound)
+	})
+	t.Run("deleted", func(t *testing.T) {
+		needRoot(t)
+		image, upper := t.TempDir(), t.TempDir()
+		do(t, os.Rename(full, filepath.Join(image, "d")), os.Mkdir(filepath.Join(upper, "d"), 0o755),
+			unix.Setxattr(filepath.Join(upper, "d"), "trusted.overlay.opaque", []byte("y"), 0))
+		walkCrowd(t, diff.Overlay{Uppers: []string{upper}, Lowers: []string{image}}, names+1, bound)
+	})
+}
+
+// walkCrowd walks an overlay of that many changes, which must come in order.
+func walkCrowd(t *testing.T, o diff.Overlay, changes int64, bound uint64) {
+	t.Helper()
+	h, last := watchHeap(50_000), ""
+	c := diff.Container{Overlay: o}
+	stats, err := c.Walk(t.Context(), func(c *diff.Change) error {
+		if c.Path <= last {
+			return fmt.Errorf("%s comes after %s", c.Path, last)
+		}
+		last = c.Path
+		h.look()
+		return nil
+	})
+	if err != nil || stats.Changes != changes {
+		t.Errorf("%d changes, %v", stats.Changes, err)
+	}
+	h.within(t, bound)
+}
+
+// TestFilesWithNamesElsewhere: a file of several names is remembered until all
+// have been met, so what is kept grows with the number of files that have names
+// outside of the tree. This is how much it is for each, whatever their paths:
+// 1,000,000 of them take less than 128 MiB. A walk itself keeps nothing.
+func TestFilesWithNamesElsewhere(t *testing.T) {
+	const files, each, names = 50_000, 112, 2 << 20 // names are those of the directory that is read
+	root := t.TempDir()
+	tree, elsewhere := filepath.Join(root, "tree"), filepath.Join(root, "elsewhere")
+	dir := filepath.Join(tree, strings.Repeat("directory/", 20))
+	do(t, os.MkdirAll(dir, 0o755), os.Mkdir(elsewhere, 0o755))
+	for i := range files {
+		name := fmt.Sprintf("file-%07d", i)
+		do(t, os.WriteFile(filepath.Join(dir, name), nil, 0o644), os.Link(filepath.Join(dir, name), filepath.Join(elsewhere, name)))
+	}
+	t.Run("written as a layer", func(t *testing.T) {
+		h := watchHeap(1)
+		if _, err := diff.WriteLayer(t.Context(), h, tree, diff.TarOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		h.within(t, files*each+names)
+	})
+	t.Run("walked", func(t *testing.T) {
+		walkCrowd(t, diff.Overlay{Uppers: []string{tree}, Lowers: []string{t.TempDir()}}, files+20, names)
+	})
+}
+
+// nest makes directories in one another, deeper than a path can tell.
+func nest(t *testing.T, root, name string, levels int) {
+	t.Helper()
+	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	for range levels {
+		if err == nil {
+			err = unix.Mkdirat(fd, name, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sub int
+		sub, err = unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		do(t, unix.Close(fd))
+		fd = sub
+	}
+	var file int
+	if file, err = unix.Openat(fd, "bottom", unix.O_CREAT|unix.O_WRONLY, 0o644); err == nil {
+		err = errors.Join(unix.Close(file), unix.Close(fd))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// levels is how many directories lie in one another: more than a path can name,
+// if their names are long.
+const levels = 1000
+
+func TestAThousandNestedDirectories(t *testing.T) {
+	upper, image, applied := t.TempDir(), t.TempDir(), t.TempDir()
+	nest(t, upper, "d", levels)
+	nest(t, image, "d", levels)
+	c := diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{image}}}
+	stats, err := c.Walk(t.Context(), func(c *diff.Change) error { _, err := c.Xattrs(); return err })
+	if err != nil || stats.Changes != levels+1 {
+		t.Errorf("%d changes, %v", stats.Changes, err)
+	}
+	var layer bytes.Buffer
+	if _, err := diff.WriteLayer(t.Context(), &layer, upper, diff.TarOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := diff.Apply(t.Context(), &layer, applied, diff.ApplyOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := diff.CompareTrees(t.Context(), upper, applied, diff.CompareOptions{IgnoreRoot: true}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A path that is too long for system calls can be made, but not be unpacked: it
+// is refused before anybody gets such a layer.
+func TestPathsLongerThanAnyUnpackerTakes(t *testing.T) {
+	root := t.TempDir()
+	nest(t, root, "directory", levels)
+	c := diff.Container{Overlay: diff.Overlay{Uppers: []string{root}, Lowers: []string{t.TempDir()}}}
+	stats, err := c.Walk(t.Context(), func(*diff.Change) error { return nil })
+	if err != nil || stats.Changes != levels+1 {
+		t.Errorf("%d changes, %v", stats.Changes, err)
+	}
+	_, err = diff.WriteLayer(t.Context(), io.Discard, root, diff.TarOptions{})
+	if !errors.Is(err, unix.ENAMETOOLONG) || !strings.Contains(err.Error(), "directory/directory") || len(err.Error()) > 500 {
+		t.Errorf("the layer gave %v", err)
+	}
+}

@@ -1,0 +1,11 @@
+package integration_test
+
+import (
+	"testing"
+
+	"github.com/baleen-project/baleen/integration/soak/mountns"
+)
+
+// TestMain gives the tests a mount namespace, for the volumes that some of them
+// mount.
+func TestMain(m *testing.M) { mountns.Main(m.Run) }
