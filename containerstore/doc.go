@@ -42,7 +42,7 @@
 //	<id>:r2
 //	<id>:r1    a revision
 //
-// No start-up has anything to complete, and no lease is needed: labels lead from
+// No start-up has anything to complete, and no lease outlasts a move: labels lead from
 // each snapshot to the one before, so the record keeps all of them, and without
 // it containerd collects them. [Revisions], [PruneRevisions], [Discard] and
 // [WithRevisionCleanup] look after them.

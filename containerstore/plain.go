@@ -26,11 +26,7 @@ const (
 	// labelUnwritten is on a snapshot that the container's record may not have
 	// yet. Its value is the time until which nobody else may think it given up.
 	labelUnwritten = "io.baleen.unwritten"
-	// labelBefore has the number of the revision that the container was on
-	// before; LabelPrevious, after a rollback, has an earlier one.
-	labelBefore = "io.baleen.before"
-
-	labelClaim = "io.baleen.claim" // on a claim: its number
+	labelClaim     = "io.baleen.claim" // on a claim: its number
 
 	gcRefSnapshot = "containerd.io/gc.ref.snapshot."
 

@@ -164,7 +164,6 @@ func (p *plain) prepare(ctx context.Context, name string, s step) ([]mount.Mount
 		return nil, err
 	}
 	labels[labelNumber] = strconv.Itoa(s.to.Number)
-	labels[labelBefore] = strconv.Itoa(p.current())
 	labels[labelUnwritten] = claimUntil()
 	// It has one name now, and the other when it is sealed.
 	labels[p.gcRef("before")] = p.active.Name
