@@ -30,6 +30,23 @@
 // A revision can be removed when nothing stands on it: neither the container
 // nor a revision that stays. One in the middle of a stack goes later.
 //
+// # Containers without Docker
+//
+// [WithNewSnapshot], [WithUpgrade] and [WithRollback] are options for containers
+// made with containerd's own client, on any snapshotter. Such a container's
+// record says which snapshot it is on, so a move makes the next one beside it,
+// and changes nothing else before the record is written:
+//
+//	<id>:3     active: what the record has as its SnapshotKey
+//	<id>:2     what it was on before; sealed by the next move, as
+//	<id>:r2
+//	<id>:r1    a revision
+//
+// No start-up has anything to complete, and no lease outlasts a move: labels lead from
+// each snapshot to the one before, so the record keeps all of them, and without
+// it containerd collects them. [Revisions], [PruneRevisions], [Discard] and
+// [WithRevisionCleanup] look after them.
+//
 // # What it promises
 //
 // Sealing what is active and preparing it on another revision are two calls,
@@ -38,7 +55,7 @@
 // wholly the new after any interruption. A revision that is made for a move
 // counts only when the container has got there.
 //
-// Methods that write are called one at a time for a container; the caller sees
+// Methods of a History that write are called one at a time for a container; the caller sees
 // to that, and holds a lease in the context for what they make meanwhile. What
 // stays belongs to the container's own lease.
 package containerstore

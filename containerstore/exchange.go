@@ -30,11 +30,11 @@ const emptyMark = "trusted.baleen.empty"
 // garbage takes the container's files for garbage. So an empty snapshot is
 // committed, and then its folder and the container's are exchanged in one step.
 // Only where there are no such folders Commit has to do.
-func (h *History) sealActive(ctx context.Context, t *tree, name string, labels map[string]string) error {
+func (h *History) sealActive(ctx context.Context, active snapshots.Info, name string, labels map[string]string) error {
 	commit := func() error {
-		return h.Snapshots.Commit(h.owned(ctx), name, h.Container, snapshots.WithLabels(labels))
+		return h.Snapshots.Commit(h.owned(ctx), name, active.Name, snapshots.WithLabels(labels))
 	}
-	live, err := h.upper(ctx, *t.active)
+	live, err := h.upper(ctx, active)
 	if errors.Is(err, diff.ErrUnsupported) {
 		return commit()
 	}
@@ -43,8 +43,8 @@ func (h *History) sealActive(ctx context.Context, t *tree, name string, labels m
 	}
 	var sealed string
 	filling := with(labels, map[string]string{labelFilling: "1", labelUnmeasured: "1"})
-	err = h.make(h.owned(ctx), name, t.active.Parent, filling, func(into []mount.Mount) error {
-		o, err := diff.ParseOverlay(into, t.active.Parent != "")
+	err = h.make(h.owned(ctx), name, active.Parent, filling, func(into []mount.Mount) error {
+		o, err := diff.ParseOverlay(into, active.Parent != "")
 		if err != nil {
 			return err
 		}

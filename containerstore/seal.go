@@ -34,7 +34,7 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 	}
 	name := h.revisionKey(r.Number)
 	note := map[string]string{labelNext: h.Container, labelNextState: t.active.Labels[labelState]}
-	if err := h.sealActive(ctx, t, name, with(labels, note)); err != nil {
+	if err := h.sealActive(ctx, *t.active, name, with(labels, note)); err != nil {
 		err = errors.Join(fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err), h.recoverAlways(ctx))
 		if _, missing := h.Revision(ctx, r.Number); missing != nil {
 			return Revision{}, err
@@ -154,7 +154,8 @@ func (h *History) copyLive(ctx context.Context, parent string, live, into []moun
 // copyTrees finds what the container has written by comparing whole trees.
 func (h *History) copyTrees(ctx context.Context, parent string, live, into []mount.Mount) (err error) {
 	key := h.Container + revisionMark + "-before" + keySuffix
-	before, err := h.Snapshots.View(ctx, key, parent)
+	// With the label, what a crash leaves is found and removed.
+	before, err := h.Snapshots.View(ctx, key, parent, snapshots.WithLabels(map[string]string{labelContainer: h.Container}))
 	if err != nil {
 		return fmt.Errorf("view snapshot %q: %w", parent, err)
 	}

@@ -1,0 +1,93 @@
+package containerstore_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/pkg/oci"
+
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
+)
+
+// A container is moved to another image and back. No program runs in it here; if
+// one does, its task is deleted before each Update, and a new one made after.
+func Example() {
+	cl, done := containerd() // client.New("/run/containerd/containerd.sock")
+	defer done()
+	if err := thereAndBack(cl); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// revision 1 is on docker.io/library/busybox:latest
+	// revision 2 is on docker.io/library/hello-world:latest
+	// revision 3 is on docker.io/library/busybox:latest, as 1 was, and is the present state
+}
+
+func thereAndBack(cl *client.Client) error {
+	ctx := namespaces.WithNamespace(context.Background(), "example")
+	one, err := cl.GetImage(ctx, "docker.io/library/busybox:latest")
+	if err != nil {
+		return err
+	}
+	two, err := cl.GetImage(ctx, "docker.io/library/hello-world:latest")
+	if err != nil {
+		return err
+	}
+	c, err := cl.NewContainer(ctx, "web", containerstore.WithNewSnapshot(one), client.WithNewSpec(oci.WithImageConfig(one)))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := c.Delete(ctx, containerstore.WithRevisionCleanup); err != nil {
+			fmt.Println(err)
+		}
+	}()
+	if err := c.Update(ctx, containerstore.WithUpgrade(two)); err != nil {
+		return err
+	}
+	if err := c.Update(ctx, containerstore.WithRollback()); err != nil {
+		return err
+	}
+	revisions, err := containerstore.Revisions(ctx, cl, c.ID())
+	for _, r := range revisions {
+		fmt.Printf("revision %d is on %s", r.Number, r.Image)
+		if r.Current {
+			fmt.Printf(", as %d was, and is the present state", r.Previous)
+		}
+		fmt.Println()
+	}
+	return err
+}
+
+// The new image wins in /etc, the container anywhere else, and conflicts are
+// told.
+func ExampleWithUpgrade() {
+	_ = func(ctx context.Context, c client.Container, to client.Image) error {
+		return c.Update(ctx, containerstore.WithUpgrade(to,
+			containerstore.WithPolicy(func(path string) diff.Policy {
+				if len(path) > 4 && path[:4] == "etc/" {
+					return diff.Image
+				}
+				return diff.Keep
+			}),
+			containerstore.WithReport(func(c diff.Conflict) { fmt.Println(c) }),
+		))
+	}
+}
+
+// The container goes back to a revision that has been chosen from the list, and
+// gets another program than it had there.
+func ExampleWithRollback() {
+	_ = func(ctx context.Context, c client.Container) error {
+		spec, err := c.Spec(ctx)
+		if err != nil {
+			return err
+		}
+		return c.Update(ctx,
+			containerstore.WithRollback(containerstore.ToRevision(3)),
+			client.UpdateContainerOpts(client.WithSpec(spec, oci.WithProcessArgs("/bin/repair"))))
+	}
+}
