@@ -98,31 +98,46 @@ func (s *sealer) fill(ctx context.Context, job *copyJob, buf []byte) error {
 
 // copyStable copies content, again if the file changed meanwhile.
 func (s *sealer) copyStable(ctx context.Context, job *copyJob, buf []byte) error {
-	before := job.src.Stat
-	for try := 0; ; try++ {
+	for try := 1; ; try++ {
 		cloned, err := s.cloner.clone(job.dst, job.src.FD)
-		if err != nil || cloned {
+		if err != nil {
 			return err
 		}
-		if err := copyData(ctx, job.dst, job.src.FD, before.Size, buf); err != nil && !errors.Is(err, diff.ErrChanged) {
+		if !cloned {
+			if err := copyData(ctx, job.dst, job.src.FD, job.src.Stat.Size, buf); err != nil && !errors.Is(err, diff.ErrChanged) {
+				return err
+			}
+		}
+		var now unix.Stat_t
+		if err := unix.Fstat(job.src.FD, &now); err != nil {
 			return err
 		}
-		var after unix.Stat_t
-		if err := unix.Fstat(job.src.FD, &after); err != nil {
-			return err
-		}
-		if before.Size == after.Size && before.Mtim == after.Mtim && before.Ctim == after.Ctim {
+		before := &job.src.Stat
+		if before.Ino == now.Ino && before.Size == now.Size && before.Mtim == now.Mtim && before.Ctim == now.Ctim {
 			return nil
 		}
-		if try+1 == sealTries {
+		if cloned { // at one instant
+			job.follow(now)
+			return nil
+		}
+		if try == sealTries {
 			return fmt.Errorf("%w, %d times: pause the container, or stop what writes to the file", diff.ErrChanged, sealTries)
 		}
 		if err := unix.Ftruncate(job.dst, 0); err != nil {
 			return err
 		}
-		job.stat.Mtim = after.Mtim
-		before = after
+		job.follow(now)
 	}
+}
+
+// follow takes over what the file is by now. Another one may have got its name
+// since the walk saw it, whose content must not get this one's owner and mode.
+func (job *copyJob) follow(now unix.Stat_t) {
+	// Data in a layer below belongs to a file that is somewhere else.
+	if job.src.Stat.Dev == job.stat.Dev && job.src.Stat.Ino == job.stat.Ino {
+		job.stat, job.chown, job.chmod = now, true, true
+	}
+	job.src.Stat = now
 }
 
 // cloner shares data between files, where the file system can.

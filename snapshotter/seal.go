@@ -59,6 +59,9 @@ func Seal(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
 		return SealStats{}, &fs.PathError{Op: "stat", Path: upper, Err: err}
 	}
 	s.stack[0].gid = st.Gid
+	if err := s.takeDefaultACL(); err != nil {
+		return SealStats{}, fmt.Errorf("seal: %w", err)
+	}
 
 	ctx, s.fail = context.WithCancelCause(ctx)
 	defer s.fail(nil)
@@ -223,6 +226,26 @@ func (s *sealer) root(c *diff.Change) (err error) {
 	s.stack[0].gid = c.Stat.Gid
 	s.stack[0].defaultACL, err = describe(c, s.stack[0].fd, ".")
 	return err
+}
+
+// takeDefaultACL puts the list aside that the root may have from the folder that
+// it was made in, until all is sealed: what is made meanwhile would get it, and
+// another mode than it was made with.
+func (s *sealer) takeDefaultACL() error {
+	root := s.stack[0]
+	value := make([]byte, 64<<10)
+	n, err := unix.Fgetxattr(root.fd, defaultACL, value)
+	switch {
+	case err == nil:
+		root.defaultACL = value[:n]
+		err = unix.Fremovexattr(root.fd, defaultACL)
+	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP):
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("take away %s: %w", defaultACL, err)
+	}
+	return nil
 }
 
 // linkTo makes a further name of a file that has been written already.

@@ -1,7 +1,9 @@
 package snapshotter_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,6 +200,85 @@ func TestSealLeavesOutTheInitLayer(t *testing.T) {
 	got := strings.Fields(string(out))
 	if len(got) != 4 {
 		t.Errorf("sealed %q, want dev, dev/x, etc and etc/mine", got)
+	}
+}
+
+// TestSealBelowADefaultACL: a folder of the machine may give what is made in it
+// an access control list. What is sealed there gets nothing of it.
+func TestSealBelowADefaultACL(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	lower, upper, sealed := makeDirs(t, dir, "lower", 0), makeDirs(t, dir, "upper", 0), makeDirs(t, dir, "sealed", 0)
+	shell(t, upper, "umask 0; echo x > a; chmod 644 a; mkdir -m 755 d; echo y > d/b; chmod 666 d/b; chmod 755 .")
+	// user::rwx user:7:rwx group::--- mask::rwx other::---
+	acl := []byte("\x02\x00\x00\x00" +
+		"\x01\x00\x07\x00\xff\xff\xff\xff" + "\x02\x00\x07\x00\x07\x00\x00\x00" + "\x04\x00\x00\x00\xff\xff\xff\xff" +
+		"\x10\x00\x07\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff")
+	if err := unix.Setxattr(sealed, "system.posix_acl_default", acl, 0); err != nil {
+		t.Fatal(err)
+	}
+	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
+	if _, err := snapshotter.Seal(t.Context(), c, sealed); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "d", "d/b"} {
+		var want, got unix.Stat_t
+		if err := errors.Join(unix.Lstat(filepath.Join(upper, name), &want), unix.Lstat(filepath.Join(sealed, name), &got)); err != nil {
+			t.Fatal(err)
+		}
+		if got.Mode != want.Mode {
+			t.Errorf("%s has mode %o, want %o", name, got.Mode, want.Mode)
+		}
+		for _, attr := range []string{"system.posix_acl_access", "system.posix_acl_default"} {
+			if _, err := unix.Getxattr(filepath.Join(sealed, name), attr, nil); !errors.Is(err, unix.ENODATA) {
+				t.Errorf("%s has %s: %v", name, attr, err)
+			}
+		}
+	}
+}
+
+// replacer tells the changes of a container, and puts another file in the place
+// of one just before it tells of it.
+type replacer struct {
+	*diff.Container
+	path, with string
+}
+
+func (r replacer) Walk(ctx context.Context, f func(*diff.Change) error) (diff.WalkStats, error) {
+	return r.Container.Walk(ctx, func(c *diff.Change) error {
+		if c.Path == r.path {
+			if err := os.Rename(r.with, filepath.Join(r.Uppers[0], r.path)); err != nil {
+				return err
+			}
+		}
+		return f(c)
+	})
+}
+
+// TestSealOfAFileThatIsReplaced: a container that is not paused may rename a file
+// over another at any time. One of the two is sealed, and not the content of one
+// with the owner and the mode of the other.
+func TestSealOfAFileThatIsReplaced(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	lower, upper, sealed := makeDirs(t, dir, "lower", 0), makeDirs(t, dir, "upper", 0), makeDirs(t, dir, "sealed", 0)
+	shell(t, upper, "echo mine > f; chmod 4755 f")
+	shell(t, dir, "echo your > new; chmod 640 new; chown 7:8 new")
+	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
+	if _, err := snapshotter.Seal(t.Context(), replacer{c, "f", filepath.Join(dir, "new")}, sealed); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(sealed, "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(filepath.Join(sealed, "f"), &st); err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprintf("%s%o %d:%d", text, st.Mode&0o7777, st.Uid, st.Gid)
+	if got != "mine\n4755 0:0" && got != "your\n640 7:8" {
+		t.Errorf("sealed %q", got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,7 @@ const poll = 200 * time.Microsecond
 type Cgroup struct {
 	dir     string
 	version version
+	file    fs.FileInfo // of what takes orders: another group may get the name
 }
 
 // version is how one of the two kinds of control groups is told and asked.
@@ -109,9 +111,9 @@ func open(v version, fsType, controller, group string) (*Cgroup, error) {
 		if !ok || controller != "" && !slices.Contains(strings.Split(m.VFSOptions, ","), controller) {
 			continue
 		}
-		c := &Cgroup{dir: filepath.Join(m.Mountpoint, below), version: v}
-		if _, err := os.Stat(filepath.Join(c.dir, v.order)); err == nil {
-			return c, nil
+		dir := filepath.Join(m.Mountpoint, below)
+		if file, err := os.Stat(filepath.Join(dir, v.order)); err == nil {
+			return &Cgroup{dir: dir, version: v, file: file}, nil
 		}
 	}
 	return nil, nil
@@ -148,7 +150,8 @@ func (c *Cgroup) Freeze(ctx context.Context) error {
 	}
 }
 
-// Thaw lets the processes go on. A group that is gone is no error.
+// Thaw lets the processes go on. A group that is gone is no error, also if
+// another has its name.
 func (c *Cgroup) Thaw() error {
 	if err := c.tell(c.version.resume); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("thaw: %w", err)
@@ -174,6 +177,13 @@ func (c *Cgroup) tell(order string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(order)
+	file, err := f.Stat()
+	switch {
+	case err != nil:
+	case !os.SameFile(file, c.file):
+		err = fmt.Errorf("%s is another group by now: %w", c.dir, os.ErrNotExist)
+	default:
+		_, err = f.WriteString(order)
+	}
 	return errors.Join(err, f.Close())
 }

@@ -171,10 +171,10 @@ func TestSetSharesAPause(t *testing.T) {
 		return release
 	}
 	first, second := hold(), hold()
-	if last, err := first(); last || err != nil || c.counts(t) || !set.Held(id) {
+	if last, err := first(); last || err != nil || c.counts(t) || !set.Held(c.pid, id) {
 		t.Errorf("it goes on while one holds it: %v", err)
 	}
-	if last, err := second(); !last || err != nil || !c.counts(t) || set.Held(id) {
+	if last, err := second(); !last || err != nil || !c.counts(t) || set.Held(c.pid, id) {
 		t.Errorf("it does not go on after the last: %v", err)
 	}
 
@@ -185,7 +185,7 @@ func TestSetSharesAPause(t *testing.T) {
 	if err := group.Freeze(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := set.Hold(t.Context(), c.pid, id); !errdefs.IsConflict(err) || set.Held(id) {
+	if _, err := set.Hold(t.Context(), c.pid, id); !errdefs.IsConflict(err) || set.Held(c.pid, id) {
 		t.Errorf("holding what others froze gave %v", err)
 	}
 	if err := freezer.Thaw(c.pid, id); err != nil || !c.counts(t) {
@@ -193,5 +193,69 @@ func TestSetSharesAPause(t *testing.T) {
 	}
 	if err := freezer.Thaw(c.pid, "fedcba9876543210"); err != nil {
 		t.Errorf("thawing what has no group gave %v", err)
+	}
+}
+
+// TestSetFreezesAgain: who joins a pause that somebody has ended meanwhile finds
+// the container standing still even so.
+func TestSetFreezesAgain(t *testing.T) {
+	c := start(t)
+	var set freezer.Set
+	var releases []func() (bool, error)
+	for range 2 {
+		release, err := set.Hold(t.Context(), c.pid, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		releases = append(releases, release)
+		if c.counts(t) {
+			t.Errorf("it goes on while held by %d", len(releases))
+		}
+		if len(releases) == 1 {
+			if err := freezer.Thaw(c.pid, id); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, release := range releases {
+		if _, err := release(); err != nil {
+			t.Error(err)
+		}
+	}
+	if !c.counts(t) {
+		t.Error("it was left frozen")
+	}
+}
+
+// TestThawOfAnotherGroup: a container that was restarted has a group of the same
+// name, which may be paused by somebody else.
+func TestThawOfAnotherGroup(t *testing.T) {
+	c := start(t)
+	stale, err := freezer.Find(c.pid, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside := []byte(fmt.Sprint(c.pid))
+	procs := filepath.Join(c.dir, "cgroup.procs")
+	for _, err := range []error{
+		os.WriteFile(filepath.Join(hierarchy(t), "cgroup.procs"), outside, 0),
+		os.Remove(c.dir), os.Mkdir(c.dir, 0o755), os.WriteFile(procs, outside, 0),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	group, err := freezer.Find(c.pid, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := group.Freeze(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := stale.Thaw(); err != nil || c.counts(t) {
+		t.Errorf("thawing a group that is gone ended the pause of another: %v", err)
+	}
+	if err := group.Thaw(); err != nil || !c.counts(t) {
+		t.Errorf("it was left frozen: %v", err)
 	}
 }

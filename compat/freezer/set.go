@@ -10,7 +10,14 @@ import (
 // empty.
 type Set struct {
 	mu   sync.Mutex
-	held map[string]*hold
+	held map[key]*hold
+}
+
+// key is a container as long as it runs: when it is restarted its control group
+// is a new one of the same name.
+type key struct {
+	pid int
+	id  string
 }
 
 type hold struct {
@@ -21,69 +28,76 @@ type hold struct {
 }
 
 // Hold freezes the control group of a container, see [Find] and [Cgroup.Freeze],
-// unless another user of the set has. The caller calls release once; the last
-// one's thaws, and returns true.
+// unless another user of the set has, and nobody has thawed it since. The caller
+// calls release once; the last one's thaws, and returns true.
 func (s *Set) Hold(ctx context.Context, pid int, id string) (release func() (last bool, err error), err error) {
-	h := s.enter(id)
+	k := key{pid, id}
+	h := s.enter(k)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.group == nil {
-		if h.group, err = freeze(ctx, pid, id); err != nil {
-			h.group = nil
-			s.leave(id, h)
-			return nil, err
-		}
+	if err := h.freeze(ctx, k); err != nil {
+		s.leave(k, h)
+		return nil, err
 	}
-	return func() (bool, error) { return s.release(id, h) }, nil
+	return func() (bool, error) { return s.release(k, h) }, nil
 }
 
 // Held reports whether somebody holds the container, or is about to.
-func (s *Set) Held(id string) bool {
+func (s *Set) Held(pid int, id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.held[id] != nil
+	return s.held[key{pid, id}] != nil
 }
 
-func freeze(ctx context.Context, pid int, id string) (*Cgroup, error) {
-	c, err := Find(pid, id)
-	if err != nil {
-		return nil, err
+func (h *hold) freeze(ctx context.Context, k key) error {
+	group := h.group
+	if group == nil {
+		var err error
+		if group, err = Find(k.pid, k.id); err != nil {
+			return err
+		}
+	} else if asked, err := group.version.asked(group.dir); asked && err == nil {
+		return nil
 	}
-	return c, c.Freeze(ctx)
+	if err := group.Freeze(ctx); err != nil {
+		return err
+	}
+	h.group = group
+	return nil
 }
 
-func (s *Set) enter(id string) *hold {
+func (s *Set) enter(k key) *hold {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h, ok := s.held[id]
+	h, ok := s.held[k]
 	if !ok {
 		if s.held == nil {
-			s.held = map[string]*hold{}
+			s.held = map[key]*hold{}
 		}
 		h = &hold{}
-		s.held[id] = h
+		s.held[k] = h
 	}
 	h.users++
 	return h
 }
 
-func (s *Set) leave(id string, h *hold) {
+func (s *Set) leave(k key, h *hold) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h.users--
 	if h.users == 0 {
-		delete(s.held, id)
+		delete(s.held, k)
 	}
 }
 
 // release thaws before anybody can enter anew, who would find it frozen.
-func (s *Set) release(id string, h *hold) (last bool, err error) {
+func (s *Set) release(k key, h *hold) (last bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h.users--
 	if h.users > 0 {
 		return false, nil
 	}
-	delete(s.held, id)
+	delete(s.held, k)
 	return true, h.group.Thaw()
 }

@@ -32,7 +32,7 @@ type imageResolver interface {
 // newBaleenService puts Baleen's image service in front of Moby's, which goes
 // on serving the verbs that Baleen leaves to it.
 func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.ImageServiceConfig) ImageService {
-	return imageservice.New(imageservice.Config{
+	s := imageservice.New(imageservice.Config{
 		Client:      cfg.Client,
 		Containers:  cfg.Containers,
 		Snapshotter: cfg.Snapshotter,
@@ -44,6 +44,38 @@ func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.Im
 		Options:     options,
 		Upstream:    ctrd.NewService(cfg),
 	})
+	thawFrozen(cfg.Client, s.Interrupted())
+	return s
+}
+
+// thawFrozen lets containers go on that a commit had frozen when the daemon
+// crashed. It is done before they are loaded: without live-restore they are then
+// asked to end, and what stands still is killed instead. It is tried once; see
+// thawInterrupted.
+func thawFrozen(client *containerd.Client, ids []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, id := range ids {
+		if err := thawGroup(ctx, client, id); err != nil && !cerrdefs.IsNotFound(err) {
+			log.G(ctx).WithError(err).WithField("container", id).Warn("could not thaw the container after an interrupted commit; trying again later")
+		}
+	}
+}
+
+func thawGroup(ctx context.Context, client *containerd.Client, id string) error {
+	c, err := client.LoadContainer(ctx, id)
+	if err != nil {
+		return err
+	}
+	task, err := c.Task(ctx, nil)
+	if err != nil {
+		return err
+	}
+	status, err := task.Status(ctx)
+	if err != nil || status.Status != containerd.Running {
+		return err // what containerd has paused is not ours to thaw
+	}
+	return freezer.Thaw(int(task.Pid()), id)
 }
 
 // pauseForCommit leaves it to the commit to pause a container, for as long as
@@ -86,7 +118,7 @@ func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw 
 	c.Lock()
 	defer c.Unlock()
 	task, err := c.GetRunningTask()
-	if err != nil || c.Restarting || c.Paused && !frozen.Held(c.ID) {
+	if err != nil || c.Restarting || c.Paused && !frozen.Held(int(task.Pid()), c.ID) {
 		return nil, cerrdefs.ErrConflict.WithMessage("it is not running, or paused")
 	}
 	fctx, cancel := context.WithTimeout(ctx, freezePatience)
@@ -100,7 +132,9 @@ func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw 
 	return func() {
 		c.Lock()
 		last, err := release()
-		c.Paused = c.Paused && !last
+		if now, _ := c.GetRunningTask(); now != nil && now.Pid() == task.Pid() {
+			c.Paused = c.Paused && !last
+		} // else it was restarted, and that is another pause
 		c.Unlock()
 		if err != nil {
 			log.G(ctx).WithError(err).WithField("container", c.ID).Warn("could not thaw the container's control group; asking the runtime to")
@@ -108,6 +142,9 @@ func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw 
 			return
 		}
 		daemon.LogContainerEvent(c, events.ActionUnPause)
+		if last { // who renamed it meanwhile, for example, noted that it was paused
+			daemon.tellThawed(context.WithoutCancel(ctx), c)
+		}
 	}, nil
 }
 
@@ -133,9 +170,9 @@ func (daemon *Daemon) thaw(ctx context.Context, c *container.Container) {
 	}()
 }
 
-// tellThawed sees to it that `docker ps` does not go on calling a container
-// paused. Moby tells of a change only when it could write it down, which on a
-// full disk it could not, and does not try again.
+// tellThawed sees to it that `docker ps`, and what is written down, do not go on
+// calling a container paused. Moby tells of a change only when it could write it
+// down, which on a full disk it could not, and does not try again.
 func (daemon *Daemon) tellThawed(ctx context.Context, c *container.Container) {
 	told := func() bool {
 		s, err := daemon.containersReplica.Snapshot().Get(c.ID)
@@ -146,7 +183,6 @@ func (daemon *Daemon) tellThawed(ctx context.Context, c *container.Container) {
 	}
 	go func() {
 		for wait := 100 * time.Millisecond; !told(); wait = min(2*wait, 5*time.Second) {
-			time.Sleep(wait)
 			c.Lock()
 			if c.Paused || c.RemovalInProgress || c.Dead { // by somebody else
 				c.Unlock()
@@ -157,6 +193,7 @@ func (daemon *Daemon) tellThawed(ctx context.Context, c *container.Container) {
 			if err != nil {
 				log.G(ctx).WithError(err).WithField("container", c.ID).Debug("could not save container to disk; trying again")
 			}
+			time.Sleep(wait)
 		}
 	}()
 }
