@@ -3,4 +3,36 @@
 //
 // A container's base is the manifest and config of the image that it was
 // created from, for the container's own platform; see [ReadBase].
+//
+// # Revisions
+//
+// A [History] keeps states of a container's file system as revisions. A
+// revision is a committed snapshot that nobody writes again, named
+// "<id>.r<number>", with a [Record] of the image and configuration that go with
+// it. The container itself is the active snapshot of its id, as it ever was; it
+// stands on a revision or, as at birth, on its init layer:
+//
+//	<id>                active: what the container writes
+//	<id>.r2             a revision, made of what was written on the first
+//	<id>.r1
+//	<id>-init           what the runtime mounts files over
+//	sha256:…            the image
+//
+// An image other than the one at birth has an init layer of its own,
+// "<id>.r<number>-init", below the revision that it was merged for. Snapshots
+// of the container above the init layer are its own layers; [Stack] tells them.
+// A stack of too many is merged into one, "<id>.c<number>", which stands for
+// the revision of that number.
+//
+// # What it promises
+//
+// Sealing what is active and preparing it on another revision are two calls,
+// between which the container has no active snapshot. Where it goes is noted
+// before, so [History.Recover] completes it: the container is wholly the old or
+// wholly the new after any interruption. A revision that is made for a move
+// counts only when the container has got there.
+//
+// Methods that write are called one at a time for a container; the caller sees
+// to that, and holds a lease in the context for what they make meanwhile. What
+// stays belongs to the container's own lease.
 package containerstore

@@ -78,6 +78,24 @@ func (c *Change) Open() (*os.File, error) {
 	return f, nil
 }
 
+// Link makes a name for a regular file itself in the directory dirfd, on the
+// same file system. It is not done, and ok is false, if the file's data lie
+// elsewhere or the file system cannot.
+func (c *Change) Link(dirfd int, name string) (ok bool, err error) {
+	if _, bare, err := c.view.mark(c.entry.path(), "metacopy"); err != nil || bare {
+		return false, err
+	}
+	err = unix.Linkat(c.entry.dirfd, c.entry.name, dirfd, name, 0)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, unix.EXDEV), errors.Is(err, unix.EMLINK), errors.Is(err, unix.EPERM), errors.Is(err, unix.EOPNOTSUPP):
+		return false, nil
+	default:
+		return false, fmt.Errorf("link %s: %w", c.Path, err)
+	}
+}
+
 // OpenFile is a regular file that is open for reading.
 type OpenFile struct {
 	FD    int         // the caller closes it

@@ -19,6 +19,9 @@ type Container struct {
 	// runtime needs, files to mount over. It counts as seen by the container,
 	// but nothing of it is a change.
 	Init bool
+	// Reserved says to tell names as well that the layers of an image cannot
+	// hold. Without it they are ErrReserved.
+	Reserved bool
 }
 
 // WalkStats counts what a walk met.
@@ -76,7 +79,7 @@ func (c *Container) Untouched(ctx context.Context) (bool, error) {
 }
 
 func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk, error) {
-	w := &walk{ctx: ctx, visit: visit, uppers: len(c.Uppers), base: len(c.Uppers)}
+	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved, uppers: len(c.Uppers), base: len(c.Uppers)}
 	if c.Init {
 		if len(c.Lowers) == 0 {
 			return nil, fmt.Errorf("%w: an init layer without a folder", ErrUnsupported)
@@ -91,13 +94,14 @@ func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk,
 
 // walk is one reading of a container.
 type walk struct {
-	ctx    context.Context
-	visit  func(*Change) error
-	view   *view
-	uppers int // layers that hold changes
-	base   int // layers above the image's
-	stats  WalkStats
-	buf    [32 << 10]byte // for reading directories
+	ctx     context.Context
+	visit   func(*Change) error
+	view    *view
+	anyName bool // names that layers cannot hold are told
+	uppers  int  // layers that hold changes
+	base    int  // layers above the image's
+	stats   WalkStats
+	buf     [32 << 10]byte // for reading directories
 }
 
 // place is a directory as it is seen from three heights.
@@ -366,7 +370,7 @@ func (w *walk) tell(kind Kind, p *place, at string, e *entry) error {
 
 // reserved refuses names that a layer cannot hold.
 func (w *walk) reserved(at, name string) error {
-	if !IsReserved(name) {
+	if w.anyName || !IsReserved(name) {
 		return nil
 	}
 	return fmt.Errorf("%s: a name that begins with %q stands for a deletion in an image's layers, so the file cannot be part of one: rename or remove it: %w", at, whiteoutPrefix, ErrReserved)

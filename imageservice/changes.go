@@ -30,6 +30,7 @@ func (s *Service) Changes(ctx context.Context, ctr *container.Container) ([]arch
 }
 
 func (s *Service) changes(ctx context.Context, ctr *container.Container) ([]archive.Change, error) {
+	defer s.turns.read(ctr.ID)()
 	c, _, err := s.overlay(ctx, ctr)
 	if errors.Is(err, diff.ErrUnsupported) {
 		log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("listing changes by comparing whole trees")
@@ -76,27 +77,27 @@ func (s *Service) compareTrees(ctx context.Context, ctr *container.Container) (c
 	return changes, err
 }
 
-// withTrees calls f with the mounts of what the container's layer stands on,
-// init layer included, and of the container. They are to be mounted read-only:
-// the container may be running.
+// withTrees calls f with the mounts of what the container's own layers stand
+// on, init layer included, and of the container. They are to be mounted
+// read-only: the container may be running.
 func (s *Service) withTrees(ctx context.Context, ctr *container.Container, f func(before, now []mount.Mount) error) error {
 	sn := s.snapshots(ctr.Driver)
-	info, err := sn.Stat(ctx, ctr.ID)
+	stack, now, err := s.lookUp(ctx, ctr)
 	if err != nil {
-		return fmt.Errorf("look up snapshot: %w", err)
+		return err
 	}
-	now, err := sn.Mounts(ctx, ctr.ID)
-	if err != nil {
-		return fmt.Errorf("look up mounts: %w", err)
+	on := stack.Init
+	if on == "" {
+		on = stack.Base
 	}
 	key := temporaryKey(ctr.ID, "parent")
 	view := sn.View
 	if !s.idMapping.Empty() {
 		view = sn.Prepare // to be changed, below
 	}
-	before, err := view(ctx, key, info.Parent)
+	before, err := view(ctx, key, on)
 	if err != nil {
-		return fmt.Errorf("view parent snapshot %q: %w", info.Parent, err)
+		return fmt.Errorf("view parent snapshot %q: %w", on, err)
 	}
 	defer removeSnapshot(ctx, sn, key)
 	if !s.idMapping.Empty() {

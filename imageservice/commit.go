@@ -43,6 +43,7 @@ func (s *Service) commit(ctx context.Context, c backend.CommitConfig) (_ image.I
 	if ctr == nil {
 		return "", fmt.Errorf("no such container: %w", errdefs.ErrNotFound)
 	}
+	defer s.turns.read(ctr.ID)()
 	ctx, t, finish := begin(ctx, "commit", ctr.ID)
 	defer func() { finish(err) }()
 	ctx, end, err := s.lease(ctx, "commit", ctr.ID)
@@ -70,8 +71,8 @@ func (s *Service) commit(ctx context.Context, c backend.CommitConfig) (_ image.I
 type looked struct {
 	base       containerstore.Base
 	overlay    *diff.Container
-	on         string // the snapshot that overlay stands on
-	unreadable error  // diff.ErrUnsupported instead of an overlay
+	stack      containerstore.Stack // what overlay is made of
+	unreadable error                // diff.ErrUnsupported instead of an overlay
 }
 
 // look finds out about a container and its image, at the same time.
@@ -84,7 +85,7 @@ func (s *Service) look(ctx context.Context, t *timing, ctr *container.Container)
 		return err
 	})
 	both.Go(func() (err error) {
-		l.overlay, l.on, err = s.overlay(ctx, ctr)
+		l.overlay, l.stack, err = s.overlay(ctx, ctr)
 		if errors.Is(err, diff.ErrUnsupported) {
 			l.unreadable, err = err, nil
 		}

@@ -22,6 +22,7 @@ type rwLayer struct {
 	sn      snapshots.Snapshotter
 	mounter Mounter
 	ctx     func() context.Context // of the service
+	turn    *turn
 
 	// mu is held while the mounter works: it counts users and mounts in two
 	// steps, between which it must not be asked about the same root again.
@@ -32,13 +33,15 @@ type rwLayer struct {
 var _ container.RWLayer = (*rwLayer)(nil)
 
 func (s *Service) layer(id string, sn snapshots.Snapshotter) *rwLayer {
-	return &rwLayer{id: id, sn: sn, mounter: s.mounter, ctx: s.background}
+	return &rwLayer{id: id, sn: sn, mounter: s.mounter, ctx: s.background, turn: s.turns.get(id)}
 }
 
 // Mount mounts the container's root file system, or counts one more user of
 // it, and returns its path. The SELinux label is not applied, as in Moby's
 // containerd store.
 func (l *rwLayer) Mount(string) (string, error) {
+	l.turn.RLock() // what is mounted must not be sealed meanwhile
+	defer l.turn.RUnlock()
 	mounts, err := l.sn.Mounts(l.ctx(), l.id)
 	if err != nil {
 		return "", compat.DockerError(fmt.Errorf("look up mounts of container %s: %w", l.id, err))
@@ -55,6 +58,8 @@ func (l *rwLayer) Mount(string) (string, error) {
 
 // Unmount gives back one Mount; the last one unmounts.
 func (l *rwLayer) Unmount() error {
+	l.turn.RLock() // nor asked whether it is mounted
+	defer l.turn.RUnlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	root := l.root
@@ -79,7 +84,8 @@ func (l *rwLayer) Metadata() (map[string]string, error) {
 }
 
 // GetLayerByID returns the writable layer of a container that exists. Moby
-// asks for it at start, for every container on disk.
+// asks for it at start, for every container on disk. A move of the container
+// that a crash has cut short is settled first.
 func (s *Service) GetLayerByID(id string) (container.RWLayer, error) {
 	l, err := s.findLayer(s.background(), id)
 	if err != nil {
@@ -89,8 +95,16 @@ func (s *Service) GetLayerByID(id string) (container.RWLayer, error) {
 }
 
 func (s *Service) findLayer(ctx context.Context, id string) (*rwLayer, error) {
-	sn := s.snapshots("")
-	if _, err := sn.Stat(ctx, id); err != nil {
+	if err := s.settle(ctx, id); err != nil {
+		return nil, fmt.Errorf("settle an interrupted move: %w", err)
+	}
+	err := s.statLayer(ctx, id)
+	if errdefs.IsNotFound(err) {
+		if err = s.recover(ctx, id); err == nil {
+			err = s.statLayer(ctx, id)
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	held, err := s.leases.List(ctx, "id=="+id)
@@ -105,7 +119,16 @@ func (s *Service) findLayer(ctx context.Context, id string) (*rwLayer, error) {
 			return nil, fmt.Errorf("hold again: %w", err)
 		}
 	}
-	return s.layer(id, sn), nil
+	return s.layer(id, s.snapshots("")), nil
+}
+
+// statLayer reports whether a layer exists.
+func (s *Service) statLayer(ctx context.Context, id string) error {
+	turn := s.turns.get(id)
+	turn.RLock()
+	defer turn.RUnlock()
+	_, err := s.snapshots("").Stat(ctx, id)
+	return err
 }
 
 // hold makes the lease of a layer whose snapshot exists. One that is there
@@ -137,7 +160,7 @@ func (s *Service) unhold(ctx context.Context, l leases.Lease) error {
 // GetLayerMountID returns the name of the folder that a container's root is
 // mounted on, below the daemon's root: the id, for an existing container.
 func (s *Service) GetLayerMountID(id string) (string, error) {
-	if _, err := s.snapshots("").Stat(s.background(), id); err != nil {
+	if err := s.statLayer(s.background(), id); err != nil {
 		return "", compat.DockerError(fmt.Errorf("find layer of container %s: %w", id, err))
 	}
 	return id, nil
@@ -155,5 +178,6 @@ func (s *Service) ReleaseLayer(layer container.RWLayer) error {
 	if err != nil && !errdefs.IsNotFound(err) {
 		return compat.DockerError(fmt.Errorf("release layer of container %s: %w", l.id, err))
 	}
+	s.turns.forget(l.id)
 	return nil
 }

@@ -4,38 +4,48 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/docker/docker/container"
 
+	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 )
 
 // overlay says where a container's files lie, for reading what it changed from
-// there, and on which snapshot: its own layer, and the init layer if it has
+// there, and on which snapshot: its own layers, and the init layer if it has
 // one, are above that. The error is diff.ErrUnsupported if the mounts do not
 // tell: then whole trees have to be compared.
-func (s *Service) overlay(ctx context.Context, ctr *container.Container) (_ *diff.Container, on string, _ error) {
+func (s *Service) overlay(ctx context.Context, ctr *container.Container) (*diff.Container, containerstore.Stack, error) {
 	if !s.idMapping.Empty() {
-		return nil, "", fmt.Errorf("%w: the ids of its files are shifted", diff.ErrUnsupported)
+		return nil, containerstore.Stack{}, fmt.Errorf("%w: the ids of its files are shifted", diff.ErrUnsupported)
 	}
-	sn := s.snapshots(ctr.Driver)
-	info, err := sn.Stat(ctx, ctr.ID)
+	stack, mounts, err := s.lookUp(ctx, ctr)
 	if err != nil {
-		return nil, "", fmt.Errorf("look up snapshot: %w", err)
+		return nil, stack, err
 	}
-	mounts, err := sn.Mounts(ctx, ctr.ID)
+	o, err := diff.ParseOverlay(mounts, stack.Init+stack.Base != "")
 	if err != nil {
-		return nil, "", fmt.Errorf("look up mounts: %w", err)
+		return nil, stack, err
 	}
-	o, err := diff.ParseOverlay(mounts, info.Parent != "")
-	if err != nil {
-		return nil, "", err
+	sealed := len(stack.Own) - 1
+	if len(o.Lowers) < sealed {
+		return nil, stack, fmt.Errorf("%w: %d lower folders for %d layers of its own", diff.ErrUnsupported, len(o.Lowers), sealed)
 	}
-	c := &diff.Container{Overlay: o, Init: info.Parent == ctr.ID+initSuffix}
-	if !c.Init {
-		return c, info.Parent, nil
+	o.Uppers, o.Lowers = append(o.Uppers, o.Lowers[:sealed]...), o.Lowers[sealed:]
+	return &diff.Container{Overlay: o, Init: stack.Init != ""}, stack, nil
+}
+
+// lookUp finds a container's snapshots and mounts. What it returns is there as
+// long as the container is, also if it moves meanwhile.
+func (s *Service) lookUp(ctx context.Context, ctr *container.Container) (stack containerstore.Stack, mounts []mount.Mount, err error) {
+	turn := s.turns.get(ctr.ID)
+	turn.RLock()
+	defer turn.RUnlock()
+	if stack, err = s.history(ctr.ID, ctr.Driver).Stack(ctx); err != nil {
+		return stack, nil, err
 	}
-	if info, err = sn.Stat(ctx, info.Parent); err != nil {
-		return nil, "", fmt.Errorf("look up snapshot: %w", err)
+	if mounts, err = s.snapshots(ctr.Driver).Mounts(ctx, ctr.ID); err != nil {
+		return stack, nil, fmt.Errorf("look up mounts: %w", err)
 	}
-	return c, info.Parent, nil
+	return stack, mounts, nil
 }

@@ -38,8 +38,8 @@ type sealed struct {
 func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container, l looked) (sealed, error) {
 	chain := l.base.Config.RootFS.DiffIDs
 	err := l.unreadable
-	if want := identity.ChainID(chain).String(); err == nil && l.on != want {
-		err = fmt.Errorf("%w: its layer stands on snapshot %q, and not on the image's %q", diff.ErrUnsupported, l.on, want)
+	if want := identity.ChainID(chain).String(); err == nil && l.stack.Base != want {
+		err = fmt.Errorf("%w: its layers stand on snapshot %q, and not on the image's %q", diff.ErrUnsupported, l.stack.Base, want)
 	}
 	if err == nil {
 		var layer sealed

@@ -2,6 +2,7 @@ package imageservice
 
 import (
 	"context"
+	"sync"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
@@ -70,6 +71,11 @@ type Service struct {
 	options     Options
 	packing     *semaphore.Weighted // of large layers
 	interrupted []string
+	turns       turns
+	cut         struct {
+		mu  sync.Mutex
+		ids []string // of containers whose moves a crash has cut short
+	}
 }
 
 // differ makes layers of trees and trees of layers.
@@ -100,6 +106,7 @@ func New(c Config) *Service {
 	}
 	s.sweep(s.background())
 	useTempMounts(s.background(), c.TempMounts)
+	s.interruptedMoves(s.background())
 	return s
 }
 

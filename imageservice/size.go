@@ -7,29 +7,48 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+	"github.com/docker/docker/container"
 
 	"github.com/baleen-project/baleen/compat"
 )
 
-// GetContainerLayerSize returns what a container's writable layer takes on
-// disk, and that plus all layers below it, in bytes. Moby asks also about
-// containers that are just being removed: an unknown one has no size.
+// GetContainerLayerSize returns what a container's own layers take on disk, and
+// that plus all layers below them, in bytes. Moby asks also about containers
+// that are just being removed: an unknown one has no size.
 func (s *Service) GetContainerLayerSize(ctx context.Context, id string) (own, total int64, err error) {
 	ctr := s.containers.Get(id)
 	if ctr == nil {
 		return 0, 0, nil
 	}
-	sn := s.snapshots(ctr.Driver)
-	usage, err := sn.Usage(ctx, id)
+	own, below, err := s.layerSize(ctx, ctr)
 	if err != nil {
 		return 0, 0, compat.DockerError(fmt.Errorf("size of container %s: %w", id, err))
 	}
-	below, err := usageBelow(ctx, sn, id)
+	return own, own + below, nil
+}
+
+func (s *Service) layerSize(ctx context.Context, ctr *container.Container) (own, below int64, err error) {
+	sn := s.snapshots(ctr.Driver)
+	turn := s.turns.get(ctr.ID)
+	turn.RLock()
+	defer turn.RUnlock()
+	stack, err := s.history(ctr.ID, ctr.Driver).Stack(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, layer := range stack.Own {
+		usage, err := sn.Usage(ctx, layer)
+		if err != nil {
+			return 0, 0, err
+		}
+		own += usage.Size
+	}
+	below, err = usageBelow(ctx, sn, stack.Own[len(stack.Own)-1])
 	if err != nil && !errdefs.IsNotFound(err) {
 		// The total is for display: better a low one than none of the list.
-		log.G(ctx).WithError(err).WithField("container", id).Warn("could not add up the size of the layers below the container")
+		log.G(ctx).WithError(err).WithField("container", ctr.ID).Warn("could not add up the size of the layers below the container")
 	}
-	return usage.Size, usage.Size + below, nil
+	return own, below, nil
 }
 
 // usageBelow adds up the sizes of a snapshot's ancestors. What was added up

@@ -1,9 +1,6 @@
 package integration_test
 
 import (
-	"context"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -68,27 +65,7 @@ func TestBadStorageOption(t *testing.T) {
 // post sends a request to the API.
 func (e *env) post(t *testing.T, path string) (int, string) {
 	t.Helper()
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var dialer net.Dialer
-			return dialer.DialContext(ctx, "unix", strings.TrimPrefix(e.Host(), "unix://"))
-		},
-	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://docker"+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := (&http.Client{Transport: transport}).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(body)
+	return e.request(t, http.MethodPost, path, "")
 }
 
 // TestMetrics: a commit shows in dockerd's metrics and in its debug log.

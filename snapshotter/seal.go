@@ -42,16 +42,30 @@ type SealStats struct {
 // [diff.ErrChanged]. Nothing is synced to disk. On failure upper holds part of
 // the changes, and is for the caller to remove.
 func Seal(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
+	return seal(ctx, c, upper, false)
+}
+
+// SealLinked is Seal for changes of which all files are sealed, or will be
+// before anything is written again: regular files get one more name in upper
+// instead of a copy, so the cost is their number. They keep the times that they
+// have, and their other attributes; a container sees their number of names.
+// What cannot be linked is copied.
+func SealLinked(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
+	return seal(ctx, c, upper, true)
+}
+
+func seal(ctx context.Context, c diff.Walker, upper string, linking bool) (SealStats, error) {
 	root, err := unix.Open(upper, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return SealStats{}, &fs.PathError{Op: "open", Path: upper, Err: err}
 	}
 	s := &sealer{
-		jobs:  make(chan []copyJob, sealQueue),
-		batch: make([]copyJob, 0, sealBatch),
-		links: map[inode]link{},
-		stack: []*sealDir{{path: ".", fd: root}},
-		maker: newMaker(),
+		jobs:    make(chan []copyJob, sealQueue),
+		batch:   make([]copyJob, 0, sealBatch),
+		links:   map[inode]link{},
+		stack:   []*sealDir{{path: ".", fd: root}},
+		maker:   newMaker(),
+		linking: linking,
 	}
 	defer s.closeAll()
 	var st unix.Stat_t
@@ -86,14 +100,15 @@ func Seal(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
 
 // sealer writes changes into an upper, in the order of a walk.
 type sealer struct {
-	jobs   chan []copyJob
-	batch  []copyJob // not yet handed out
-	links  map[inode]link
-	stack  []*sealDir // from the root to the directory last written
-	cloner cloner
-	rooted bool
-	maker  maker
-	fail   context.CancelCauseFunc // ends it all with an error
+	jobs    chan []copyJob
+	batch   []copyJob // not yet handed out
+	links   map[inode]link
+	stack   []*sealDir // from the root to the directory last written
+	cloner  cloner
+	rooted  bool
+	maker   maker
+	linking bool                    // regular files instead of copying them
+	fail    context.CancelCauseFunc // ends it all with an error
 }
 
 // sealDir is a directory whose contents are being written. What they would
@@ -269,8 +284,13 @@ func (s *sealer) linkTo(c *diff.Change, dir *sealDir, name string) (bool, error)
 	return true, unix.Linkat(s.stack[0].fd, path.Join(first.dir, first.name), dir.fd, name, 0)
 }
 
-// file makes a regular file and leaves its content to the workers.
+// file makes a regular file and leaves its content to the workers, or links it.
 func (s *sealer) file(c *diff.Change, dir *sealDir, name string) error {
+	if s.linking {
+		if linked, err := c.Link(dir.fd, name); linked || err != nil {
+			return err
+		}
+	}
 	src, err := c.Content()
 	if err != nil {
 		return err

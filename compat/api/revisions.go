@@ -28,7 +28,8 @@ type Revision struct {
 	Kind    Kind
 	Image   string        // the name by which the image was asked for
 	ImageID digest.Digest // of the image
-	// Previous is the revision that its files stand on, 0 for none.
+	// Previous is the revision that it was made from, 0 for none: that its
+	// files stand on, or that was upgraded.
 	Previous int `json:",omitempty"`
 	// Size is what the revision holds itself, in bytes on disk.
 	Size int64
@@ -45,6 +46,7 @@ const (
 	KindSnapshot Kind = "snapshot" // it was asked for
 	KindUpgrade  Kind = "upgrade"  // a container's files merged into a new image
 	KindBefore   Kind = "before"   // what was there before an upgrade or rollback
+	KindCarry    Kind = "carry"    // a container's changes merged into an earlier revision
 )
 
 // SnapshotRequest asks to keep a container's present state.
@@ -99,7 +101,10 @@ type PruneRequest struct {
 
 // PruneReport says what was removed.
 type PruneReport struct {
-	Removed        []int
+	Removed []int
+	// Kept are those within the limits that stay nevertheless, since the
+	// container or a revision that stays stands on them.
+	Kept           []int `json:",omitempty"`
 	SpaceReclaimed int64 // bytes
 }
 

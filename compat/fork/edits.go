@@ -74,6 +74,62 @@ var Edits = []Edit{
 		With:   "\tclose(d.startupDone)\n\td.thawInterrupted(ctx)\n",
 	},
 	{
+		// What the daemon keeps for Baleen, with the locks of its revisions.
+		Name:   "state",
+		File:   "daemon/daemon.go",
+		Anchor: "\timageService      ImageService\n\tconfigStore ",
+		With:   "\timageService      ImageService\n\tbaleen            baleenState\n\tconfigStore ",
+	},
+	{
+		// An upgrade or rollback changes the record and the files of a
+		// container, and the daemon may end in between: the files decide.
+		Name:   "reconcile",
+		File:   "daemon/daemon.go",
+		Anchor: "\t\t\tc.RWLayer = rwlayer\n",
+		With: "\t\t\tc.RWLayer = rwlayer\n" +
+			"\t\t\tif err := daemon.reconcile(c); err != nil {\n\t\t\t\tlogger.WithError(err).Error(\"failed to load container state\")\n\t\t\t\treturn\n\t\t\t}\n",
+	},
+	{
+		// A container whose files are being switched must not start on half of
+		// them, whether a user or a restart policy starts it.
+		Name:   "start-guard",
+		File:   "daemon/start.go",
+		Anchor: "\tif container.RemovalInProgress || container.Dead {\n",
+		With: "\tif err := daemon.mayStart(ctx, container); err != nil {\n\t\treturn err\n\t}\n" +
+			"\tif container.RemovalInProgress || container.Dead {\n",
+	},
+	{
+		// Nor must it be removed meanwhile: by force calls the switch off first.
+		// Asked again once the mark is set that new ones look for; but it is not
+		// set in vain, which would keep a container from starting.
+		Name:   "removal-guard",
+		File:   "daemon/delete.go",
+		Anchor: "\t// Container state RemovalInProgress should be used to avoid races.\n",
+		With: "\tif err := daemon.endWork(ctr, opts); err != nil {\n\t\treturn err\n\t}\n\n" +
+			"\t// Container state RemovalInProgress should be used to avoid races.\n",
+	},
+	{
+		Name:   "removal-guard-again",
+		File:   "daemon/delete.go",
+		Anchor: "\t// check if container wasn't deregistered by previous rm since Get\n",
+		With: "\tif err := daemon.endWork(ctr, opts); err != nil {\n\t\treturn err\n\t}\n\n" +
+			"\t// check if container wasn't deregistered by previous rm since Get\n",
+	},
+	{
+		Name:   "router",
+		File:   "cmd/dockerd/daemon.go",
+		Anchor: "\t\tcontainer.NewRouter(opts.daemon, decoder, opts.daemon.RawSysInfo().CgroupUnified),\n",
+		With: "\t\tbaleenrouter.NewRouter(opts.daemon),\n" +
+			"\t\tcontainer.NewRouter(opts.daemon, decoder, opts.daemon.RawSysInfo().CgroupUnified),\n",
+	},
+	{
+		Name:   "router-import",
+		File:   "cmd/dockerd/daemon.go",
+		Anchor: "\t\"github.com/docker/docker/api/server/router/build\"\n",
+		With: "\tbaleenrouter \"github.com/docker/docker/api/server/router/baleen\"\n" +
+			"\t\"github.com/docker/docker/api/server/router/build\"\n",
+	},
+	{
 		Name:   "version-line",
 		File:   "cmd/dockerd/docker.go",
 		Anchor: `fmt.Sprintf("%s, build %s", dockerversion.Version, dockerversion.GitCommit)`,

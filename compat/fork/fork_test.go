@@ -63,8 +63,10 @@ func TestFilesHasEveryEditAndAddition(t *testing.T) {
 			t.Errorf("edit %s is not in %s", e.Name, e.File)
 		}
 	}
-	if len(files["daemon/baleen.go"]) == 0 {
-		t.Error("daemon/baleen.go is missing")
+	for _, added := range []string{"daemon/baleen.go", "api/server/router/baleen/baleen.go"} {
+		if len(files[added]) == 0 {
+			t.Errorf("%s is missing", added)
+		}
 	}
 }
 

@@ -52,6 +52,9 @@ func setUpEtc(root layout, files map[string]string) error {
 		}
 	}
 	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(upper, name)), 0o755); err != nil {
+			return fmt.Errorf("lay files over /etc: %w", err)
+		}
 		if err := os.WriteFile(filepath.Join(upper, name), []byte(text), 0o644); err != nil {
 			return fmt.Errorf("lay files over /etc: %w", err)
 		}

@@ -32,9 +32,11 @@ type imageResolver interface {
 // newBaleenService puts Baleen's image service in front of Moby's, which goes
 // on serving the verbs that Baleen leaves to it.
 func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.ImageServiceConfig) ImageService {
+	containers := cfg.Containers
+	cfg.Containers = storeWithRevisions{containers, daemon}
 	s := imageservice.New(imageservice.Config{
 		Client:      cfg.Client,
-		Containers:  cfg.Containers,
+		Containers:  containers,
 		Snapshotter: cfg.Snapshotter,
 		Owner:       daemon.id,
 		Mounter:     cfg.RefCountMounter,
@@ -42,7 +44,7 @@ func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.Im
 		Events:      cfg.EventsService,
 		TempMounts:  filepath.Join(daemon.root, "baleen-mounts"),
 		Options:     options,
-		Upstream:    ctrd.NewService(cfg),
+		Upstream:    upstreamImages{ctrd.NewService(cfg), daemon},
 	})
 	thawFrozen(cfg.Client, s.Interrupted())
 	return s

@@ -1,0 +1,127 @@
+package baleen
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/docker/docker/api/server/httputils"
+	"github.com/docker/docker/errdefs"
+	"github.com/docker/docker/pkg/ioutils"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+func (r *baleenRouter) postSnapshot(ctx context.Context, w http.ResponseWriter, req *http.Request, vars map[string]string) error {
+	var body api.SnapshotRequest
+	if err := decode(req, &body); err != nil {
+		return err
+	}
+	made, err := r.backend.ContainerSnapshot(ctx, vars["name"], body)
+	if err != nil {
+		return err
+	}
+	return httputils.WriteJSON(w, http.StatusCreated, made)
+}
+
+func (r *baleenRouter) getRevisions(ctx context.Context, w http.ResponseWriter, _ *http.Request, vars map[string]string) error {
+	list, err := r.backend.ContainerRevisions(ctx, vars["name"])
+	if err != nil {
+		return err
+	}
+	if list == nil {
+		list = []api.Revision{} // "null" is not a list to all readers
+	}
+	return httputils.WriteJSON(w, http.StatusOK, list)
+}
+
+func (r *baleenRouter) postPrune(ctx context.Context, w http.ResponseWriter, req *http.Request, vars map[string]string) error {
+	var body api.PruneRequest
+	if err := decodeValid(req, &body); err != nil {
+		return err
+	}
+	report, err := r.backend.ContainerRevisionsPrune(ctx, vars["name"], body)
+	if err != nil {
+		return err
+	}
+	return httputils.WriteJSON(w, http.StatusOK, report)
+}
+
+func (r *baleenRouter) postUpgrade(ctx context.Context, w http.ResponseWriter, req *http.Request, vars map[string]string) error {
+	var body api.UpgradeRequest
+	if err := decodeValid(req, &body); err != nil {
+		return err
+	}
+	return stream(w, func(tell func(api.Progress)) error {
+		return r.backend.ContainerUpgrade(ctx, vars["name"], body, tell)
+	})
+}
+
+func (r *baleenRouter) postRollback(ctx context.Context, w http.ResponseWriter, req *http.Request, vars map[string]string) error {
+	var body api.RollbackRequest
+	if err := decodeValid(req, &body); err != nil {
+		return err
+	}
+	return stream(w, func(tell func(api.Progress)) error {
+		return r.backend.ContainerRollback(ctx, vars["name"], body, tell)
+	})
+}
+
+// decode reads the request's body, which may be empty. Unlike Moby's other
+// routes it refuses a field that it does not know: an option that silently
+// does nothing is no way to treat a file system.
+func decode(req *http.Request, into any) error {
+	if err := httputils.CheckForJSON(req); err != nil {
+		return err
+	}
+	if req.Body == nil {
+		return nil
+	}
+	dec := json.NewDecoder(req.Body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		return errdefs.InvalidParameter(fmt.Errorf("invalid JSON: %w", err))
+	}
+	if dec.More() {
+		return errdefs.InvalidParameter(errors.New("unexpected content after JSON"))
+	}
+	return nil
+}
+
+func decodeValid(req *http.Request, into interface{ Validate() error }) error {
+	if err := decode(req, into); err != nil {
+		return err
+	}
+	if err := into.Validate(); err != nil {
+		return errdefs.InvalidParameter(err)
+	}
+	return nil
+}
+
+// stream sends what work tells, one message at a time. An error of work before
+// that has a status of its own, one after it is the last message.
+func stream(w http.ResponseWriter, work func(tell func(api.Progress)) error) error {
+	out := ioutils.NewWriteFlusher(w)
+	defer out.Close()
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	began := false
+	tell := func(p api.Progress) {
+		if !began {
+			began = true
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusOK)
+		}
+		// Whoever asked may have gone; the work goes on all the same.
+		_ = enc.Encode(p)
+	}
+	err := work(tell)
+	if err != nil && began {
+		tell(api.Progress{Error: err.Error()})
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,106 @@
+package containerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/log"
+
+	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/snapshotter"
+)
+
+// compact merges the layers of a container that stands on too many. Its active
+// snapshot has just been made, and has nothing yet: it is made again on the
+// merged one. The revisions stay. What an upgrade merged is not merged again,
+// so that what the container changed since can still be told.
+func (h *History) compact(ctx context.Context) error {
+	t, err := h.load(ctx)
+	if err != nil {
+		return err
+	}
+	stack, err := h.stackOf(ctx, t, *t.active)
+	limit := h.MaxLayers
+	if limit == 0 {
+		limit = maxLayers
+	}
+	if err != nil || len(stack.Own) <= limit {
+		return err
+	}
+	top := stack.Own[1]
+	base, merged := stack.Init, stack.Own[1:]
+	if base == "" {
+		base = stack.Base
+	}
+	if lowest := merged[len(merged)-1]; lowest+initSuffix == base {
+		base, merged = lowest, merged[:len(merged)-1]
+	}
+	if len(merged) < 2 {
+		return nil
+	}
+	name := h.compactionKey(h.numberOf(top))
+	if _, ok := t.all[name]; !ok {
+		err := h.merge(ctx, name, t.all[top], base, len(merged))
+		if errors.Is(err, diff.ErrUnsupported) {
+			// Such snapshots are no stacks of folders, and know no limit.
+			log.G(ctx).WithError(err).WithField("container", h.Container).Debug("not merging layers")
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return h.restack(ctx, *t.active, name)
+}
+
+// merge makes one snapshot on base of the topmost layers of another.
+func (h *History) merge(ctx context.Context, name string, top snapshots.Info, base string, layers int) (err error) {
+	key := name + "-view" + keySuffix
+	view, err := h.Snapshots.View(ctx, key, top.Name, snapshots.WithLabels(map[string]string{labelContainer: h.Container}))
+	if err != nil {
+		return fmt.Errorf("view snapshot %s: %w", top.Name, err)
+	}
+	defer func() { err = errors.Join(err, h.undo(ctx, key)) }()
+	from, err := diff.ParseOverlay(view, true)
+	if err != nil {
+		return err
+	}
+	folders := slices.Concat(from.Uppers, from.Lowers)
+	if len(folders) < layers {
+		return fmt.Errorf("%w: %d folders for %d layers", diff.ErrUnsupported, len(folders), layers)
+	}
+	from.Uppers, from.Lowers = folders[:layers], folders[layers:]
+	labels := map[string]string{labelContainer: h.Container}
+	for _, l := range []string{labelRecord, gcRefRecord, gcRefImage, LabelImage, LabelPrevious} {
+		labels[l] = top.Labels[l]
+	}
+	return h.make(ctx, name, base, labels, func(into []mount.Mount) error {
+		to, err := diff.ParseOverlay(into, base != "")
+		if err != nil {
+			return err
+		}
+		stats, err := snapshotter.SealLinked(ctx, &diff.Container{Overlay: from, Reserved: true}, to.Uppers[0])
+		if err != nil {
+			return err
+		}
+		return snapshotter.Sync(ctx, to.Uppers[0], stats)
+	})
+}
+
+// restack makes the active snapshot, which is empty, again on another one.
+func (h *History) restack(ctx context.Context, active snapshots.Info, on string) error {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	note := map[string]string{labelNext: h.Container, labelNextState: active.Labels[labelState]}
+	if err := h.label(ctx, on, note); err != nil {
+		return fmt.Errorf("note the switch: %w", err)
+	}
+	if err := h.remove(ctx, h.Container); err != nil {
+		return errors.Join(err, h.unswitch(ctx, on))
+	}
+	return h.Recover(ctx)
+}

@@ -1,0 +1,242 @@
+package containerstore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	c8ddiff "github.com/containerd/containerd/v2/core/diff"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+)
+
+// Labels of a container's snapshots. Their values are ids and digests; numbers
+// are decimal.
+const (
+	// LabelPrevious, on a revision, has the number of the one that it was made
+	// from; there is none on the first.
+	LabelPrevious = "docker.com/revision.previous"
+	// LabelImage, on a revision, has the digest of its image.
+	LabelImage = "docker.com/revision.image"
+
+	labelContainer = "io.baleen.container" // on all but the snapshots made at birth
+	labelRecord    = "io.baleen.revision"  // on a revision: its record
+	labelPending   = "io.baleen.pending"   // on a revision made for a move that is not done
+	labelState     = "io.baleen.state"     // on the active: the record of what it moved to
+	labelLast      = "io.baleen.last"      // on the active: the highest number ever used
+
+	// A switch on its way: the container's id, on the snapshot that it is to
+	// stand on, and the labelState that it is to have, if any.
+	labelNext      = "io.baleen.next"
+	labelNextState = "io.baleen.next.state"
+
+	gcRefRecord = "containerd.io/gc.ref.content.revision"
+	gcRefState  = "containerd.io/gc.ref.content.state"
+	gcRefImage  = "containerd.io/gc.ref.content.image"
+)
+
+const (
+	initSuffix = "-init"
+	keySuffix  = "-key" // of a snapshot while it is filled
+
+	revisionMark   = ".r"
+	compactionMark = ".c"
+)
+
+// maxLayers is the default of History.MaxLayers. overlayfs takes 500 in all,
+// and the options of a mount one page.
+const maxLayers = 64
+
+// cleanupTimeout bounds completing and undoing after a request was cancelled.
+const cleanupTimeout = 30 * time.Second
+
+// ErrNoPreviousRevision says that a container has no revision to go back to.
+var ErrNoPreviousRevision = fmt.Errorf("no previous revision: %w", errdefs.ErrNotFound)
+
+// Differ makes layers of trees and trees of layers.
+type Differ interface {
+	c8ddiff.Comparer
+	c8ddiff.Applier
+}
+
+// History is the revisions of one container. The fields up to Leases are
+// needed.
+type History struct {
+	Container   string // the id, which names the active snapshot
+	Snapshotter string // its name, of which Snapshots is the service
+	Snapshots   snapshots.Snapshotter
+	Content     content.Store
+	Leases      leases.Manager
+	// Lease is the id of the lease that holds the container's snapshots. If it
+	// is empty, what is made is held by the lease in the context alone.
+	Lease string
+	// Differ is for snapshots whose mounts do not tell the container's changes.
+	Differ Differ
+	// MaxLayers is how many layers of its own a container may have, with the
+	// active one, before they are merged; 0 is 64.
+	MaxLayers int
+}
+
+// owned returns the context for what the container is to keep.
+func (h *History) owned(ctx context.Context) context.Context {
+	if h.Lease == "" {
+		return ctx
+	}
+	return leases.WithLease(ctx, h.Lease)
+}
+
+func (h *History) revisionKey(n int) string {
+	return h.Container + revisionMark + strconv.Itoa(n)
+}
+
+func (h *History) compactionKey(n int) string {
+	return h.Container + compactionMark + strconv.Itoa(n)
+}
+
+// numbered takes the name of a snapshot apart that belongs to a container:
+// mark, number, and what follows it, "" or one of the suffixes.
+func numbered(container, name string) (mark string, n int, suffix string, ok bool) {
+	rest, ok := strings.CutPrefix(name, container)
+	if !ok || len(rest) < 3 {
+		return "", 0, "", false
+	}
+	mark, rest = rest[:2], rest[2:]
+	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	if end >= 0 {
+		rest, suffix = rest[:end], rest[end:]
+	}
+	n, err := strconv.Atoi(rest)
+	if err != nil || n < 1 || mark != revisionMark && mark != compactionMark {
+		return "", 0, "", false
+	}
+	return mark, n, suffix, suffix == "" || suffix == initSuffix || suffix == keySuffix
+}
+
+// tree is what there is of a container's snapshots.
+type tree struct {
+	id     string
+	active *snapshots.Info // nil in the middle of a switch
+	all    map[string]snapshots.Info
+}
+
+// load looks at all snapshots of the container, but for those at birth.
+func (h *History) load(ctx context.Context) (*tree, error) {
+	t := &tree{id: h.Container, all: map[string]snapshots.Info{}}
+	err := h.Snapshots.Walk(ctx, func(_ context.Context, i snapshots.Info) error {
+		if i.Name != h.Container {
+			t.all[i.Name] = i
+		}
+		return nil
+	}, fmt.Sprintf("labels.%q==%q", labelContainer, h.Container))
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots of container %s: %w", h.Container, err)
+	}
+	active, err := h.Snapshots.Stat(ctx, h.Container)
+	switch {
+	case err == nil:
+		t.active = &active
+	case !errdefs.IsNotFound(err):
+		return nil, fmt.Errorf("look up snapshot %s: %w", h.Container, err)
+	}
+	return t, nil
+}
+
+// open looks at the container before a change. A switch that was cut in two is
+// completed first.
+func (h *History) open(ctx context.Context) (*tree, error) {
+	t, err := h.load(ctx)
+	if err != nil || t.settled() {
+		return t, err
+	}
+	if err := h.recover(ctx, t); err != nil {
+		return nil, err
+	}
+	return h.load(ctx)
+}
+
+// settled reports whether nothing is left of an operation that was cut.
+func (t *tree) settled() bool {
+	if t.active == nil {
+		return false
+	}
+	for _, i := range t.all {
+		if i.Labels[labelNext] != "" || i.Labels[labelPending] != "" || i.Kind != snapshots.KindCommitted {
+			return false
+		}
+	}
+	return true
+}
+
+// revision returns the snapshot of a revision. One that was merged with those
+// below it may have only that.
+func (t *tree) revision(n int) (snapshots.Info, bool) {
+	for _, mark := range []string{revisionMark, compactionMark} {
+		i, ok := t.all[t.id+mark+strconv.Itoa(n)]
+		if ok && i.Kind == snapshots.KindCommitted && i.Labels[labelPending] == "" && i.Labels[labelRecord] != "" {
+			return i, true
+		}
+	}
+	return snapshots.Info{}, false
+}
+
+// numbers are those of the revisions, in no order.
+func (t *tree) numbers() []int {
+	seen := map[int]bool{}
+	var numbers []int
+	for name := range t.all {
+		_, n, suffix, ok := numbered(t.id, name)
+		if !ok || suffix != "" || seen[n] {
+			continue
+		}
+		if _, ok := t.revision(n); ok {
+			seen[n] = true
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// standsOn is the number of the revision right below a snapshot; 0 for none.
+func (t *tree) standsOn(i snapshots.Info) int {
+	_, n, suffix, ok := numbered(t.id, i.Parent)
+	if !ok || suffix != "" {
+		return 0
+	}
+	return n
+}
+
+// next is the number of the next revision.
+func (t *tree) next() int {
+	last := t.last()
+	return last + 1
+}
+
+// last is the highest number that was ever used.
+func (t *tree) last() (last int) {
+	if t.active != nil {
+		last, _ = strconv.Atoi(t.active.Labels[labelLast]) // 0 if there is none
+	}
+	for name := range t.all {
+		if _, n, _, ok := numbered(t.id, name); ok {
+			last = max(last, n)
+		}
+	}
+	return last
+}
+
+// inStack reports whether the active snapshot stands on another one.
+func (t *tree) inStack(name string) bool {
+	if t.active == nil {
+		return false
+	}
+	for at := t.active.Parent; at != ""; at = t.all[at].Parent {
+		if at == name {
+			return true
+		}
+	}
+	return false
+}

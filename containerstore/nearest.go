@@ -1,0 +1,74 @@
+package containerstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+)
+
+// Nearest returns the number of the revision that is nearest to the container's
+// present state: the last one made of it while it ran, or else the one that it
+// stands on; 0 if there is neither.
+func (h *History) Nearest(ctx context.Context) (int, error) {
+	t, err := h.look(ctx)
+	if err != nil {
+		return 0, err
+	}
+	on := t.standsOn(*t.active)
+	nearest := 0
+	for _, n := range t.numbers() {
+		i, _ := t.revision(n)
+		// One that was sealed while the container was stopped is older than
+		// the active snapshot that was then made on it.
+		if i.Parent == t.active.Parent && i.Created.After(t.active.Created) && n > nearest {
+			nearest = n
+		}
+	}
+	if nearest > 0 {
+		return nearest, nil
+	}
+	if _, ok := t.revision(on); !ok {
+		return 0, nil
+	}
+	return on, nil
+}
+
+// Since returns how many of the container's own layers, from the top, hold what
+// it changed since it was last merged into another image, or else since it went
+// to another revision, or else all.
+func (h *History) Since(ctx context.Context, merged func(Record) bool) (layers int, err error) {
+	t, err := h.look(ctx)
+	if err != nil {
+		return 0, err
+	}
+	stack, err := h.stackOf(ctx, t, *t.active)
+	if err != nil {
+		return 0, err
+	}
+	layers = len(stack.Own)
+	moved := t.active.Labels[labelState]
+	for at, name := range stack.Own[1:] {
+		i := t.all[name]
+		if moved != "" && i.Labels[labelRecord] == moved {
+			layers = min(layers, at+1)
+		}
+		r, err := h.readRecord(ctx, i)
+		if err != nil {
+			return 0, err
+		}
+		if merged(r) {
+			return at + 1, nil
+		}
+	}
+	return layers, nil
+}
+
+// look is load for a container that is not in the middle of a switch.
+func (h *History) look(ctx context.Context) (*tree, error) {
+	t, err := h.load(ctx)
+	if err == nil && t.active == nil {
+		err = fmt.Errorf("snapshot %s: %w", h.Container, errdefs.ErrNotFound)
+	}
+	return t, err
+}

@@ -1,0 +1,121 @@
+package containerstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+)
+
+// Retention says which revisions are pruned: those that are neither among the
+// newest Keep nor younger than OlderThan. The zero value prunes all.
+type Retention struct {
+	Keep      int
+	OlderThan time.Duration
+}
+
+// Pruned says what a Prune did, by number in ascending order.
+type Pruned struct {
+	Removed []int
+	// Kept are those that were to be pruned but stay, because the container
+	// or a revision that stays stands on them.
+	Kept  []int
+	Bytes int64 // on disk, of all that was removed
+}
+
+// Prune removes revisions. A revision in the middle of a stack holds files of
+// those above, so it stays until they go; it goes with a later Prune.
+func (h *History) Prune(ctx context.Context, keep Retention) (Pruned, error) {
+	t, err := h.open(ctx)
+	if err != nil {
+		return Pruned{}, err
+	}
+	if keep.Keep < 0 || keep.OlderThan < 0 {
+		return Pruned{}, fmt.Errorf("prune: a limit below zero: %w", errdefs.ErrInvalidArgument)
+	}
+	// The highest number must be known also when its revision is gone.
+	doomed := t.doomed(keep, time.Now())
+	if len(doomed) > 0 {
+		if err := h.label(ctx, h.Container, map[string]string{labelLast: fmt.Sprint(t.last())}); err != nil {
+			return Pruned{}, err
+		}
+	}
+	var p Pruned
+	if p.Bytes, err = h.removeAll(ctx, t, doomed); err != nil {
+		return Pruned{}, err
+	}
+	for n := range doomed {
+		if _, ok := t.revision(n); ok {
+			p.Kept = append(p.Kept, n)
+		} else {
+			p.Removed = append(p.Removed, n)
+		}
+	}
+	slices.Sort(p.Kept)
+	slices.Sort(p.Removed)
+	return p, nil
+}
+
+// doomed are the revisions that are to go.
+func (t *tree) doomed(keep Retention, now time.Time) map[int]bool {
+	numbers := t.numbers()
+	slices.Sort(numbers)
+	numbers = numbers[:max(0, len(numbers)-keep.Keep)]
+	doomed := map[int]bool{}
+	for _, n := range numbers {
+		i, _ := t.revision(n)
+		if now.Sub(i.Created) >= keep.OlderThan && n != t.standsOn(*t.active) {
+			doomed[n] = true
+		}
+	}
+	return doomed
+}
+
+// removeAll removes the snapshots of revisions from the top, as long as nothing
+// stands on them, and takes them out of the tree. It returns what they took.
+func (h *History) removeAll(ctx context.Context, t *tree, doomed map[int]bool) (sum int64, err error) {
+	children := map[string]int{t.active.Parent: 1}
+	for _, i := range t.all {
+		children[i.Parent]++
+	}
+	for {
+		var leaf *snapshots.Info
+		for _, i := range t.all {
+			if children[i.Name] == 0 && t.superfluous(i, doomed) {
+				leaf = &i
+				break
+			}
+		}
+		if leaf == nil {
+			return sum, nil
+		}
+		usage, err := h.Snapshots.Usage(ctx, leaf.Name)
+		if err != nil {
+			return sum, fmt.Errorf("size of snapshot %s: %w", leaf.Name, err)
+		}
+		if err := h.remove(ctx, leaf.Name); err != nil {
+			return sum, err
+		}
+		sum += usage.Size
+		children[leaf.Parent]--
+		delete(t.all, leaf.Name)
+	}
+}
+
+// superfluous reports whether a snapshot can go, if nothing stands on it.
+func (t *tree) superfluous(i snapshots.Info, doomed map[int]bool) bool {
+	mark, n, _, ok := numbered(t.id, i.Name)
+	if !ok {
+		return false
+	}
+	if doomed[n] || strings.HasSuffix(i.Name, initSuffix) {
+		return true
+	}
+	// The merged layers stand for the revision too.
+	_, merged := t.all[t.id+compactionMark+fmt.Sprint(n)]
+	return mark == revisionMark && merged
+}

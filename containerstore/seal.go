@@ -1,0 +1,149 @@
+package containerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/log"
+
+	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/snapshotter"
+)
+
+// Seal keeps what the container has written as a new revision, and gives it a
+// new active snapshot on top. The container is stopped, and its root not
+// mounted. No data are copied.
+//
+// The revision counts as made as soon as its snapshot is committed: an error
+// after that leaves it, and Recover does the rest.
+func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
+	t, err := h.open(ctx)
+	if err != nil {
+		return Revision{}, err
+	}
+	r.Number = t.next()
+	labels, err := h.labels(ctx, &r, t.standsOn(*t.active))
+	if err != nil {
+		return Revision{}, err
+	}
+	name := h.revisionKey(r.Number)
+	note := map[string]string{labelNext: h.Container, labelNextState: t.active.Labels[labelState]}
+	if err := h.Snapshots.Commit(h.owned(ctx), name, h.Container, snapshots.WithLabels(with(labels, note))); err != nil {
+		return Revision{}, fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err)
+	}
+	if err := h.finish(ctx); err != nil {
+		return Revision{}, err
+	}
+	return h.made(ctx, r, name, labels), nil
+}
+
+// Pause begins to pause a container. paused returns when it is done, and thaw
+// lets the container go on; more calls of either do nothing.
+type Pause func() (paused, thaw func())
+
+// SealLive keeps the present state of a container that may be running as a new
+// revision. What it has written since the last one that it stands on is copied,
+// or shared where the file system can; it is paused only for that. The active
+// snapshot stays what and where it is.
+func (h *History) SealLive(ctx context.Context, r Record, pause Pause) (_ Revision, err error) {
+	t, err := h.open(ctx)
+	if err != nil {
+		return Revision{}, err
+	}
+	paused, thaw := pause()
+	defer thaw()
+	r.Number = t.next()
+	labels, err := h.labels(ctx, &r, t.standsOn(*t.active))
+	if err != nil {
+		return Revision{}, err
+	}
+	name := h.revisionKey(r.Number)
+	err = h.make(ctx, name, t.active.Parent, labels, func(into []mount.Mount) error {
+		live, err := h.Snapshots.Mounts(ctx, h.Container)
+		if err != nil {
+			return fmt.Errorf("look up mounts of %s: %w", h.Container, err)
+		}
+		return h.copyLive(ctx, t.active.Parent, live, into, paused, thaw)
+	})
+	if err != nil {
+		return Revision{}, err
+	}
+	return h.made(ctx, r, name, labels), nil
+}
+
+// made describes a revision that has just been made. It is there also if it
+// cannot be looked up now; then its size is not known.
+func (h *History) made(ctx context.Context, r Record, name string, labels map[string]string) Revision {
+	found, err := h.Revision(ctx, r.Number)
+	if err == nil {
+		return found
+	}
+	log.G(ctx).WithError(err).WithField("container", h.Container).Warn("could not look up a revision that was just made")
+	previous, _ := strconv.Atoi(labels[LabelPrevious]) // 0 if there is none
+	return Revision{Record: r, Snapshot: name, Previous: previous}
+}
+
+// make makes a committed snapshot of the container that fill fills.
+func (h *History) make(ctx context.Context, name, parent string, labels map[string]string, fill func([]mount.Mount) error) error {
+	key := name + keySuffix
+	mounts, err := h.Snapshots.Prepare(ctx, key, parent, snapshots.WithLabels(map[string]string{labelContainer: h.Container}))
+	if err != nil {
+		return fmt.Errorf("prepare snapshot %s on %q: %w", key, parent, err)
+	}
+	err = fill(mounts)
+	if err == nil {
+		owned := ctx
+		if labels[labelPending] == "" {
+			owned = h.owned(ctx)
+		}
+		err = h.Snapshots.Commit(owned, name, key, snapshots.WithLabels(labels))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("make snapshot %s: %w", name, err), h.undo(ctx, key))
+	}
+	return nil
+}
+
+// copyLive copies what the container has written.
+func (h *History) copyLive(ctx context.Context, parent string, live, into []mount.Mount, paused, thaw func()) error {
+	from, err := diff.ParseOverlay(live, parent != "")
+	if errors.Is(err, diff.ErrUnsupported) && h.Differ != nil {
+		paused()
+		defer thaw()
+		return h.copyTrees(ctx, parent, live, into)
+	}
+	if err != nil {
+		return err
+	}
+	to, err := diff.ParseOverlay(into, parent != "")
+	if err != nil {
+		return err
+	}
+	paused()
+	stats, err := snapshotter.Seal(ctx, &diff.Container{Overlay: from, Reserved: true}, to.Uppers[0])
+	thaw()
+	if err != nil {
+		return err
+	}
+	return snapshotter.Sync(ctx, to.Uppers[0], stats)
+}
+
+// copyTrees finds what the container has written by comparing whole trees.
+func (h *History) copyTrees(ctx context.Context, parent string, live, into []mount.Mount) (err error) {
+	key := h.Container + revisionMark + "-before" + keySuffix
+	before, err := h.Snapshots.View(ctx, key, parent)
+	if err != nil {
+		return fmt.Errorf("view snapshot %q: %w", parent, err)
+	}
+	defer func() { err = errors.Join(err, h.undo(ctx, key)) }()
+	layer, err := diff.Walk(ctx, h.Differ, h.Content, before, live)
+	if err != nil || layer.Empty() {
+		return err
+	}
+	_, err = h.Differ.Apply(ctx, layer.Blob, into)
+	return err
+}

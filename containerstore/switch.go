@@ -1,0 +1,284 @@
+package containerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+)
+
+// Pending makes a revision that the container is to move to, on a snapshot
+// parent, from what the revision previous is. It counts only after Switch;
+// until then the lease in the context alone holds it. fill writes its files.
+func (h *History) Pending(ctx context.Context, r Record, parent string, previous int, fill func([]mount.Mount) error) error {
+	labels, err := h.labels(ctx, &r, previous)
+	if err != nil {
+		return err
+	}
+	labels[labelPending] = "1"
+	return h.make(ctx, h.revisionKey(r.Number), parent, labels, fill)
+}
+
+// PendingInit makes the init layer of a pending revision, on the snapshot of an
+// image, and returns its name.
+func (h *History) PendingInit(ctx context.Context, n int, image string, fill func([]mount.Mount) error) (string, error) {
+	name := h.revisionKey(n) + initSuffix
+	labels := map[string]string{labelContainer: h.Container, labelPending: "1"}
+	return name, h.make(ctx, name, image, labels, fill)
+}
+
+// Abandon removes a pending revision.
+func (h *History) Abandon(ctx context.Context, n int) error {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	return errors.Join(
+		h.remove(ctx, h.revisionKey(n)),
+		h.remove(ctx, h.revisionKey(n)+initSuffix))
+}
+
+// Switch keeps what the container has written as a new revision, and then gives
+// it the files of another one, which may be pending. The container is stopped,
+// and its root not mounted. No data are copied.
+//
+// After an error the container stands on what it stood on, or Recover completes
+// the switch; State tells which.
+func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, error) {
+	t, err := h.load(ctx)
+	if err != nil {
+		return Revision{}, err
+	}
+	if t.active == nil {
+		return Revision{}, fmt.Errorf("switch container %s: an earlier switch is not complete: %w", h.Container, errdefs.ErrFailedPrecondition)
+	}
+	target, err := h.target(ctx, t, to)
+	if err != nil {
+		return Revision{}, err
+	}
+	if before.Number == 0 {
+		before.Number = t.next()
+	}
+	labels, err := h.labels(ctx, &before, t.standsOn(*t.active))
+	if err != nil {
+		return Revision{}, err
+	}
+	for _, i := range t.all { // of a switch that failed, and so did its end
+		if i.Labels[labelNext] != "" {
+			if err := h.unlabel(ctx, i.Name, labelNext, labelNextState); err != nil {
+				return Revision{}, err
+			}
+		}
+	}
+	note := map[string]string{labelNext: h.Container, labelNextState: target.Labels[labelRecord]}
+	if err := h.label(ctx, target.Name, note); err != nil {
+		return Revision{}, fmt.Errorf("note the switch: %w", err)
+	}
+	name := h.revisionKey(before.Number)
+	if err := h.Snapshots.Commit(h.owned(ctx), name, h.Container, snapshots.WithLabels(labels)); err != nil {
+		err = fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err)
+		return Revision{}, errors.Join(err, h.unswitch(ctx, target.Name))
+	}
+	if err := h.finish(ctx); err != nil {
+		return Revision{}, err
+	}
+	return h.made(ctx, before, name, labels), nil
+}
+
+// target finds the snapshot for the container to stand on. A pending one gets
+// into the container's lease.
+func (h *History) target(ctx context.Context, t *tree, n int) (snapshots.Info, error) {
+	i, pending := t.all[h.revisionKey(n)]
+	if pending = pending && i.Labels[labelPending] != ""; !pending {
+		merged, ok := t.all[h.compactionKey(n)]
+		if ok && merged.Kind == snapshots.KindCommitted {
+			return merged, nil
+		}
+		if i, ok = t.revision(n); !ok {
+			return i, fmt.Errorf("revision %d of container %s: %w", n, h.Container, errdefs.ErrNotFound)
+		}
+		return i, nil
+	}
+	if h.Lease == "" {
+		return i, nil
+	}
+	for _, name := range []string{i.Name + initSuffix, i.Name} {
+		if _, ok := t.all[name]; !ok {
+			continue
+		}
+		err := h.Leases.AddResource(ctx, leases.Lease{ID: h.Lease}, leases.Resource{ID: name, Type: "snapshots/" + h.Snapshotter})
+		if err != nil {
+			return i, fmt.Errorf("keep snapshot %s: %w", name, err)
+		}
+	}
+	return i, nil
+}
+
+// unswitch takes back the note of a switch. It may have happened after all: an
+// error does not tell.
+func (h *History) unswitch(ctx context.Context, target string) error {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	if _, err := h.Snapshots.Stat(ctx, h.Container); err != nil {
+		return h.Recover(ctx)
+	}
+	return h.unlabel(ctx, target, labelNext, labelNextState)
+}
+
+// finish completes a switch of which the first half is done. That is tried also
+// after the request has ended: the container has no active snapshot meanwhile.
+func (h *History) finish(ctx context.Context) error {
+	if err := h.recoverAlways(ctx); err != nil {
+		return fmt.Errorf("complete the switch of container %s; the next start of the daemon or operation on it tries again: %w", h.Container, err)
+	}
+	if err := h.compact(ctx); err != nil {
+		log.G(ctx).WithError(err).WithField("container", h.Container).Warn("could not merge the container's many layers; tried again with the next revision")
+	}
+	return nil
+}
+
+// finishTries is how often the second half of a switch is tried, and finishWait
+// how long is waited before the second time; containerd may be busy.
+const (
+	finishTries = 3
+	finishWait  = 50 * time.Millisecond
+)
+
+func (h *History) recoverAlways(ctx context.Context) (err error) {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	for try := range finishTries {
+		if try > 0 {
+			time.Sleep(finishWait << (2 * (try - 1)))
+		}
+		if err = h.Recover(ctx); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// Recover completes a switch that was cut in two, and removes what operations
+// left that were cut short. A container that has no snapshot and was not on its
+// way to any is errdefs.ErrNotFound.
+func (h *History) Recover(ctx context.Context) error {
+	t, err := h.load(ctx)
+	if err != nil || t.settled() {
+		return err
+	}
+	return h.recover(ctx, t)
+}
+
+func (h *History) recover(ctx context.Context, t *tree) error {
+	if t.active == nil {
+		active, err := h.complete(ctx, t)
+		if err != nil {
+			return err
+		}
+		t.active = &active
+	}
+	for _, i := range t.all {
+		if err := h.settle(ctx, t, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// complete does the second half of a switch.
+func (h *History) complete(ctx context.Context, t *tree) (snapshots.Info, error) {
+	for _, i := range t.all {
+		if i.Labels[labelNext] != h.Container {
+			continue
+		}
+		labels := map[string]string{labelContainer: h.Container, labelLast: strconv.Itoa(t.last())}
+		if state := i.Labels[labelNextState]; state != "" {
+			labels[labelState], labels[gcRefState] = state, state
+		}
+		if _, err := h.Snapshots.Prepare(h.owned(ctx), h.Container, i.Name, snapshots.WithLabels(labels)); err != nil {
+			return snapshots.Info{}, fmt.Errorf("prepare snapshot %s on %s: %w", h.Container, i.Name, err)
+		}
+		return snapshots.Info{Name: h.Container, Parent: i.Name, Labels: labels, Kind: snapshots.KindActive}, nil
+	}
+	return snapshots.Info{}, fmt.Errorf("snapshot %s: %w", h.Container, errdefs.ErrNotFound)
+}
+
+// settle removes a snapshot that an operation left, or the marks that it left
+// on one.
+func (h *History) settle(ctx context.Context, t *tree, i snapshots.Info) error {
+	pending := i.Labels[labelPending] != ""
+	switch {
+	case t.inStack(i.Name) && (pending || i.Labels[labelNext] != ""), i.Labels[labelNext] != "" && !pending:
+		return h.unlabel(ctx, i.Name, labelNext, labelNextState, labelPending)
+	case pending && strings.HasSuffix(i.Name, initSuffix):
+		return h.Abandon(ctx, h.numberOf(i.Name))
+	case pending, i.Kind != snapshots.KindCommitted:
+		return h.remove(ctx, i.Name)
+	}
+	return nil
+}
+
+func (h *History) numberOf(name string) int {
+	_, n, _, _ := numbered(h.Container, name)
+	return n
+}
+
+func (h *History) label(ctx context.Context, name string, labels map[string]string) error {
+	paths := make([]string, 0, len(labels))
+	for key := range labels {
+		paths = append(paths, "labels."+key)
+	}
+	_, err := h.Snapshots.Update(ctx, snapshots.Info{Name: name, Labels: labels}, paths...)
+	if err != nil {
+		return fmt.Errorf("label snapshot %s: %w", name, err)
+	}
+	return nil
+}
+
+// unlabel removes labels: an empty one is none.
+func (h *History) unlabel(ctx context.Context, name string, keys ...string) error {
+	labels := make(map[string]string, len(keys))
+	for _, key := range keys {
+		labels[key] = ""
+	}
+	return h.label(ctx, name, labels)
+}
+
+// remove removes a snapshot of the container; one that is not there is no error.
+func (h *History) remove(ctx context.Context, name string) error {
+	if err := h.Snapshots.Remove(h.owned(ctx), name); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove snapshot %s: %w", name, err)
+	}
+	return nil
+}
+
+// undo removes a snapshot also after ctx has ended.
+func (h *History) undo(ctx context.Context, key string) error {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	return h.remove(ctx, key)
+}
+
+// Interrupted returns the ids of the containers that have anything for Recover
+// to do.
+func Interrupted(ctx context.Context, sn snapshots.Snapshotter) ([]string, error) {
+	found := map[string]bool{}
+	err := sn.Walk(ctx, func(_ context.Context, i snapshots.Info) error {
+		if i.Labels[labelContainer] != "" {
+			found[i.Labels[labelContainer]] = true
+		}
+		return nil
+	}, fmt.Sprintf("labels.%q", labelNext), fmt.Sprintf("labels.%q", labelPending))
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	return slices.Collect(maps.Keys(found)), nil
+}

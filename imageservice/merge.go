@@ -1,0 +1,78 @@
+package imageservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/containerd/containerd/v2/core/mount"
+
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/snapshotter"
+)
+
+// plan finds out what a merge would do.
+func (m *Move) plan(ctx context.Context, merge *diff.Merge, policy Policy) error {
+	return m.merging(merge, policy, func() error {
+		_, err := merge.Walk(ctx, func(*diff.Change) error { return nil })
+		return err
+	})
+}
+
+// merging has what a merge does told in the plan.
+func (m *Move) merging(merge *diff.Merge, policy Policy, run func() error) error {
+	var stats diff.MergeStats
+	merge.Decide, merge.Report, merge.Stats = policy.Decide, m.conflict, &stats
+	err := run()
+	m.count(stats)
+	return err
+}
+
+// seal makes a merge a pending revision on a snapshot. The container's files are
+// linked: it is stopped, and what it wrote is sealed before it starts again. If
+// the move is abandoned the links go.
+func (m *Move) seal(ctx context.Context, merge *diff.Merge, policy Policy, r containerstore.Record, on string, previous int) error {
+	err := m.merging(merge, policy, func() error {
+		return m.history.Pending(ctx, r, on, previous, func(into []mount.Mount) error {
+			to, err := diff.ParseOverlay(into, on != "")
+			if err != nil {
+				return err
+			}
+			stats, err := snapshotter.SealLinked(ctx, merge, to.Uppers[0])
+			if err != nil {
+				return err
+			}
+			return snapshotter.Sync(ctx, to.Uppers[0], stats)
+		})
+	})
+	if err != nil {
+		return errors.Join(err, m.history.Abandon(ctx, r.Number))
+	}
+	m.To = revision(containerstore.Revision{Record: r, Previous: previous})
+	return nil
+}
+
+// folders are where the layers of a committed snapshot lie, topmost first.
+func (s *Service) folders(ctx context.Context, h *containerstore.History, name string) ([]string, error) {
+	if name == "" {
+		return nil, nil
+	}
+	info, err := h.Snapshots.Stat(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("look up snapshot %s: %w", name, err)
+	}
+	key := temporaryKey(h.Container, "folders")
+	mounts, err := h.Snapshots.View(ctx, key, name)
+	if err != nil {
+		return nil, fmt.Errorf("view snapshot %s: %w", name, err)
+	}
+	// The folders are the snapshots' own, which outlast the view.
+	defer removeSnapshot(ctx, h.Snapshots, key)
+	o, err := diff.ParseOverlay(mounts, info.Parent != "")
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(o.Uppers, o.Lowers), nil
+}

@@ -1,0 +1,207 @@
+package imageservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/log"
+	"github.com/docker/docker/container"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
+)
+
+// Move takes a container from one state to another: an upgrade or a rollback
+// that has been prepared. While it exists no other operation can change the
+// container's revisions. Run or Abandon ends it; what is called after that does
+// nothing.
+type Move struct {
+	Plan api.Plan
+	// Before is the revision that the present state becomes, and To the one
+	// that the container is to stand on. In a plan that is all, a dry run, they
+	// have no number if they do not exist.
+	Before, To api.Revision
+	// State is what the daemon's record of the container must say after Run.
+	State State
+
+	s       *Service
+	verb    string
+	ctr     *container.Container
+	history *containerstore.History
+	before  containerstore.Record
+	pending int         // the revision that was made for it; 0 if there is none
+	lease   string      // of the operation
+	release func(error) // ends the lease, and lets others have their turn
+}
+
+// conflictsListed bounds the conflicts that a plan lists.
+const conflictsListed = 100
+
+// move begins to prepare a move of a container that is stopped, or a plan.
+func (s *Service) move(ctx context.Context, verb string, ctr *container.Container, dry bool) (_ *Move, _ context.Context, err error) {
+	m := &Move{s: s, verb: verb, ctr: ctr, history: s.history(ctr.ID, ctr.Driver)}
+	end := func() {}
+	if !dry {
+		if end, err = s.turns.take(ctr.ID); err != nil {
+			return nil, nil, err
+		}
+		defer func() {
+			if err != nil {
+				end()
+			}
+		}()
+		if err = m.settle(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	ctx, release, err := s.lease(ctx, verb, ctr.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	m.lease, _ = leases.FromContext(ctx)
+	m.release = func(err error) { release(err); end() }
+	return m, ctx, nil
+}
+
+// settle checks that the container is stopped, and ends what an earlier move
+// has left undone.
+func (m *Move) settle(ctx context.Context) error {
+	turn := m.s.turns.get(m.ctr.ID)
+	turn.Lock()
+	defer turn.Unlock()
+	if err := m.s.unused(m.ctr.ID); err != nil {
+		return err
+	}
+	return m.history.Recover(ctx)
+}
+
+// describe fills in what the move does with the container's record, and its
+// revisions before there are any. The number of the present state is reserved.
+func (m *Move) describe(ctx context.Context, to State, message string, dry bool) (err error) {
+	from := stateOf(m.ctr)
+	m.State = to
+	m.Plan.From, m.Plan.To = imageOf(from), imageOf(to)
+	if m.before, err = from.record(api.KindBefore, message); err != nil || dry {
+		return err
+	}
+	if m.before.Number, err = m.history.Next(ctx); err != nil {
+		return err
+	}
+	m.Before = revision(containerstore.Revision{Record: m.before})
+	return nil
+}
+
+func imageOf(st State) api.Image {
+	return api.Image{Name: st.Config.Image, ID: digest.Digest(st.ImageID)}
+}
+
+// conflict adds one to the plan.
+func (m *Move) conflict(c diff.Conflict) {
+	m.Plan.ConflictCount++
+	if len(m.Plan.Conflicts) == conflictsListed {
+		return
+	}
+	told := api.Conflict{Path: "/" + c.Path, Container: doings[c.Container], Image: doings[c.Image], Winner: winners[c.Winner]}
+	if c.Path == "." {
+		told.Path = "/"
+	}
+	if c.Class != diff.Ordinary {
+		told.Class = string(c.Class)
+	}
+	m.Plan.Conflicts = append(m.Plan.Conflicts, told)
+}
+
+var (
+	winners = map[diff.Policy]string{diff.Keep: "container", diff.Image: "image"}
+	doings  = map[diff.Did]string{
+		diff.Created: "added", diff.Changed: "modified", diff.Metadata: "modified", diff.Replaced: "replaced", diff.Removed: "deleted",
+	}
+)
+
+func (m *Move) count(stats diff.MergeStats) {
+	m.Plan.Kept, m.Plan.There, m.Plan.FromImage = stats.Kept, stats.There, stats.Image+stats.Dropped+stats.Conflicts[diff.Image]
+}
+
+// Run keeps the present state as Before, and gives the container the files of
+// To. The container must be stopped. A failure leaves the container as it was,
+// unless containerd fails too; in any case [Service.State] tells.
+func (m *Move) Run(ctx context.Context) error {
+	if m.release == nil {
+		return nil
+	}
+	err := m.run(leases.WithLease(ctx, m.lease))
+	m.end(err)
+	if err != nil {
+		return compat.DockerError(fmt.Errorf("%s container %s: %w", m.verb, m.ctr.ID, err))
+	}
+	return nil
+}
+
+func (m *Move) run(ctx context.Context) error {
+	turn := m.s.turns.get(m.ctr.ID)
+	turn.Lock()
+	defer turn.Unlock()
+	err := m.s.unused(m.ctr.ID)
+	if err == nil {
+		var before containerstore.Revision
+		if before, err = m.history.Switch(ctx, m.To.Number, m.before); err == nil {
+			m.Before = revision(before)
+		}
+	}
+	if err != nil {
+		if err = m.settled(ctx, err); err != nil {
+			return err
+		}
+	}
+	to, err := m.history.Revision(ctx, m.To.Number)
+	if err != nil { // it is there: its size is not known
+		log.G(ctx).WithError(err).WithField("container", m.ctr.ID).Warn("could not look up a revision")
+		m.To.Current = true
+		return nil
+	}
+	m.To = revision(to)
+	return nil
+}
+
+// settled leaves the container wholly on one side of a move that failed. If it
+// has got there all the same, then that is no failure.
+func (m *Move) settled(ctx context.Context, failure error) error {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	if err := m.history.Recover(ctx); err != nil {
+		return errors.Join(failure, err)
+	}
+	before, err := m.history.Revision(ctx, m.before.Number)
+	if err != nil {
+		return failure
+	}
+	log.G(ctx).WithError(failure).WithField("container", m.ctr.ID).Warn("a move of the container failed half-way, and was completed then")
+	m.Before = revision(before)
+	return nil
+}
+
+// Abandon removes what was prepared. The container stays as it is.
+func (m *Move) Abandon(ctx context.Context) error {
+	if m.release == nil {
+		return nil
+	}
+	var err error
+	if m.pending > 0 {
+		err = m.history.Abandon(leases.WithLease(ctx, m.lease), m.pending)
+	}
+	m.end(errCollect)
+	if err != nil {
+		return compat.DockerError(fmt.Errorf("abandon the %s of container %s: %w", m.verb, m.ctr.ID, err))
+	}
+	return nil
+}
+
+func (m *Move) end(err error) {
+	m.release(err)
+	m.release = nil
+}

@@ -1,0 +1,93 @@
+package imageservice
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/diff"
+)
+
+// Policy decides the conflicts of an upgrade or a rollback by path. The zero
+// value lets the container win all.
+type Policy struct {
+	otherwise diff.Policy
+	paths     []pathPolicy
+}
+
+type pathPolicy struct {
+	pattern string // relative, as the paths of a diff
+	below   bool   // holds for the directory pattern and all in it
+	policy  diff.Policy
+}
+
+// ParsePolicy reads a policy as requests give it: see [api.UpgradeRequest].
+func ParsePolicy(otherwise string, paths []api.PathPolicy) (p Policy, err error) {
+	if p.otherwise, err = parsePolicy(otherwise); err != nil {
+		return Policy{}, compat.DockerError(err)
+	}
+	for _, of := range paths {
+		parsed, err := parsePath(of)
+		if err != nil {
+			return Policy{}, compat.DockerError(fmt.Errorf("policy of %s: %w", of.Pattern, err))
+		}
+		p.paths = append(p.paths, parsed)
+	}
+	return p, nil
+}
+
+func parsePolicy(text string) (diff.Policy, error) {
+	for _, p := range []diff.Policy{diff.Keep, diff.Image, diff.Fail} {
+		if text == p.String() || text == "" {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("policy %q: there are keep, image and fail: %w", text, errdefs.ErrInvalidArgument)
+}
+
+func parsePath(of api.PathPolicy) (parsed pathPolicy, err error) {
+	if !path.IsAbs(of.Pattern) {
+		return parsed, fmt.Errorf("a pattern begins with a slash: %w", errdefs.ErrInvalidArgument)
+	}
+	pattern := path.Clean(of.Pattern)
+	if parent, ok := strings.CutSuffix(pattern, "/**"); ok {
+		pattern, parsed.below = parent, true
+	}
+	if _, err := path.Match(pattern, ""); err != nil {
+		return parsed, fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	parsed.pattern = strings.TrimPrefix(pattern, "/")
+	parsed.policy, err = parsePolicy(of.Policy)
+	return parsed, err
+}
+
+// Decide says who wins a conflict at a path, as diff.Merge wants it.
+func (p Policy) Decide(at string) diff.Policy {
+	for _, of := range p.paths {
+		if of.match(at) {
+			return of.policy
+		}
+	}
+	return p.otherwise
+}
+
+func (p *pathPolicy) match(at string) bool {
+	if !p.below {
+		ok, _ := path.Match(p.pattern, at) // the pattern was tried
+		return ok
+	}
+	if p.pattern == "" {
+		return true
+	}
+	// A pattern has as many names as the path that it matches.
+	names, depth := strings.Split(at, "/"), strings.Count(p.pattern, "/")+1
+	if len(names) < depth {
+		return false
+	}
+	ok, _ := path.Match(p.pattern, strings.Join(names[:depth], "/"))
+	return ok
+}

@@ -1,0 +1,52 @@
+package imageservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/container"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/containerstore"
+)
+
+// PruneRevisions removes revisions of a container, as the request says. Those
+// that the container stands on stay, and so do those that a revision stands on
+// which stays; the report lists them.
+func (s *Service) PruneRevisions(ctx context.Context, ctr *container.Container, r api.PruneRequest) (api.PruneReport, error) {
+	report, err := s.pruneRevisions(ctx, ctr, r)
+	if err != nil {
+		return api.PruneReport{}, compat.DockerError(fmt.Errorf("prune revisions of container %s: %w", ctr.ID, err))
+	}
+	return report, nil
+}
+
+// errCollect has containerd collect at once what an operation gave up.
+var errCollect = errors.New("collect garbage")
+
+func (s *Service) pruneRevisions(ctx context.Context, ctr *container.Container, r api.PruneRequest) (_ api.PruneReport, err error) {
+	end, err := s.turns.take(ctr.ID)
+	if err != nil {
+		return api.PruneReport{}, err
+	}
+	defer end()
+	ctx, release, err := s.lease(ctx, "prune", ctr.ID)
+	if err != nil {
+		return api.PruneReport{}, err
+	}
+	defer release(errCollect)
+	turn := s.turns.get(ctr.ID)
+	turn.Lock()
+	defer turn.Unlock()
+	if s.turns.beingRead(ctr.ID) {
+		return api.PruneReport{}, fmt.Errorf("a commit or diff of it is under way: %w", errdefs.ErrConflict)
+	}
+	pruned, err := s.history(ctr.ID, ctr.Driver).Prune(ctx, containerstore.Retention{Keep: r.Keep, OlderThan: r.OlderThan})
+	if err != nil {
+		return api.PruneReport{}, err
+	}
+	return api.PruneReport{Removed: pruned.Removed, Kept: pruned.Kept, SpaceReclaimed: pruned.Bytes}, nil
+}

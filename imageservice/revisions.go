@@ -1,0 +1,27 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/docker/docker/container"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+// Revisions lists the kept states of a container, the oldest first.
+func (s *Service) Revisions(ctx context.Context, ctr *container.Container) ([]api.Revision, error) {
+	turn := s.turns.get(ctr.ID)
+	turn.RLock()
+	defer turn.RUnlock()
+	list, err := s.history(ctr.ID, ctr.Driver).List(ctx)
+	if err != nil {
+		return nil, compat.DockerError(fmt.Errorf("list revisions of container %s: %w", ctr.ID, err))
+	}
+	revisions := make([]api.Revision, len(list))
+	for i, r := range list {
+		revisions[i] = revision(r)
+	}
+	return revisions, nil
+}

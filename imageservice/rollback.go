@@ -1,0 +1,134 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/container"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
+)
+
+// RollbackOptions says to which revision a container goes, and how.
+type RollbackOptions struct {
+	// Revision is its number; 0 is the one before the last upgrade, or else
+	// the last one that was made of the present state, or that it stands on.
+	Revision int
+	Message  string // of the revision that the present state becomes
+	// Carry merges what the container changed since its last upgrade, or else
+	// its last rollback, into the revision, as a new one. Conflicts are
+	// Policy's.
+	Carry  bool
+	Policy Policy
+	DryRun bool // only plan; the container may be running
+}
+
+// PrepareRollback prepares to go to an earlier revision, or a later one again.
+// For the rest it is as [Service.PrepareUpgrade].
+func (s *Service) PrepareRollback(ctx context.Context, ctr *container.Container, o RollbackOptions) (*Move, error) {
+	m, ctx, err := s.move(ctx, "rollback", ctr, o.DryRun)
+	if err == nil {
+		err = m.prepared(m.rollback(ctx, o), o.DryRun)
+	}
+	if err != nil {
+		return m.planOnly(err), compat.DockerError(fmt.Errorf("rollback container %s: %w", ctr.ID, err))
+	}
+	return m, nil
+}
+
+func (m *Move) rollback(ctx context.Context, o RollbackOptions) error {
+	target, err := m.target(ctx, o.Revision)
+	if err != nil {
+		return err
+	}
+	to, err := stateFrom(target.Record)
+	if err != nil {
+		return err
+	}
+	m.Plan.Config = compat.ConfigChanges(m.ctr.Config, to.Config)
+	if err := m.describe(ctx, to, o.Message, o.DryRun); err != nil {
+		return err
+	}
+	m.To = revision(target)
+	if !o.Carry {
+		return nil
+	}
+	return m.carry(ctx, o, target)
+}
+
+// target finds the revision to go to.
+func (m *Move) target(ctx context.Context, n int) (r containerstore.Revision, err error) {
+	if n < 0 {
+		return r, fmt.Errorf("revision %d: %w", n, errdefs.ErrInvalidArgument)
+	}
+	if n == 0 {
+		if n, err = m.last(ctx); err != nil {
+			return r, err
+		}
+	}
+	return m.history.Revision(ctx, n)
+}
+
+// last is the revision before the last upgrade of what the container is now, or
+// else the nearest one.
+func (m *Move) last(ctx context.Context) (int, error) {
+	all, err := m.history.List(ctx)
+	if err != nil {
+		return 0, err
+	}
+	known := map[int]containerstore.Revision{}
+	at := 0
+	for _, r := range all {
+		known[r.Number] = r
+		if r.Current {
+			at = r.Number
+		}
+	}
+	for ; known[at].Number != 0; at = known[at].Previous {
+		if known[at].Kind == string(api.KindUpgrade) {
+			return known[at].Previous, nil
+		}
+	}
+	nearest, err := m.history.Nearest(ctx)
+	if err == nil && nearest == 0 {
+		err = containerstore.ErrNoPreviousRevision
+	}
+	return nearest, err
+}
+
+// carry merges what the container changed since its last upgrade into another
+// revision. What it was right after that is the old image of the merge.
+func (m *Move) carry(ctx context.Context, o RollbackOptions, target containerstore.Revision) error {
+	own, _, err := m.s.overlay(ctx, m.ctr)
+	if err != nil {
+		return err
+	}
+	since, err := m.history.Since(ctx, func(r containerstore.Record) bool {
+		return r.Kind == string(api.KindUpgrade) || r.Kind == string(api.KindCarry)
+	})
+	if err != nil {
+		return err
+	}
+	if since < len(own.Uppers) {
+		own.Lowers = append(own.Uppers[since:len(own.Uppers):len(own.Uppers)], own.Lowers...)
+		own.Uppers, own.Init = own.Uppers[:since], false
+	}
+	own.Reserved = true
+	merge := &diff.Merge{Container: own}
+	if merge.New, err = m.s.folders(ctx, m.history, target.Snapshot); err != nil {
+		return err
+	}
+	if o.DryRun {
+		return m.plan(ctx, merge, o.Policy)
+	}
+	r, err := m.State.record(api.KindCarry, fmt.Sprintf("revision %d with the changes of revision %d", target.Number, m.before.Number))
+	if err != nil {
+		return err
+	}
+	m.pending, r.Number = m.before.Number+1, m.before.Number+1
+	return m.seal(ctx, merge, o.Policy, r, target.Snapshot, target.Number)
+}

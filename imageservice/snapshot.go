@@ -1,0 +1,66 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/docker/docker/container"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/containerstore"
+)
+
+// SnapshotOptions says how a snapshot is made.
+type SnapshotOptions struct {
+	Message string
+}
+
+// Snapshot keeps a container's present state as a new revision. Of a stopped
+// container no data are copied. A running one, or one whose root is mounted
+// otherwise, is copied, and paused for that as [WithPause] says.
+//
+// It must not be called with the container locked; that holds for all methods
+// that work on revisions.
+func (s *Service) Snapshot(ctx context.Context, ctr *container.Container, o SnapshotOptions) (api.Revision, error) {
+	r, err := s.snapshot(ctx, ctr, o)
+	if err != nil {
+		return api.Revision{}, compat.DockerError(fmt.Errorf("snapshot container %s: %w", ctr.ID, err))
+	}
+	return revision(r), nil
+}
+
+func (s *Service) snapshot(ctx context.Context, ctr *container.Container, o SnapshotOptions) (_ containerstore.Revision, err error) {
+	end, err := s.turns.take(ctr.ID)
+	if err != nil {
+		return containerstore.Revision{}, err
+	}
+	defer end()
+	r, err := record(ctr, api.KindSnapshot, o.Message)
+	if err != nil {
+		return containerstore.Revision{}, err
+	}
+	ctx, release, err := s.lease(ctx, "snapshot", ctr.ID)
+	if err != nil {
+		return containerstore.Revision{}, err
+	}
+	defer func() { release(err) }()
+
+	h := s.history(ctr.ID, ctr.Driver)
+	if sealed, ok, err := s.sealStopped(ctx, ctr, h, r); ok || err != nil {
+		return sealed, err
+	}
+	return h.SealLive(ctx, r, func() (paused, thaw func()) { return pause(ctx) })
+}
+
+// sealStopped seals a container that is stopped; ok is false if it is not.
+func (s *Service) sealStopped(ctx context.Context, ctr *container.Container, h *containerstore.History, r containerstore.Record) (_ containerstore.Revision, ok bool, _ error) {
+	turn := s.turns.get(ctr.ID)
+	turn.Lock()
+	defer turn.Unlock()
+	if s.unused(ctr.ID) != nil {
+		return containerstore.Revision{}, false, nil
+	}
+	sealed, err := h.Seal(ctx, r)
+	return sealed, true, err
+}

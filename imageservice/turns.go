@@ -1,0 +1,85 @@
+package imageservice
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/containerd/errdefs"
+)
+
+// turns keeps operations on the revisions of one container apart, and those
+// who look up its snapshots from the moment in which it has none.
+type turns struct {
+	mu sync.Mutex
+	of map[string]*turn
+}
+
+// turn is that of one container. It is locked for reading while the container's
+// snapshots are looked up, or its root mounted, and for writing while the active
+// one is replaced.
+type turn struct {
+	sync.RWMutex
+	busy    bool
+	readers int // of its files, which must not be removed meanwhile
+}
+
+func (t *turns) get(id string) *turn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.locked(id)
+}
+
+func (t *turns) locked(id string) *turn {
+	if t.of == nil {
+		t.of = map[string]*turn{}
+	}
+	if t.of[id] == nil {
+		t.of[id] = &turn{}
+	}
+	return t.of[id]
+}
+
+// take begins an operation that changes revisions; end may be called again.
+func (t *turns) take(id string) (end func(), err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	of := t.locked(id)
+	if of.busy {
+		return nil, fmt.Errorf("another snapshot, upgrade, rollback or prune of it is under way: %w", errdefs.ErrConflict)
+	}
+	of.busy = true
+	return sync.OnceFunc(func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		of.busy = false
+	}), nil
+}
+
+// read begins to read the files of a container, which may move meanwhile.
+func (t *turns) read(id string) (end func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	of := t.locked(id)
+	of.readers++
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		of.readers--
+	}
+}
+
+// beingRead reports whether somebody reads the files of a container.
+func (t *turns) beingRead(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.locked(id).readers > 0
+}
+
+// forget is for a container that is gone.
+func (t *turns) forget(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if of := t.of[id]; of != nil && !of.busy && of.readers == 0 {
+		delete(t.of, id)
+	}
+}

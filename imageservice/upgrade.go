@@ -1,0 +1,145 @@
+package imageservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/backend"
+	"github.com/docker/docker/container"
+	"github.com/docker/docker/layer"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
+)
+
+// UpgradeOptions says to what a container is upgraded, and how.
+type UpgradeOptions struct {
+	Image   string // a name or id of an image that the daemon has
+	Message string
+	// Init fills the new init layer, as in CreateLayer; nil for none.
+	Init   layer.MountInit
+	Policy Policy
+	DryRun bool // only plan; the container may be running
+}
+
+// PrepareUpgrade merges what a container changed into another image. The
+// container must be stopped, and stay so until the move has been run or
+// abandoned; for a dry run it may be running, and the move need not be ended.
+//
+// If a policy is to fail and there are conflicts, the error is a
+// [*diff.ConflictError], and the move is not nil but has the plan alone. A dry
+// run tells them in the plan, and is no failure.
+func (s *Service) PrepareUpgrade(ctx context.Context, ctr *container.Container, o UpgradeOptions) (*Move, error) {
+	m, ctx, err := s.move(ctx, "upgrade", ctr, o.DryRun)
+	if err == nil {
+		err = m.prepared(m.upgrade(ctx, o), o.DryRun)
+	}
+	if err != nil {
+		return m.planOnly(err), compat.DockerError(fmt.Errorf("upgrade container %s to %s: %w", ctr.ID, o.Image, err))
+	}
+	return m, nil
+}
+
+// prepared ends a move that could not be prepared, or was only planned.
+func (m *Move) prepared(err error, dry bool) error {
+	var conflicts *diff.ConflictError
+	if dry && errors.As(err, &conflicts) {
+		err = nil
+	}
+	if errors.Is(err, diff.ErrUnsupported) {
+		err = fmt.Errorf("changes can be merged only where they are in layers of their own: %w: %w", err, errdefs.ErrNotImplemented)
+	}
+	if err != nil || dry {
+		m.end(err)
+	}
+	return err
+}
+
+// planOnly is the move that goes with an error.
+func (m *Move) planOnly(err error) *Move {
+	var conflicts *diff.ConflictError
+	if !errors.As(err, &conflicts) {
+		return nil
+	}
+	return &Move{Plan: m.Plan}
+}
+
+func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
+	old, err := m.s.base(ctx, m.ctr)
+	if err != nil {
+		return fmt.Errorf("read the image that it stands on: %w", err)
+	}
+	to, img, err := m.s.resolve(ctx, o.Image, m.ctr.ImagePlatform)
+	if err != nil {
+		return err
+	}
+	to.Config, m.Plan.Config = compat.Follow(m.ctr.Config, compat.ContainerConfig(old.Config.Config), compat.ContainerConfig(img.Config.Config))
+	to.Config.Image = o.Image
+	if err := m.describe(ctx, to, "", o.DryRun); err != nil {
+		return err
+	}
+	chain, err := m.s.unpack(ctx, to.Manifest)
+	if err != nil {
+		return err
+	}
+	own, _, err := m.s.overlay(ctx, m.ctr)
+	if err != nil {
+		return err
+	}
+	own.Reserved = true
+	merge := &diff.Merge{Container: own}
+	if merge.New, err = m.s.folders(ctx, m.history, chain); err != nil {
+		return err
+	}
+	if o.DryRun {
+		return m.plan(ctx, merge, o.Policy)
+	}
+	return m.merge(ctx, merge, o, chain)
+}
+
+// resolve finds an image for a container of that platform, and keeps it.
+func (s *Service) resolve(ctx context.Context, name string, platform ocispec.Platform) (st State, _ containerstore.Base, err error) {
+	var wanted *ocispec.Platform
+	if platform.OS != "" && platform.Architecture != "" {
+		wanted = &platform
+	}
+	img, err := s.GetImage(ctx, name, backend.GetImageOpts{Platform: wanted})
+	if err != nil {
+		return st, containerstore.Base{}, err
+	}
+	st = State{ImageID: img.ID(), Platform: img.Platform()}
+	if img.Details == nil || img.Details.ManifestDescriptor == nil {
+		return st, containerstore.Base{}, fmt.Errorf("image %s has no manifest: %w", name, errdefs.ErrFailedPrecondition)
+	}
+	st.Manifest = img.Details.ManifestDescriptor
+	if err := s.keep(ctx, leases.Resource{ID: st.Manifest.Digest.String(), Type: "content"}); err != nil {
+		return st, containerstore.Base{}, err
+	}
+	base, err := containerstore.ReadBase(ctx, s.content, *st.Manifest, st.Platform)
+	return st, base, err
+}
+
+// merge makes the merged revision, which is pending until Run.
+func (m *Move) merge(ctx context.Context, merge *diff.Merge, o UpgradeOptions, on string) (err error) {
+	r, err := m.State.record(api.KindUpgrade, o.Message)
+	if err != nil {
+		return err
+	}
+	m.pending, r.Number = m.before.Number+1, m.before.Number+1
+	if o.Init != nil {
+		on, err = m.history.PendingInit(ctx, r.Number, on, func(mounts []mount.Mount) error {
+			return mount.WithTempMount(ctx, mounts, o.Init)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return m.seal(ctx, merge, o.Policy, r, on, m.before.Number)
+}

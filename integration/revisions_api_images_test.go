@@ -1,0 +1,217 @@
+package integration_test
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// TestImagesOfRevisionsAreInUse: an image that only a kept revision is of is
+// neither pruned nor removed, unless by force, and then the revision still has
+// all that it needs.
+func TestImagesOfRevisionsAreInUse(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.app(t, "app:1", "ENV FROM_IMAGE=1\n")
+	e.app(t, "app:2", "")
+	before := e.state(t)
+	e.start(t, "web", "app:1")
+	_, result := e.upgrade(t, "web", api.UpgradeRequest{Image: "app:2"})
+	id := e.docker(t, "image", "inspect", "-f", "{{.Id}}", "app:1")
+
+	for _, ref := range []string{"app:1", id, strings.TrimPrefix(id, "sha256:")[:12]} {
+		out, err := e.try(t, "rmi", ref)
+		if err == nil || !strings.Contains(out, "conflict: unable to delete "+ref+" (must be forced) - image is being used by web (revision 1)") {
+			t.Errorf("docker rmi %s: %v\n%s", ref, err, out)
+		}
+	}
+	if out, err := e.try(t, "rmi", "app:2"); err == nil || strings.Contains(out, "revision") {
+		t.Errorf("docker rmi of the image that the container is of: %v\n%s", err, out)
+	}
+	// Another name of it may go.
+	e.docker(t, "tag", "app:1", "other")
+	e.docker(t, "rmi", "other")
+	e.docker(t, "image", "prune", "-f", "-a")
+	if left := e.docker(t, "image", "ls", "-q", "app:1"); left == "" {
+		t.Error("the image of a revision was pruned")
+	}
+	if status, answer := e.request(t, http.MethodDelete, "/images/app:1", ""); status != http.StatusConflict {
+		t.Errorf("removal of the image: %d %s", status, answer)
+	}
+
+	// The same after a restart of the daemon, which has to learn it again.
+	e.restart(t)
+	e.docker(t, "start", "web")
+	if out, err := e.try(t, "rmi", "app:1"); err == nil {
+		t.Errorf("after a restart docker rmi prints\n%s", out)
+	}
+	e.docker(t, "rmi", "-f", "app:1")
+	e.docker(t, "image", "prune", "-f")
+	e.rollback(t, "web", api.RollbackRequest{Revision: result.Before.Number})
+	e.reads(t, "web", "/version", "app:1")
+	if env := e.inspect(t, "web", "{{.Image}} {{.Config.Env}}"); !strings.HasPrefix(env, id) || !strings.Contains(env, "FROM_IMAGE=1") {
+		t.Errorf("back on the image that was removed the container has %s", env)
+	}
+	e.docker(t, "rm", "-f", "web")
+	e.docker(t, "image", "prune", "-f")
+	after := e.state(t)
+	for _, s := range after.snapshots {
+		if strings.Contains(s, ".r") {
+			t.Errorf("after the container was removed there is snapshot %s", s)
+		}
+	}
+	if len(after.leases) > len(before.leases) {
+		t.Errorf("there were leases %v and are %v", before.leases, after.leases)
+	}
+}
+
+// TestPrunedRevisionsFreeTheirImages: without the revision the image can go.
+func TestPrunedRevisionsFreeTheirImages(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.app(t, "app:1", "")
+	e.app(t, "app:2", "")
+	e.start(t, "web", "app:1")
+	e.upgrade(t, "web", api.UpgradeRequest{Image: "app:2"})
+	if out, err := e.try(t, "rmi", "app:1"); err == nil {
+		t.Errorf("before pruning docker rmi prints\n%s", out)
+	}
+	var report api.PruneReport
+	e.call(t, http.MethodPost, "/containers/web/revisions/prune", api.PruneRequest{}, &report)
+	if len(report.Removed) != 1 || report.Removed[0] != 1 {
+		t.Errorf("pruned %+v", report)
+	}
+	e.docker(t, "rmi", "app:1")
+	e.reads(t, "web", "/version", "app:2")
+}
+
+// TestRecordIsReconciled: a daemon that ended after a switch of the files and
+// before it had written the record finds out when it starts.
+func TestRecordIsReconciled(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.app(t, "app:1", "")
+	e.app(t, "app:2", "RUN mkdir /cache && echo cached > /cache/x\nVOLUME /cache\nENV FROM_IMAGE=2\n")
+	e.docker(t, "create", "--name", "web", "-e", "MINE=1", "app:1")
+	t.Cleanup(func() { e.remove(t, "web") })
+	record := filepath.Join(e.DataRoot(), "containers", e.inspect(t, "web", "{{.Id}}"), "config.v2.json")
+	old, err := os.ReadFile(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.upgrade(t, "web", api.UpgradeRequest{Image: "app:2"})
+	format := "{{json .Config}} {{.Image}} {{json .ImageManifestDescriptor}} {{.Path}} {{.Args}}"
+	want := e.inspect(t, "web", format)
+	if err := e.StopDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(record, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.StartDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.inspect(t, "web", format); got != want {
+		t.Errorf("docker inspect says\n%s\nwant\n%s", got, want)
+	}
+	if mounts := e.inspect(t, "web", "{{range .Mounts}}{{.Type}} {{.Destination}}{{end}}"); mounts != "volume /cache" {
+		t.Errorf("the mounts are %q", mounts)
+	}
+	e.docker(t, "start", "web")
+	e.reads(t, "web", "/version", "app:2")
+	e.reads(t, "web", "/cache/x", "cached")
+}
+
+// TestUpgradedContainersUnderStock: stock starts them on the state that they
+// were on, and removes all of it. (It takes what a container has written since
+// its last revision for all that it has written, in docker diff and commit.)
+func TestUpgradedContainersUnderStock(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.app(t, "app:1", "")
+	e.app(t, "app:2", "ENV FROM_IMAGE=2\n")
+	before := e.state(t)
+	for _, name := range []string{"upgraded", "back", "snapped"} {
+		e.start(t, name, "app:1")
+		e.docker(t, "exec", name, "sh", "-c", "echo of "+name+" > /data/file; rm /etc/group")
+		e.snapshot(t, name, "")
+	}
+	e.upgrade(t, "upgraded", api.UpgradeRequest{Image: "app:2"})
+	e.upgrade(t, "back", api.UpgradeRequest{Image: "app:2"})
+	e.docker(t, "exec", "back", "sh", "-c", "echo later > /data/file")
+	e.rollback(t, "back", api.RollbackRequest{})
+	want := map[string]string{"upgraded": "app:2", "back": "app:1", "snapped": "app:1"}
+	check := func() {
+		t.Helper()
+		for name, image := range want {
+			e.docker(t, "start", name)
+			e.reads(t, name, "/version", image)
+			e.reads(t, name, "/data/file", "of "+name)
+			if out, err := e.try(t, "exec", name, "ls", "/etc/group"); err == nil {
+				t.Errorf("%s has again what was deleted: %s", name, out)
+			}
+			e.tellsTheTruthPlainly(t, name, image)
+			e.docker(t, "stop", "-t", "1", name)
+		}
+	}
+	e.becomes(t, stack.Stock)
+	check()
+	e.becomes(t, stack.Fork)
+	check()
+	if n := len(e.revisions(t, "back")); n < 4 {
+		t.Errorf("after stock there are %d revisions of back", n)
+	}
+	e.becomes(t, stack.Stock)
+	e.docker(t, "rm", "-f", "upgraded", "back", "snapped")
+	e.settled(t, before)
+}
+
+// TestSnapshotsAmongReaders: snapshots of a stopped container whose files are
+// looked at all the time. Who uses its root is counted right all the same: at
+// the end nobody does, and it starts on its files.
+func TestSnapshotsAmongReaders(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.app(t, "app:1", "")
+	before := e.state(t)
+	e.docker(t, "create", "--name", "web", "app:1")
+	t.Cleanup(func() { e.remove(t, "web") })
+	ctx, stop := context.WithTimeout(t.Context(), 4*time.Second)
+	defer stop()
+	var readers sync.WaitGroup
+	var looks atomic.Int64
+	for range 4 {
+		readers.Add(1)
+		go func() {
+			defer readers.Done()
+			for ctx.Err() == nil {
+				resp, err := e.open(t.Context(), http.MethodHead, "/containers/web/archive?path=/version", "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				looks.Add(1)
+				if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusOK {
+					t.Errorf("look at a file: %s, %v", resp.Status, err)
+				}
+			}
+		}()
+	}
+	made := 0
+	for ; ctx.Err() == nil; made++ {
+		e.snapshot(t, "web", "")
+	}
+	readers.Wait()
+	t.Logf("%d snapshots among %d looks", made, looks.Load())
+	if mounts := e.mounts(t); len(mounts) != len(before.mounts) {
+		t.Errorf("there were mounts %q and are %q", before.mounts, mounts)
+	}
+	e.docker(t, "start", "web")
+	e.reads(t, "web", "/version", "app:1")
+	e.docker(t, "rm", "-f", "web")
+	e.settled(t, before)
+}

@@ -1,0 +1,697 @@
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/backend"
+	dockerevents "github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/container"
+	dockerimage "github.com/docker/docker/image"
+	"github.com/opencontainers/image-spec/identity"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/integration/fault"
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// mover is an image service of the test's own, beside the daemon's, with one
+// container that the daemon has created and knows nothing more of.
+type mover struct {
+	e *env
+	imageservice.Upstream
+	client  *containerd.Client
+	service *imageservice.Service
+	ctr     *container.Container
+	mounted atomic.Bool // by somebody
+}
+
+func newMover(t *testing.T, e *env, client *containerd.Client, ctr string) *mover {
+	t.Helper()
+	m := &mover{e: e, client: client}
+	// With user namespaces the daemon's data are in a folder of the first id.
+	for _, pattern := range []string{"containers", "*/containers"} {
+		found, _ := filepath.Glob(filepath.Join(e.DataRoot(), pattern, ctr))
+		if len(found) > 0 {
+			m.ctr = container.NewBaseContainer(ctr, found[0])
+		}
+	}
+	if m.ctr == nil {
+		t.Fatalf("the daemon has no container %s", ctr)
+	}
+	if err := m.ctr.FromDisk(); err != nil {
+		t.Fatal(err)
+	}
+	m.service = imageservice.New(imageservice.Config{
+		Client: client, Containers: m, Snapshotter: m.ctr.Driver, Owner: "test", Mounter: m, Events: m, Upstream: m,
+	})
+	return m
+}
+
+func (m *mover) Get(string) *container.Container                                { return m.ctr }
+func (m *mover) Log(dockerevents.Action, dockerevents.Type, dockerevents.Actor) {}
+func (m *mover) Mount([]mount.Mount, string) (string, error)                    { return "", errdefs.ErrNotImplemented }
+func (m *mover) Unmount(string) error                                           { return errdefs.ErrNotImplemented }
+
+func (m *mover) Mounted(string) (string, error) {
+	if m.mounted.Load() {
+		return "/somewhere", nil
+	}
+	return "", nil
+}
+
+// GetImage finds an image by its name, for one platform.
+func (m *mover) GetImage(ctx context.Context, name string, _ backend.GetImageOpts) (*dockerimage.Image, error) {
+	record, err := m.e.client.ImageService().Get(ctx, "docker.io/library/"+name)
+	if err != nil {
+		return nil, err
+	}
+	base, err := containerstore.ReadBase(ctx, m.e.client.ContentStore(), record.Target, m.ctr.ImagePlatform)
+	if err != nil {
+		return nil, err
+	}
+	img := dockerimage.NewImage(dockerimage.ID(record.Target.Digest))
+	img.OS, img.Architecture = base.Config.OS, base.Config.Architecture
+	img.Details = &dockerimage.Details{ManifestDescriptor: &record.Target}
+	return img, nil
+}
+
+// do changes the container's files with a script, from outside.
+func (m *mover) do(t *testing.T, script string) string {
+	t.Helper()
+	mounts, err := m.client.SnapshotService(m.ctr.Driver).Mounts(t.Context(), m.ctr.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.e.sh(t, mounts, script)
+}
+
+// sh runs a script in the root of a mount.
+func (e *env) sh(t *testing.T, mounts []mount.Mount, script string) (out string) {
+	t.Helper()
+	err := mount.WithTempMount(t.Context(), mounts, func(root string) (err error) {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
+		cmd.Dir = root
+		out, err = output(cmd)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+	return out
+}
+
+// files tells all of the container's files that the tests change.
+func (m *mover) files(t *testing.T) string {
+	t.Helper()
+	return m.do(t, tellFiles)
+}
+
+const tellFiles = `for f in $(find app data -type f 2>/dev/null | sort); do echo $f=$(cat $f); done`
+
+func (m *mover) has(t *testing.T, want ...string) {
+	t.Helper()
+	if got := strings.Fields(m.files(t)); !slices.Equal(got, want) {
+		t.Errorf("the container has %q, want %q", got, want)
+	}
+}
+
+// run runs a move and does the daemon's part of it.
+func (m *mover) run(t *testing.T, move *imageservice.Move, err error) *imageservice.Move {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := move.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.follow(t)
+	return move
+}
+
+// follow makes the container's record equal its state.
+func (m *mover) follow(t *testing.T) {
+	t.Helper()
+	st, err := m.service.State(t.Context(), m.ctr.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st != nil {
+		m.ctr.Config, m.ctr.ImageID, m.ctr.ImageManifest, m.ctr.ImagePlatform = st.Config, st.ImageID, st.Manifest, st.Platform
+	}
+}
+
+func (m *mover) rollback(t *testing.T, o imageservice.RollbackOptions) *imageservice.Move {
+	t.Helper()
+	move, err := m.service.PrepareRollback(t.Context(), m.ctr, o)
+	return m.run(t, move, err)
+}
+
+func (m *mover) snapshot(t *testing.T) api.Revision {
+	t.Helper()
+	r, err := m.service.Snapshot(t.Context(), m.ctr, imageservice.SnapshotOptions{Message: "a message"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// upgradeOptions are those of an upgrade to app:2.
+func upgradeOptions() imageservice.UpgradeOptions {
+	return imageservice.UpgradeOptions{Image: "app:2", Message: "to 2", Init: func(root string) error {
+		return os.WriteFile(filepath.Join(root, ".dockerenv"), nil, 0o755)
+	}}
+}
+
+// buildApps makes two versions of an image.
+func (e *env) buildApps(t *testing.T) {
+	t.Helper()
+	for _, version := range []string{"1", "2"} {
+		out, err := e.build(t, fmt.Sprintf(`FROM busybox
+ENV VERSION=%[1]s KEEP=1
+RUN mkdir app && echo v%[1]s > app/version && echo conf%[1]s > app/conf && echo %[1]s > app/only%[1]s && echo same > app/deleted
+CMD ["sh", "-c", "cat /app/version; sleep %[1]s00"]
+`, version), "-t", "app:"+version)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+}
+
+// changed is what a container of app:1 has after change.
+const change = `mkdir data && echo mine > data/a && echo mine > app/conf && rm app/deleted`
+
+// TestMoves upgrades containers, and takes them back and forth.
+func TestMoves(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.buildApps(t)
+	for name, test := range map[string]func(*testing.T, *mover){
+		"upgrade and back": upgradeAndBack, "plan": planUpgrade, "refused": refusedMoves, "carry": carryChanges,
+		"the daemon's verbs": verbsOnRevisions, "commit": commitOnRevisions, "running": snapshotRunning,
+		"read meanwhile": readMeanwhile, "reserved names": reservedNames,
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := e.state(t)
+			id := e.docker(t, "create", "-e", "MINE=1", "app:1")
+			defer func() {
+				e.remove(t, id)
+				e.settled(t, before)
+			}()
+			m := newMover(t, e, e.client, id)
+			m.do(t, change)
+			test(t, m)
+		})
+	}
+}
+
+func upgradeAndBack(t *testing.T, m *mover) {
+	old := *m.ctr.Config
+	r := m.snapshot(t)
+	if r.Number != 1 || !r.Current || r.Kind != api.KindSnapshot || r.Message != "a message" || r.Image != "app:1" || r.Size == 0 {
+		t.Errorf("the snapshot is %+v", r)
+	}
+	m.do(t, "echo more > data/b")
+	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	m.run(t, move, err)
+	upgraded := []string{"app/conf=mine", "app/only2=2", "app/version=v2", "data/a=mine", "data/b=more"}
+	m.has(t, upgraded...)
+	if got := m.do(t, "stat -c %h data/a data/b app/version"); got != "2\n2\n1" {
+		t.Errorf("what the container wrote was not linked: its files have %q names", got)
+	}
+	if got := fmt.Sprint(m.ctr.Config.Image, m.ctr.Config.Env, m.ctr.Config.Cmd); got != "app:2[MINE=1 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin VERSION=2 KEEP=1] [sh -c cat /app/version; sleep 200]" &&
+		got != "app:2[MINE=1 VERSION=2 KEEP=1] [sh -c cat /app/version; sleep 200]" {
+		t.Errorf("the container is %s", got)
+	}
+	if move.Before.Number != 2 || move.Before.Kind != api.KindBefore || move.To.Number != 3 || move.To.Kind != api.KindUpgrade || move.To.Previous != 2 || !move.To.Current {
+		t.Errorf("it went from %+v to %+v", move.Before, move.To)
+	}
+	if img := m.e.image(t, string(m.ctr.ImageID)); !strings.Contains(img.record, "app:2") {
+		t.Errorf("its image is %+v", img)
+	}
+
+	m.do(t, "echo after > data/c")
+	back := m.rollback(t, imageservice.RollbackOptions{})
+	if back.To.Number != 2 || back.Before.Number != 4 {
+		t.Errorf("it went back from %d to %d", back.Before.Number, back.To.Number)
+	}
+	first := []string{"app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine", "data/b=more"}
+	m.has(t, first...)
+	if a, b := fmt.Sprintf("%+v", *m.ctr.Config), fmt.Sprintf("%+v", old); a != b {
+		t.Errorf("the configuration is %s, was %s", a, b)
+	}
+	for range 2 {
+		m.rollback(t, imageservice.RollbackOptions{Revision: 4})
+		m.has(t, append(upgraded, "data/c=after")...)
+		m.do(t, "rm -r data")
+	}
+	m.rollback(t, imageservice.RollbackOptions{Revision: 1})
+	m.has(t, first[:4]...)
+
+	pruned, err := m.service.PruneRevisions(t.Context(), m.ctr, api.PruneRequest{})
+	if err != nil || fmt.Sprint(pruned.Removed, pruned.Kept) != "[2 3 4 5 6 7] []" {
+		t.Errorf("pruned %+v, %v", pruned, err)
+	}
+	m.has(t, first[:4]...)
+}
+
+func planUpgrade(t *testing.T, m *mover) {
+	before := m.e.state(t)
+	o := upgradeOptions()
+	o.DryRun = true
+	m.ctr.Running = true // does not matter to a plan
+	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := move.Plan
+	if p.From.Name != "app:1" || p.To.Name != "app:2" || p.ConflictCount != 1 || len(p.Conflicts) != 1 {
+		t.Errorf("the plan is %+v", p)
+	} else if c := p.Conflicts[0]; c != (api.Conflict{Path: "/app/conf", Container: "modified", Image: "modified", Winner: "container"}) {
+		t.Errorf("the conflict is %+v", c)
+	}
+	var told []string
+	for _, c := range p.Config {
+		told = append(told, c.Field)
+	}
+	if fmt.Sprint(told) != "[Cmd Env VERSION]" {
+		t.Errorf("the configuration changes in %v", told)
+	}
+	if o.Policy, err = imageservice.ParsePolicy("fail", []api.PathPolicy{{Pattern: "/data/**", Policy: "image"}}); err != nil {
+		t.Fatal(err)
+	}
+	if move, err = m.service.PrepareUpgrade(t.Context(), m.ctr, o); err != nil || move.Plan.ConflictCount != 1 || move.Plan.Conflicts[0].Winner != "" {
+		t.Errorf("a plan to fail is %+v, %v", move, err)
+	}
+	m.ctr.Running = false
+	o.DryRun = false
+	move, err = m.service.PrepareUpgrade(t.Context(), m.ctr, o)
+	var conflicts *diff.ConflictError
+	if !errors.As(err, &conflicts) || !errdefs.IsConflict(err) || move == nil || move.Plan.ConflictCount != 1 {
+		t.Errorf("an upgrade to fail gave %+v, %v", move, err)
+	}
+	m.e.settled(t, before)
+
+	if o.Policy, err = imageservice.ParsePolicy("fail", []api.PathPolicy{{Pattern: "/app/co*", Policy: "image"}}); err != nil {
+		t.Fatal(err)
+	}
+	move, err = m.service.PrepareUpgrade(t.Context(), m.ctr, o)
+	m.run(t, move, err)
+	m.has(t, "app/conf=conf2", "app/only2=2", "app/version=v2", "data/a=mine")
+}
+
+func refusedMoves(t *testing.T, m *mover) {
+	ctx := t.Context()
+	before := m.e.state(t)
+	must := func(what string, err error, class func(error) bool, text string) {
+		t.Helper()
+		if !class(err) || !strings.Contains(err.Error(), text) || !strings.Contains(err.Error(), m.ctr.ID) {
+			t.Errorf("%s gave %v", what, err)
+		}
+	}
+	_, err := m.service.PrepareRollback(ctx, m.ctr, imageservice.RollbackOptions{})
+	must("rolling back to nothing", err, errdefs.IsNotFound, "no previous revision")
+	_, err = m.service.PrepareRollback(ctx, m.ctr, imageservice.RollbackOptions{Revision: 9})
+	must("an unknown revision", err, errdefs.IsNotFound, "revision 9")
+	_, err = m.service.PrepareUpgrade(ctx, m.ctr, imageservice.UpgradeOptions{Image: "no:such"})
+	must("an unknown image", err, errdefs.IsNotFound, "no:such")
+	m.ctr.Running = true
+	_, err = m.service.PrepareUpgrade(ctx, m.ctr, upgradeOptions())
+	must("upgrading a running container", err, errdefs.IsConflict, "it is running")
+	m.ctr.Running = false
+	m.mounted.Store(true)
+	_, err = m.service.PrepareUpgrade(ctx, m.ctr, upgradeOptions())
+	must("upgrading a mounted container", err, errdefs.IsConflict, "in use")
+	m.mounted.Store(false)
+
+	move, err := m.service.PrepareUpgrade(ctx, m.ctr, upgradeOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = m.service.PrepareUpgrade(ctx, m.ctr, upgradeOptions())
+	must("two upgrades at once", err, errdefs.IsConflict, "under way")
+	_, err = m.service.Snapshot(ctx, m.ctr, imageservice.SnapshotOptions{})
+	must("a snapshot during an upgrade", err, errdefs.IsConflict, "under way")
+	_, err = m.service.PruneRevisions(ctx, m.ctr, api.PruneRequest{})
+	must("pruning during an upgrade", err, errdefs.IsConflict, "under way")
+	if list, err := m.service.Revisions(ctx, m.ctr); err != nil || len(list) > 0 {
+		t.Errorf("what is only prepared is listed: %v, %v", list, err)
+	}
+	if err := move.Abandon(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(move.Abandon(ctx), move.Run(ctx)); err != nil {
+		t.Errorf("ending a move again: %v", err)
+	}
+	m.e.settled(t, before)
+
+	if move, err = m.service.PrepareUpgrade(ctx, m.ctr, upgradeOptions()); err != nil {
+		t.Fatal(err)
+	}
+	m.mounted.Store(true)
+	must("a container mounted after all", move.Run(ctx), errdefs.IsConflict, "in use")
+	m.mounted.Store(false)
+	m.e.settled(t, before)
+	m.has(t, "app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine")
+}
+
+func carryChanges(t *testing.T, m *mover) {
+	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	m.run(t, move, err)
+	m.do(t, "echo after > data/b; echo later > app/conf; rm app/only2")
+	m.snapshot(t) // so the changes are spread over two layers
+	m.do(t, "echo after > data/c; rm data/a")
+	plan, err := m.service.PrepareRollback(t.Context(), m.ctr, imageservice.RollbackOptions{Carry: true, DryRun: true})
+	if err != nil || plan.Plan.ConflictCount != 0 || plan.To.Number != 1 {
+		t.Errorf("the plan is %+v, %v", plan, err)
+	}
+	carried := m.rollback(t, imageservice.RollbackOptions{Carry: true})
+	m.has(t, "app/conf=later", "app/only1=1", "app/version=v1", "data/b=after", "data/c=after")
+	if carried.To.Kind != api.KindCarry || carried.To.Previous != 1 || m.ctr.Config.Image != "app:1" {
+		t.Errorf("it went to %+v, of image %s", carried.To, m.ctr.Config.Image)
+	}
+	m.rollback(t, imageservice.RollbackOptions{Revision: 1})
+	m.has(t, "app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine")
+	m.do(t, "echo forth > data/d")
+	m.rollback(t, imageservice.RollbackOptions{Revision: 2, Carry: true})
+	m.has(t, "app/conf=mine", "app/only2=2", "app/version=v2", "data/a=mine", "data/d=forth")
+}
+
+// verbsOnRevisions asks the daemon about a container that stands on revisions.
+func verbsOnRevisions(t *testing.T, m *mover) {
+	e, id := m.e, m.ctr.ID
+	size := func() int {
+		n, err := strconv.Atoi(e.docker(t, "inspect", "-s", "-f", "{{.SizeRw}}", id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	e.docker(t, "start", id) // some files are the runtime's: they are mounted over
+	e.docker(t, "kill", id)
+	want, wantSize := e.docker(t, "diff", id), size()
+	for i := range 3 {
+		m.snapshot(t)
+		if got := e.docker(t, "diff", id); got != want {
+			t.Errorf("after %d snapshots docker diff prints\n%s\nwant\n%s", i+1, got, want)
+		}
+		// Each layer has a root directory of its own.
+		if got := size(); got < wantSize || got > wantSize+(i+1)*8<<10 {
+			t.Errorf("after %d snapshots the container has %d bytes of its own, want about %d", i+1, got, wantSize)
+		}
+	}
+	m.do(t, "rm data/a && echo more > data/b && echo again > app/conf")
+	lines := strings.Split(want, "\n")
+	lines[slices.Index(lines, "A /data/a")] = "A /data/b"
+	if got := strings.Split(e.docker(t, "diff", id), "\n"); !slices.Equal(got, lines) {
+		t.Errorf("docker diff prints %q, want %q", got, lines)
+	}
+	if out := e.docker(t, "cp", id+":/data/b", "-"); !strings.Contains(out, "more") {
+		t.Errorf("docker cp gave %q", out)
+	}
+	if out, err := output(e.Docker(t.Context(), "export", id)); err != nil || !strings.Contains(out, "again") {
+		t.Errorf("docker export gave no changed file: %v", err)
+	}
+	e.docker(t, "start", id)
+	if got := e.docker(t, "exec", id, "cat", "/data/b", "/app/conf"); got != "more\nagain" {
+		t.Errorf("the container reads %q", got)
+	}
+	e.docker(t, "kill", id)
+	image := e.docker(t, "commit", id)
+	defer e.docker(t, "rmi", image)
+	if got, want := len(e.image(t, image).manifest.Layers), len(e.image(t, string(m.ctr.ImageID)).manifest.Layers)+1; got != want {
+		t.Errorf("the image has %d layers, want %d", got, want)
+	}
+	if got := e.docker(t, "run", "--rm", image, "cat", "/data/b", "/app/conf"); got != "more\nagain" {
+		t.Errorf("the image has %q", got)
+	}
+}
+
+// commitOnRevisions commits a container that was upgraded, and compares.
+func commitOnRevisions(t *testing.T, m *mover) {
+	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	m.run(t, move, err)
+	m.do(t, "echo b > data/b; ln data/b data/linked")
+	m.snapshot(t)
+	m.do(t, "rm data/a; mkdir data/sub; echo c > data/sub/c")
+	changes, err := m.service.Changes(m.e.ctx(t), m.ctr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, c := range changes {
+		told = append(told, c.String())
+	}
+	if want := []string{"C /app", "C /app/conf", "D /app/deleted", "A /data", "A /data/b", "A /data/linked", "A /data/sub", "A /data/sub/c"}; !slices.Equal(told, want) {
+		t.Errorf("the changes are %q, want %q", told, want)
+	}
+	id, err := m.service.CommitImage(m.e.ctx(t), backend.CommitConfig{
+		ContainerID: m.ctr.ID, Config: m.ctr.Config, ContainerConfig: m.ctr.Config, ParentImageID: string(m.ctr.ImageID),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.e.docker(t, "rmi", string(id))
+	base, img := m.e.image(t, string(m.ctr.ImageID)), m.e.image(t, string(id))
+	if len(img.manifest.Layers) != len(base.manifest.Layers)+1 {
+		t.Errorf("the image has layers %v, its base %v", img.manifest.Layers, base.manifest.Layers)
+	}
+	sn := m.e.client.SnapshotService(snapshotter)
+	now, err := sn.Mounts(m.e.ctx(t), m.ctr.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, done, err := m.e.client.WithLease(m.e.ctx(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = done(ctx) }()
+	view, err := sn.View(ctx, "committed", chainOf(img))
+	if err != nil {
+		t.Fatal(err)
+	}
+	differences(t, now, view)
+	if out := m.e.sh(t, view, "ls -A"); strings.Contains(out, ".dockerenv") {
+		t.Error("the image holds files of the init layer")
+	}
+}
+
+// differences compares what a container sees with an image.
+func differences(t *testing.T, now, image []mount.Mount) {
+	t.Helper()
+	err := mount.WithReadonlyTempMount(t.Context(), now, func(a string) error {
+		return mount.WithReadonlyTempMount(t.Context(), image, func(b string) error {
+			runtime := []string{"/.dockerenv", "/dev", "/etc", "/proc", "/sys"}
+			err := diff.CompareTrees(t.Context(), a, b, diff.CompareOptions{IgnoreRoot: true, Ignore: func(path string) bool { return slices.Contains(runtime, path) }})
+			if err != nil {
+				t.Error(err)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func chainOf(img image) string { return identity.ChainID(img.config.RootFS.DiffIDs).String() }
+
+// snapshotRunning keeps states of a container that runs.
+func snapshotRunning(t *testing.T, m *mover) {
+	m.ctr.Running = true
+	m.mounted.Store(true)
+	var calls []string
+	ctx := imageservice.WithPause(t.Context(), func() func() {
+		calls = append(calls, "pause")
+		return func() { calls = append(calls, "thaw") }
+	})
+	for i := range 2 {
+		m.do(t, fmt.Sprintf("echo %d > data/n", i))
+		r, err := m.service.Snapshot(ctx, m.ctr, imageservice.SnapshotOptions{})
+		if err != nil || r.Number != i+1 || r.Current || r.Previous != 0 {
+			t.Fatalf("a snapshot of a running container is %+v, %v", r, err)
+		}
+	}
+	if fmt.Sprint(calls) != "[pause thaw pause thaw]" {
+		t.Errorf("the container was %v", calls)
+	}
+	m.ctr.Running = false
+	m.mounted.Store(false)
+	m.do(t, "rm -r data")
+	if back := m.rollback(t, imageservice.RollbackOptions{}); back.To.Number != 2 {
+		t.Errorf("it went back to %+v, not to the last snapshot", back.To)
+	}
+	m.has(t, "app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine", "data/n=1")
+	m.rollback(t, imageservice.RollbackOptions{Revision: 1})
+	m.has(t, "app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine", "data/n=0")
+}
+
+// readMeanwhile looks at a container while it moves.
+func readMeanwhile(t *testing.T, m *mover) {
+	ctx, stop := context.WithCancel(m.e.ctx(t))
+	var readers errgroup.Group
+	for name, read := range map[string]func() error{
+		"changes":   func() error { _, err := m.service.Changes(ctx, m.ctr); return err },
+		"size":      func() error { _, _, err := m.service.GetContainerLayerSize(ctx, m.ctr.ID); return err },
+		"state":     func() error { _, err := m.service.State(ctx, m.ctr.ID); return err },
+		"revisions": func() error { _, err := m.service.Revisions(ctx, m.ctr); return err },
+		"layer":     func() error { _, err := m.service.GetLayerByID(m.ctr.ID); return err },
+	} {
+		readers.Go(func() error {
+			for ctx.Err() == nil {
+				if err := read(); err != nil && ctx.Err() == nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+			}
+			return nil
+		})
+	}
+	for range 10 {
+		m.snapshot(t)
+		move, err := m.service.PrepareRollback(t.Context(), m.ctr, imageservice.RollbackOptions{Revision: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := move.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := readers.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// reservedNames keeps files that an image's layers cannot hold.
+func reservedNames(t *testing.T, m *mover) {
+	m.do(t, "echo x > data/.wh.b; echo b > data/b")
+	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	m.run(t, move, err)
+	want := []string{"app/conf=mine", "app/only2=2", "app/version=v2", "data/.wh.b=x", "data/a=mine", "data/b=b"}
+	m.has(t, want...)
+	m.mounted.Store(true)
+	m.snapshot(t)
+	m.mounted.Store(false)
+	m.rollback(t, imageservice.RollbackOptions{Revision: 3})
+	m.has(t, want...)
+}
+
+// TestMovesFailCleanly fails each call to containerd that an upgrade or a
+// rollback makes.
+func TestMovesFailCleanly(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.buildApps(t)
+	socket := filepath.Join(e.Root(), "fault.sock")
+	p, err := fault.Listen(socket, e.ContainerdAddress())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	client, err := containerd.New(socket, containerd.WithDefaultNamespace(e.ContainerdNamespace()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	old := []string{"app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine"}
+	for _, c := range []struct {
+		name    string
+		prepare func(context.Context, *mover) (*imageservice.Move, error)
+		moved   []string
+	}{
+		{"upgrade", func(ctx context.Context, m *mover) (*imageservice.Move, error) {
+			return m.service.PrepareUpgrade(ctx, m.ctr, upgradeOptions())
+		}, []string{"app/conf=mine", "app/only2=2", "app/version=v2", "data/a=mine"}},
+		{"rollback", func(ctx context.Context, m *mover) (*imageservice.Move, error) {
+			return m.service.PrepareRollback(ctx, m.ctr, imageservice.RollbackOptions{Carry: true})
+		}, append(old, "data/b=more")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for n := 1; n <= mostCalls; n++ {
+				before := e.state(t)
+				id := e.docker(t, "create", "app:1")
+				m := newMover(t, e, client, id)
+				m.do(t, change)
+				want := old
+				if c.name == "rollback" {
+					m.snapshot(t)
+					m.do(t, "echo more > data/b")
+					want = c.moved
+				}
+				p.Set(fault.Plan{Methods: faultServices, Nth: n})
+				move, err := c.prepare(t.Context(), m)
+				if err == nil {
+					err = move.Run(t.Context())
+				}
+				_, failed := p.Clear()
+				st, serr := m.service.State(t.Context(), id)
+				if serr != nil {
+					t.Fatalf("%s failed, and then: %v", failed, serr)
+				}
+				if st != nil {
+					want = c.moved
+				}
+				m.has(t, want...)
+				if (err == nil) != (st != nil) {
+					t.Errorf("%s failed: the move gave %v, and the state is %+v", failed, err, st)
+				}
+				m.onlyWhatCounts(t, failed)
+				e.remove(t, id)
+				e.settledBut(t, failed, before)
+				if failed == "" {
+					if err != nil {
+						t.Errorf("with no call failing: %v", err)
+					}
+					t.Logf("%d calls, each failed once", n-1)
+					return
+				}
+			}
+			t.Errorf("the operation makes more than %d calls", mostCalls)
+		})
+	}
+}
+
+// onlyWhatCounts checks that no snapshot of the container is there but those of
+// its revisions.
+func (m *mover) onlyWhatCounts(t *testing.T, failed string) {
+	t.Helper()
+	list, err := m.service.Revisions(t.Context(), m.ctr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := m.ctr.ID
+	known := []string{id, id + "-init"}
+	for _, r := range list {
+		known = append(known, fmt.Sprint(id, ".r", r.Number))
+		if r.Kind == api.KindUpgrade {
+			known = append(known, fmt.Sprint(id, ".r", r.Number, "-init"))
+		}
+	}
+	m.e.eventually(t, "leftovers to go after "+failed, func() error {
+		return m.e.client.SnapshotService(snapshotter).Walk(m.e.ctx(t), func(_ context.Context, i snapshots.Info) error {
+			if strings.HasPrefix(i.Name, id) && !slices.Contains(known, i.Name) {
+				return fmt.Errorf("snapshot %s is left", i.Name)
+			}
+			return nil
+		})
+	})
+}
