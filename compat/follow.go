@@ -134,7 +134,7 @@ func (f *following) command(next, c, from, to *container.Config) {
 	}
 	f.changed("Cmd", []string(c.Cmd), []string(to.Cmd))
 	next.Cmd = slices.Clone(to.Cmd)
-	next.ArgsEscaped = to.ArgsEscaped //nolint:staticcheck // as above
+	next.ArgsEscaped = to.ArgsEscaped
 }
 
 // given is a list that a container has only if it was given one.

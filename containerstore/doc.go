@@ -22,7 +22,13 @@
 // "<id>.r<number>-init", below the revision that it was merged for. Snapshots
 // of the container above the init layer are its own layers; [Stack] tells them.
 // A stack of too many is merged into one, "<id>.c<number>", which stands for
-// the revision of that number.
+// the revision of that number. Files of sealed layers are linked for that, not
+// copied, so a container sees that they have several names; the times of
+// directories become whole seconds, and sockets are left out. The same holds
+// for a merge into another image.
+//
+// A revision can be removed when nothing stands on it: neither the container
+// nor a revision that stays. One in the middle of a stack goes later.
 //
 // # What it promises
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -94,7 +95,12 @@ func (h *History) make(ctx context.Context, name, parent string, labels map[stri
 	if err != nil {
 		return fmt.Errorf("prepare snapshot %s on %q: %w", key, parent, err)
 	}
-	err = fill(mounts)
+	if strings.HasPrefix(parent, h.Container) { // and not an image
+		err = keepRoot(mounts)
+	}
+	if err == nil {
+		err = fill(mounts)
+	}
 	if err == nil {
 		owned := ctx
 		if labels[labelPending] == "" {

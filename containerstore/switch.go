@@ -185,6 +185,16 @@ func (h *History) recover(ctx context.Context, t *tree) error {
 		}
 		t.active = &active
 	}
+	// While a note is there the container has not been used.
+	if on, ok := t.all[t.active.Parent]; ok && on.Labels[labelNext] != "" {
+		mounts, err := h.Snapshots.Mounts(ctx, h.Container)
+		if err == nil {
+			err = keepRoot(mounts)
+		}
+		if err != nil {
+			return fmt.Errorf("keep the root directory of %s: %w", on.Name, err)
+		}
+	}
 	for _, i := range t.all {
 		if err := h.settle(ctx, t, i); err != nil {
 			return err

@@ -16,4 +16,20 @@
 // Containers are stored as Moby stores them: an active snapshot named after
 // the container, on a committed "<id>-init", held by a lease of the
 // container's name. A data root can go from Moby to Baleen and back.
+//
+// # Revisions
+//
+// A container's states can be kept ([Service.Snapshot]), and it can move: to
+// another image with what it wrote merged in ([Service.PrepareUpgrade]), or to
+// a kept state ([Service.PrepareRollback]). A [Move] is prepared, with a plan,
+// and then run or abandoned. Package containerstore keeps the files; Docker's
+// own record of the container is the daemon's to write, from [Service.State].
+//
+// One operation at a time changes a container's revisions; a second is a
+// conflict. While Run replaces the active snapshot, others wait who look the
+// container up. Whoever reads the files meanwhile reads the state that they
+// began with.
+//
+// Changes are merged by reading layers, so upgrades and Carry need an overlay
+// snapshotter and no user namespaces; keeping and going back do not.
 package imageservice

@@ -190,3 +190,31 @@ func revisionsWithoutLayers(t *testing.T, e *env, client *containerd.Client) {
 		t.Errorf("an upgrade where changes cannot be told gave %v", err)
 	}
 }
+
+// TestRevisionsOnStock gives a container that has moved to stock Moby.
+func TestRevisionsOnStock(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.buildApps(t)
+	before := e.state(t)
+	id := e.docker(t, "create", "app:1", "sh", "-c", "cat /app/* /data/*; sleep 100")
+	defer e.remove(t, id)
+	m := newMover(t, e, e.client, id)
+	m.do(t, change)
+	m.snapshot(t)
+	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	m.run(t, move, err)
+	m.do(t, "echo more > data/b")
+	m.snapshot(t)
+	if err := e.StopDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.StartDockerdAs(t.Context(), stack.Stock); err != nil {
+		t.Fatal(err)
+	}
+	e.docker(t, "start", id)
+	e.eventually(t, "the container to read its files", func() error {
+		return expect(e.docker(t, "logs", id), "mine\n2\nv2\nmine\nmore")
+	})
+	e.remove(t, id)
+	e.settled(t, before)
+}

@@ -23,6 +23,7 @@ import (
 	dockerimage "github.com/docker/docker/image"
 	"github.com/opencontainers/image-spec/identity"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/containerstore"
@@ -205,7 +206,7 @@ func TestMoves(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *mover){
 		"upgrade and back": upgradeAndBack, "plan": planUpgrade, "refused": refusedMoves, "carry": carryChanges,
 		"the daemon's verbs": verbsOnRevisions, "commit": commitOnRevisions, "running": snapshotRunning,
-		"read meanwhile": readMeanwhile, "reserved names": reservedNames,
+		"read meanwhile": readMeanwhile, "reserved names": reservedNames, "root": rootDirectory,
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := e.state(t)
@@ -576,6 +577,52 @@ func readMeanwhile(t *testing.T, m *mover) {
 	if err := readers.Wait(); err != nil {
 		t.Error(err)
 	}
+}
+
+// rootDirectory changes the root directory itself, which only the topmost
+// layer tells.
+func rootDirectory(t *testing.T, m *mover) {
+	m.do(t, "chmod 1775 . && chown 5:6 .")
+	root := func(f func(root string) error) {
+		t.Helper()
+		mounts, err := m.client.SnapshotService(m.ctr.Driver).Mounts(t.Context(), m.ctr.ID)
+		if err == nil {
+			err = mount.WithTempMount(t.Context(), mounts, f)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	root(func(root string) error { return unix.Setxattr(root, "user.root", []byte("x"), 0) })
+	check := func(what string) {
+		t.Helper()
+		if got := m.do(t, "stat -c '%a %u:%g' ."); got != "1775 5:6" {
+			t.Errorf("after %s the root is %q", what, got)
+		}
+		root(func(root string) error {
+			value := make([]byte, 10)
+			n, err := unix.Getxattr(root, "user.root", value)
+			if err != nil || string(value[:n]) != "x" {
+				t.Errorf("after %s the root's attribute is %q, %v", what, value[:max(n, 0)], err)
+			}
+			return nil
+		})
+	}
+	check("the change")
+	m.snapshot(t)
+	check("a snapshot")
+	m.mounted.Store(true)
+	m.snapshot(t)
+	m.mounted.Store(false)
+	m.do(t, "chmod 755 . && chown 0:0 .")
+	m.rollback(t, imageservice.RollbackOptions{Revision: 2})
+	check("going back to one of the running container")
+	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	m.run(t, move, err)
+	check("an upgrade")
+	m.do(t, "chmod 755 . && chown 0:0 .")
+	m.rollback(t, imageservice.RollbackOptions{})
+	check("a rollback")
 }
 
 // reservedNames keeps files that an image's layers cannot hold.

@@ -396,7 +396,9 @@ func twoHundred(t *testing.T, k *kept) {
 		}
 	}
 	for _, n := range []int{1, 100, 200} {
+		begin := time.Now()
 		k.to(t, n)
+		t.Logf("going to revision %d took %s", n, time.Since(begin).Round(time.Millisecond))
 		want := map[string]string{"counter": fmt.Sprint(n)}
 		for i := range n {
 			want[fmt.Sprint("own", i+1)] = "x"
@@ -564,7 +566,7 @@ func (k *kept) recovered(t *testing.T, where string) {
 	if err != nil {
 		t.Errorf("after %s: %v", where, err)
 	}
-	known := append(stack.Own, stack.Init)
+	known := append(slices.Clone(stack.Own), stack.Init)
 	for _, r := range all {
 		known = append(known, r.Snapshot)
 	}

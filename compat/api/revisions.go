@@ -81,10 +81,11 @@ type PathPolicy struct{ Pattern, Policy string }
 // RollbackRequest asks to go back, or forward, to a revision.
 type RollbackRequest struct {
 	// Revision is its number; 0 is the one before the last upgrade, or else
-	// the one that the container stands on, as it was sealed.
+	// the last one that was made of the present state, or that it stands on.
 	Revision int    `json:",omitempty"`
 	Message  string `json:",omitempty"`
-	// Carry brings what the container changed since its upgrade along.
+	// Carry brings what the container changed since its upgrade, or else since
+	// its last rollback, along.
 	Carry   bool         `json:",omitempty"`
 	Policy  string       `json:",omitempty"` // as in UpgradeRequest
 	Paths   []PathPolicy `json:",omitempty"`

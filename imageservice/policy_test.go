@@ -1,0 +1,49 @@
+package imageservice_test
+
+import (
+	"testing"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/imageservice"
+)
+
+func TestPolicy(t *testing.T) {
+	p, err := imageservice.ParsePolicy("", []api.PathPolicy{
+		{Pattern: "/etc/nginx/*", Policy: "image"},
+		{Pattern: "/etc/**", Policy: "fail"},
+		{Pattern: "/srv/*/cache/**", Policy: "image"},
+		{Pattern: "/srv/**", Policy: "keep"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]diff.Policy{
+		"etc/nginx/conf":       diff.Image,
+		"etc/nginx/conf.d/own": diff.Fail, // a star matches within one name
+		"etc":                  diff.Fail,
+		"etcetera":             diff.Keep,
+		"srv/a/cache":          diff.Image,
+		"srv/a/cache/b/c":      diff.Image,
+		"srv/a/b":              diff.Keep,
+		"usr":                  diff.Keep,
+		".":                    diff.Keep,
+	} {
+		if got := p.Decide(path); got != want {
+			t.Errorf("the policy of %s is %s, want %s", path, got, want)
+		}
+	}
+	if all, err := imageservice.ParsePolicy("fail", []api.PathPolicy{{Pattern: "/**", Policy: "image"}}); err != nil || all.Decide("a/b") != diff.Image || all.Decide(".") != diff.Image {
+		t.Errorf("the policy of all is %s, %v", all.Decide("a/b"), err)
+	}
+	for _, wrong := range []struct{ policy, pattern string }{{"both", "/a"}, {"keep", "a"}, {"keep", "/[a"}, {"keep", ""}} {
+		if _, err := imageservice.ParsePolicy("", []api.PathPolicy{{Pattern: wrong.pattern, Policy: wrong.policy}}); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("policy %s of %q gave %v", wrong.policy, wrong.pattern, err)
+		}
+	}
+	if _, err := imageservice.ParsePolicy("both", nil); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("policy both gave %v", err)
+	}
+}
