@@ -12,6 +12,8 @@ RUN   ?=
 QUICK ?=
 FOR   ?=
 
+BUILD_PLUGIN = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o bin/docker-baleen ./cmd/docker-baleen
+
 # What of Moby's container suite concerns what Baleen does itself.
 CONTAINER_TESTS := Commit|Diff|Create|Export|Copy|Remove|Rename|Inspect|Mount|Restart|LiveRestore|Size
 
@@ -28,6 +30,12 @@ build: deps ## build everything into bin/
 	$(GO) run ./cmd/mkdockerd -stock
 	$(GO) run ./cmd/mkdockerd
 	$(GO) run ./cmd/mkstack
+	$(BUILD_PLUGIN)
+
+.PHONY: install-plugin
+install-plugin: ## build docker-baleen and put it where your docker command finds it
+	$(BUILD_PLUGIN)
+	install -D -m 755 bin/docker-baleen "$${DOCKER_CONFIG:-$$HOME/.docker}/cli-plugins/docker-baleen"
 
 .PHONY: run
 run: build ## build, then show the main job end to end

@@ -179,6 +179,9 @@ func (s *Stack) DataRoot() string { return s.root.dataRoot() }
 // ContainerdRoot returns the folder of containerd's persistent data.
 func (s *Stack) ContainerdRoot() string { return s.root.containerdRoot() }
 
+// ClientConfig returns the folder of the docker CLI's configuration and plugins.
+func (s *Stack) ClientConfig() string { return s.root.clientConfig() }
+
 // Docker prepares a call of the docker CLI, outside of the namespaces, with a
 // client configuration of the stack's own.
 func (s *Stack) Docker(ctx context.Context, args ...string) *exec.Cmd {

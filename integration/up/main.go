@@ -97,12 +97,15 @@ func explain(s *stack.Stack) error {
 	fmt.Printf(`To use it:
 
 	export DOCKER_HOST=%s
+	export DOCKER_CONFIG=%s
 	%s run --rm busybox echo hello
+
+The second line is for the plugins, such as docker baleen.
 
 Its logs are in %s. To stop it and remove all that is in it:
 
 	make down
-`, s.Host(), filepath.Join(bin, "docker"), s.Root())
+`, s.Host(), s.ClientConfig(), filepath.Join(bin, "docker"), s.Root())
 	return nil
 }
 

@@ -1,0 +1,11 @@
+// Package commands has the commands of `docker baleen`, one file each.
+//
+// Results go to the standard output: one line for a person, a number with
+// --quiet, or what --format asks for. What goes on meanwhile goes to the
+// standard error, as a line that moves on a terminal and as plain lines
+// elsewhere, and so do warnings.
+//
+// The exit status is 0 for success, 3 for a container that did not come up and
+// was rolled back, 125 for options that do not exist, 130 for an upgrade or
+// rollback that was interrupted, and 1 for other errors.
+package commands

@@ -1,0 +1,136 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli/command"
+	"github.com/spf13/cobra"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+const (
+	// statusRolledBack is the exit status when a container did not come up and
+	// is back where it was.
+	statusRolledBack = 3
+	// statusInterrupted is what shells and docker say of ^C.
+	statusInterrupted = 130
+)
+
+// move is what upgrade and rollback have in common: both take a container
+// elsewhere.
+type move struct {
+	message string
+	policy  policyFlag
+	dryRun  bool
+	noStart bool
+	out     output
+}
+
+func (m *move) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&m.message, "message", "m", "", "What the list of revisions says of it")
+	f.Var(&m.policy, "policy", policyHelp)
+	f.BoolVar(&m.dryRun, "dry-run", false, "Only show what would be done")
+	f.BoolVar(&m.noStart, "no-start", false, "Leave the container stopped")
+	f.BoolVarP(&m.out.quiet, "quiet", "q", false, "Only print the number of the revision that the container then stands on")
+	f.StringVar(&m.out.format, "format", "", "Print the result, or with --dry-run the plan, as 'json' or by a Go template")
+	completeWith(cmd, "policy", policies...)
+	completeWith(cmd, "format", formats...)
+	completeNothing(cmd, "message")
+}
+
+// request sends the move on its way, and hands on the daemon's messages.
+type request func(ctx context.Context, report func(api.Progress)) (api.Result, error)
+
+// run makes a move and shows it from beginning to end.
+func (m *move) run(ctx context.Context, docker command.Cli, container string, send request) error {
+	if err := m.out.check(); err != nil {
+		return err
+	}
+	var plan api.Plan
+	steps := newSteps(docker.Err(), m.out.quiet)
+	result, err := send(ctx, func(p api.Progress) {
+		if p.Plan != nil {
+			plan = *p.Plan
+		}
+		if p.Status != "" {
+			steps.begin(p.Status)
+		}
+	})
+	steps.end(err == nil && result.RolledBack == "")
+	switch {
+	case errors.Is(err, context.Canceled):
+		return cli.StatusError{StatusCode: statusInterrupted, Cause: err, Status: fmt.Sprintf(
+			"interrupted: docker baleen revisions %s shows what it stands on now", container)}
+	case err != nil:
+		return err
+	case m.dryRun:
+		return m.showPlan(docker, container, plan)
+	}
+	return m.showResult(docker, container, plan, result)
+}
+
+func (m *move) showPlan(docker command.Cli, container string, plan api.Plan) error {
+	if m.out.custom() {
+		return m.out.write(docker.Out(), plan)
+	}
+	return printPlan(docker.Out(), container, plan)
+}
+
+func (m *move) showResult(docker command.Cli, container string, plan api.Plan, r api.Result) error {
+	for _, w := range r.Warnings {
+		fmt.Fprintln(docker.Err(), "WARNING:", printable(w))
+	}
+	if err := m.printResult(docker, container, plan, r); err != nil {
+		return err
+	}
+	if r.RolledBack != "" {
+		return cli.StatusError{StatusCode: statusRolledBack, Status: fmt.Sprintf(
+			"%s did not come up on %s and was rolled back: %s\nIt is again as it was before, on %s.",
+			container, named(plan.To), printable(r.RolledBack), named(plan.From))}
+	}
+	return nil
+}
+
+func (m *move) printResult(docker command.Cli, container string, plan api.Plan, r api.Result) error {
+	switch {
+	case m.out.custom():
+		return m.out.write(docker.Out(), r)
+	case m.out.quiet:
+		fmt.Fprintln(docker.Out(), r.Revision.Number)
+		return nil
+	}
+	if err := printConflicts(docker.Out(), plan); err != nil {
+		return err
+	}
+	if r.RolledBack == "" {
+		fmt.Fprintf(docker.Out(), "%s is on %s%s.\n", container, where(r.Revision), started(r))
+		if r.Before.Number > 0 {
+			fmt.Fprintf(docker.Out(), "To go back: docker baleen rollback %s %d\n", container, r.Before.Number)
+		}
+	}
+	return nil
+}
+
+// where names what a container stands on.
+func where(r api.Revision) string {
+	image := r.Image
+	if image == "" {
+		image = shortID(r.ImageID.String())
+	}
+	if r.Number == 0 {
+		return image
+	}
+	return fmt.Sprintf("revision %d, %s", r.Number, image)
+}
+
+func started(r api.Result) string {
+	if r.Started {
+		return ", and runs"
+	}
+	return ", and is stopped"
+}

@@ -1,0 +1,112 @@
+package commands
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+// printPlan shows what an upgrade or rollback would do.
+func printPlan(w io.Writer, container string, p api.Plan) error {
+	fmt.Fprintf(w, "Plan for %s (nothing has been done)\n\nImage\n  %s -> %s\n\nFiles\n", container, named(p.From), named(p.To))
+	if err := printCounts(w, p); err != nil {
+		return err
+	}
+	if err := printConfig(w, p.Config); err != nil {
+		return err
+	}
+	if p.ConflictCount == 0 {
+		fmt.Fprintln(w, "\nNo conflicts")
+		return nil
+	}
+	fmt.Fprintln(w)
+	return printConflicts(w, p)
+}
+
+func printCounts(w io.Writer, p api.Plan) error {
+	if p.Kept+p.There+p.FromImage == 0 {
+		fmt.Fprintln(w, "  none of the container move along")
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 1, 2, ' ', tabwriter.AlignRight)
+	for _, line := range []struct {
+		n    int64
+		text string
+	}{
+		{p.Kept, "of the container stay"},
+		{p.There, "of the container are in the image as well"},
+		{p.FromImage, "of the container give way to the image's"},
+	} {
+		fmt.Fprintf(t, "%d\t %s\n", line.n, line.text)
+	}
+	return t.Flush()
+}
+
+func printConfig(w io.Writer, changes []api.ConfigChange) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w, "\nConfiguration")
+	t := tabwriter.NewWriter(w, 0, 1, 2, ' ', 0)
+	for _, c := range changes {
+		if c.Kept {
+			fmt.Fprintf(t, "  %s\t%s stays, as you set it (the image has %s)\n", c.Field, value(c.Old), value(c.New))
+		} else {
+			fmt.Fprintf(t, "  %s\t%s -> %s\n", c.Field, value(c.Old), value(c.New))
+		}
+	}
+	return t.Flush()
+}
+
+// printConflicts lists the paths that both sides changed, and what to do about
+// those that do not bear it. It prints nothing if there are none.
+func printConflicts(w io.Writer, p api.Plan) error {
+	if p.ConflictCount == 0 {
+		return nil
+	}
+	fmt.Fprintf(w, "%s: changed by the container and by the image\n", plural(p.ConflictCount, "conflict", "conflicts"))
+	t := tabwriter.NewWriter(w, 0, 1, 3, ' ', 0)
+	fmt.Fprintln(t, "  PATH\tCONTAINER\tIMAGE\tWINNER\tCLASS")
+	for _, c := range p.Conflicts {
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", value(c.Path), c.Container, c.Image, winner(c), c.Class)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if more := p.ConflictCount - int64(len(p.Conflicts)); more > 0 {
+		fmt.Fprintf(w, "  and %d more\n", more)
+	}
+	printHints(w, p.Conflicts)
+	fmt.Fprintln(w)
+	return nil
+}
+
+func winner(c api.Conflict) string {
+	if c.Winner == "" {
+		return "none: fails"
+	}
+	return c.Winner
+}
+
+// hints say what a conflict of a class means if the container wins it.
+var hints = []struct{ class, text string }{
+	{"package database", "The package database stays the container's: it does not know what the new image\n" +
+		"  installed or updated. Bring it up to date in the container with its package manager,\n" +
+		"  or let the image win: --policy '%s=image'"},
+	{"linker cache", "The linker cache stays the container's: run ldconfig in the container if programs\n" +
+		"  of the new image do not find their libraries."},
+}
+
+func printHints(w io.Writer, conflicts []api.Conflict) {
+	for _, h := range hints {
+		i := slices.IndexFunc(conflicts, func(c api.Conflict) bool { return c.Class == h.class && c.Winner == "container" })
+		if i < 0 {
+			continue
+		}
+		fmt.Fprintf(w, "  HINT: %s\n", strings.Replace(h.text, "%s", conflicts[i].Path, 1))
+	}
+}

@@ -1,0 +1,108 @@
+package commands
+
+import (
+	"fmt"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/docker/cli/cli/streams"
+)
+
+// tick is how often the time of a step moves on a terminal.
+const tick = 200 * time.Millisecond
+
+// steps shows what goes on: on a terminal the running step with its time, and
+// elsewhere one line for each step as it begins.
+type steps struct {
+	out   *streams.Out
+	quiet bool
+
+	mu      sync.Mutex
+	current string // "" between steps
+	began   time.Time
+	stop    chan struct{} // ends the ticking; nil before the first step
+	done    chan struct{}
+}
+
+func newSteps(out *streams.Out, quiet bool) *steps {
+	return &steps{out: out, quiet: quiet}
+}
+
+// begin ends the running step well and starts another.
+func (s *steps) begin(status string) {
+	status = oneLine(status)
+	switch {
+	case s.quiet:
+		return
+	case !s.out.IsTerminal():
+		fmt.Fprintln(s.out, status)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finish("done")
+	s.current, s.began = status, time.Now()
+	s.draw("")
+	if s.stop == nil {
+		s.stop, s.done = make(chan struct{}), make(chan struct{})
+		go s.tick()
+	}
+}
+
+// end ends the last step, and with it the display.
+func (s *steps) end(well bool) {
+	if s.stop == nil {
+		return
+	}
+	close(s.stop)
+	<-s.done
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if well {
+		s.finish("done")
+	} else {
+		s.finish("failed")
+	}
+}
+
+func (s *steps) tick() {
+	defer close(s.done)
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-t.C:
+			s.mu.Lock()
+			s.draw("")
+			s.mu.Unlock()
+		}
+	}
+}
+
+// finish leaves the line of the running step as it is to stay.
+func (s *steps) finish(how string) {
+	if s.current == "" {
+		return
+	}
+	s.draw(how)
+	fmt.Fprintln(s.out)
+	s.current = ""
+}
+
+// draw writes the running step over its line. A line that is wider than the
+// terminal could not be written over.
+func (s *steps) draw(how string) {
+	took := fmt.Sprintf(" %s %.1fs", how, time.Since(s.began).Seconds())
+	text := s.current
+	if _, width := s.out.GetTtySize(); width > 0 {
+		room := max(int(width)-len(took)-1, 0)
+		for utf8.RuneCountInString(text) > room {
+			_, last := utf8.DecodeLastRuneInString(text)
+			text = text[:len(text)-last]
+		}
+	}
+	fmt.Fprintf(s.out, "\r\x1b[K%s%s", text, took)
+}

@@ -1,0 +1,50 @@
+package commands_test
+
+import (
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+// On a terminal a step stays on its line until it is over; the last line says
+// how it went.
+func TestProgressOnATerminal(t *testing.T) {
+	for name, test := range map[string]struct {
+		args string
+		last api.Progress
+		want string
+	}{
+		"well":        {"", api.Progress{Result: &api.Result{}}, "stopping done TIME\nstarting done TIME\n"},
+		"error":       {"", api.Progress{Error: "no"}, "stopping done TIME\nstarting failed TIME\n"},
+		"rolled back": {"", api.Progress{Result: &api.Result{RolledBack: "it exited"}}, "stopping done TIME\nstarting failed TIME\n"},
+		"quiet":       {"-q", api.Progress{Result: &api.Result{}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &daemon{terminal: true, answers: map[string]answer{"POST /containers/web/upgrade": stream(t,
+				api.Progress{Status: "stopping"}, api.Progress{Status: "starting"}, test.last)}}
+			server := httptest.NewServer(d)
+			defer server.Close()
+			o := d.run(t, on(server),
+				strings.Fields("upgrade web app:2 "+test.args)...)
+			same(t, "what is left", seen(o.stderr), test.want)
+		})
+	}
+}
+
+var times = regexp.MustCompile(`\d+\.\ds`)
+
+// seen is what a terminal shows in the end, without the times.
+func seen(text string) string {
+	const erase = "\x1b[K"
+	var lines strings.Builder
+	for line := range strings.Lines(text) {
+		if i := strings.LastIndex(line, erase); i >= 0 {
+			line = line[i+len(erase):]
+		}
+		lines.WriteString(times.ReplaceAllString(line, "TIME"))
+	}
+	return lines.String()
+}

@@ -1,0 +1,102 @@
+package commands
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/flags"
+	"github.com/spf13/cobra"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+type pruneOptions struct {
+	keep  int
+	older time.Duration
+	force bool
+	out   output
+}
+
+func newPrune(docker command.Cli) *cobra.Command {
+	var o pruneOptions
+	cmd := &cobra.Command{
+		Use:   "prune [OPTIONS] CONTAINER",
+		Short: "Remove revisions of a container",
+		Long: `Remove revisions of a container
+
+What the container stands on stays. Without --keep and --older-than all others go.`,
+		Example: `  # Keep the newest five
+  docker baleen prune --keep 5 sandbox
+
+  # Keep the newest five, and whatever is younger than a week
+  docker baleen prune --keep 5 --older-than 168h sandbox`,
+		Args:              cli.ExactArgs(1),
+		ValidArgsFunction: completeContainer(docker),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return prune(cmd.Context(), docker, args[0], o)
+		},
+	}
+	cmd.Flags().IntVar(&o.keep, "keep", 0, "Keep that many of the newest revisions")
+	cmd.Flags().DurationVar(&o.older, "older-than", 0, "Only remove revisions older than that (e.g. 36h)")
+	cmd.Flags().BoolVarP(&o.force, "force", "f", false, "Do not ask on a terminal before removing all")
+	cmd.Flags().BoolVarP(&o.out.quiet, "quiet", "q", false, "Only print the numbers of the removed revisions")
+	cmd.Flags().StringVar(&o.out.format, "format", "", flags.InspectFormatHelp)
+	completeWith(cmd, "format", formats...)
+	completeNothing(cmd, "keep", "older-than")
+	return cmd
+}
+
+func prune(ctx context.Context, docker command.Cli, container string, o pruneOptions) error {
+	if o.keep < 0 || o.older < 0 {
+		return errors.New("--keep and --older-than cannot be less than 0")
+	}
+	if err := o.out.check(); err != nil {
+		return err
+	}
+	if ok, err := o.confirm(ctx, docker, container); err != nil || !ok {
+		return err
+	}
+	report, err := connect(docker).Prune(ctx, container, api.PruneRequest{Keep: o.keep, OlderThan: o.older})
+	switch {
+	case err != nil:
+		return err
+	case o.out.custom():
+		return o.out.write(docker.Out(), report)
+	}
+	for _, n := range report.Removed {
+		if o.out.quiet {
+			fmt.Fprintln(docker.Out(), n)
+		} else {
+			fmt.Fprintf(docker.Out(), "Removed revision %d\n", n)
+		}
+	}
+	if !o.out.quiet {
+		fmt.Fprintf(docker.Out(), "Total reclaimed space: %s\n", size(report.SpaceReclaimed))
+	}
+	return nil
+}
+
+// confirm asks a person before everything goes; a script has said what it wants.
+func (o pruneOptions) confirm(ctx context.Context, docker command.Cli, container string) (bool, error) {
+	if o.force || o.keep > 0 || o.older > 0 || !docker.In().IsTerminal() {
+		return true, nil
+	}
+	fmt.Fprintf(docker.Out(), "This removes all revisions of %s that it does not stand on: there is no way back to them.\nGo on? [y/N] ", container)
+	answered := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(docker.In()).ReadString('\n') // an end without an answer is a no
+		answered <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case answer := <-answered:
+		return answer == "y" || answer == "yes", nil
+	}
+}

@@ -1,0 +1,61 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/flags"
+	"github.com/spf13/cobra"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+func newSnapshot(docker command.Cli) *cobra.Command {
+	var (
+		message string
+		out     output
+	)
+	cmd := &cobra.Command{
+		Use:   "snapshot [OPTIONS] CONTAINER",
+		Short: "Keep the present state of a container",
+		Long: `Keep the present state of a container
+
+A container that runs is paused for a moment and goes on running. One that is
+stopped is kept without copying anything.`,
+		Example: `  docker baleen snapshot -m "before the migration" db
+
+  # In a script: the number of the new revision
+  n=$(docker baleen snapshot -q db)`,
+		Args:              cli.ExactArgs(1),
+		ValidArgsFunction: completeContainer(docker),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return snapshot(cmd.Context(), docker, args[0], message, out)
+		},
+	}
+	cmd.Flags().StringVarP(&message, "message", "m", "", "What the revision is")
+	cmd.Flags().BoolVarP(&out.quiet, "quiet", "q", false, "Only print the number of the revision")
+	cmd.Flags().StringVar(&out.format, "format", "", flags.InspectFormatHelp)
+	completeWith(cmd, "format", formats...)
+	completeNothing(cmd, "message")
+	return cmd
+}
+
+func snapshot(ctx context.Context, docker command.Cli, container, message string, out output) error {
+	if err := out.check(); err != nil {
+		return err
+	}
+	r, err := connect(docker).Snapshot(ctx, container, api.SnapshotRequest{Message: message})
+	switch {
+	case err != nil:
+		return err
+	case out.custom():
+		return out.write(docker.Out(), r)
+	case out.quiet:
+		fmt.Fprintln(docker.Out(), r.Number)
+	default:
+		fmt.Fprintf(docker.Out(), "Kept %s as revision %d, %s.\n", container, r.Number, size(r.Size))
+	}
+	return nil
+}

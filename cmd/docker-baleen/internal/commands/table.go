@@ -1,0 +1,129 @@
+package commands
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/docker/cli/cli/command/formatter"
+	"github.com/docker/go-units"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+const (
+	defaultTable = "table {{.Number}}\t{{.Image}}\t{{.Message}}\t{{.CreatedSince}}\t{{.Size}}\t{{.State}}"
+	quietTable   = "{{.Number}}"
+)
+
+// longestMessage is how much of a message the table shows.
+const longestMessage = 40
+
+func tableFormat(o output) formatter.Format {
+	switch {
+	case o.quiet && (o.format == "" || o.format == formatter.TableFormatKey):
+		return quietTable
+	case o.format == "" || o.format == formatter.TableFormatKey:
+		return defaultTable
+	}
+	return formatter.Format(o.format)
+}
+
+func writeTable(c formatter.Context, list []api.Revision) error {
+	return c.Write(newRow(api.Revision{}, c.Trunc), func(format func(formatter.SubContext) error) error {
+		for _, r := range list {
+			if err := format(newRow(r, c.Trunc)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// row is a revision as a template sees it; the methods are its placeholders.
+type row struct {
+	formatter.HeaderContext
+	revision api.Revision
+	trunc    bool
+}
+
+func newRow(r api.Revision, trunc bool) *row {
+	w := &row{revision: r, trunc: trunc}
+	w.Header = formatter.SubHeaderContext{
+		"Number":       "REVISION",
+		"Image":        formatter.ImageHeader,
+		"ImageID":      "IMAGE ID",
+		"Message":      "MESSAGE",
+		"Kind":         "KIND",
+		"Previous":     "PREVIOUS",
+		"CreatedSince": formatter.CreatedSinceHeader,
+		"CreatedAt":    formatter.CreatedAtHeader,
+		"Size":         formatter.SizeHeader,
+		"Current":      "CURRENT",
+		"State":        formatter.StateHeader,
+	}
+	return w
+}
+
+// MarshalJSON is what the format "json" shows.
+func (w *row) MarshalJSON() ([]byte, error) { return formatter.MarshalJSON(w) }
+
+// Number is what rollback takes.
+func (w *row) Number() string { return strconv.Itoa(w.revision.Number) }
+
+// Image is the name by which the image was asked for, else its id.
+func (w *row) Image() string {
+	if w.revision.Image != "" && w.revision.Image != w.revision.ImageID.String() {
+		return w.revision.Image
+	}
+	return w.ImageID()
+}
+
+// ImageID is the image's id.
+func (w *row) ImageID() string {
+	if w.trunc {
+		return shortID(w.revision.ImageID.String())
+	}
+	return w.revision.ImageID.String()
+}
+
+// Message is on one line.
+func (w *row) Message() string {
+	text := oneLine(w.revision.Message)
+	if w.trunc {
+		return formatter.Ellipsis(text, longestMessage)
+	}
+	return text
+}
+
+// Kind says why there is such a revision.
+func (w *row) Kind() string { return string(w.revision.Kind) }
+
+// Previous is the revision that this one stands on.
+func (w *row) Previous() string {
+	if w.revision.Previous == 0 {
+		return ""
+	}
+	return strconv.Itoa(w.revision.Previous)
+}
+
+// CreatedSince is the revision's age.
+func (w *row) CreatedSince() string {
+	return units.HumanDuration(time.Since(w.revision.Created)) + " ago"
+}
+
+// CreatedAt is when it was sealed.
+func (w *row) CreatedAt() string { return w.revision.Created.Local().Format(time.RFC3339) }
+
+// Size is what the revision holds itself.
+func (w *row) Size() string { return size(w.revision.Size) }
+
+// Current says that the container stands on it.
+func (w *row) Current() bool { return w.revision.Current }
+
+// State is empty for all but the current one.
+func (w *row) State() string {
+	if w.revision.Current {
+		return "current"
+	}
+	return ""
+}

@@ -1,0 +1,64 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli/command"
+	"github.com/spf13/cobra"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+func newUpgrade(docker command.Cli) *cobra.Command {
+	var (
+		m      move
+		health time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "upgrade [OPTIONS] CONTAINER IMAGE",
+		Short: "Move a container to another image, with what it wrote",
+		Long: `Move a container to another image, with what it wrote
+
+The image must be there: pull it first. What you set when you created the
+container stays; what came from the old image follows the new one. A container
+that runs is stopped and started again. If it then exits or does not become
+healthy it is rolled back, and the exit status is 3. The state that it leaves is
+kept as a revision.`,
+		Example: `  docker pull nginx:1.29
+  docker baleen upgrade --dry-run web nginx:1.29
+  docker baleen upgrade -m "1.28, as it was" web nginx:1.29
+
+  # Take the configuration of the new image, and give up on any other conflict
+  docker baleen upgrade --policy '/etc/nginx/**=image' --policy fail web nginx:1.29`,
+		Args:              cli.ExactArgs(2),
+		ValidArgsFunction: completeContainerAndImage(docker),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			seconds, err := wholeSeconds(health)
+			if err != nil {
+				return err
+			}
+			r := api.UpgradeRequest{
+				Image: args[1], Message: m.message, Policy: m.policy.policy, Paths: m.policy.paths,
+				DryRun: m.dryRun, NoStart: m.noStart, HealthTimeout: seconds,
+			}
+			return m.run(cmd.Context(), docker, args[0], func(ctx context.Context, report func(api.Progress)) (api.Result, error) {
+				return connect(docker).Upgrade(ctx, args[0], r, report)
+			})
+		},
+	}
+	m.flags(cmd)
+	cmd.Flags().DurationVar(&health, "health-timeout", 0, "How long the container may take to become healthy, or must run if it has no health check (e.g. 2m; default: the daemon's)")
+	completeNothing(cmd, "health-timeout")
+	return cmd
+}
+
+// wholeSeconds rounds up, for 0 would be the daemon's default.
+func wholeSeconds(d time.Duration) (int, error) {
+	if d < 0 {
+		return 0, errors.New("--health-timeout cannot be less than 0")
+	}
+	return int((d + time.Second - 1) / time.Second), nil
+}

@@ -1,0 +1,35 @@
+// Docker-baleen is a plugin of the docker command for containers with
+// revisions:
+//
+//	docker baleen snapshot|upgrade|rollback|revisions|prune CONTAINER
+//
+// It is made with Docker's own plugin library and goes to the daemon that
+// docker goes to: by context, DOCKER_HOST, ssh or TLS. The docker command finds
+// it as docker-baleen in ~/.docker/cli-plugins, where `make install-plugin`
+// puts it.
+//
+// Docker's modules are compiled here by the rules of Go 1.16, for they have no
+// go.mod. That is safe as long as none of the loops in them means something
+// else by these rules, which a test holds.
+package main
+
+import (
+	"github.com/docker/cli/cli-plugins/metadata"
+	"github.com/docker/cli/cli-plugins/plugin"
+	"github.com/docker/cli/cli/command"
+
+	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/commands"
+	"github.com/baleen-project/baleen/compat"
+)
+
+func main() {
+	plugin.Run(
+		commands.New,
+		metadata.Metadata{
+			SchemaVersion: "0.1.0",
+			Vendor:        "Baleen",
+			Version:       compat.Version,
+		},
+		command.WithUserAgent("docker-baleen/"+compat.Version),
+	)
+}

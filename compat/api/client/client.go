@@ -1,0 +1,170 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types"
+	docker "github.com/docker/docker/client"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+// Docker is the part of Docker's client that the calls go over.
+type Docker interface {
+	Ping(ctx context.Context) (types.Ping, error)
+	NegotiateAPIVersionPing(types.Ping)
+	ClientVersion() string
+	DaemonHost() string
+	HTTPClient() *http.Client
+}
+
+// Options are what Docker's client has and does not tell.
+type Options struct {
+	// TLS says that the daemon is asked over TLS.
+	TLS bool
+	// Header goes with every request.
+	Header http.Header
+}
+
+// Client asks one daemon.
+type Client struct {
+	docker  Docker
+	options Options
+}
+
+// New returns a client that goes over the connection of Docker's.
+func New(d Docker, o Options) *Client {
+	return &Client{docker: d, options: o}
+}
+
+// Snapshot keeps the container's present state as a revision.
+func (c *Client) Snapshot(ctx context.Context, container string, r api.SnapshotRequest) (api.Revision, error) {
+	var revision api.Revision
+	err := c.call(ctx, http.MethodPost, container, "snapshot", r, &revision)
+	return revision, err
+}
+
+// Revisions lists the container's revisions, in the daemon's order.
+func (c *Client) Revisions(ctx context.Context, container string) ([]api.Revision, error) {
+	var revisions []api.Revision
+	err := c.call(ctx, http.MethodGet, container, "revisions", nil, &revisions)
+	return revisions, err
+}
+
+// Prune removes revisions that the container does not stand on.
+func (c *Client) Prune(ctx context.Context, container string, r api.PruneRequest) (api.PruneReport, error) {
+	var report api.PruneReport
+	err := c.call(ctx, http.MethodPost, container, "revisions/prune", r, &report)
+	return report, err
+}
+
+// Upgrade moves the container to another image. Each message of the daemon goes
+// to report as it arrives. The result is that of the last message; of a dry run
+// there may be none. A container that did not come up on the new image is no
+// error here: the result says that it is back.
+func (c *Client) Upgrade(ctx context.Context, container string, r api.UpgradeRequest, report func(api.Progress)) (api.Result, error) {
+	return c.move(ctx, container, "upgrade", r, r.DryRun, report)
+}
+
+// Rollback moves the container to one of its revisions, and is like Upgrade
+// otherwise.
+func (c *Client) Rollback(ctx context.Context, container string, r api.RollbackRequest, report func(api.Progress)) (api.Result, error) {
+	return c.move(ctx, container, "rollback", r, r.DryRun, report)
+}
+
+// call sends a request and decodes the one answer.
+func (c *Client) call(ctx context.Context, method, container, verb string, body, into any) error {
+	resp, err := c.send(ctx, method, container, verb, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := decode(resp.Body, into); err != nil {
+		return fmt.Errorf("read the answer of the daemon at %s to %s of container %s: %w", c.docker.DaemonHost(), verb, container, err)
+	}
+	return nil
+}
+
+// send returns the response to a request if its status is a success.
+func (c *Client) send(ctx context.Context, method, container, verb string, body any) (*http.Response, error) {
+	// The ping fails in Docker's own words if there is no daemon.
+	ping, err := c.docker.Ping(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.docker.NegotiateAPIVersionPing(ping)
+	req, err := c.request(ctx, method, container, verb, body)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.docker.HTTPClient().Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("%s of container %s: %w", verb, container, err)
+	}
+	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	return nil, c.refusal(resp)
+}
+
+func (c *Client) request(ctx context.Context, method, container, verb string, body any) (*http.Request, error) {
+	u, err := c.url(container, verb)
+	if err != nil {
+		return nil, err
+	}
+	var text io.Reader
+	if body != nil {
+		if text, err = encode(body); err != nil {
+			return nil, err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), text)
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range c.options.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, nil
+}
+
+// url is that of a route. Sockets have no host name; Docker's transport does
+// not look at the one that stands in for it.
+func (c *Client) url(container, verb string) (*url.URL, error) {
+	name := strings.TrimPrefix(container, "/")
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/ \t\n") {
+		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid container name or ID: %q", container))
+	}
+	host, err := docker.ParseHostURL(c.docker.DaemonHost())
+	if err != nil {
+		return nil, err
+	}
+	u := &url.URL{Scheme: "http", Host: host.Host}
+	if c.options.TLS {
+		u.Scheme = "https"
+	}
+	if host.Scheme == "unix" || host.Scheme == "npipe" {
+		u.Host = docker.DummyHost
+	}
+	u.Path = path.Join("/", host.Path, c.version(), "containers", name, verb)
+	return u, nil
+}
+
+// version is the first part of a route's path, "" for a daemon's newest.
+func (c *Client) version() string {
+	if v := strings.TrimPrefix(c.docker.ClientVersion(), "v"); v != "" {
+		return "v" + v
+	}
+	return ""
+}
