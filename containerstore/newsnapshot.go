@@ -1,0 +1,112 @@
+package containerstore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/image-spec/identity"
+)
+
+// Kinds of revisions of a container that has no daemon.
+const (
+	kindNew      = "new"
+	kindUpgrade  = "upgrade"
+	kindRollback = "rollback"
+)
+
+// WithNewSnapshot gives a new container a file system on an image, and begins
+// its history: what it is on is revision 1. The image is unpacked if it is not
+// yet. Further options are for the snapshot; their labels come on top of it.
+//
+// It takes the place of client.WithNewSnapshot, and sets Snapshotter, SnapshotKey
+// and Image. The key is chosen here, and is another one after each move.
+func WithNewSnapshot(image client.Image, opts ...snapshots.Opt) client.NewContainerOpts {
+	return func(ctx context.Context, cl *client.Client, c *containers.Container) error {
+		if err := newSnapshot(ctx, cl, c, image, opts); err != nil {
+			return fmt.Errorf("make the snapshot of container %s: %w", c.ID, err)
+		}
+		return nil
+	}
+}
+
+func newSnapshot(ctx context.Context, cl *client.Client, c *containers.Container, image client.Image, opts []snapshots.Opt) (err error) {
+	name, err := snapshotterOf(ctx, cl, c)
+	if err != nil {
+		return err
+	}
+	p := newPlain(cl, c.ID, name)
+	// The lease is the caller's, which client.NewContainer is: it holds what is
+	// made until there is a container.
+	chain, r, err := p.unpacked(ctx, image)
+	if err != nil {
+		return err
+	}
+	if err := p.loadAll(ctx); err != nil {
+		return err
+	}
+	// There may be some of an attempt that failed, or of one at the same time.
+	r.Number, r.Created, r.Kind = 1, time.Now().UTC(), kindNew
+	for _, i := range p.all {
+		r.Number = max(r.Number, number(i)+1)
+	}
+	labels, err := p.labels(ctx, &r, 0)
+	if err != nil {
+		return err
+	}
+	labels[labelNumber] = strconv.Itoa(r.Number)
+	labels[labelUnwritten] = unwrittenAtBirth
+	key := p.activeName(r.Number)
+	if _, err := p.Snapshots.Prepare(ctx, key, chain, append(opts, snapshots.WithLabels(labels))...); err != nil {
+		return fmt.Errorf("prepare snapshot %s on %q: %w", key, chain, err)
+	}
+	c.Snapshotter, c.SnapshotKey, c.Image = name, key, image.Name()
+	return nil
+}
+
+// unpacked returns the snapshot of an image, which is made if it is not there,
+// and what a record says of the image.
+func (p *plain) unpacked(ctx context.Context, image client.Image) (chain string, r Record, err error) {
+	if chain, r, err = imageRecord(ctx, image); err != nil {
+		return "", r, err
+	}
+	if chain == "" {
+		return "", r, nil
+	}
+	_, err = p.Snapshots.Stat(ctx, chain)
+	if errdefs.IsNotFound(err) {
+		err = image.Unpack(ctx, p.Snapshotter)
+	}
+	if err != nil {
+		return "", r, fmt.Errorf("unpack image %s: %w", image.Name(), err)
+	}
+	return chain, r, nil
+}
+
+// imageRecord returns what a record says of an image, and the name that its
+// snapshot has where it is unpacked.
+func imageRecord(ctx context.Context, image client.Image) (chain string, r Record, err error) {
+	diffIDs, err := image.RootFS(ctx)
+	if err != nil {
+		return "", r, fmt.Errorf("read image %s: %w", image.Name(), err)
+	}
+	if len(diffIDs) > 0 {
+		chain = identity.ChainID(diffIDs).String()
+	}
+	spec, err := image.Spec(ctx)
+	if err != nil {
+		return "", r, fmt.Errorf("read config of image %s: %w", image.Name(), err)
+	}
+	target := image.Target()
+	if !images.IsIndexType(target.MediaType) && !images.IsManifestType(target.MediaType) {
+		return "", r, fmt.Errorf("image %s is a %s: %w", image.Name(), target.MediaType, errdefs.ErrInvalidArgument)
+	}
+	r.Image, r.ImageID, r.Manifest, r.Platform = image.Name(), target.Digest, &target, spec.Platform
+	return chain, r, nil
+}

@@ -1,0 +1,266 @@
+package containerstore
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/defaults"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/log"
+)
+
+// Labels of the snapshots of a container that has no daemon. Those of Docker's
+// containers that say the same are used too.
+const (
+	labelNumber = "io.baleen.number" // on each revision
+	// labelUnwritten is on a snapshot that the container's record may not have
+	// yet. Its value is the time until which nobody else may think it given up.
+	labelUnwritten = "io.baleen.unwritten"
+	// labelBefore has the number of the revision that the container was on
+	// before; LabelPrevious, after a rollback, has an earlier one.
+	labelBefore = "io.baleen.before"
+
+	gcRefSnapshot = "containerd.io/gc.ref.snapshot."
+)
+
+// unwrittenAtBirth is the labelUnwritten of a new container's snapshot: once
+// the container exists, it is either on that snapshot or made by somebody else.
+const unwrittenAtBirth = "birth"
+
+// claimTime is how long a claim lasts that its maker does not renew, and how
+// long an Update may take to write what an option has made.
+const claimTime = time.Minute
+
+// plain is a container that was made with containerd's client.
+type plain struct {
+	*History
+	client *client.Client
+	record *containers.Container
+	all    map[string]snapshots.Info // by name: revisions, and what else was made for it
+	active snapshots.Info
+}
+
+func newPlain(cl *client.Client, id, snapshotterName string) *plain {
+	return &plain{client: cl, History: &History{
+		Container: id, Snapshotter: snapshotterName, Snapshots: cl.SnapshotService(snapshotterName),
+		Content: cl.ContentStore(), Leases: cl.LeasesService(), Differ: cl.DiffService(),
+	}}
+}
+
+// openPlain looks at a container before it moves. It removes what earlier moves
+// have left, and seals what they have left behind. A move of somebody else is
+// errdefs.ErrConflict.
+func openPlain(ctx context.Context, cl *client.Client, c *containers.Container) (*plain, error) {
+	if c.Snapshotter == "" || c.SnapshotKey == "" {
+		return nil, fmt.Errorf("it has no snapshot: %w", errdefs.ErrFailedPrecondition)
+	}
+	p := newPlain(cl, c.ID, c.Snapshotter)
+	p.record = c
+	if err := p.noTask(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.loadAll(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.unmoved(ctx); err != nil {
+		return nil, err
+	}
+	active, err := p.Snapshots.Stat(ctx, c.SnapshotKey)
+	if err != nil {
+		return nil, fmt.Errorf("look up snapshot %s: %w", c.SnapshotKey, err)
+	}
+	if active.Kind != snapshots.KindActive {
+		return nil, fmt.Errorf("its snapshot %s is not one to write to: %w", c.SnapshotKey, errdefs.ErrFailedPrecondition)
+	}
+	if owner := active.Labels[labelContainer]; owner != "" && owner != c.ID {
+		return nil, fmt.Errorf("its snapshot %s is of container %s: %w", c.SnapshotKey, owner, errdefs.ErrFailedPrecondition)
+	}
+	p.active = active
+	return p, p.settleAll(ctx, false)
+}
+
+// noTask makes sure that nothing has the container's files mounted.
+func (p *plain) noTask(ctx context.Context) error {
+	_, err := p.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: p.Container})
+	if err = errgrpc.ToNative(err); err == nil {
+		return fmt.Errorf("it has a task, which must be deleted before: %w", errdefs.ErrFailedPrecondition)
+	}
+	if !errdefs.IsNotFound(err) {
+		return fmt.Errorf("look for its task: %w", err)
+	}
+	return nil
+}
+
+func (p *plain) loadAll(ctx context.Context) error {
+	p.all = map[string]snapshots.Info{}
+	err := p.Snapshots.Walk(ctx, func(_ context.Context, i snapshots.Info) error {
+		p.all[i.Name] = i
+		return nil
+	}, fmt.Sprintf("labels.%q==%q", labelContainer, p.Container))
+	if err != nil {
+		return fmt.Errorf("list its snapshots: %w", err)
+	}
+	return nil
+}
+
+// unmoved makes sure that the container is still on the snapshot that the
+// caller's record of it says.
+func (p *plain) unmoved(ctx context.Context) error {
+	now, err := p.client.ContainerService().Get(ctx, p.Container)
+	if err != nil {
+		return fmt.Errorf("look up its record: %w", err)
+	}
+	if now.SnapshotKey != p.record.SnapshotKey {
+		return fmt.Errorf("it has been moved meanwhile: %w", errdefs.ErrConflict)
+	}
+	return nil
+}
+
+// settleAll ends what earlier moves left. With force, also one whose maker may
+// still be about to write it.
+func (p *plain) settleAll(ctx context.Context, force bool) error {
+	for _, i := range p.all {
+		mark := i.Labels[labelUnwritten]
+		if i.Name == p.active.Name || mark == "" || mark == unwrittenAtBirth || force {
+			continue
+		}
+		until, err := time.Parse(time.RFC3339Nano, mark)
+		if err == nil && time.Now().Before(until) {
+			return fmt.Errorf("another upgrade or rollback is under way, or was given up less than %v ago: %w", claimTime, errdefs.ErrConflict)
+		}
+	}
+	for _, i := range p.all {
+		if err := p.settleOne(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *plain) settleOne(ctx context.Context, i snapshots.Info) error {
+	switch {
+	case i.Name == p.active.Name || i.Kind == snapshots.KindCommitted:
+		return nil
+	case i.Labels[labelUnwritten] != "" || i.Labels[labelNumber] == "":
+		delete(p.all, i.Name)
+		return p.remove(ctx, i.Name)
+	}
+	_, err := p.sealLeft(ctx, i)
+	return err
+}
+
+// sealLeft seals a revision that the container has left.
+func (p *plain) sealLeft(ctx context.Context, i snapshots.Info) (snapshots.Info, error) {
+	key := i.Name
+	i.Name, i.Kind = p.sealedName(number(i)), snapshots.KindCommitted
+	if err := p.Snapshots.Commit(ctx, i.Name, key, snapshots.WithLabels(i.Labels)); err != nil {
+		return i, fmt.Errorf("seal snapshot %s as %s: %w", key, i.Name, err)
+	}
+	delete(p.all, key)
+	p.all[i.Name] = i
+	return i, nil
+}
+
+// Ids have no colons, so these are never another container's.
+
+func (p *plain) activeName(n int) string { return p.Container + ":" + strconv.Itoa(n) }
+func (p *plain) sealedName(n int) string { return p.Container + ":r" + strconv.Itoa(n) }
+
+// number is a revision's; 0 if the snapshot is none.
+func number(i snapshots.Info) int {
+	n, _ := strconv.Atoi(i.Labels[labelNumber]) // 0 if there is none
+	return n
+}
+
+// current is the number of what the container is on: the first, if it was made
+// without WithNewSnapshot.
+func (p *plain) current() int { return max(1, number(p.active)) }
+
+// nextNumber is one that was never used.
+func (p *plain) nextNumber() int {
+	last := p.current()
+	for _, i := range append(slices.Collect(maps.Values(p.all)), p.active) {
+		noted, _ := strconv.Atoi(i.Labels[labelLast]) // 0 if there is none
+		last = max(last, number(i), noted)
+	}
+	return last + 1
+}
+
+// find returns the snapshot of a revision that the container is not on.
+func (p *plain) find(n int) (snapshots.Info, bool) {
+	for _, i := range p.all {
+		if number(i) == n && i.Name != p.active.Name {
+			return i, true
+		}
+	}
+	return snapshots.Info{}, false
+}
+
+// own returns how many layers of a snapshot of the container, from the top, are
+// its own, and the snapshot of the image below them.
+func (p *plain) own(i snapshots.Info) (layers int, base string) {
+	layers, base = 1, i.Parent
+	for {
+		below, ok := p.all[base]
+		if !ok {
+			return layers, base
+		}
+		layers, base = layers+1, below.Parent
+	}
+}
+
+// operation begins what has to be kept until it is referred to: it returns a
+// context with a lease, and the function that ends it. A lease that the caller
+// has is used, and is its own to end.
+func operation(ctx context.Context, cl *client.Client, verb, id string) (context.Context, func(error), error) {
+	if _, ok := leases.FromContext(ctx); ok {
+		return ctx, func(error) {}, nil
+	}
+	manager := cl.LeasesService()
+	l, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(24*time.Hour),
+		leases.WithLabels(map[string]string{"io.baleen.operation": verb, "io.baleen.object": id}))
+	if err != nil {
+		return nil, nil, fmt.Errorf("create lease: %w", err)
+	}
+	end := func(failure error) {
+		ctx, cancel := cleanup(ctx)
+		defer cancel()
+		var opts []leases.DeleteOpt
+		if failure != nil {
+			opts = append(opts, leases.SynchronousDelete)
+		}
+		err := manager.Delete(ctx, l, opts...)
+		if err != nil && !errdefs.IsNotFound(err) {
+			err = manager.Delete(ctx, l, opts...)
+		}
+		if err != nil && !errdefs.IsNotFound(err) {
+			log.G(ctx).WithError(err).WithField("lease", l.ID).Warn("could not delete the lease of an operation; it ends within a day")
+		}
+	}
+	return leases.WithLease(ctx, l.ID), end, nil
+}
+
+// snapshotterOf is the snapshotter that a new container has or gets.
+func snapshotterOf(ctx context.Context, cl *client.Client, c *containers.Container) (string, error) {
+	if c.Snapshotter != "" {
+		return c.Snapshotter, nil
+	}
+	name, err := cl.GetLabel(ctx, defaults.DefaultSnapshotterNSLabel)
+	if err != nil {
+		return "", fmt.Errorf("look up the namespace's snapshotter: %w", err)
+	}
+	if name == "" {
+		name = defaults.DefaultSnapshotter
+	}
+	return name, nil
+}

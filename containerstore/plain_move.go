@@ -1,0 +1,206 @@
+package containerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+)
+
+// step is a move that is being made.
+type step struct {
+	parent   string // that the new snapshot stands on
+	previous int    // the revision that it is made from
+	to       Record // what is kept of it
+	spec     specAny
+	// fill writes its files; nil if those of the parent are all.
+	fill func(ctx context.Context, into []mount.Mount) error
+	// adapt, if not nil, changes spec when the files are there.
+	adapt func(ctx context.Context, moved *containers.Container) error
+}
+
+// move makes the container's next snapshot, and puts it into the caller's
+// record. The snapshot that the container is on stays as it is, so the container
+// moves in the instant in which the record is written, or not at all.
+//
+// Until then the two snapshots keep each other from being collected; from then
+// on a chain of such references leads from the record to every revision.
+func (p *plain) move(ctx context.Context, s step) (err error) {
+	s.to.Number = p.nextNumber()
+	s.to.Created = time.Now().UTC()
+	name := p.activeName(s.to.Number)
+	if err := p.leave(ctx, name, s.to.Number); err != nil {
+		return err
+	}
+	mounts, err := p.claim(ctx, name, s)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.giveUp(ctx, name))
+		}
+	}()
+	release := p.hold(ctx, name)
+	moved := *p.record
+	moved.SnapshotKey, moved.Image = name, s.to.Image
+	err = p.build(ctx, name, s, mounts, &moved)
+	release()
+	if err != nil {
+		return err
+	}
+	if err := p.label(ctx, name, map[string]string{labelUnwritten: claimUntil()}); err != nil {
+		return err
+	}
+	*p.record = moved
+	return nil
+}
+
+func (p *plain) build(ctx context.Context, name string, s step, mounts []mount.Mount, moved *containers.Container) error {
+	// Whoever was faster has written the record by now, or else has no claim.
+	if err := p.unmoved(ctx); err != nil {
+		return err
+	}
+	if s.fill != nil {
+		if err := s.fill(ctx, mounts); err != nil {
+			return fmt.Errorf("fill snapshot %s: %w", name, err)
+		}
+	}
+	if s.adapt != nil {
+		return s.adapt(ctx, moved)
+	}
+	if s.spec.TypeURL != "" {
+		moved.Spec = &s.spec
+	}
+	return nil
+}
+
+// leave notes on the snapshot that the container is on what is kept of it, and
+// has it keep the next one.
+func (p *plain) leave(ctx context.Context, next string, n int) error {
+	r, err := p.present(ctx)
+	if err != nil {
+		return err
+	}
+	previous, _ := strconv.Atoi(p.active.Labels[LabelPrevious]) // 0 if there is none
+	labels, err := p.labels(ctx, &r, previous)
+	if err != nil {
+		return err
+	}
+	labels[labelNumber] = strconv.Itoa(r.Number)
+	labels[labelLast] = strconv.Itoa(n)
+	labels[labelUnwritten] = "" // it is the record's
+	labels[p.gcRef("next")] = next
+	if err := p.label(ctx, p.active.Name, labels); err != nil {
+		return err
+	}
+	p.active.Labels = with(p.active.Labels, labels)
+	p.all[p.active.Name] = p.active
+	return nil
+}
+
+// present is the record of what the container is on.
+func (p *plain) present(ctx context.Context) (r Record, err error) {
+	switch {
+	case p.active.Labels[labelRecord] != "":
+		if r, err = p.readRecord(ctx, p.active); err != nil {
+			return r, err
+		}
+		if r.Image != p.record.Image {
+			// Somebody gave the image another name.
+			r.Image = p.record.Image
+		}
+	default:
+		if r, err = p.adopted(ctx); err != nil {
+			return r, err
+		}
+	}
+	r.Number = p.current()
+	if r.Config, err = specConfig(p.record.Spec); err != nil {
+		return r, fmt.Errorf("keep its spec: %w", err)
+	}
+	return r, nil
+}
+
+// adopted is the record of a container that was not made with WithNewSnapshot.
+// Its image is known if the name still leads to the snapshot that it stands on.
+func (p *plain) adopted(ctx context.Context) (Record, error) {
+	r := Record{Created: p.active.Created, Kind: kindNew, Image: p.record.Image}
+	if p.record.Image == "" {
+		return r, nil
+	}
+	img, err := p.client.GetImage(ctx, p.record.Image)
+	if err == nil {
+		_, base := p.own(p.active)
+		chain, of, err := imageRecord(ctx, img)
+		if err == nil && chain == base {
+			of.Created, of.Kind = r.Created, r.Kind
+			return of, nil
+		}
+	} else if !errdefs.IsNotFound(err) {
+		return r, fmt.Errorf("look up image %s: %w", p.record.Image, err)
+	}
+	return r, nil
+}
+
+// claim makes the next snapshot. Only one can.
+func (p *plain) claim(ctx context.Context, name string, s step) ([]mount.Mount, error) {
+	labels, err := p.labels(ctx, &s.to, s.previous)
+	if err != nil {
+		return nil, err
+	}
+	labels[labelNumber] = strconv.Itoa(s.to.Number)
+	labels[labelBefore] = strconv.Itoa(p.current())
+	labels[labelUnwritten] = claimUntil()
+	// It has one name now, and the other when it is sealed.
+	labels[p.gcRef("before")] = p.active.Name
+	labels[p.gcRef("sealed")] = p.sealedName(p.current())
+	mounts, err := p.Snapshots.Prepare(ctx, name, s.parent, snapshots.WithLabels(labels))
+	if errdefs.IsAlreadyExists(err) {
+		return nil, fmt.Errorf("another upgrade or rollback is under way: %w", errdefs.ErrConflict)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("prepare snapshot %s on %q: %w", name, s.parent, err)
+	}
+	return mounts, nil
+}
+
+func (p *plain) gcRef(what string) string { return gcRefSnapshot + p.Snapshotter + "/" + what }
+
+func claimUntil() string { return time.Now().Add(claimTime).UTC().Format(time.RFC3339Nano) }
+
+// hold renews a claim until it is released.
+func (p *plain) hold(ctx context.Context, name string) (release func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(claimTime / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := p.label(ctx, name, map[string]string{labelUnwritten: claimUntil()}); err != nil && ctx.Err() == nil {
+				log.G(ctx).WithError(err).Warn("could not renew the claim on a container's next snapshot; trying again")
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// giveUp removes a snapshot that was to be the next.
+func (p *plain) giveUp(ctx context.Context, name string) error {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	return errors.Join(p.remove(ctx, name), p.unlabel(ctx, p.active.Name, p.gcRef("next")))
+}

@@ -1,0 +1,165 @@
+package containerstore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/snapshots"
+)
+
+// Revisions lists the revisions of a container that was made with containerd's
+// client, the oldest first. The one that it is on, and writes to, is among them,
+// and the only one that is Current.
+func Revisions(ctx context.Context, cl *client.Client, id string) ([]Revision, error) {
+	p, err := look(ctx, cl, id)
+	if err != nil {
+		return nil, fmt.Errorf("list revisions of container %s: %w", id, err)
+	}
+	var list []Revision
+	for _, i := range p.revisions() {
+		r, err := p.revisionOf(ctx, i)
+		if err != nil {
+			return nil, fmt.Errorf("list revisions of container %s: %w", id, err)
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+// look finds a container and its snapshots, and changes nothing.
+func look(ctx context.Context, cl *client.Client, id string) (*plain, error) {
+	c, err := cl.ContainerService().Get(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("look up its record: %w", err)
+	}
+	p := newPlain(cl, id, c.Snapshotter)
+	p.record = &c
+	if err := p.loadAll(ctx); err != nil {
+		return nil, err
+	}
+	p.active = p.all[c.SnapshotKey]
+	return p, nil
+}
+
+// revisions are those that count, by number.
+func (p *plain) revisions() []snapshots.Info {
+	var list []snapshots.Info
+	for _, i := range p.all {
+		if number(i) > 0 && (i.Labels[labelUnwritten] == "" || i.Name == p.active.Name) {
+			list = append(list, i)
+		}
+	}
+	slices.SortFunc(list, func(a, b snapshots.Info) int { return cmp.Compare(number(a), number(b)) })
+	return list
+}
+
+func (p *plain) revisionOf(ctx context.Context, i snapshots.Info) (Revision, error) {
+	r, err := p.readRecord(ctx, i)
+	if err != nil {
+		return Revision{}, err
+	}
+	usage, err := p.Snapshots.Usage(ctx, i.Name)
+	if err != nil {
+		return Revision{}, fmt.Errorf("size of snapshot %s: %w", i.Name, err)
+	}
+	previous, _ := strconv.Atoi(i.Labels[LabelPrevious]) // 0 if there is none
+	return Revision{Record: r, Snapshot: i.Name, Previous: previous, Size: usage.Size, Current: i.Name == p.active.Name}, nil
+}
+
+// PruneRevisions removes revisions of a container that was made with containerd's
+// client, and returns the numbers of those that it removed. That which the
+// container is on does not count as one, and stays, as do those whose files are
+// part of one that stays.
+func PruneRevisions(ctx context.Context, cl *client.Client, id string, keep Retention) ([]int, error) {
+	p, err := look(ctx, cl, id)
+	if err != nil {
+		return nil, fmt.Errorf("prune revisions of container %s: %w", id, err)
+	}
+	list := slices.DeleteFunc(p.revisions(), func(i snapshots.Info) bool { return i.Name == p.active.Name })
+	doomed := map[string]snapshots.Info{}
+	for _, i := range list[:max(0, len(list)-max(0, keep.Keep))] {
+		if time.Since(i.Created) >= keep.OlderThan {
+			doomed[i.Name] = i
+		}
+	}
+	gone, err := p.removeLeaves(ctx, doomed)
+	if err != nil {
+		err = fmt.Errorf("prune revisions of container %s: %w", id, err)
+	}
+	return gone, err
+}
+
+// removeLeaves removes snapshots as long as nothing of the container stands on
+// them, and returns the numbers of those that are gone.
+func (p *plain) removeLeaves(ctx context.Context, doomed map[string]snapshots.Info) (gone []int, err error) {
+	defer func() { slices.Sort(gone) }()
+	parents := map[string]int{}
+	for _, i := range p.all {
+		parents[i.Parent]++
+	}
+	for again := true; again; {
+		again = false
+		for name, i := range doomed {
+			if parents[name] > 0 {
+				continue
+			}
+			if err := p.remove(ctx, name); err != nil {
+				return gone, err
+			}
+			delete(doomed, name)
+			delete(p.all, name)
+			parents[i.Parent]--
+			if n := number(i); n > 0 {
+				gone = append(gone, n)
+			}
+			again = true
+		}
+	}
+	return gone, nil
+}
+
+// Discard removes what [WithUpgrade] or [WithRollback] made for an Update that
+// then failed, or whose process ended. Nobody may be moving the container
+// meanwhile.
+func Discard(ctx context.Context, cl *client.Client, id string) error {
+	p, err := look(ctx, cl, id)
+	if err == nil {
+		err = p.settleAll(ctx, true)
+	}
+	if err != nil {
+		return fmt.Errorf("discard what failed moves of container %s have left: %w", id, err)
+	}
+	return nil
+}
+
+// WithRevisionCleanup removes all revisions of a container that is deleted, at
+// once. It takes the place of client.WithSnapshotCleanup. With that, or with
+// neither, containerd collects what is left some time later.
+func WithRevisionCleanup(ctx context.Context, cl *client.Client, c containers.Container) error {
+	if c.SnapshotKey == "" {
+		return nil
+	}
+	p := newPlain(cl, c.ID, c.Snapshotter)
+	if err := p.loadAll(ctx); err != nil {
+		return fmt.Errorf("remove snapshots of container %s: %w", c.ID, err)
+	}
+	if _, ok := p.all[c.SnapshotKey]; !ok {
+		if err := p.remove(ctx, c.SnapshotKey); err != nil {
+			return err
+		}
+	}
+	doomed := map[string]snapshots.Info{}
+	for name, i := range p.all {
+		doomed[name] = i
+	}
+	if _, err := p.removeLeaves(ctx, doomed); err != nil {
+		return fmt.Errorf("remove snapshots of container %s: %w", c.ID, err)
+	}
+	return nil
+}
