@@ -6,8 +6,8 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	cerrdefs "github.com/containerd/errdefs"
 	c8dimages "github.com/containerd/containerd/v2/core/images"
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/container"
