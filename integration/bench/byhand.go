@@ -23,7 +23,7 @@ func (d *docker) snapshot(context.Context, string, string) (time.Duration, error
 }
 
 func (d *docker) start(ctx context.Context, container string) (time.Duration, error) {
-	return d.api.call(ctx, http.MethodPost, "/containers/"+container+"/start", nil, nil)
+	return d.api.post(ctx, "/containers/"+container+"/start", nil, nil)
 }
 
 // rollback replaces the container by one of the image of the state.
@@ -64,20 +64,20 @@ func (d *docker) discard(ctx context.Context, container string, o replacement) e
 	if o.aside == "" {
 		return d.api.remove(ctx, "/containers/"+container+"?force=1&v=1")
 	}
-	if _, err := d.api.call(ctx, http.MethodPost, "/containers/"+container+"/kill", nil, nil); err != nil && !errdefs.IsConflict(err) {
+	if _, err := d.api.post(ctx, "/containers/"+container+"/kill", nil, nil); err != nil && !errdefs.IsConflict(err) {
 		return err
 	}
 	return d.rename(ctx, container, o.aside)
 }
 
 func (d *docker) rename(ctx context.Context, from, to string) error {
-	_, err := d.api.call(ctx, http.MethodPost, "/containers/"+from+"/rename?name="+to, nil, nil)
+	_, err := d.api.post(ctx, "/containers/"+from+"/rename?name="+to, nil, nil)
 	return err
 }
 
 // create is docker.run without the start.
 func (d *docker) create(ctx context.Context, image, container string, args []string) error {
-	_, err := d.api.call(ctx, http.MethodPost, "/containers/create?name="+container, map[string]any{
+	_, err := d.api.post(ctx, "/containers/create?name="+container, map[string]any{
 		"Image": image,
 		"Cmd":   slices.Concat([]string{mountedInside}, args),
 		"HostConfig": map[string]any{

@@ -74,10 +74,10 @@ func (e *engine) remove(ctx context.Context, path string) error {
 	return err
 }
 
-// call sends a request in JSON, if it is not nil, and decodes the answer, if
+// post sends a request in JSON, if it is not nil, and decodes the answer, if
 // into is not nil. It returns the time until the answer is complete.
-func (e *engine) call(ctx context.Context, method, path string, request, into any) (time.Duration, error) {
-	return e.exchange(ctx, method, path, request, func(answer io.Reader) error {
+func (e *engine) post(ctx context.Context, path string, request, into any) (time.Duration, error) {
+	return e.exchange(ctx, path, request, func(answer io.Reader) error {
 		if into == nil {
 			_, err := io.Copy(io.Discard, answer)
 			return err
@@ -86,12 +86,12 @@ func (e *engine) call(ctx context.Context, method, path string, request, into an
 	})
 }
 
-// follow is call for an answer that is a stream of messages.
+// follow is post for an answer that is a stream of messages.
 func (e *engine) follow(ctx context.Context, path string, request any) (time.Duration, error) {
-	return e.exchange(ctx, http.MethodPost, path, request, readProgress)
+	return e.exchange(ctx, path, request, readProgress)
 }
 
-func (e *engine) exchange(ctx context.Context, method, path string, request any, read func(io.Reader) error) (time.Duration, error) {
+func (e *engine) exchange(ctx context.Context, path string, request any, read func(io.Reader) error) (time.Duration, error) {
 	began := time.Now()
 	var body io.Reader
 	if request != nil {
@@ -101,7 +101,7 @@ func (e *engine) exchange(ctx context.Context, method, path string, request any,
 		}
 		body = bytes.NewReader(text)
 	}
-	resp, err := e.send(ctx, method, path, typeJSON, body)
+	resp, err := e.send(ctx, http.MethodPost, path, typeJSON, body)
 	if err != nil {
 		return 0, err
 	}
@@ -115,7 +115,7 @@ func (e *engine) exchange(ctx context.Context, method, path string, request any,
 		err = read(resp.Body)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%s %s: %w", method, path, err)
+		return 0, fmt.Errorf("POST %s: %w", path, err)
 	}
 	return time.Since(began), nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/baleen-project/baleen/compat/api"
@@ -29,7 +28,7 @@ func (f *fork) keeper() bool { return true }
 
 func (f *fork) snapshot(ctx context.Context, container, state string) (time.Duration, error) {
 	var made api.Revision
-	took, err := f.api.call(ctx, http.MethodPost, "/containers/"+container+"/snapshot", api.SnapshotRequest{}, &made)
+	took, err := f.api.post(ctx, "/containers/"+container+"/snapshot", api.SnapshotRequest{}, &made)
 	f.numbers[container+" "+state] = made.Number
 	return took, err
 }
