@@ -49,10 +49,10 @@ func TestPlanIsThatOfTheIssue(t *testing.T) {
 		}
 		seeds := map[uint64]string{}
 		for _, w := range workloads {
-			if (w.moves > 0) != (w.path != "" && w.files == base) && w.id != "W1" || w.moves > w.rounds || w.moves > 0 && w.containers*w.steps != 1 {
+			if w.moves > w.rounds || w.moves > 0 && (w.path == "" || w.containers*w.steps != 1) {
 				t.Errorf("cannot be kept and moved: %+v", w)
 			}
-						if w.rounds == 0 || w.files == 0 || (w.change == nil) != (w.meta > 0) {
+			if w.rounds == 0 || w.files == 0 || (w.change == nil) != (w.meta > 0) {
 				t.Errorf("incomplete: %+v", w)
 			}
 			for round := range w.rounds {
