@@ -22,6 +22,8 @@ type arena struct {
 	contestants []contestant
 	// absent are those who could not start, and why.
 	absent map[string]error
+	// made are the images to upgrade to that are there, by contestant.
+	made map[string]bool
 }
 
 // closePatience is for ending one contestant.
@@ -30,7 +32,7 @@ const closePatience = 90 * time.Second
 // open starts the contestants and gives them the images. One that cannot start
 // has that as the result of all its turns.
 func (a *arena) open(ctx context.Context) error {
-	a.absent = map[string]error{}
+	a.absent, a.made = map[string]error{}, map[string]bool{}
 	for _, start := range []struct {
 		name string
 		with func(context.Context, *arena) (contestant, error)

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/containerd/errdefs"
 )
 
 func TestParse(t *testing.T) {
@@ -47,6 +49,9 @@ func TestPlanIsThatOfTheIssue(t *testing.T) {
 		}
 		seeds := map[uint64]string{}
 		for _, w := range workloads {
+			if w.moves > w.rounds || w.moves > 0 && (w.path == "" || w.containers*w.steps != 1) {
+				t.Errorf("cannot be kept and moved: %+v", w)
+			}
 			if w.rounds == 0 || w.files == 0 || (w.change == nil) != (w.meta > 0) {
 				t.Errorf("incomplete: %+v", w)
 			}
@@ -165,6 +170,14 @@ func TestEngineReportsErrors(t *testing.T) {
 			fmt.Fprint(w, `{"error":"step failed"}`)
 		}
 	})
+	mux.HandleFunc("POST /containers/c/snapshot", func(w http.ResponseWriter, r *http.Request) {
+		if body, err := io.ReadAll(r.Body); err == nil && string(body) == `{"Message":"x"}` && r.Header.Get("Content-Type") == typeJSON {
+			fmt.Fprint(w, `{"Number":7}`)
+		}
+	})
+	mux.HandleFunc("POST /containers/c/rollback", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"Status":"stopping the container"}{"Error":"not to be stopped"}`)
+	})
 	mux.HandleFunc("DELETE /images/", http.NotFound)
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: mux}}
 	server.Start()
@@ -184,6 +197,16 @@ func TestEngineReportsErrors(t *testing.T) {
 	}
 	if _, err := e.timed(t.Context(), "POST", "/build?bad=1", body); err == nil || !strings.Contains(err.Error(), "step failed") {
 		t.Errorf("bad build: %v", err)
+	}
+	if _, err := e.post(t.Context(), "/commit", nil, nil); !errdefs.IsConflict(err) || !strings.Contains(err.Error(), "no room") {
+		t.Errorf("a conflict: %v", err)
+	}
+	var answer struct{ Number int }
+	if took, err := e.post(t.Context(), "/containers/c/snapshot", struct{ Message string }{"x"}, &answer); err != nil || took <= 0 || answer.Number != 7 {
+		t.Errorf("snapshot: %v, %v, %+v", took, err, answer)
+	}
+	if _, err := e.follow(t.Context(), "/containers/c/rollback", nil); err == nil || !strings.Contains(err.Error(), "not to be stopped") {
+		t.Errorf("a stream that ends in an error: %v", err)
 	}
 	if err := e.remove(t.Context(), "/images/none"); err != nil {
 		t.Errorf("remove what is not there: %v", err)

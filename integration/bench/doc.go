@@ -1,4 +1,5 @@
-// Bench is `make bench`: it measures what a commit costs, on the fork, on stock
+// Bench is `make bench`: it measures what a commit costs, and what it costs to keep
+// a state of a container, to go back to it and to upgrade, on the fork, on stock
 // Moby and on podman, side by side on one machine.
 //
 //	go run ./integration/bench [-quick] [-only W1,W3] [-rounds N] [-cold] [-install] [-json FILE] [-svg FILE]
@@ -29,6 +30,32 @@
 // A container's main program reads the clock every millisecond: the longest gap
 // that it sees is the pause. Its own scheduling is in it, a few milliseconds on a
 // busy machine. podman commits with --pause, since dockerd pauses by default.
+//
+// # States of a container
+//
+// After the commit of W1, W2 and W3 the container is also kept, rolled back and
+// upgraded. On the fork these are revisions. On the others there is no equal, and
+// a user does by hand what comes next to it:
+//
+//   - snapshot: commit an image. That is the commit that has been measured, so
+//     its figures are shown again, and none for a stopped container.
+//   - rollback: remove the container, and run one of the committed image. What
+//     the container was is gone then, where the fork keeps it.
+//   - upgrade: create a container of the new image, copy what the workload changed
+//     into it, as docker cp does, remove the old one, and take its name. A user has
+//     to know these paths; deletions, owners of folders above and changes of the
+//     image at the same paths are lost, and all that the container was created
+//     with is to be told again.
+//
+// Rollback is measured on a running container, until it has been started again,
+// and on a stopped one, with the start after it as an action of its own. Upgrade
+// is measured on a stopped container: after a start the fork waits for three
+// seconds to see whether it stays up. The new image is the old one with one more
+// layer, of 200 new files and one changed. Before each snapshot and rollback of
+// the fork, all that the workload changes has been changed anew and is not sealed.
+//
+// In W3 the old container is not removed by hand but renamed, since what a turn
+// made stays there; and it takes place in one round.
 //
 // Later rounds of a workload are left out when time is up, unless -rounds asks
 // for them; the report says so. What fails is in the report as well, and neither

@@ -30,29 +30,29 @@ type docker struct {
 	api            *engine
 }
 
-func startFork(ctx context.Context, a *arena) (contestant, error) {
-	return startDocker(ctx, a, results.Fork, stack.Config{Flavor: stack.Fork})
-}
-
 func startStock(ctx context.Context, a *arena) (contestant, error) {
-	return startDocker(ctx, a, results.Stock, stack.Config{Flavor: stack.Stock})
+	return asContestant(startDocker(ctx, a, results.Stock, stack.Config{Flavor: stack.Stock}))
 }
 
 func startOverlay2(ctx context.Context, a *arena) (contestant, error) {
-	return startDocker(ctx, a, results.Overlay2, stack.Config{Flavor: stack.Stock, StorageDriver: "overlay2"})
+	return asContestant(startDocker(ctx, a, results.Overlay2, stack.Config{Flavor: stack.Stock, StorageDriver: "overlay2"}))
 }
 
-func startDocker(ctx context.Context, a *arena, name string, config stack.Config) (contestant, error) {
+// asContestant is nil where d is.
+func asContestant(d *docker, err error) (contestant, error) {
+	if d == nil {
+		return nil, err
+	}
+	return d, err
+}
+
+func startDocker(ctx context.Context, a *arena, name string, config stack.Config) (*docker, error) {
 	config.Root = a.root(name)
 	s, err := stack.Start(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	d := &docker{contestantName: name, arena: a, stack: s, api: newEngine(s.Host())}
-	if name == results.Fork {
-		describeEngine(ctx, a.report.Machine, d)
-	}
-	return d, nil
+	return &docker{contestantName: name, arena: a, stack: s, api: newEngine(s.Host())}, nil
 }
 
 func (d *docker) name() string { return d.contestantName }

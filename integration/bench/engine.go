@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/containerd/errdefs"
 )
 
 // engine speaks with dockerd's API.
@@ -35,7 +37,11 @@ func (e *engine) close() { e.client.CloseIdleConnections() }
 // body is a tar file.
 func (e *engine) timed(ctx context.Context, method, path string, body []byte) (time.Duration, error) {
 	began := time.Now()
-	resp, err := e.send(ctx, method, path, body)
+	var reader io.Reader
+	if body != nil {
+		reader = bytes.NewReader(body)
+	}
+	resp, err := e.send(ctx, method, path, typeTar, reader)
 	if err != nil {
 		return 0, err
 	}
@@ -56,7 +62,7 @@ func (e *engine) timed(ctx context.Context, method, path string, body []byte) (t
 
 // remove deletes what may not be there.
 func (e *engine) remove(ctx context.Context, path string) error {
-	resp, err := e.send(ctx, http.MethodDelete, path, nil)
+	resp, err := e.send(ctx, http.MethodDelete, path, "", nil)
 	if err != nil {
 		return err
 	}
@@ -68,17 +74,65 @@ func (e *engine) remove(ctx context.Context, path string) error {
 	return err
 }
 
-func (e *engine) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
-	var reader io.Reader
-	if body != nil {
-		reader = bytes.NewReader(body)
+// post sends a request in JSON, if it is not nil, and decodes the answer, if
+// into is not nil. It returns the time until the answer is complete.
+func (e *engine) post(ctx context.Context, path string, request, into any) (time.Duration, error) {
+	return e.exchange(ctx, path, request, func(answer io.Reader) error {
+		if into == nil {
+			_, err := io.Copy(io.Discard, answer)
+			return err
+		}
+		return json.NewDecoder(answer).Decode(into)
+	})
+}
+
+// follow is post for an answer that is a stream of messages.
+func (e *engine) follow(ctx context.Context, path string, request any) (time.Duration, error) {
+	return e.exchange(ctx, path, request, readProgress)
+}
+
+func (e *engine) exchange(ctx context.Context, path string, request any, read func(io.Reader) error) (time.Duration, error) {
+	began := time.Now()
+	var body io.Reader
+	if request != nil {
+		text, err := json.Marshal(request)
+		if err != nil {
+			return 0, err
+		}
+		body = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://bench"+path, reader)
+	resp, err := e.send(ctx, http.MethodPost, path, typeJSON, body)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode == http.StatusConflict:
+		err = errdefs.ErrConflict.WithMessage(message(resp.Body).Error())
+	case resp.StatusCode >= 300:
+		err = fmt.Errorf("%s: %w", resp.Status, message(resp.Body))
+	default:
+		err = read(resp.Body)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("POST %s: %w", path, err)
+	}
+	return time.Since(began), nil
+}
+
+// The types of what is sent.
+const (
+	typeTar  = "application/x-tar"
+	typeJSON = "application/json"
+)
+
+func (e *engine) send(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://bench"+path, body)
 	if err != nil {
 		return nil, err
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", "application/x-tar")
+		req.Header.Set("Content-Type", contentType)
 	}
 	return e.client.Do(req)
 }
@@ -96,7 +150,7 @@ func message(body io.Reader) error {
 	return errors.New(answer.Message)
 }
 
-// readProgress reads the messages of a build to the end. One may be an error.
+// readProgress reads the messages of a build or a move to the end. One may be an error.
 func readProgress(body io.Reader) error {
 	messages := json.NewDecoder(body)
 	for {

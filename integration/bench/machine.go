@@ -62,7 +62,7 @@ func firstLine(path, name string) string {
 // describeEngine adds the daemons' versions, and what the docker command adds to
 // a request. They are the same in all stacks.
 func describeEngine(ctx context.Context, facts map[string]string, d *docker) {
-	resp, err := d.api.send(ctx, http.MethodGet, "/version", nil)
+	resp, err := d.api.send(ctx, http.MethodGet, "/version", "", nil)
 	if err != nil {
 		return
 	}

@@ -107,12 +107,16 @@ func (p *podman) load(ctx context.Context, archive string) error {
 }
 
 func (p *podman) run(ctx context.Context, image, container string, args ...string) error {
-	run := []string{
-		"run", "--detach", "--name", container, "--pull", "never", "--network", "none", "--log-driver", "none",
+	return p.command(ctx, slices.Concat([]string{"run", "--detach"}, p.container(image, container, args))...)
+}
+
+// container are the arguments of podman create and run.
+func (p *podman) container(image, name string, args []string) []string {
+	return append([]string{
+		"--name", name, "--pull", "never", "--network", "none", "--log-driver", "none",
 		"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096",
 		"--volume", p.arena.control() + ":" + mountedControl, image, mountedInside,
-	}
-	return p.command(ctx, append(run, args...)...)
+	}, args...)
 }
 
 func (p *podman) exec(ctx context.Context, container string, args ...string) error {
@@ -120,7 +124,11 @@ func (p *podman) exec(ctx context.Context, container string, args ...string) err
 }
 
 func (p *podman) kill(ctx context.Context, containers []string) error {
-	return p.command(ctx, append([]string{"kill"}, containers...)...)
+	if err := p.command(ctx, append([]string{"kill"}, containers...)...); err != nil {
+		return err
+	}
+	// kill does not wait.
+	return p.command(ctx, append([]string{"wait"}, containers...)...)
 }
 
 func (p *podman) remove(ctx context.Context, containers, images []string) error {

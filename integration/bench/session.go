@@ -25,8 +25,8 @@ const (
 // The size of a volume in a file: it must hold the images, one turn of every
 // contestant, and what all turns of a workload leave that keeps it.
 const (
-	volumeSize      = 44 << 30
-	quickVolumeSize = 8 << 30
+	volumeSize      = 50 << 30
+	quickVolumeSize = 10 << 30
 )
 
 // session is one run of the benchmark.

@@ -42,6 +42,8 @@ type contestant interface {
 	// upper returns the folder of a container's changes, or nothing if this
 	// contestant is not the one to show it.
 	upper(container string) (string, error)
+
+	mover
 }
 
 // errUnsupported is returned for what a contestant does not do.
@@ -83,7 +85,15 @@ func (t *turn) take(ctx context.Context) (results.Sample, error) {
 	if t.workload.also {
 		t.look(ctx)
 	}
-	return sample, t.limits(ctx)
+	if err := t.limits(ctx); err != nil {
+		return sample, err
+	}
+	if t.round < t.workload.moves {
+		if err := t.moves(ctx, sample); err != nil && !errors.Is(err, context.Canceled) {
+			t.arena.report.Note(fmt.Sprintf("%s: %s kept and moved the container of %s not to the end: %v", t.arena.volume.Kind.Name, t.who.name(), t.workload.id, err))
+		}
+	}
+	return sample, nil
 }
 
 // record puts a sample into the report. An interrupt is no failure.
@@ -168,7 +178,7 @@ func (t *turn) step(ctx context.Context, step int) (results.Sample, error) {
 		images[i] = t.unique(fmt.Sprintf("result-%d-%d", step, i))
 	}
 	t.images = append(t.images, images...)
-	return t.measure(ctx, func(ctx context.Context) (time.Duration, error) {
+	return t.measure(ctx, t.watchers, func(ctx context.Context) (time.Duration, error) {
 		return together(len(images), func(i int) (time.Duration, error) {
 			return t.who.commit(ctx, t.containers[i], images[i])
 		})
@@ -199,7 +209,7 @@ func (t *turn) builds(ctx context.Context) (results.Sample, error) {
 	t.images = append(t.images, image)
 	base := imageName(t.workload.files)
 	dockerfile := t.workload.dockerfile(base, t.workload.seed(t.round, 0, 0))
-	sample, err := t.measure(ctx, func(ctx context.Context) (time.Duration, error) {
+	sample, err := t.measure(ctx, nil, func(ctx context.Context) (time.Duration, error) {
 		return t.who.build(ctx, dockerfile, image)
 	})
 	if err == nil {
@@ -217,14 +227,14 @@ func (t *turn) look(ctx context.Context) {
 		{results.Diff, func(ctx context.Context) (time.Duration, error) { return t.who.diff(ctx, t.containers[0]) }},
 		{results.Sizes, t.who.sizes},
 	} {
-		sample, err := t.measure(ctx, look.act)
-		sample.Pause = 0 // these do not pause
+		sample, err := t.measure(ctx, nil, look.act) // these do not pause
 		t.record(look.action, sample, err)
 	}
 }
 
-// measure takes all figures of one action. Before, it makes the state equal.
-func (t *turn) measure(ctx context.Context, act func(context.Context) (time.Duration, error)) (results.Sample, error) {
+// measure takes all figures of one action, with the longest pause that those
+// watchers see. Before, it makes the state equal.
+func (t *turn) measure(ctx context.Context, watchers []*watcher, act func(context.Context) (time.Duration, error)) (results.Sample, error) {
 	var sample results.Sample
 	if err := t.settle(); err != nil {
 		return sample, err
@@ -233,7 +243,7 @@ func (t *turn) measure(ctx context.Context, act func(context.Context) (time.Dura
 	if err != nil {
 		return sample, err
 	}
-	for _, w := range t.watchers {
+	for _, w := range watchers {
 		if _, err := w.ask("reset"); err != nil {
 			return sample, err
 		}
@@ -244,7 +254,7 @@ func (t *turn) measure(ctx context.Context, act func(context.Context) (time.Dura
 		return sample, err
 	}
 	sample.Usage = usage
-	for _, w := range t.watchers {
+	for _, w := range watchers {
 		gap, err := w.ask("read")
 		if err != nil {
 			return sample, err

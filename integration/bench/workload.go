@@ -37,6 +37,10 @@ type workload struct {
 	// inodes of each one (recently_deleted in fs/ext4/ialloc.c), and then every
 	// turn would pay for the one before.
 	keeps bool
+	// moves is in how many rounds the container is also kept, rolled back and
+	// upgraded, and path all that the workload changes in it.
+	moves int
+	path  string
 	// meta and runs are steps of a classic build, in place of commits.
 	meta, runs int
 }
@@ -65,18 +69,24 @@ func plan(quick bool) []workload {
 	}
 	var all []workload
 	for _, files := range images {
+		moves := 0
+		if files == base {
+			moves = tinyRounds
+		}
 		all = append(all, workload{
-			id: "W1", title: "one small file of the image changed", files: files, rounds: tinyRounds, always: true, also: true,
+			id: "W1", moves: moves, path: "/data/0000/000001", title: "one small file of the image changed", files: files, rounds: tinyRounds, always: true, also: true,
 			change: func(seed uint64, _ int) []string { return insideArgs("edit", "/data/0000/000001", seed) },
 		})
 	}
 	all = append(all,
 		workload{
-			id: "W2", title: fmt.Sprintf("%d MiB of random data added, in 4 files", large>>20), rounds: largeRounds,
+			id: "W2", title: fmt.Sprintf("%d MiB of random data added, in 4 files", large>>20), rounds: largeRounds, moves: largeRounds, path: "/random",
 			change: func(seed uint64, _ int) []string { return insideArgs("random", "/random", 4, large, seed) },
 		},
 		workload{
 			id: "W3", title: fmt.Sprintf("%d files of source code added", packed.files), rounds: largeRounds, also: true, keeps: true,
+			// Once is what the volume has room for.
+			moves: 1, path: "/src",
 			change: func(seed uint64, _ int) []string { return insideArgs("unpack", mountedSource, "/src", seed) },
 		},
 		workload{

@@ -44,6 +44,9 @@ func run() (err error) {
 	if err := s.tell(); err != nil {
 		return err
 	}
+	if err := s.revise(); err != nil {
+		return err
+	}
 	if err := compare(ctx, fork, stock); err != nil {
 		return err
 	}

@@ -108,10 +108,15 @@ func (s *story) docker(args ...string) (string, error) {
 func (s *story) show(args ...string) (string, error) {
 	fmt.Println("    $ docker " + quote(args))
 	out, err := s.docker(args...)
-	for _, line := range strings.Split(strings.TrimRight(out, "\n"), "\n") {
-		fmt.Println("      " + line)
-	}
+	indent(out)
 	return out, err
+}
+
+// indent prints what a command has printed.
+func indent(out string) {
+	for line := range strings.Lines(out) {
+		fmt.Println("      " + strings.TrimRight(line, "\n"))
+	}
 }
 
 func docker(ctx context.Context, s *stack.Stack, args ...string) (string, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -21,6 +22,10 @@ const nap = time.Millisecond
 // through a socket and writes no file: a file system that is being synced would
 // hold it up, and that is no pause.
 func watch(socket string) error {
+	// The program that was killed here before has left its own.
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		return err

@@ -28,6 +28,13 @@ const (
 	Diff   = "diff"
 	Sizes  = "ps -s"
 	Build  = "build"
+
+	Snapshot        = "snapshot" // of a running container
+	SnapshotStopped = "snapshot, stopped"
+	Rollback        = "rollback" // of a running container, which then runs again
+	RollbackStopped = "rollback, stopped"
+	Start           = "start after rollback"
+	Upgrade         = "upgrade, stopped"
 )
 
 // Report is all of one run of the benchmark.

@@ -115,6 +115,9 @@ func fixture() *Report {
 func TestTargetsAreJudged(t *testing.T) {
 	t.Parallel()
 	r := fixture()
+	for action, took := range map[string]time.Duration{RollbackStopped: 40 * time.Millisecond, Start: 300 * time.Millisecond} {
+		r.Add(Case{Volume: "ext4", Workload: "W2", Files: 25_000, Action: action, Title: "t"}, Fork, Sample{Wall: took})
+	}
 	r.Judge()
 	r.Judge() // again gives the same, not more
 	got := map[string]string{}
@@ -133,6 +136,9 @@ func TestTargetsAreJudged(t *testing.T) {
 		"xfs: W1 on 25,000 files: longest pause under 50.0 ms":               "reached 10.0 ms",
 		"xfs: W2: longest pause under 50.0 ms":                               "missed 60.0 ms",
 		"xfs: W2: bytes read at most 1.2 times the change":                   "reached ×1.20",
+		"ext4: W2: rollback, stopped: under 100 ms":                          "reached 40.0 ms (the start after it 300 ms)",
+		"xfs: W2: rollback, stopped: under 100 ms":                           "not measured ",
+		"ext4: W3: rollback, stopped: under 100 ms":                          "",
 		"xfs: W3: bytes read at most 1.2 times the change":                   "",
 	} {
 		if got[target] != want {

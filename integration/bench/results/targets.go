@@ -30,6 +30,7 @@ const (
 	pauseShare    = 0.1 // of stock's pause, without reflink
 	reflinkPause  = 0.050
 	readsOfChange = 1.2
+	quickRollback = 0.100 // of a stopped container, W2 and W3
 	// tinyFiles is the image of W1 that the targets speak of.
 	tinyFiles = 25_000
 )
@@ -54,6 +55,9 @@ func (r *Report) Judge() {
 		}
 		for _, workload := range []string{"W2", "W3", "W4"} {
 			j.readsOnce(workload)
+		}
+		for _, workload := range []string{"W2", "W3"} {
+			j.rollsBackAtOnce(workload)
 		}
 	}
 }
@@ -156,4 +160,18 @@ func (j judge) readsOnce(workload string) {
 	}}
 	got, known := j.report.median(c, Fork, share)
 	j.say(workload, fmt.Sprintf("%s: bytes read at most %g times the change", c.name(), readsOfChange), ratio(got), known, got <= readsOfChange)
+}
+
+// rollsBackAtOnce tells the time of the start beside that of the rollback.
+func (j judge) rollsBackAtOnce(workload string) {
+	c := j.commitOf(workload)
+	c.Action = RollbackStopped
+	back, known := j.report.median(c, Fork, wall)
+	got := seconds(back)
+	c.Action = Start
+	if start, ok := j.report.median(c, Fork, wall); ok {
+		got += fmt.Sprintf(" (the start after it %s)", seconds(start))
+	}
+	c.Action = RollbackStopped
+	j.say(workload, fmt.Sprintf("%s: under %s", c.name(), seconds(quickRollback)), got, known, back < quickRollback)
 }
