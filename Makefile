@@ -54,7 +54,7 @@ test: build test-go test-suites ## all tests: ours, then Moby's suites on fork a
 
 .PHONY: test-go
 test-go:
-	BALEEN_SOAK=2m $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output -- -timeout=20m -p=1 ./...
+	BALEEN_SOAK=2m $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output -- -timeout=20m -p=2 ./...
 
 .PHONY: test-suites
 test-suites:
