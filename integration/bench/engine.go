@@ -24,6 +24,8 @@ type engine struct {
 func newEngine(host string) *engine {
 	socket := strings.TrimPrefix(host, "unix://")
 	return &engine{client: http.Client{Transport: &http.Transport{
+		// As in the docker command: dockerd would pack archives.
+		DisableCompression: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var dialer net.Dialer
 			return dialer.DialContext(ctx, "unix", socket)
