@@ -140,7 +140,7 @@ func (h *History) Revision(ctx context.Context, n int) (Revision, error) {
 	}
 	i, ok := t.revision(n)
 	if !ok {
-		return Revision{}, fmt.Errorf("revision %d of container %s: %w", n, h.Container, errdefs.ErrNotFound)
+		return Revision{}, fmt.Errorf("revision %d of container %s does not exist, or has been pruned: %w", n, h.Container, errdefs.ErrNotFound)
 	}
 	return h.revision(ctx, t, i)
 }

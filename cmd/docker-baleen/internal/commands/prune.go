@@ -77,6 +77,9 @@ func prune(ctx context.Context, docker command.Cli, container string, o pruneOpt
 		}
 	}
 	if !o.out.quiet {
+		for _, n := range report.Kept {
+			fmt.Fprintf(docker.Out(), "Kept revision %d: others stand on it\n", n)
+		}
 		fmt.Fprintf(docker.Out(), "Total reclaimed space: %s\n", size(report.SpaceReclaimed))
 	}
 	return nil

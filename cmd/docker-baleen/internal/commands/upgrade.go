@@ -29,7 +29,7 @@ healthy it is rolled back, and the exit status is 3. The state that it leaves is
 kept as a revision.`,
 		Example: `  docker pull nginx:1.29
   docker baleen upgrade --dry-run web nginx:1.29
-  docker baleen upgrade -m "1.28, as it was" web nginx:1.29
+  docker baleen upgrade -m "for the new cipher" web nginx:1.29
 
   # Take the configuration of the new image, and give up on any other conflict
   docker baleen upgrade --policy '/etc/nginx/**=image' --policy fail web nginx:1.29`,
