@@ -195,9 +195,15 @@ func (h *History) recover(ctx context.Context, t *tree) error {
 			return fmt.Errorf("keep the root directory of %s: %w", on.Name, err)
 		}
 	}
-	for _, i := range t.all {
-		if err := h.settle(ctx, t, i); err != nil {
-			return err
+	// First what was being filled: it may stand on what else is removed.
+	for _, kind := range []snapshots.Kind{snapshots.KindActive, snapshots.KindView, snapshots.KindCommitted} {
+		for _, i := range t.all {
+			if i.Kind != kind {
+				continue
+			}
+			if err := h.settle(ctx, t, i); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
