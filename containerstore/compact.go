@@ -100,7 +100,7 @@ func (h *History) restack(ctx context.Context, active snapshots.Info, on string)
 		return fmt.Errorf("note the switch: %w", err)
 	}
 	if err := h.remove(ctx, h.Container); err != nil {
-		return errors.Join(err, h.unswitch(ctx, on))
+		return errors.Join(err, h.Recover(ctx))
 	}
 	return h.Recover(ctx)
 }

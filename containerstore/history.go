@@ -26,8 +26,14 @@ const (
 	labelContainer = "io.baleen.container" // on all but the snapshots made at birth
 	labelRecord    = "io.baleen.revision"  // on a revision: its record
 	labelPending   = "io.baleen.pending"   // on a revision made for a move that is not done
-	labelState     = "io.baleen.state"     // on the active: the record of what it moved to
-	labelLast      = "io.baleen.last"      // on the active: the highest number ever used
+	labelFilling   = "io.baleen.filling"   // on a revision whose folder is being exchanged for the container's
+	// What a revision takes on disk, once measured, and that the snapshotter
+	// does not know it.
+	labelSize       = "io.baleen.size"
+	labelUnmeasured = "io.baleen.unmeasured"
+
+	labelState = "io.baleen.state" // on the active: the record of what it moved to
+	labelLast  = "io.baleen.last"  // on the active: the highest number ever used
 
 	// A switch on its way: the container's id, on the snapshot that it is to
 	// stand on, and the labelState that it is to have, if any.
@@ -164,7 +170,7 @@ func (t *tree) settled() bool {
 		return false
 	}
 	for _, i := range t.all {
-		if i.Labels[labelNext] != "" || i.Labels[labelPending] != "" || i.Kind != snapshots.KindCommitted {
+		if i.Labels[labelNext] != "" || i.Labels[labelPending] != "" || i.Labels[labelFilling] != "" || i.Kind != snapshots.KindCommitted {
 			return false
 		}
 	}
@@ -176,7 +182,7 @@ func (t *tree) settled() bool {
 func (t *tree) revision(n int) (snapshots.Info, bool) {
 	for _, mark := range []string{revisionMark, compactionMark} {
 		i, ok := t.all[t.id+mark+strconv.Itoa(n)]
-		if ok && i.Kind == snapshots.KindCommitted && i.Labels[labelPending] == "" && i.Labels[labelRecord] != "" {
+		if ok && i.Kind == snapshots.KindCommitted && i.Labels[labelPending] == "" && i.Labels[labelFilling] == "" && i.Labels[labelRecord] != "" {
 			return i, true
 		}
 	}

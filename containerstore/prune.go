@@ -93,14 +93,19 @@ func (h *History) removeAll(ctx context.Context, t *tree, doomed map[int]bool) (
 		if leaf == nil {
 			return sum, nil
 		}
-		usage, err := h.Snapshots.Usage(ctx, leaf.Name)
+		size, err := h.usage(ctx, *leaf)
 		if err != nil {
 			return sum, fmt.Errorf("size of snapshot %s: %w", leaf.Name, err)
 		}
-		if err := h.remove(ctx, leaf.Name); err != nil {
+		err = h.remove(ctx, leaf.Name)
+		if errdefs.IsFailedPrecondition(err) { // something unknown stands on it
+			children[leaf.Name]++
+			continue
+		}
+		if err != nil {
 			return sum, err
 		}
-		sum += usage.Size
+		sum += size
 		children[leaf.Parent]--
 		delete(t.all, leaf.Name)
 	}

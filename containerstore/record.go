@@ -150,13 +150,13 @@ func (h *History) revision(ctx context.Context, t *tree, i snapshots.Info) (Revi
 	if err != nil {
 		return Revision{}, err
 	}
-	usage, err := h.Snapshots.Usage(ctx, i.Name)
+	size, err := h.usage(ctx, i)
 	if err != nil {
 		return Revision{}, fmt.Errorf("size of snapshot %s: %w", i.Name, err)
 	}
 	previous, _ := strconv.Atoi(i.Labels[LabelPrevious]) // 0 if there is none
 	return Revision{
-		Record: r, Snapshot: i.Name, Previous: previous, Size: usage.Size,
+		Record: r, Snapshot: i.Name, Previous: previous, Size: size,
 		Current: t.active != nil && t.standsOn(*t.active) == r.Number,
 	}, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 
 	"github.com/baleen-project/baleen/diff"
@@ -33,8 +34,12 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 	}
 	name := h.revisionKey(r.Number)
 	note := map[string]string{labelNext: h.Container, labelNextState: t.active.Labels[labelState]}
-	if err := h.Snapshots.Commit(h.owned(ctx), name, h.Container, snapshots.WithLabels(with(labels, note))); err != nil {
-		return Revision{}, fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err)
+	if err := h.sealActive(ctx, t, name, with(labels, note)); err != nil {
+		err = errors.Join(fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err), h.recoverAlways(ctx))
+		if _, missing := h.Revision(ctx, r.Number); missing != nil {
+			return Revision{}, err
+		}
+		log.G(ctx).WithError(err).WithField("container", h.Container).Warn("a snapshot failed half-way, and was completed then")
 	}
 	if err := h.finish(ctx); err != nil {
 		return Revision{}, err
@@ -91,7 +96,15 @@ func (h *History) made(ctx context.Context, r Record, name string, labels map[st
 // make makes a committed snapshot of the container that fill fills.
 func (h *History) make(ctx context.Context, name, parent string, labels map[string]string, fill func([]mount.Mount) error) error {
 	key := name + keySuffix
-	mounts, err := h.Snapshots.Prepare(ctx, key, parent, snapshots.WithLabels(map[string]string{labelContainer: h.Container}))
+	label := snapshots.WithLabels(map[string]string{labelContainer: h.Container})
+	mounts, err := h.Snapshots.Prepare(ctx, key, parent, label)
+	if errdefs.IsAlreadyExists(err) {
+		// If containerd ended during a Commit it has the name still, which it
+		// lists no more.
+		if err = h.remove(ctx, key); err == nil {
+			mounts, err = h.Snapshots.Prepare(ctx, key, parent, label)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("prepare snapshot %s on %q: %w", key, parent, err)
 	}

@@ -83,9 +83,9 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 		return Revision{}, fmt.Errorf("note the switch: %w", err)
 	}
 	name := h.revisionKey(before.Number)
-	if err := h.Snapshots.Commit(h.owned(ctx), name, h.Container, snapshots.WithLabels(labels)); err != nil {
+	if err := h.sealActive(ctx, t, name, labels); err != nil {
 		err = fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err)
-		return Revision{}, errors.Join(err, h.unswitch(ctx, target.Name))
+		return Revision{}, errors.Join(err, h.recoverAlways(ctx))
 	}
 	if err := h.finish(ctx); err != nil {
 		return Revision{}, err
@@ -120,17 +120,6 @@ func (h *History) target(ctx context.Context, t *tree, n int) (snapshots.Info, e
 		}
 	}
 	return i, nil
-}
-
-// unswitch takes back the note of a switch. It may have happened after all: an
-// error does not tell.
-func (h *History) unswitch(ctx context.Context, target string) error {
-	ctx, cancel := cleanup(ctx)
-	defer cancel()
-	if _, err := h.Snapshots.Stat(ctx, h.Container); err != nil {
-		return h.Recover(ctx)
-	}
-	return h.unlabel(ctx, target, labelNext, labelNextState)
 }
 
 // finish completes a switch of which the first half is done. That is tried also
@@ -178,6 +167,14 @@ func (h *History) Recover(ctx context.Context) error {
 }
 
 func (h *History) recover(ctx context.Context, t *tree) error {
+	for _, i := range t.all {
+		if i.Labels[labelFilling] == "" || i.Kind != snapshots.KindCommitted {
+			continue
+		}
+		if err := h.exchanged(ctx, t, i); err != nil {
+			return fmt.Errorf("end sealing %s: %w", i.Name, err)
+		}
+	}
 	if t.active == nil {
 		active, err := h.complete(ctx, t)
 		if err != nil {
@@ -232,6 +229,8 @@ func (h *History) complete(ctx context.Context, t *tree) (snapshots.Info, error)
 func (h *History) settle(ctx context.Context, t *tree, i snapshots.Info) error {
 	pending := i.Labels[labelPending] != ""
 	switch {
+	case i.Labels[labelFilling] != "":
+		return h.unlabel(ctx, i.Name, labelNext, labelNextState, labelPending, labelFilling)
 	case t.inStack(i.Name) && (pending || i.Labels[labelNext] != ""), i.Labels[labelNext] != "" && !pending:
 		return h.unlabel(ctx, i.Name, labelNext, labelNextState, labelPending)
 	case pending && strings.HasSuffix(i.Name, initSuffix):
@@ -292,7 +291,7 @@ func Interrupted(ctx context.Context, sn snapshots.Snapshotter) ([]string, error
 			found[i.Labels[labelContainer]] = true
 		}
 		return nil
-	}, fmt.Sprintf("labels.%q", labelNext), fmt.Sprintf("labels.%q", labelPending))
+	}, fmt.Sprintf("labels.%q", labelNext), fmt.Sprintf("labels.%q", labelPending), fmt.Sprintf("labels.%q", labelFilling))
 	if err != nil {
 		return nil, fmt.Errorf("list snapshots: %w", err)
 	}

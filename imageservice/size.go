@@ -32,16 +32,17 @@ func (s *Service) layerSize(ctx context.Context, ctr *container.Container) (own,
 	turn := s.turns.get(ctr.ID)
 	turn.RLock()
 	defer turn.RUnlock()
-	stack, err := s.history(ctr.ID, ctr.Driver).Stack(ctx)
+	h := s.history(ctr.ID, ctr.Driver)
+	stack, err := h.Stack(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
 	for _, layer := range stack.Own {
-		usage, err := sn.Usage(ctx, layer)
+		size, err := h.Usage(ctx, layer)
 		if err != nil {
 			return 0, 0, err
 		}
-		own += usage.Size
+		own += size
 	}
 	below, err = usageBelow(ctx, sn, stack.Own[len(stack.Own)-1])
 	if err != nil && !errdefs.IsNotFound(err) {

@@ -203,7 +203,11 @@ func TestSnapshotsAmongReaders(t *testing.T) {
 	}
 	made := 0
 	for ; ctx.Err() == nil; made++ {
-		e.snapshot(t, "web", "")
+		status, answer := e.request(t, http.MethodPost, "/containers/web/snapshot", "")
+		// To look at a file the daemon makes a folder in the root for a moment.
+		if status != http.StatusCreated && !strings.Contains(answer, "changed while it was read: seal .pivot_root") {
+			t.Errorf("snapshot: %d %s", status, answer)
+		}
 	}
 	readers.Wait()
 	t.Logf("%d snapshots among %d looks", made, looks.Load())

@@ -37,7 +37,7 @@ func TestUpgradeThatDoesNotComeUp(t *testing.T) {
 		{image: "sick", why: "unhealthy: its last check ended with 1: so sick"},
 		{image: "slow", why: "not healthy within 1s", timeout: 1},
 		{image: "ends", why: "exited with status 42"},
-		{image: "ends", why: "exited with status 42", flags: []string{"--restart", "always"}},
+		{image: "ends", why: "the container exited", flags: []string{"--restart", "always"}},
 		{image: "nothing", why: "/nothing"},
 		{image: "volume-on-file", why: "/own"},
 	} {

@@ -49,7 +49,7 @@ func TestDaemonStartsAfterCutMove(t *testing.T) {
 		if err == nil {
 			t.Fatal("no call was the one between the halves")
 		}
-		if c.where == "commit" {
+		if c.where == "remove" {
 			break
 		}
 		if err := e.history(t, id).Recover(ctx); err != nil {

@@ -7,10 +7,15 @@
 //	GET  /containers/{id}/revisions                         -> []Revision
 //	POST /containers/{id}/revisions/prune   PruneRequest    -> PruneReport
 //
+// A snapshot answers 201, the others 200. A body may be empty but for an
+// upgrade; fields that the daemon does not know are refused. While one of the
+// POST routes is at work on a container the others answer 409.
+//
 // A stream is JSON messages one after the other. The last one has either Error
-// or Result. Errors before the first message have an HTTP status and a body as
-// elsewhere in the API. A daemon without Baleen answers 404 with the message
-// "page not found"; for a container that is not there the message names it.
+// or Result, which a dry run leaves empty. Errors before the first message have
+// an HTTP status and a body as elsewhere in the API. A daemon without Baleen
+// answers 404 with the message "page not found"; for a container that is not
+// there the message names it.
 package api
 
 import (

@@ -36,7 +36,7 @@ func (m *move) comeUp(ctx context.Context, made *imageservice.Move) error {
 	}
 	m.result.RolledBack = why
 	if err := m.takeBack(ctx, made.Before); err != nil {
-		return fmt.Errorf("%s: %s; and it could not be rolled back: %w", m.action, why, err)
+		return fmt.Errorf("the upgrade failed: %s; and then its rollback: %w", why, err)
 	}
 	return nil
 }
@@ -122,6 +122,10 @@ func (m *move) watchIt(ctx context.Context) (why, warning string) {
 	if m.patience > 0 {
 		patience = time.Duration(m.patience) * time.Second
 	}
+	wanted := "running"
+	if checked {
+		wanted = "healthy"
+	}
 	end := time.After(patience)
 	look := time.NewTicker(watchInterval)
 	defer look.Stop()
@@ -130,10 +134,10 @@ func (m *move) watchIt(ctx context.Context) (why, warning string) {
 		case <-ctx.Done():
 			return "", "nobody watched whether it comes up: " + ctx.Err().Error()
 		case <-end:
-			if !checked {
+			if !checked && m.c.IsRunning() {
 				return "", ""
 			}
-			return fmt.Sprintf("the container was not healthy within %s%s", patience, lastProbe(m.c)), ""
+			return fmt.Sprintf("the container was not %s within %s%s", wanted, patience, lastProbe(m.c)), ""
 		case <-look.C:
 		}
 		why, warning, up := m.look(checked)
@@ -177,6 +181,8 @@ func (m *move) look(checked bool) (why, warning string, up bool) {
 		return m.health(checked)
 	case c.HasBeenManuallyStopped:
 		return "", "the container was stopped before it was seen to be up", false
+	case c.Running && !c.Restarting:
+		return "the container exited, and was restarted by its policy", "", false
 	}
 	return fmt.Sprintf("the container exited with status %d", c.ExitCode()), "", false
 }

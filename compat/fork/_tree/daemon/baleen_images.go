@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,12 +18,14 @@ import (
 	"github.com/baleen-project/baleen/imageservice"
 )
 
-// keptImages is what is known of the images of revisions. It holds until the
-// next operation on any container's revisions.
+// keptImages is what is known of the images of revisions: for each image of
+// each container a stopped container of that image, with the container's id and
+// named after its first revision of it. It holds until the next operation on any
+// container's revisions.
 type keptImages struct {
 	mu    sync.Mutex
 	known bool
-	list  []imageservice.RevisionImage
+	list  []*container.Container
 }
 
 func (k *keptImages) forget() {
@@ -31,22 +34,40 @@ func (k *keptImages) forget() {
 	k.known, k.list = false, nil
 }
 
-func (k *keptImages) get(find func() ([]imageservice.RevisionImage, error)) ([]imageservice.RevisionImage, error) {
+func (k *keptImages) get(ctx context.Context, service *imageservice.Service) ([]*container.Container, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.known {
-		list, err := find()
-		if err != nil {
-			return nil, err
-		}
-		k.known, k.list = true, list
+	if k.known {
+		return k.list, nil
 	}
+	revisions, err := service.RevisionImages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(revisions, func(a, b imageservice.RevisionImage) int { return cmp.Compare(a.Revision, b.Revision) })
+	seen := map[imageservice.RevisionImage]bool{}
+	for _, r := range revisions {
+		of := imageservice.RevisionImage{Container: r.Container, Image: r.Image}
+		if !seen[of] {
+			seen[of] = true
+			k.list = append(k.list, standIn(r))
+		}
+	}
+	k.known = true
 	return k.list, nil
 }
 
-// storeWithRevisions is the daemon's containers for Moby's image service, and
-// for each revision of them a stopped container of the revision's image: so the
-// image counts as in use.
+func standIn(r imageservice.RevisionImage) *container.Container {
+	c := container.NewBaseContainer(r.Container, "")
+	c.Name = fmt.Sprintf("revision %d", r.Revision)
+	c.ImageID = r.Image
+	// Not by a name, so that whichever name of the image is the last stays.
+	c.Config = &containertypes.Config{Image: r.Image.String()}
+	return c
+}
+
+// storeWithRevisions is the daemon's containers for Moby's image service, and a
+// stopped one for each image of their revisions: so the image counts as in use.
 type storeWithRevisions struct {
 	container.Store
 	daemon *Daemon
@@ -75,40 +96,17 @@ func (s storeWithRevisions) ApplyAll(reduce container.StoreReducer) {
 }
 
 func (s storeWithRevisions) revisions() []*container.Container {
-	kept := s.daemon.keptImages(context.TODO())
-	list := make([]*container.Container, 0, len(kept))
-	for _, r := range kept {
-		of := s.Get(r.Container)
-		if of == nil {
-			continue // removed
-		}
-		c := container.NewBaseContainer(r.Container, "")
-		c.Name = revisionName(of, r.Revision)
-		c.ImageID = r.Image
-		// Without a name, so that whichever name of the image is the last stays.
-		c.Config = &containertypes.Config{Image: r.Image.String()}
-		c.ImagePlatform = of.ImagePlatform
-		list = append(list, c)
-	}
-	return list
-}
-
-func (daemon *Daemon) keptImages(ctx context.Context) []imageservice.RevisionImage {
-	service, err := daemon.baleenService()
+	service, err := s.daemon.baleenService()
 	if err != nil {
-		return nil
+		return nil // it is being made
 	}
-	list, err := daemon.baleen.images.get(func() ([]imageservice.RevisionImage, error) {
-		return service.RevisionImages(ctx)
-	})
+	ctx := context.TODO()
+	list, err := s.daemon.baleen.images.get(ctx, service)
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("images of revisions do not count as in use")
 	}
-	return list
-}
-
-func revisionName(of *container.Container, number int) string {
-	return fmt.Sprintf("%s (revision %d)", bare(of), number)
+	removed := func(c *container.Container) bool { return s.Get(c.ID) == nil }
+	return slices.DeleteFunc(slices.Clone(list), removed)
 }
 
 // upstreamImages is Moby's image service, but that its conflicts name revisions.
@@ -136,5 +134,9 @@ func (u upstreamImages) ImageDelete(ctx context.Context, ref string, options ima
 	if c == nil {
 		return deleted, err
 	}
-	return deleted, errdefs.Conflict(fmt.Errorf("conflict: unable to delete %s (must be forced) - image is being used by %s", ref, c.Name))
+	of := c.ID
+	if known := u.daemon.containers.Get(c.ID); known != nil {
+		of = bare(known)
+	}
+	return deleted, errdefs.Conflict(fmt.Errorf("conflict: unable to delete %s (must be forced) - image is being used by %s (%s)", ref, of, c.Name))
 }

@@ -1,0 +1,187 @@
+package containerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/continuity/fs"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff"
+)
+
+// emptyMark is an attribute of a folder that was made to be exchanged for the
+// container's. Where it is tells whether that has happened.
+const emptyMark = "trusted.baleen.empty"
+
+// sealActive makes what the container wrote a committed snapshot. Its own
+// active one is then to be replaced: recover does.
+//
+// Commit would do it, but not safely. containerd notes it in two databases, the
+// snapshotter's and its own, and if it ends in between, the next collection of
+// garbage takes the container's files for garbage. So an empty snapshot is
+// committed, and then its folder and the container's are exchanged in one step.
+// Only where there are no such folders Commit has to do.
+func (h *History) sealActive(ctx context.Context, t *tree, name string, labels map[string]string) error {
+	commit := func() error {
+		return h.Snapshots.Commit(h.owned(ctx), name, h.Container, snapshots.WithLabels(labels))
+	}
+	live, err := h.upper(ctx, *t.active)
+	if errors.Is(err, diff.ErrUnsupported) {
+		return commit()
+	}
+	if err != nil {
+		return err
+	}
+	var sealed string
+	filling := with(labels, map[string]string{labelFilling: "1", labelUnmeasured: "1"})
+	err = h.make(h.owned(ctx), name, t.active.Parent, filling, func(into []mount.Mount) error {
+		o, err := diff.ParseOverlay(into, t.active.Parent != "")
+		if err != nil {
+			return err
+		}
+		sealed = o.Uppers[0]
+		return pathError("mark", sealed, unix.Setxattr(sealed, emptyMark, []byte("1"), 0))
+	})
+	if err == nil {
+		err = exchange(live, sealed)
+		if errors.Is(err, errors.ErrUnsupported) {
+			if err = h.remove(ctx, name); err == nil {
+				return commit()
+			}
+		}
+	}
+	return err
+}
+
+// exchange gives each of two folders the other's name, on disk too.
+func exchange(a, b string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+	switch {
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EOPNOTSUPP):
+		return fmt.Errorf("exchange %s and %s: %w: %w", a, b, err, errors.ErrUnsupported)
+	case err != nil:
+		return fmt.Errorf("exchange %s and %s: %w", a, b, err)
+	}
+	return errors.Join(syncDir(filepath.Dir(a)), syncDir(filepath.Dir(b)))
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// upper is the folder of an active snapshot. ErrUnsupported says that it has
+// none that can be exchanged.
+func (h *History) upper(ctx context.Context, i snapshots.Info) (string, error) {
+	mounts, err := h.Snapshots.Mounts(ctx, i.Name)
+	if err != nil {
+		return "", fmt.Errorf("look up mounts of %s: %w", i.Name, err)
+	}
+	if i.Parent != "" && len(mounts) == 1 && mounts[0].Type != "overlay" {
+		return "", fmt.Errorf("%w: a mount of type %s", diff.ErrUnsupported, mounts[0].Type)
+	}
+	o, err := diff.ParseOverlay(mounts, i.Parent != "")
+	if err != nil {
+		return "", err
+	}
+	return o.Uppers[0], nil
+}
+
+// folder is that of a committed snapshot.
+func (h *History) folder(ctx context.Context, i snapshots.Info) (_ string, err error) {
+	key := i.Name + "-folder" + keySuffix
+	view, err := h.Snapshots.View(ctx, key, i.Name)
+	if errdefs.IsAlreadyExists(err) {
+		if err = h.remove(ctx, key); err == nil {
+			view, err = h.Snapshots.View(ctx, key, i.Name)
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("view snapshot %s: %w", i.Name, err)
+	}
+	defer func() { err = errors.Join(err, h.undo(ctx, key)) }()
+	o, err := diff.ParseOverlay(view, i.Parent != "")
+	if err != nil {
+		return "", err
+	}
+	return slices.Concat(o.Uppers, o.Lowers)[0], nil
+}
+
+func marked(folder string) (bool, error) {
+	_, err := unix.Getxattr(folder, emptyMark, make([]byte, 8))
+	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
+		return false, nil
+	}
+	return err == nil, pathError("look for a mark of", folder, err)
+}
+
+// exchanged ends an exchange that may have been cut: it takes the container's
+// active snapshot away if that has nothing any more, and otherwise the one that
+// was to be sealed, if that has nothing.
+func (h *History) exchanged(ctx context.Context, t *tree, i snapshots.Info) error {
+	if t.active == nil {
+		return nil
+	}
+	live, err := h.upper(ctx, *t.active)
+	if err != nil {
+		return err
+	}
+	done, err := marked(live)
+	if err != nil {
+		return err
+	}
+	if done {
+		t.active = nil
+		return h.remove(ctx, h.Container)
+	}
+	folder, err := h.folder(ctx, i)
+	if err != nil {
+		return err
+	}
+	if empty, err := marked(folder); err != nil || !empty {
+		return err
+	}
+	delete(t.all, i.Name)
+	return h.remove(ctx, i.Name)
+}
+
+// Usage returns what a snapshot of the container takes on disk, in bytes. What
+// an exchanged folder takes the snapshotter has not seen: it is measured once.
+func (h *History) Usage(ctx context.Context, name string) (int64, error) {
+	i, err := h.Snapshots.Stat(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	return h.usage(ctx, i)
+}
+
+func (h *History) usage(ctx context.Context, i snapshots.Info) (int64, error) {
+	if size, err := strconv.ParseInt(i.Labels[labelSize], 10, 64); err == nil {
+		return size, nil
+	}
+	if i.Labels[labelUnmeasured] == "" {
+		usage, err := h.Snapshots.Usage(ctx, i.Name)
+		return usage.Size, err
+	}
+	folder, err := h.folder(ctx, i)
+	if err != nil {
+		return 0, err
+	}
+	usage, err := fs.DiskUsage(ctx, folder)
+	if err != nil {
+		return 0, err
+	}
+	return usage.Size, h.label(ctx, i.Name, map[string]string{labelSize: strconv.FormatInt(usage.Size, 10)})
+}

@@ -1,0 +1,109 @@
+package integration_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/imageservice"
+)
+
+// readMeanwhile looks at a container while it moves.
+func readMeanwhile(t *testing.T, m *mover) {
+	ctx, stop := context.WithCancel(m.e.ctx(t))
+	var readers errgroup.Group
+	for name, read := range map[string]func() error{
+		"changes":   func() error { _, err := m.service.Changes(ctx, m.ctr); return err },
+		"size":      func() error { _, _, err := m.service.GetContainerLayerSize(ctx, m.ctr.ID); return err },
+		"state":     func() error { _, err := m.service.State(ctx, m.ctr.ID); return err },
+		"revisions": func() error { _, err := m.service.Revisions(ctx, m.ctr); return err },
+		"layer":     func() error { _, err := m.service.GetLayerByID(m.ctr.ID); return err },
+	} {
+		readers.Go(func() error {
+			for ctx.Err() == nil {
+				if err := read(); err != nil && ctx.Err() == nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+			}
+			return nil
+		})
+	}
+	for range 10 {
+		m.snapshot(t)
+		move, err := m.service.PrepareRollback(t.Context(), m.ctr, imageservice.RollbackOptions{Revision: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := move.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := readers.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// rootDirectory changes the root directory itself, which only the topmost
+// layer tells.
+func rootDirectory(t *testing.T, m *mover) {
+	m.do(t, "chmod 1775 . && chown 5:6 .")
+	root := func(f func(root string) error) {
+		t.Helper()
+		mounts, err := m.client.SnapshotService(m.ctr.Driver).Mounts(t.Context(), m.ctr.ID)
+		if err == nil {
+			err = mount.WithTempMount(t.Context(), mounts, f)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	root(func(root string) error { return unix.Setxattr(root, "user.root", []byte("x"), 0) })
+	check := func(what string) {
+		t.Helper()
+		if got := m.do(t, "stat -c '%a %u:%g' ."); got != "1775 5:6" {
+			t.Errorf("after %s the root is %q", what, got)
+		}
+		root(func(root string) error {
+			value := make([]byte, 10)
+			n, err := unix.Getxattr(root, "user.root", value)
+			if err != nil || string(value[:n]) != "x" {
+				t.Errorf("after %s the root's attribute is %q, %v", what, value[:max(n, 0)], err)
+			}
+			return nil
+		})
+	}
+	check("the change")
+	m.snapshot(t)
+	check("a snapshot")
+	m.mounted.Store(true)
+	m.snapshot(t)
+	m.mounted.Store(false)
+	m.do(t, "chmod 755 . && chown 0:0 .")
+	m.rollback(t, imageservice.RollbackOptions{Revision: 2})
+	check("going back to one of the running container")
+	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	m.run(t, move, err)
+	check("an upgrade")
+	m.do(t, "chmod 755 . && chown 0:0 .")
+	m.rollback(t, imageservice.RollbackOptions{})
+	check("a rollback")
+}
+
+// reservedNames keeps files that an image's layers cannot hold.
+func reservedNames(t *testing.T, m *mover) {
+	m.do(t, "echo x > data/.wh.b; echo b > data/b")
+	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	m.run(t, move, err)
+	want := []string{"app/conf=mine", "app/only2=2", "app/version=v2", "data/.wh.b=x", "data/a=mine", "data/b=b"}
+	m.has(t, want...)
+	m.mounted.Store(true)
+	m.snapshot(t)
+	m.mounted.Store(false)
+	m.rollback(t, imageservice.RollbackOptions{Revision: 3})
+	m.has(t, want...)
+}

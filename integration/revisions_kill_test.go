@@ -1,0 +1,80 @@
+package integration_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// TestKilledContainerd kills containerd while it seals what a container wrote.
+// Nothing of that may be lost: Commit of the container's own snapshot would
+// lose it where containerd ends between its two databases.
+func TestKilledContainerd(t *testing.T) {
+	const rounds, within = 16, 24 * time.Millisecond
+	e := newEnv(t, stack.Config{})
+	if err := e.StopDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	k := newKept(t, e, "killed", snapshotter)
+	k.write(t, "a", "0")
+	k.seal(t)
+	completed := 0
+	for round := 1; round <= rounds && !t.Failed(); round++ {
+		now := fmt.Sprint(round)
+		k.write(t, "a", now)
+		done := make(chan error, 1)
+		go func() {
+			var err error
+			if round%2 == 0 {
+				_, err = k.Seal(k.ctx, record("snapshot"))
+			} else {
+				_, err = k.Switch(k.ctx, 1, record("before"))
+			}
+			done <- err
+		}()
+		time.Sleep(rand.N(within))
+		if err := e.KillContainerd(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.StartContainerd(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err == nil {
+			completed++
+		}
+		k.e.eventually(t, "the container to be recovered", func() error { return k.Recover(k.ctx) })
+		k.holds(t, now)
+	}
+	t.Logf("containerd was killed %d times; %d operations had ended before or went on after it", rounds, completed)
+}
+
+// holds checks that the container's file has a value, or that it went to
+// revision 1 and its last revision has it.
+func (k *kept) holds(t *testing.T, value string) {
+	t.Helper()
+	has := k.has(t)["a"]
+	if has == value {
+		return
+	}
+	all, err := k.List(k.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := all[len(all)-1]
+	if has != "0" || last.Kind != "before" {
+		t.Fatalf("the file has %q, and the last revision is %+v; %q is lost", has, last, value)
+	}
+	k.goTo(t, last)
+	if has := k.has(t)["a"]; has != value {
+		t.Errorf("the file had %q, and in the last revision %q; %q is lost", "0", has, value)
+	}
+}
+
+func (k *kept) goTo(t *testing.T, r containerstore.Revision) {
+	t.Helper()
+	k.e.eventually(t, "a switch", func() error { _, err := k.Switch(k.ctx, r.Number, record("before")); return err })
+}
