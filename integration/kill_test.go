@@ -165,19 +165,26 @@ func (k *killer) operate(ctx context.Context, id string, v killVerb) (taken stri
 
 // whole tells what a container is from all sides. One that does not run is
 // started.
-func (k *killer) whole(t *testing.T, id string) string {
+func (e *env) whole(t *testing.T, id string) string {
 	t.Helper()
-	said := k.inspect(t, id, "{{.Image}} {{.Config.Image}} {{json .Config.Env}} {{json .Config.Cmd}} {{json .ImageManifestDescriptor}}")
-	copied := k.docker(t, "cp", id+":/version", "-")
+	said := e.inspect(t, id, "{{.Image}} {{.Config.Image}} {{json .Config.Env}} {{json .Config.Cmd}} {{json .ImageManifestDescriptor}}")
+	copied := e.docker(t, "cp", id+":/version", "-")
 	var looks string
 	switch stays := strings.Contains(said, "echo ready"); {
 	case !stays:
-		looks = k.docker(t, "start", "-a", id)
-	case k.inspect(t, id, "{{.State.Running}}") != "true":
-		k.docker(t, "start", id)
+		looks = e.docker(t, "start", "-a", id)
+	case e.inspect(t, id, "{{.State.Running}}") != "true":
+		e.eventually(t, "the container to start", func() error {
+			// After a start that was cut containerd may still be cleaning up.
+			out, err := e.try(t, "start", id)
+			if err != nil {
+				t.Logf("docker start: %s", out)
+			}
+			return err
+		})
 		fallthrough
 	default:
-		looks = k.docker(t, "exec", id, "sh", "-c", killLook)
+		looks = e.docker(t, "exec", id, "sh", "-c", killLook)
 	}
 	name, _, _ := strings.Cut(looks, "\n")
 	if !strings.Contains(copied, name) {
@@ -299,7 +306,7 @@ func (k *killer) round(t *testing.T, p killPoint) bool {
 		failed("new is %v, and %d revisions were made, not %d", isNew, made, p.verb.made)
 	}
 	k.became[map[bool]string{false: "old", true: "new"}[isNew]]++
-	k.sane(t, id, failed)
+	k.eventually(t, fmt.Sprintf("the container to be sane: %v %s", p, where), func() error { return k.sane(t, id) })
 	k.goesOn(t, id, is, failed)
 	k.docker(t, "rm", "-f", "-v", id)
 	k.settledBut(t, fmt.Sprintf("%v %s", p, where), k.before)
@@ -308,7 +315,7 @@ func (k *killer) round(t *testing.T, p killPoint) bool {
 
 // sane checks the revisions of a container, and that there are no other
 // snapshots of it.
-func (k *killer) sane(t *testing.T, id string, failed func(string, ...any)) {
+func (k *killer) sane(t *testing.T, id string) error {
 	t.Helper()
 	known := map[string]bool{id: true, id + "-init": true}
 	last, current := 0, 0
@@ -316,29 +323,26 @@ func (k *killer) sane(t *testing.T, id string, failed func(string, ...any)) {
 		key := fmt.Sprint(id, ".r", r.Number)
 		known[key], known[key+"-init"] = true, r.Kind == api.KindUpgrade
 		if r.Number <= last || r.Previous >= r.Number || r.Image == "" {
-			failed("there is revision %+v after %d", r, last)
+			return fmt.Errorf("there is revision %+v after %d", r, last)
 		}
 		if last = r.Number; r.Current {
 			current++
 		}
 	}
 	if current > 1 {
-		failed("%d revisions are current", current)
+		return fmt.Errorf("%d revisions are current", current)
 	}
-	err := k.client.SnapshotService(snapshotter).Walk(k.ctx(t), func(_ context.Context, i snapshots.Info) error {
+	return k.client.SnapshotService(snapshotter).Walk(k.ctx(t), func(_ context.Context, i snapshots.Info) error {
 		if strings.HasPrefix(i.Name, id) && !known[i.Name] {
-			failed("snapshot %s is left", i.Name)
+			return fmt.Errorf("snapshot %s is left", i.Name)
 		}
-		for _, mark := range []string{"io.baleen.pending", "io.baleen.next"} {
+		for _, mark := range []string{"io.baleen.pending", "io.baleen.next", "io.baleen.filling"} {
 			if i.Labels[mark] != "" {
-				failed("snapshot %s is still marked %s", i.Name, mark)
+				return fmt.Errorf("snapshot %s is still marked %s", i.Name, mark)
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // goesOn upgrades the container and takes it back.
@@ -444,13 +448,15 @@ func TestKilledMoves(t *testing.T) {
 	k := newKiller(t, stack.Config{DaemonConfig: map[string]any{"live-restore": true}}, seeded(t))
 	for range rounds {
 		v := killVerbs[k.random.IntN(len(killVerbs))]
-		k.learn(t, v)
-		wait := time.Duration(k.random.Int64N(int64(k.lasts[v.name] * 5 / 4)))
-		p := killPoint{verb: v, daemon: stack.Dockerd, wait: wait, away: k.away()}
-		if k.random.IntN(2) == 0 {
-			p.daemon = stack.Containerd
-		}
-		k.round(t, p)
+		t.Run(v.name, func(t *testing.T) {
+			k.learn(t, v)
+			wait := time.Duration(k.random.Int64N(int64(k.lasts[v.name] * 5 / 4)))
+			p := killPoint{verb: v, daemon: stack.Dockerd, wait: wait, away: k.away()}
+			if k.random.IntN(2) == 0 {
+				p.daemon = stack.Containerd
+			}
+			k.round(t, p)
+		})
 	}
 	t.Logf("%d kills: %v", rounds, k.became)
 }
