@@ -135,22 +135,27 @@ func (h *History) finish(ctx context.Context) error {
 }
 
 // finishTries is how often the second half of a switch is tried, and finishWait
-// how long is waited before the second time; containerd may be busy.
+// how long is waited before the second time; containerd may be busy. While it is
+// away the tries do not count, for as long as cleaning up may take.
 const (
 	finishTries = 3
 	finishWait  = 50 * time.Millisecond
+	finishMost  = 800 * time.Millisecond
 )
 
 func (h *History) recoverAlways(ctx context.Context) (err error) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	for try := range finishTries {
-		if try > 0 {
-			time.Sleep(finishWait << (2 * (try - 1)))
+	wait := finishWait
+	for try := 0; try < finishTries; {
+		if err = h.Recover(ctx); err == nil || ctx.Err() != nil {
+			return err
 		}
-		if err = h.Recover(ctx); err == nil {
-			return nil
+		if !errdefs.IsUnavailable(err) {
+			try++
 		}
+		time.Sleep(wait)
+		wait = min(4*wait, finishMost)
 	}
 	return err
 }
