@@ -62,7 +62,7 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 	}
 	target, err := h.target(ctx, t, to)
 	if err != nil {
-		return Revision{}, err
+		return Revision{}, errors.Join(err, h.recoverAlways(ctx))
 	}
 	if before.Number == 0 {
 		before.Number = t.next()
@@ -80,7 +80,7 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 	}
 	note := map[string]string{labelNext: h.Container, labelNextState: target.Labels[labelRecord]}
 	if err := h.label(ctx, target.Name, note); err != nil {
-		return Revision{}, fmt.Errorf("note the switch: %w", err)
+		return Revision{}, errors.Join(fmt.Errorf("note the switch: %w", err), h.recoverAlways(ctx))
 	}
 	name := h.revisionKey(before.Number)
 	if err := h.sealActive(ctx, t, name, labels); err != nil {
@@ -147,17 +147,18 @@ func (h *History) recoverAlways(ctx context.Context) (err error) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	wait := finishWait
-	for try := 0; try < finishTries; {
-		if err = h.Recover(ctx); err == nil || ctx.Err() != nil {
+	for try := 1; ; {
+		err = h.Recover(ctx)
+		away := errdefs.IsUnavailable(err)
+		if err == nil || ctx.Err() != nil || try == finishTries && !away {
 			return err
 		}
-		if !errdefs.IsUnavailable(err) {
+		if !away {
 			try++
 		}
 		time.Sleep(wait)
 		wait = min(4*wait, finishMost)
 	}
-	return err
 }
 
 // Recover completes a switch that was cut in two, and removes what operations
