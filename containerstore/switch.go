@@ -62,7 +62,7 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 	}
 	target, err := h.target(ctx, t, to)
 	if err != nil {
-		return Revision{}, err
+		return Revision{}, errors.Join(err, h.recoverAlways(ctx))
 	}
 	if before.Number == 0 {
 		before.Number = t.next()
@@ -80,7 +80,7 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 	}
 	note := map[string]string{labelNext: h.Container, labelNextState: target.Labels[labelRecord]}
 	if err := h.label(ctx, target.Name, note); err != nil {
-		return Revision{}, fmt.Errorf("note the switch: %w", err)
+		return Revision{}, errors.Join(fmt.Errorf("note the switch: %w", err), h.recoverAlways(ctx))
 	}
 	name := h.revisionKey(before.Number)
 	if err := h.sealActive(ctx, *t.active, name, labels); err != nil {
@@ -135,24 +135,30 @@ func (h *History) finish(ctx context.Context) error {
 }
 
 // finishTries is how often the second half of a switch is tried, and finishWait
-// how long is waited before the second time; containerd may be busy.
+// how long is waited before the second time; containerd may be busy. While it is
+// away the tries do not count, for as long as cleaning up may take.
 const (
 	finishTries = 3
 	finishWait  = 50 * time.Millisecond
+	finishMost  = 800 * time.Millisecond
 )
 
 func (h *History) recoverAlways(ctx context.Context) (err error) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	for try := range finishTries {
-		if try > 0 {
-			time.Sleep(finishWait << (2 * (try - 1)))
+	wait := finishWait
+	for try := 1; ; {
+		err = h.Recover(ctx)
+		away := errdefs.IsUnavailable(err)
+		if err == nil || ctx.Err() != nil || try == finishTries && !away {
+			return err
 		}
-		if err = h.Recover(ctx); err == nil {
-			return nil
+		if !away {
+			try++
 		}
+		time.Sleep(wait)
+		wait = min(4*wait, finishMost)
 	}
-	return err
 }
 
 // Recover completes a switch that was cut in two, and removes what operations
@@ -192,9 +198,15 @@ func (h *History) recover(ctx context.Context, t *tree) error {
 			return fmt.Errorf("keep the root directory of %s: %w", on.Name, err)
 		}
 	}
-	for _, i := range t.all {
-		if err := h.settle(ctx, t, i); err != nil {
-			return err
+	// First what was being filled: it may stand on what else is removed.
+	for _, kind := range []snapshots.Kind{snapshots.KindActive, snapshots.KindView, snapshots.KindCommitted} {
+		for _, i := range t.all {
+			if i.Kind != kind {
+				continue
+			}
+			if err := h.settle(ctx, t, i); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

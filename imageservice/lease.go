@@ -3,7 +3,6 @@ package imageservice
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"time"
 
@@ -47,7 +46,10 @@ func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Con
 	l := leases.Lease{ID: "baleen-" + rand.Text()}
 	if _, err := s.leases.Create(ctx, leases.WithID(l.ID), leases.WithExpiration(leaseNet), leases.WithLabels(labels)); err != nil {
 		// It may be there even so: containerd can fail after it has made it.
-		return nil, nil, errors.Join(fmt.Errorf("create lease: %w", err), s.unhold(ctx, l))
+		if s.unhold(ctx, l) != nil {
+			go s.deleteLater(context.WithoutCancel(ctx), l)
+		}
+		return nil, nil, fmt.Errorf("create lease: %w", err)
 	}
 	end = func(failure error) {
 		ctx, cancel := cleanup(ctx)

@@ -110,8 +110,8 @@ func New(c Config) *Service {
 		packing:     semaphore.NewWeighted(packers()),
 	}
 	s.sweep(s.background())
-	s.interruptedMoves(s.background())
 	useTempMounts(s.background(), c.TempMounts)
+	s.interruptedMoves(s.background())
 	return s
 }
 

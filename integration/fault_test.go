@@ -18,7 +18,12 @@ const mostCalls = 120
 // newFaultEnv is a stack whose dockerd talks to containerd through a proxy.
 func newFaultEnv(t *testing.T, images ...string) (*env, *fault.Proxy) {
 	t.Helper()
-	e := newEnv(t, stack.Config{}, images...)
+	return newFaultEnvWith(t, stack.Config{}, images...)
+}
+
+func newFaultEnvWith(t *testing.T, c stack.Config, images ...string) (*env, *fault.Proxy) {
+	t.Helper()
+	e := newEnv(t, c, images...)
 	if err := e.StopDockerd(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -77,4 +81,29 @@ func (k *kept) holds(t *testing.T, value string) {
 func (k *kept) goTo(t *testing.T, r containerstore.Revision) {
 	t.Helper()
 	k.e.eventually(t, "a switch", func() error { _, err := k.Switch(k.ctx, r.Number, record("before")); return err })
+}
+
+// TestRecoverRemovesFilled: what a merge was filling when it was cut stands on
+// the init layer that was made for it, and both are removed.
+func TestRecoverRemovesFilled(t *testing.T) {
+	e := newEnv(t, stack.Config{})
+	k := newKept(t, e, "filled", snapshotter)
+	for range 8 { // they are found in any order
+		on, err := k.PendingInit(k.ctx, 1, k.Container+"-base1", func([]mount.Mount) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		label := snapshots.WithLabels(map[string]string{"io.baleen.container": k.Container})
+		if _, err := k.Snapshots.Prepare(k.ctx, k.Container+".r1-key", on, label); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Recover(k.ctx); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{on, k.Container + ".r1-key"} {
+			if _, err := k.Snapshots.Stat(k.ctx, name); !errdefs.IsNotFound(err) {
+				t.Errorf("snapshot %s is there: %v", name, err)
+			}
+		}
+	}
 }

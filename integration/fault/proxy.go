@@ -7,8 +7,10 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
@@ -18,7 +20,10 @@ import (
 // maxMessage is far above what containerd sends in one message.
 const maxMessage = 64 << 20
 
-// Plan says which call fails.
+// maxAway is how long containerd can be back before the proxy knows.
+const maxAway = 50 * time.Millisecond
+
+// Plan says which call fails, or when something else happens.
 type Plan struct {
 	// Methods are parts of full method names, "snapshots" or
 	// "snapshots.v1.Snapshots/Prepare"; a call counts if any of them is in its
@@ -27,6 +32,12 @@ type Plan struct {
 	// Nth is the call that fails, from 1. With 0 none does: calls are only
 	// counted.
 	Nth int
+	// Do, if it is not nil, is run at the nth call, to kill one of the daemons.
+	// Without After, containerd never sees the call. With After, it has done
+	// what was asked for; the caller of a method that answers once learns
+	// nothing of that, the caller of one that streams may have.
+	Do    func()
+	After bool
 }
 
 // Proxy is a containerd socket whose calls can be made to fail.
@@ -45,6 +56,7 @@ type Proxy struct {
 func Listen(socket, target string) (*Proxy, error) {
 	conn, err := grpc.NewClient("unix://"+target,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: maxAway, MaxDelay: maxAway}, MinConnectTimeout: time.Second}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{}), grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
 	if err != nil {
 		return nil, fmt.Errorf("dial containerd at %s: %w", target, err)
@@ -75,7 +87,7 @@ func (p *Proxy) Set(plan Plan) {
 }
 
 // Clear ends the plan. It returns how many calls counted, and the full name of
-// the method that failed, "" if none did.
+// the method that failed, or at which something was done, "" if there was none.
 func (p *Proxy) Clear() (seen int, failed string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,19 +95,20 @@ func (p *Proxy) Clear() (seen int, failed string) {
 	return p.seen, p.failed
 }
 
-// fails counts a call and reports whether it is the one to fail.
-func (p *Proxy) fails(method string) bool {
+// chosen counts a call. It returns the plan if this is the call that it is
+// about, or else nil.
+func (p *Proxy) chosen(method string) *Plan {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.plan == nil || !p.plan.counts(method) {
-		return false
+		return nil
 	}
 	p.seen++
 	if p.seen != p.plan.Nth {
-		return false
+		return nil
 	}
 	p.failed = method
-	return true
+	return p.plan
 }
 
 func (p Plan) counts(method string) bool {
@@ -112,10 +125,22 @@ func (p *Proxy) handle(_ any, in grpc.ServerStream) error {
 	if !ok {
 		return status.Error(codes.Internal, "call without a method")
 	}
-	if p.fails(method) {
+	plan := p.chosen(method)
+	switch {
+	case plan == nil:
+		return p.forward(method, in)
+	case plan.Do == nil:
 		return status.Errorf(codes.Internal, "fault: %s was made to fail", method)
 	}
-	return p.forward(method, in)
+	var err error
+	if plan.After {
+		err = p.forward(method, in)
+	}
+	plan.Do()
+	if err != nil {
+		return err
+	}
+	return status.Errorf(codes.Unavailable, "fault: %s got no answer", method)
 }
 
 func (p *Proxy) forward(method string, in grpc.ServerStream) error {
