@@ -43,7 +43,7 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 	}
 	var sealed string
 	filling := with(labels, map[string]string{labelFilling: "1", labelUnmeasured: "1"})
-	err = h.make(h.owned(ctx), name, active.Parent, filling, func(into []mount.Mount) error {
+	err = h.make(ctx, name, active.Parent, filling, func(into []mount.Mount) error {
 		o, err := diff.ParseOverlay(into, active.Parent != "")
 		if err != nil {
 			return err

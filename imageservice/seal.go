@@ -242,7 +242,11 @@ func temporaryKey(id, purpose string) string {
 func removeSnapshot(ctx context.Context, sn snapshots.Snapshotter, key string) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	if err := sn.Remove(ctx, key); err != nil && !errdefs.IsNotFound(err) {
+	err := sn.Remove(ctx, key)
+	if err != nil && !errdefs.IsNotFound(err) {
+		err = sn.Remove(ctx, key) // containerd may be long in collecting it
+	}
+	if err != nil && !errdefs.IsNotFound(err) {
 		log.G(ctx).WithError(err).WithField("snapshot", key).Warn("could not remove a temporary snapshot; containerd collects it when its lease ends")
 	}
 }
