@@ -109,20 +109,64 @@ func (s *Service) interruptedMoves(ctx context.Context) {
 // settle completes or takes back what a crash has cut short of a container's
 // moves.
 func (s *Service) settle(ctx context.Context, id string) error {
-	s.cut.mu.Lock()
-	defer s.cut.mu.Unlock()
-	at := slices.Index(s.cut.ids, id)
-	if at < 0 {
+	if !s.isCut(id) {
 		return nil
 	}
-	if err := s.recover(ctx, id); err != nil {
+	turn := s.turns.get(id)
+	turn.Lock()
+	defer turn.Unlock()
+	// A move that has begun meanwhile has settled it, and what it prepares is
+	// not to be taken back.
+	if !s.isCut(id) {
+		return nil
+	}
+	if err := s.history(id, "").Recover(ctx); err != nil {
 		return err
 	}
-	s.cut.ids = slices.Delete(s.cut.ids, at, at+1)
+	s.settled(id)
 	log.G(ctx).WithField("container", id).Info("settled an interrupted move of the container")
 	return nil
 }
 
+func (s *Service) isCut(id string) bool {
+	s.cut.mu.Lock()
+	defer s.cut.mu.Unlock()
+	return slices.Contains(s.cut.ids, id)
+}
+
+// settled notes that nothing is left undone of a container's moves.
+func (s *Service) settled(id string) {
+	s.cut.mu.Lock()
+	defer s.cut.mu.Unlock()
+	s.cut.ids = slices.DeleteFunc(s.cut.ids, func(other string) bool { return other == id })
+}
+
+// settleLater goes on trying to settle a container's moves: containerd may be
+// starting again. What it does not get done the next move does, or the next
+// start.
+func (s *Service) settleLater(ctx context.Context, id string) {
+	s.cut.mu.Lock()
+	if !slices.Contains(s.cut.ids, id) {
+		s.cut.ids = append(s.cut.ids, id)
+	}
+	s.cut.mu.Unlock()
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		var err error
+		for wait := 500 * time.Millisecond; wait < time.Minute; wait *= 2 {
+			time.Sleep(wait)
+			ctx, cancel := cleanup(ctx)
+			err = s.settle(ctx, id)
+			cancel()
+			if err == nil {
+				return
+			}
+		}
+		log.G(ctx).WithError(err).WithField("container", id).Error("gave up settling a move of the container; its next one, or the next start of the daemon, does")
+	}()
+}
+
+// recover is settle for a container of which something is missing.
 func (s *Service) recover(ctx context.Context, id string) error {
 	turn := s.turns.get(id)
 	turn.Lock()

@@ -77,7 +77,11 @@ func (m *Move) settle(ctx context.Context) error {
 	if err := m.s.unused(m.ctr.ID); err != nil {
 		return err
 	}
-	return m.history.Recover(ctx)
+	if err := m.history.Recover(ctx); err != nil {
+		return err
+	}
+	m.s.settled(m.ctr.ID)
+	return nil
 }
 
 // describe fills in what the move does with the container's record, and its
@@ -174,6 +178,7 @@ func (m *Move) settled(ctx context.Context, failure error) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	if err := m.history.Recover(ctx); err != nil {
+		m.s.settleLater(ctx, m.ctr.ID)
 		return errors.Join(failure, err)
 	}
 	before, err := m.history.Revision(ctx, m.before.Number)
@@ -196,6 +201,7 @@ func (m *Move) Abandon(ctx context.Context) error {
 	}
 	m.end(errCollect)
 	if err != nil {
+		m.s.settleLater(ctx, m.ctr.ID)
 		return compat.DockerError(fmt.Errorf("abandon the %s of container %s: %w", m.verb, m.ctr.ID, err))
 	}
 	return nil
