@@ -456,8 +456,8 @@ func (k *killer) eachCall(t *testing.T, p killPoint) (n int) {
 
 // TestKilledMoves does the same at calls chosen by chance, and at random
 // instants, with containers that live on when dockerd ends, as often as
-// BALEEN_KILL_ROUNDS says. Not by default: a kill of containerd while it starts a
-// container can leave one that Moby, stock too, takes for a running one.
+// BALEEN_KILL_ROUNDS says. Not by default: containerd, killed while it starts a
+// container, can leave one half started that dockerd takes for a running one.
 func TestKilledMoves(t *testing.T) {
 	if os.Getenv("BALEEN_KILL_ROUNDS") == "" {
 		t.Skip("kills at random instants are made if BALEEN_KILL_ROUNDS has their number; TestKilledAtEachCall kills at each call")
