@@ -47,9 +47,8 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 	return h.made(ctx, r, name, labels), nil
 }
 
-// Pause begins to pause a container. paused returns when it is done, and thaw
-// lets the container go on; more calls of either do nothing.
-type Pause func() (paused, thaw func())
+// Pause pauses a container. thaw lets it go on; more calls of it do nothing.
+type Pause func() (thaw func())
 
 // SealLive keeps the present state of a container that may be running as a new
 // revision. What it has written since the last one that it stands on is copied,
@@ -60,8 +59,6 @@ func (h *History) SealLive(ctx context.Context, r Record, pause Pause) (_ Revisi
 	if err != nil {
 		return Revision{}, err
 	}
-	paused, thaw := pause()
-	defer thaw()
 	r.Number = t.next()
 	labels, err := h.labels(ctx, &r, t.standsOn(*t.active))
 	if err != nil {
@@ -73,7 +70,7 @@ func (h *History) SealLive(ctx context.Context, r Record, pause Pause) (_ Revisi
 		if err != nil {
 			return fmt.Errorf("look up mounts of %s: %w", h.Container, err)
 		}
-		return h.copyLive(ctx, t.active.Parent, live, into, paused, thaw)
+		return h.copyLive(ctx, t.active.Parent, live, into, pause)
 	})
 	if err != nil {
 		return Revision{}, err
@@ -128,10 +125,10 @@ func (h *History) make(ctx context.Context, name, parent string, labels map[stri
 }
 
 // copyLive copies what the container has written.
-func (h *History) copyLive(ctx context.Context, parent string, live, into []mount.Mount, paused, thaw func()) error {
+func (h *History) copyLive(ctx context.Context, parent string, live, into []mount.Mount, pause Pause) error {
 	from, err := diff.ParseOverlay(live, parent != "")
 	if errors.Is(err, diff.ErrUnsupported) && h.Differ != nil {
-		paused()
+		thaw := pause()
 		defer thaw()
 		return h.copyTrees(ctx, parent, live, into)
 	}
@@ -142,7 +139,8 @@ func (h *History) copyLive(ctx context.Context, parent string, live, into []moun
 	if err != nil {
 		return err
 	}
-	paused()
+	thaw := pause()
+	defer thaw()
 	stats, err := snapshotter.Seal(ctx, &diff.Container{Overlay: from, Reserved: true}, to.Uppers[0])
 	thaw()
 	if err != nil {

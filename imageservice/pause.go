@@ -22,18 +22,13 @@ func pauses(ctx context.Context) bool {
 	return ok
 }
 
-// pause begins to pause the container of a commit, if that is asked for. wait
-// returns when it is paused. thaw waits for that too, and lets it go on, once;
-// it is to be called on every path, also without wait.
-func pause(ctx context.Context) (wait, thaw func()) {
-	f, ok := ctx.Value(pauseKey{}).(func() func())
-	if !ok {
-		return func() {}, func() {}
+// pause pauses the container of a commit, if that is asked for. The function
+// that it returns thaws, once.
+func pause(ctx context.Context) (thaw func()) {
+	if f, ok := ctx.Value(pauseKey{}).(func() func()); ok {
+		return sync.OnceFunc(f())
 	}
-	paused := make(chan func(), 1)
-	go func() { paused <- f() }()
-	unpause := sync.OnceValue(func() func() { return <-paused })
-	return func() { unpause() }, sync.OnceFunc(func() { unpause()() })
+	return func() {}
 }
 
 // Interrupted returns the ids of the containers that a commit may have paused

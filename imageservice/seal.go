@@ -86,9 +86,8 @@ func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapsho
 
 	// Not before: to prepare takes longer than to pause, and as long as containerd
 	// likes.
-	paused, thaw := pause(ctx)
+	thaw := pause(ctx)
 	defer thaw()
-	paused()
 	stats, err := s.copyChanges(ctx, t, c, upper)
 	if err != nil {
 		return sealed{}, err
@@ -190,9 +189,8 @@ func (s *Service) store(ctx context.Context, t *timing, upper string, userXattr 
 func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *container.Container, chain []digest.Digest) (layer diff.Layer, err error) {
 	ctx, done := t.phase(ctx, "seal")
 	defer func() { done(err) }()
-	paused, thaw := pause(ctx)
+	thaw := pause(ctx)
 	defer thaw()
-	paused()
 	err = s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
 		return s.withImageIDs(ctx, ctr, now, func(now []mount.Mount) error {
 			layer, err = diff.Walk(ctx, s.differ, s.content, before, now)

@@ -50,7 +50,7 @@ func (s *Service) snapshot(ctx context.Context, ctr *container.Container, o Snap
 	if sealed, ok, err := s.sealStopped(ctx, ctr, h, r); ok || err != nil {
 		return sealed, err
 	}
-	return h.SealLive(ctx, r, func() (paused, thaw func()) { return pause(ctx) })
+	return h.SealLive(ctx, r, func() (thaw func()) { return pause(ctx) })
 }
 
 // sealStopped seals a container that is stopped; ok is false if it is not.

@@ -85,7 +85,7 @@ func cuts(t *testing.T, e *env) {
 		{"seal", nil, func(k *kept) error { _, err := k.Seal(k.ctx, record("snapshot")); return err },
 			func(t *testing.T, k *kept) { k.must(t, map[string]string{"a": "2"}) }},
 		{"live seal", nil, func(k *kept) error {
-			_, err := k.SealLive(k.ctx, record("snapshot"), func() (paused, thaw func()) { return func() {}, func() {} })
+			_, err := k.SealLive(k.ctx, record("snapshot"), func() (thaw func()) { return func() {} })
 			return err
 		}, func(t *testing.T, k *kept) { k.must(t, map[string]string{"a": "2"}) }},
 		{"switch", nil, func(k *kept) error { _, err := k.Switch(k.ctx, 1, record("before")); return err }, oldOrNew},

@@ -254,9 +254,12 @@ func sealLive(t *testing.T, k *kept) {
 		}
 	})
 	var calls []string
-	pause := func() (paused, thaw func()) {
-		calls = append(calls, "begin")
-		return func() { calls = append(calls, "paused") }, func() { calls = append(calls, "thaw") }
+	pause := func() (thaw func()) {
+		if _, err := k.Snapshots.Stat(k.ctx, k.Container+".r2-key"); err != nil {
+			t.Errorf("paused before there is a snapshot to copy into: %v", err)
+		}
+		calls = append(calls, "pause")
+		return func() { calls = append(calls, "thaw") }
 	}
 	r, err := k.SealLive(k.ctx, record("snapshot"), pause)
 	if err != nil {
@@ -265,7 +268,7 @@ func sealLive(t *testing.T, k *kept) {
 	if r.Number != 2 || r.Previous != 1 || r.Current {
 		t.Errorf("the revision of a running container is %+v", r)
 	}
-	if got := strings.Join(calls[:3], " "); got != "begin paused thaw" {
+	if got := strings.Join(calls[:2], " "); got != "pause thaw" {
 		t.Errorf("the container was %v", calls)
 	}
 	k.write(t, "b", "3")
