@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -58,22 +57,15 @@ func (h *History) compact(ctx context.Context) error {
 }
 
 // merge makes one snapshot on base of the topmost layers of another.
-func (h *History) merge(ctx context.Context, name string, top snapshots.Info, base string, layers int) (err error) {
-	key := name + "-view" + keySuffix
-	view, err := h.Snapshots.View(ctx, key, top.Name, snapshots.WithLabels(map[string]string{labelContainer: h.Container}))
-	if err != nil {
-		return fmt.Errorf("view snapshot %s: %w", top.Name, err)
-	}
-	defer func() { err = errors.Join(err, h.undo(ctx, key)) }()
-	from, err := diff.ParseOverlay(view, true)
+func (h *History) merge(ctx context.Context, name string, top snapshots.Info, base string, layers int) error {
+	from, err := h.Layers(ctx, top.Name)
 	if err != nil {
 		return err
 	}
-	folders := slices.Concat(from.Uppers, from.Lowers)
-	if len(folders) < layers {
-		return fmt.Errorf("%w: %d folders for %d layers", diff.ErrUnsupported, len(folders), layers)
+	if len(from.Lowers) < layers {
+		return fmt.Errorf("%w: %d folders for %d layers", diff.ErrUnsupported, len(from.Lowers), layers)
 	}
-	from.Uppers, from.Lowers = folders[:layers], folders[layers:]
+	from.Uppers, from.Lowers = from.Lowers[:layers], from.Lowers[layers:]
 	labels := map[string]string{labelContainer: h.Container}
 	for _, l := range []string{labelRecord, gcRefRecord, gcRefImage, LabelImage, LabelPrevious} {
 		labels[l] = top.Labels[l]

@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/continuity/fs"
-	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
@@ -100,23 +99,12 @@ func (h *History) upper(ctx context.Context, i snapshots.Info) (string, error) {
 }
 
 // folder is that of a committed snapshot.
-func (h *History) folder(ctx context.Context, i snapshots.Info) (_ string, err error) {
-	key := i.Name + "-folder" + keySuffix
-	view, err := h.Snapshots.View(ctx, key, i.Name)
-	if errdefs.IsAlreadyExists(err) {
-		if err = h.remove(ctx, key); err == nil {
-			view, err = h.Snapshots.View(ctx, key, i.Name)
-		}
-	}
-	if err != nil {
-		return "", fmt.Errorf("view snapshot %s: %w", i.Name, err)
-	}
-	defer func() { err = errors.Join(err, h.undo(ctx, key)) }()
-	o, err := diff.ParseOverlay(view, i.Parent != "")
+func (h *History) folder(ctx context.Context, i snapshots.Info) (string, error) {
+	layers, err := h.Layers(ctx, i.Name)
 	if err != nil {
 		return "", err
 	}
-	return slices.Concat(o.Uppers, o.Lowers)[0], nil
+	return layers.Lowers[0], nil
 }
 
 func marked(folder string) (bool, error) {
@@ -165,6 +153,16 @@ func (h *History) Usage(ctx context.Context, name string) (int64, error) {
 		return 0, err
 	}
 	return h.usage(ctx, i)
+}
+
+// measured is usage for who can do without: -1 if it cannot be measured.
+func (h *History) measured(ctx context.Context, i snapshots.Info) int64 {
+	size, err := h.usage(ctx, i)
+	if err != nil {
+		log.G(ctx).WithError(err).WithField("snapshot", i.Name).Warn("could not measure a revision")
+		return -1
+	}
+	return size
 }
 
 func (h *History) usage(ctx context.Context, i snapshots.Info) (int64, error) {

@@ -217,8 +217,7 @@ func (t *tree) standsOn(i snapshots.Info) int {
 
 // next is the number of the next revision.
 func (t *tree) next() int {
-	last := t.last()
-	return last + 1
+	return t.last() + 1
 }
 
 // last is the highest number that was ever used.

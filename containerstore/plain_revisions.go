@@ -66,12 +66,8 @@ func (p *plain) revisionOf(ctx context.Context, i snapshots.Info) (Revision, err
 	if err != nil {
 		return Revision{}, err
 	}
-	size, err := p.usage(ctx, i)
-	if err != nil {
-		return Revision{}, fmt.Errorf("size of snapshot %s: %w", i.Name, err)
-	}
 	previous, _ := strconv.Atoi(i.Labels[LabelPrevious]) // 0 if there is none
-	return Revision{Record: r, Snapshot: i.Name, Previous: previous, Size: size, Current: i.Name == p.active.Name}, nil
+	return Revision{Record: r, Snapshot: i.Name, Previous: previous, Size: p.measured(ctx, i), Current: i.Name == p.active.Name}, nil
 }
 
 // PruneRevisions removes revisions of a container that was made with containerd's

@@ -93,11 +93,8 @@ func (h *History) removeAll(ctx context.Context, t *tree, doomed map[int]bool) (
 		if leaf == nil {
 			return sum, nil
 		}
-		size, err := h.usage(ctx, *leaf)
-		if err != nil {
-			return sum, fmt.Errorf("size of snapshot %s: %w", leaf.Name, err)
-		}
-		err = h.remove(ctx, leaf.Name)
+		size := max(h.measured(ctx, *leaf), 0)
+		err := h.remove(ctx, leaf.Name)
 		if errdefs.IsFailedPrecondition(err) { // something unknown stands on it
 			children[leaf.Name]++
 			continue

@@ -43,12 +43,12 @@ type Revision struct {
 	Record
 	Snapshot string // its name
 	Previous int    // the revision that it was made from, 0 for none
-	Size     int64  // of its own layer, in bytes on disk
+	Size     int64  // of its own layer, in bytes on disk; -1 if it could not be measured
 	Current  bool   // the container stands on it
 }
 
-// keptImage is what a revision keeps of its image's content: all that the id
-// stands for, or at least the manifest.
+// keptImage is what a revision keeps of its image's content: that of the
+// container's platform.
 func (r *Record) keptImage() digest.Digest {
 	if r.Manifest == nil {
 		return ""
@@ -140,9 +140,13 @@ func (h *History) Revision(ctx context.Context, n int) (Revision, error) {
 	}
 	i, ok := t.revision(n)
 	if !ok {
-		return Revision{}, fmt.Errorf("revision %d of container %s does not exist, or has been pruned: %w", n, h.Container, errdefs.ErrNotFound)
+		return Revision{}, h.missing(n)
 	}
 	return h.revision(ctx, t, i)
+}
+
+func (h *History) missing(n int) error {
+	return fmt.Errorf("revision %d of container %s does not exist, or has been pruned: %w", n, h.Container, errdefs.ErrNotFound)
 }
 
 func (h *History) revision(ctx context.Context, t *tree, i snapshots.Info) (Revision, error) {
@@ -150,13 +154,9 @@ func (h *History) revision(ctx context.Context, t *tree, i snapshots.Info) (Revi
 	if err != nil {
 		return Revision{}, err
 	}
-	size, err := h.usage(ctx, i)
-	if err != nil {
-		return Revision{}, fmt.Errorf("size of snapshot %s: %w", i.Name, err)
-	}
 	previous, _ := strconv.Atoi(i.Labels[LabelPrevious]) // 0 if there is none
 	return Revision{
-		Record: r, Snapshot: i.Name, Previous: previous, Size: size,
+		Record: r, Snapshot: i.Name, Previous: previous, Size: h.measured(ctx, i),
 		Current: t.active != nil && t.standsOn(*t.active) == r.Number,
 	}, nil
 }

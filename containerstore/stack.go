@@ -2,9 +2,14 @@ package containerstore
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/log"
+
+	"github.com/baleen-project/baleen/diff"
 )
 
 // Stack is what a container's file system is made of, from the top.
@@ -56,4 +61,43 @@ func (h *History) stackOf(ctx context.Context, t *tree, i snapshots.Info) (Stack
 	}
 	s.Init, s.Base = s.Base, birth.Parent
 	return s, nil
+}
+
+// Layers tells where the layers of a committed snapshot lie, as the lowers of an
+// overlay; none for "". The error is diff.ErrUnsupported if its mounts do not
+// tell. It may be asked for by several at a time.
+func (h *History) Layers(ctx context.Context, name string) (diff.Overlay, error) {
+	if name == "" {
+		return diff.Overlay{}, nil
+	}
+	info, err := h.Snapshots.Stat(ctx, name)
+	if err != nil {
+		return diff.Overlay{}, fmt.Errorf("look up snapshot %s: %w", name, err)
+	}
+	// With the label, what a crash leaves is found and removed.
+	key := h.Container + "-layers-" + rand.Text() + keySuffix
+	view, err := h.Snapshots.View(ctx, key, name, snapshots.WithLabels(map[string]string{labelContainer: h.Container}))
+	if err != nil {
+		return diff.Overlay{}, fmt.Errorf("view snapshot %s: %w", name, err)
+	}
+	// The folders are the snapshots' own, and outlast the view.
+	defer h.drop(ctx, key)
+	o, err := diff.ParseOverlay(view, info.Parent != "")
+	if err != nil {
+		return diff.Overlay{}, err
+	}
+	o.Lowers, o.Uppers = slices.Concat(o.Uppers, o.Lowers), nil
+	return o, nil
+}
+
+// drop removes a snapshot that nobody needs any more. What it does not get done
+// the next operation on the container does.
+func (h *History) drop(ctx context.Context, key string) {
+	err := h.undo(ctx, key)
+	if err != nil {
+		err = h.undo(ctx, key) // containerd may be long in collecting it
+	}
+	if err != nil {
+		log.G(ctx).WithError(err).WithField("container", h.Container).Warn("could not remove a temporary snapshot; the next operation on the container's revisions does")
+	}
 }

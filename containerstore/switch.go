@@ -103,7 +103,7 @@ func (h *History) target(ctx context.Context, t *tree, n int) (snapshots.Info, e
 			return merged, nil
 		}
 		if i, ok = t.revision(n); !ok {
-			return i, fmt.Errorf("revision %d of container %s: %w", n, h.Container, errdefs.ErrNotFound)
+			return i, h.missing(n)
 		}
 		return i, nil
 	}

@@ -3,8 +3,6 @@ package imageservice
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 
 	"github.com/containerd/containerd/v2/core/mount"
 
@@ -52,27 +50,4 @@ func (m *Move) seal(ctx context.Context, merge *diff.Merge, policy Policy, r con
 	}
 	m.To = revision(containerstore.Revision{Record: r, Previous: previous})
 	return nil
-}
-
-// folders are where the layers of a committed snapshot lie, topmost first.
-func (s *Service) folders(ctx context.Context, h *containerstore.History, name string) ([]string, error) {
-	if name == "" {
-		return nil, nil
-	}
-	info, err := h.Snapshots.Stat(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("look up snapshot %s: %w", name, err)
-	}
-	key := temporaryKey(h.Container, "folders")
-	mounts, err := h.Snapshots.View(ctx, key, name)
-	if err != nil {
-		return nil, fmt.Errorf("view snapshot %s: %w", name, err)
-	}
-	// The folders are the snapshots' own, which outlast the view.
-	defer removeSnapshot(ctx, h.Snapshots, key)
-	o, err := diff.ParseOverlay(mounts, info.Parent != "")
-	if err != nil {
-		return nil, err
-	}
-	return slices.Concat(o.Uppers, o.Lowers), nil
 }

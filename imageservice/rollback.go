@@ -119,9 +119,11 @@ func (m *Move) carry(ctx context.Context, o RollbackOptions, target containersto
 	}
 	own.Reserved = true
 	merge := &diff.Merge{Container: own}
-	if merge.New, err = m.s.folders(ctx, m.history, target.Snapshot); err != nil {
+	layers, err := m.history.Layers(ctx, target.Snapshot)
+	if err != nil {
 		return err
 	}
+	merge.New = layers.Lowers
 	if o.DryRun {
 		return m.plan(ctx, merge, o.Policy)
 	}

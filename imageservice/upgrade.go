@@ -95,9 +95,11 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 	}
 	own.Reserved = true
 	merge := &diff.Merge{Container: own}
-	if merge.New, err = m.s.folders(ctx, m.history, chain); err != nil {
+	layers, err := m.history.Layers(ctx, chain)
+	if err != nil {
 		return err
 	}
+	merge.New = layers.Lowers
 	if o.DryRun {
 		return m.plan(ctx, merge, o.Policy)
 	}

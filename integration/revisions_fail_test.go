@@ -17,26 +17,60 @@ import (
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
-// TestMovesFailCleanly fails each call to containerd that an upgrade or a
-// rollback makes.
-func TestMovesFailCleanly(t *testing.T) {
-	e := newEnv(t, stack.Config{}, "busybox")
-	e.buildApps(t)
+// throughProxy is a client whose calls can be made to fail.
+func throughProxy(t *testing.T, e *env) (*fault.Proxy, *containerd.Client) {
+	t.Helper()
 	socket := filepath.Join(e.Root(), "fault.sock")
 	p, err := fault.Listen(socket, e.ContainerdAddress())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	client, err := containerd.New(socket, containerd.WithDefaultNamespace(e.ContainerdNamespace()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	t.Cleanup(func() { client.Close() })
+	return p, client
+}
+
+// TestRevisionsWithoutSizes: what cannot be measured is listed even so.
+func TestRevisionsWithoutSizes(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.buildApps(t)
+	p, client := throughProxy(t, e)
+	before := e.state(t)
+	id := e.docker(t, "create", "app:1")
+	m := newMover(t, e, client, id)
+	m.do(t, change)
+	p.Set(fault.Plan{Methods: []string{"Snapshots/View"}, Nth: 1})
+	m.snapshot(t)
+	if _, failed := p.Clear(); failed == "" {
+		t.Error("the snapshot's size was not asked for by a view")
+	}
+	p.Set(fault.Plan{Methods: []string{"Snapshots/View"}, Nth: 1})
+	list, err := m.service.Revisions(t.Context(), m.ctr)
+	p.Clear()
+	if err != nil || len(list) != 1 || list[0].Size != -1 {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	if list, err = m.service.Revisions(t.Context(), m.ctr); err != nil || list[0].Size <= 0 {
+		t.Errorf("when it can be measured: %+v, %v", list, err)
+	}
+	e.remove(t, id)
+	e.settled(t, before)
+}
+
+// TestMovesFailCleanly fails each call to containerd that an upgrade or a
+// rollback makes.
+func TestMovesFailCleanly(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.buildApps(t)
+	p, client := throughProxy(t, e)
 	old := []string{"app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine"}
 	for _, c := range []struct {
 		name    string

@@ -36,7 +36,8 @@ type Revision struct {
 	// Previous is the revision that it was made from, 0 for none: that its
 	// files stand on, or that was upgraded.
 	Previous int `json:",omitempty"`
-	// Size is what the revision holds itself, in bytes on disk.
+	// Size is what the revision holds itself, in bytes on disk; -1 if the
+	// daemon could not measure it.
 	Size int64
 	// Current says that the container stands on this revision: it has what the
 	// container wrote since.

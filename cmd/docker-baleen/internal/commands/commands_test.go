@@ -55,6 +55,13 @@ func TestRevisions(t *testing.T) {
 	}
 }
 
+func TestRevisionOfUnknownSize(t *testing.T) {
+	list := history()[:1]
+	list[0].Size = -1
+	o := run(t, map[string]answer{"GET /containers/web/revisions": {http.StatusOK, list}}, "revisions", "--format", "{{.Size}}", "web")
+	same(t, "the size", o.stdout, "N/A\n")
+}
+
 func TestRevisionsAsJSON(t *testing.T) {
 	o := run(t, map[string]answer{"GET /containers/web/revisions": {http.StatusOK, history()[:1]}}, "revisions", "--format", "json", "web")
 	for _, want := range []string{`"Number":"1"`, `"Image":"app:1"`, `"Message":"first start"`, `"Size":"1.23MB"`, `"CreatedSince":"2 days ago"`, `"Current":false`} {

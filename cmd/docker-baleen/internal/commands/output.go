@@ -50,7 +50,12 @@ func (o output) check() error {
 	return nil
 }
 
-func size(bytes int64) string { return units.HumanSizeWithPrecision(float64(bytes), 3) }
+func size(bytes int64) string {
+	if bytes < 0 {
+		return "N/A" // as docker says of what it does not know
+	}
+	return units.HumanSizeWithPrecision(float64(bytes), 3)
+}
 
 // named is an image as people read it: its name and its short id.
 func named(i api.Image) string {
