@@ -207,8 +207,18 @@ func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *container.Conta
 	if layer.Empty() {
 		return layer, nil
 	}
-	_, err = snapshotter.Apply(ctx, s.snapshots(ctr.Driver), s.differ, chain, layer)
-	return layer, err
+	return layer, s.apply(ctx, s.snapshots(ctr.Driver), chain, layer)
+}
+
+// apply makes the snapshot of a layer that is stored, and keeps it: there may be
+// one already.
+func (s *Service) apply(ctx context.Context, sn snapshots.Snapshotter, chain []digest.Digest, layer diff.Layer) error {
+	chainID := identity.ChainID(append(chain[:len(chain):len(chain)], layer.DiffID))
+	if err := s.keepSnapshot(ctx, chainID.String()); err != nil {
+		return err
+	}
+	_, err := snapshotter.Apply(ctx, sn, chain, layer, s.fetch)
+	return err
 }
 
 // withImageIDs calls f with the container's tree as the image would have it.

@@ -6,7 +6,6 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
-	c8ddiff "github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
@@ -15,6 +14,8 @@ import (
 	"github.com/docker/docker/container"
 	"github.com/moby/sys/user"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/baleen-project/baleen/containerstore"
 )
 
 // Containers finds a container of the daemon by its full id; nil if it has
@@ -64,7 +65,7 @@ type Service struct {
 	content     content.Store
 	images      images.Store
 	leases      leases.Manager
-	differ      differ
+	differ      containerstore.Differ
 	snapshotter string
 	owner       string
 	containers  Containers
@@ -80,12 +81,6 @@ type Service struct {
 		mu  sync.Mutex
 		ids []string // of containers whose moves a crash has cut short
 	}
-}
-
-// differ makes layers of trees and trees of layers.
-type differ interface {
-	c8ddiff.Comparer
-	c8ddiff.Applier
 }
 
 // New returns a service, and removes what operations left behind that a crash

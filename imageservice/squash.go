@@ -20,7 +20,6 @@ import (
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
-	"github.com/baleen-project/baleen/snapshotter"
 )
 
 // SquashImage makes an image like one that exists, with the layers of parent
@@ -134,8 +133,7 @@ func (s *Service) mergeTrees(ctx context.Context, sn snapshots.Snapshotter, imag
 	if err != nil || layer.Empty() {
 		return layer, err
 	}
-	_, err = snapshotter.Apply(ctx, sn, s.differ, chain, layer)
-	return layer, err
+	return layer, s.apply(ctx, sn, chain, layer)
 }
 
 // merged describes the squashed image. As in Moby, its history tells the steps
