@@ -2,9 +2,7 @@ package containerstore
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"golang.org/x/sys/unix"
@@ -43,28 +41,13 @@ func keepRoot(mounts []mount.Mount) error {
 }
 
 func keepXattrs(from, to string) error {
-	size, err := unix.Llistxattr(from, nil)
-	if errors.Is(err, unix.ENOTSUP) || size == 0 {
-		return nil
-	}
-	names := make([]byte, max(size, 0))
-	if err == nil {
-		size, err = unix.Llistxattr(from, names)
-	}
+	attrs, err := diff.CarriedXattrs(from)
 	if err != nil {
-		return pathError("list attributes of", from, err)
+		return pathError("read attributes of", from, err)
 	}
-	for _, name := range strings.Split(strings.TrimSuffix(string(names[:size]), "\x00"), "\x00") {
-		if !diff.Carried(name) {
-			continue
-		}
-		value := make([]byte, 64<<10) // the most that there is
-		n, err := unix.Lgetxattr(from, name, value)
-		if err == nil {
-			err = unix.Lsetxattr(to, name, value[:n], 0)
-		}
-		if err != nil {
-			return fmt.Errorf("attribute %s: %w", name, pathError("copy to", to, err))
+	for _, attr := range attrs {
+		if err := unix.Lsetxattr(to, attr.Name, attr.Value, 0); err != nil {
+			return pathError("set attribute "+attr.Name+" of", to, err)
 		}
 	}
 	return nil

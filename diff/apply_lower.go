@@ -167,7 +167,7 @@ func (a *applier) copyEntry(to folder, d *dir, e *entry) (err error) {
 
 // headerOf says of a file below what an entry of a layer would.
 func headerOf(e *entry) (*tar.Header, error) {
-	attrs, err := carriedXattrs(e.path())
+	attrs, err := CarriedXattrs(e.path())
 	if err != nil {
 		return nil, err
 	}

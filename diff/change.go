@@ -53,7 +53,7 @@ func (c *Change) Type() uint32 { return c.Stat.Mode & unix.S_IFMT }
 
 // Xattrs returns the extended attributes that a layer carries.
 func (c *Change) Xattrs() ([]Xattr, error) {
-	attrs, err := carriedXattrs(c.entry.path())
+	attrs, err := CarriedXattrs(c.entry.path())
 	if err != nil {
 		return nil, &fs.PathError{Op: "read", Path: c.Path, Err: err}
 	}
@@ -164,11 +164,11 @@ func (v *view) same(ad *dir, a *entry, w *view, bd *dir, b *entry) (bool, error)
 	if !sameStat(&a.stat, &b.stat) {
 		return false, nil
 	}
-	ax, err := carriedXattrs(a.path())
+	ax, err := CarriedXattrs(a.path())
 	if err != nil {
 		return false, err
 	}
-	bx, err := carriedXattrs(b.path())
+	bx, err := CarriedXattrs(b.path())
 	if err != nil || !sameXattrs(ax, bx) {
 		return false, err
 	}

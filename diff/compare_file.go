@@ -63,7 +63,7 @@ func xattrs(p *pair) ([]Difference, error) {
 	var lists [2][]Xattr
 	for side := range lists {
 		var err error
-		if lists[side], err = carriedXattrs(p.proc(side)); err != nil {
+		if lists[side], err = CarriedXattrs(p.proc(side)); err != nil {
 			return nil, &fs.PathError{Op: "read", Path: p.path, Err: err}
 		}
 	}

@@ -62,9 +62,10 @@ func (fd openFile) get(name string, buf []byte) (int, error) {
 	return unix.Fgetxattr(int(fd), name, buf)
 }
 
-// carriedXattrs returns the attributes of a file that a layer carries, by name,
-// in the form in which it carries them. path may be a /proc/self/fd path.
-func carriedXattrs(path string) ([]Xattr, error) {
+// CarriedXattrs returns the attributes of a file that a layer carries, by name,
+// in the form in which it carries them. path may be a /proc/self/fd path; a
+// link in its last place is itself the file.
+func CarriedXattrs(path string) ([]Xattr, error) {
 	names, err := listXattrs(filePath(path))
 	if err != nil {
 		return nil, err
@@ -72,7 +73,7 @@ func carriedXattrs(path string) ([]Xattr, error) {
 	return carriedOf(filePath(path), names)
 }
 
-// carriedOf is carriedXattrs for a file whose attributes have those names.
+// carriedOf is CarriedXattrs for a file whose attributes have those names.
 func carriedOf(f file, names []string) ([]Xattr, error) {
 	var attrs []Xattr
 	for _, name := range names {

@@ -141,28 +141,18 @@ func (s *Service) settled(id string) {
 	s.cut.ids = slices.DeleteFunc(s.cut.ids, func(other string) bool { return other == id })
 }
 
-// settleLater goes on trying to settle a container's moves: containerd may be
-// starting again. What it does not get done the next move does, or the next
-// start.
+// settleLater goes on trying to settle a container's moves. What it does not get
+// done the next move does, or the next start.
 func (s *Service) settleLater(ctx context.Context, id string) {
 	s.cut.mu.Lock()
 	if !slices.Contains(s.cut.ids, id) {
 		s.cut.ids = append(s.cut.ids, id)
 	}
 	s.cut.mu.Unlock()
-	ctx = context.WithoutCancel(ctx)
 	go func() {
-		var err error
-		for wait := 500 * time.Millisecond; wait < time.Minute; wait *= 2 {
-			time.Sleep(wait)
-			ctx, cancel := cleanup(ctx)
-			err = s.settle(ctx, id)
-			cancel()
-			if err == nil {
-				return
-			}
+		if err := later(ctx, func(ctx context.Context) error { return s.settle(ctx, id) }); err != nil {
+			log.G(ctx).WithError(err).WithField("container", id).Error("gave up settling a move of the container; its next one, or the next start of the daemon, does")
 		}
-		log.G(ctx).WithError(err).WithField("container", id).Error("gave up settling a move of the container; its next one, or the next start of the daemon, does")
 	}()
 }
 

@@ -47,7 +47,7 @@ func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Con
 	if _, err := s.leases.Create(ctx, leases.WithID(l.ID), leases.WithExpiration(leaseNet), leases.WithLabels(labels)); err != nil {
 		// It may be there even so: containerd can fail after it has made it.
 		if s.unhold(ctx, l) != nil {
-			go s.deleteLater(context.WithoutCancel(ctx), l)
+			go s.deleteLater(ctx, l)
 		}
 		return nil, nil, fmt.Errorf("create lease: %w", err)
 	}
@@ -61,25 +61,40 @@ func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Con
 		if err := s.leases.Delete(ctx, l, opts...); err != nil && !errdefs.IsNotFound(err) {
 			log.G(ctx).WithError(err).WithFields(log.Fields{"lease": l.ID, "operation": verb, "object": object}).
 				Warn("could not delete the lease of an operation; trying again")
-			go s.deleteLater(context.WithoutCancel(ctx), l)
+			go s.deleteLater(ctx, l)
 		}
 	}
 	return leases.WithLease(ctx, l.ID), end, nil
 }
 
-// deleteLater goes on trying to delete a lease: containerd may be starting
-// again. What it does not get done is for the sweep at the next start.
+// deleteLater goes on trying to delete a lease. What it does not get done is
+// for the sweep at the next start.
 func (s *Service) deleteLater(ctx context.Context, l leases.Lease) {
+	err := later(ctx, func(ctx context.Context) error {
+		err := s.leases.Delete(ctx, l, leases.SynchronousDelete)
+		if errdefs.IsNotFound(err) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		log.G(ctx).WithError(err).WithField("lease", l.ID).Error("gave up deleting the lease of an operation; it is removed at the next start")
+	}
+}
+
+// later does again and again what has failed, for a minute, also after ctx has
+// ended: containerd may be starting again.
+func later(ctx context.Context, do func(context.Context) error) (err error) {
 	for wait := 500 * time.Millisecond; wait < time.Minute; wait *= 2 {
 		time.Sleep(wait)
 		ctx, cancel := cleanup(ctx)
-		err := s.leases.Delete(ctx, l, leases.SynchronousDelete)
+		err = do(ctx)
 		cancel()
-		if err == nil || errdefs.IsNotFound(err) {
-			return
+		if err == nil {
+			return nil
 		}
 	}
-	log.G(ctx).WithField("lease", l.ID).Error("gave up deleting the lease of an operation; it is removed at the next start")
+	return err
 }
 
 // keep puts what exists already under the lease in ctx.

@@ -100,7 +100,7 @@ func (s storeWithRevisions) revisions() []*container.Container {
 	if err != nil {
 		return nil // it is being made
 	}
-	ctx := context.TODO()
+	ctx := context.Background() // Moby asks without one
 	list, err := s.daemon.baleen.images.get(ctx, service)
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("images of revisions do not count as in use")

@@ -142,7 +142,7 @@ func (daemon *Daemon) reconcile(c *container.Container) error {
 	if errdefs.IsNotImplemented(err) {
 		return nil
 	}
-	ctx := context.TODO()
+	ctx := context.Background() // Moby loads containers without one
 	state, err := service.State(ctx, c.ID)
 	if err != nil || state == nil {
 		return err
