@@ -22,6 +22,9 @@ type Container struct {
 	// Reserved says to tell names as well that the layers of an image cannot
 	// hold. Without it they are ErrReserved.
 	Reserved bool
+	// Shown says that the changes are only shown: what goes or changes its type
+	// while it is looked at is left out.
+	Shown bool
 }
 
 // WalkStats counts what a walk met.
@@ -39,20 +42,26 @@ type WalkStats struct {
 // that holds a change is itself reported, as its time has changed. A file that
 // only was copied up, and is what it was, is not.
 //
-// What goes or changes its type while it is looked at gives ErrChanged.
+// What goes or changes its type while it is looked at gives ErrChanged: a file
+// that goes may have moved to where the walk has been.
 func (c *Container) Walk(ctx context.Context, visit func(*Change) error) (stats WalkStats, err error) {
 	w, err := c.open(ctx, visit)
 	if err != nil {
 		return WalkStats{}, err
 	}
 	defer w.view.close()
-	err = w.root()
+	err = raced(w.root())
+	return w.stats, err
+}
+
+// raced gives errors that a change meanwhile explains the class of ErrChanged.
+func raced(err error) error {
 	for _, race := range []error{unix.ELOOP, unix.ENOTDIR, unix.ENOENT, unix.ESTALE} {
 		if errors.Is(err, race) && !errors.Is(err, ErrChanged) {
-			err = fmt.Errorf("%w: %w", ErrChanged, err)
+			return fmt.Errorf("%w: %w", ErrChanged, err)
 		}
 	}
-	return w.stats, err
+	return err
 }
 
 // Untouched reports whether a walk would certainly tell nothing: its uppers are
@@ -79,7 +88,7 @@ func (c *Container) Untouched(ctx context.Context) (bool, error) {
 }
 
 func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk, error) {
-	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved, uppers: len(c.Uppers), base: len(c.Uppers)}
+	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved, shown: c.Shown, uppers: len(c.Uppers), base: len(c.Uppers)}
 	if c.Init {
 		if len(c.Lowers) == 0 {
 			return nil, fmt.Errorf("%w: an init layer without a folder", ErrUnsupported)
@@ -98,6 +107,7 @@ type walk struct {
 	visit   func(*Change) error
 	view    *view
 	anyName bool // names that layers cannot hold are told
+	shown   bool // what goes meanwhile is left out
 	uppers  int  // layers that hold changes
 	base    int  // layers above the image's
 	stats   WalkStats
@@ -198,7 +208,7 @@ func (w *walk) contents(p *place) error {
 			if err := w.ctx.Err(); err != nil {
 				return err
 			}
-			if err := w.name(p, name); err != nil {
+			if err := raced(w.name(p, name)); err != nil && (!w.shown || !errors.Is(err, ErrChanged)) {
 				return err
 			}
 		}
@@ -225,7 +235,7 @@ func (w *walk) name(p *place, name string) error {
 		return fmt.Errorf("look at %s: %w", at, err)
 	}
 	if !ok || e.stat.Mode&unix.S_IFMT == unix.S_IFSOCK {
-		return w.deleted(p, at, name)
+		return w.deleted(p, at, name, e.name != "")
 	}
 	if e.isDir() {
 		return w.directory(p, at, &e)
@@ -240,11 +250,17 @@ func (w *walk) name(p *place, name string) error {
 func (w *walk) hidden(layer int) bool { return layer >= w.uppers && layer < w.base }
 
 // deleted reports that nothing is under a name, if the image has something
-// there. A socket counts as nothing: a layer cannot hold it.
-func (w *walk) deleted(p *place, at, name string) error {
-	if _, ok, err := w.view.lookup(p.image, name); err != nil {
+// there. A socket counts as nothing: a layer cannot hold it. If the image has
+// nothing there either, then a whiteout or a socket has been met, above or in the
+// image, or what had the name has gone since the directory was read.
+func (w *walk) deleted(p *place, at, name string, met bool) error {
+	old, ok, err := w.view.lookup(p.image, name)
+	switch {
+	case err != nil:
 		return fmt.Errorf("look at %s: %w", at, err)
-	} else if !ok {
+	case !ok && !met && old.name == "":
+		return fmt.Errorf("look at %s: %w", at, ErrChanged)
+	case !ok:
 		return nil
 	}
 	if err := w.reserved(at, name); err != nil {

@@ -1,8 +1,10 @@
 package diff_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -41,5 +43,36 @@ func TestUntouched(t *testing.T) {
 				t.Errorf("but the walk tells %d changes, %v", stats.Changes, err)
 			}
 		})
+	}
+}
+
+// TestWalkWhileNamesGo: what goes during a walk is an error to those who keep
+// what they are told, and is left out for those who show it.
+func TestWalkWhileNamesGo(t *testing.T) {
+	needRoot(t)
+	for name, gone := range map[string]string{"a file": "b", "a directory": "c", "what is in one": "c/f"} {
+		for _, shown := range []bool{false, true} {
+			upper, lower := t.TempDir(), t.TempDir()
+			do(t, os.Mkdir(filepath.Join(upper, "a"), 0o755), os.Mkdir(filepath.Join(upper, "c"), 0o755))
+			for _, file := range []string{"b", "c/e", "c/f", "d"} {
+				do(t, os.WriteFile(filepath.Join(upper, file), nil, 0o644))
+			}
+			var told []string
+			c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}, Shown: shown}
+			at := map[string]string{"b": "a", "c": "a", "c/f": "c/e"}[gone]
+			_, err := c.Walk(t.Context(), func(change *diff.Change) error {
+				told = append(told, change.Path)
+				if change.Path == at {
+					return os.RemoveAll(filepath.Join(upper, gone))
+				}
+				return nil
+			})
+			switch {
+			case !shown && !errors.Is(err, diff.ErrChanged):
+				t.Errorf("%s: the error is %v", name, err)
+			case shown && (err != nil || slices.Contains(told, gone) || told[len(told)-1] != "d"):
+				t.Errorf("%s: %v, told %v", name, err, told)
+			}
+		}
 	}
 }

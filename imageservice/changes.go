@@ -39,6 +39,7 @@ func (s *Service) changes(ctx context.Context, ctr *container.Container) ([]arch
 	if err != nil {
 		return nil, err
 	}
+	c.Shown = true // the container goes on meanwhile
 	var changes []archive.Change
 	_, err = c.Walk(ctx, func(change *diff.Change) error {
 		if change.Path != "." {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -21,7 +23,8 @@ const (
 	// sealQueue how many of those may wait: so many files are open at most,
 	// twice each.
 	sealBatch, sealQueue = 16, 6
-	// sealTries is how often a file is copied that changes meanwhile.
+	// sealTries is how often a file is copied that changes meanwhile, and all if
+	// names go.
 	sealTries = 3
 )
 
@@ -38,9 +41,11 @@ type SealStats struct {
 // only; so unpacking the layer gives the same.
 //
 // Where the file system can, data is shared and not copied (FICLONE).
-// A file that changes while it is copied is tried again, and then an error,
-// [diff.ErrChanged]. Nothing is synced to disk. On failure upper holds part of
-// the changes, and is for the caller to remove.
+// A file that changes while it is copied is tried again, and so is all if a name
+// goes while the changes are walked: what it named may have moved to where the
+// walk has been. Then it is an error, [diff.ErrChanged]. Nothing is synced to
+// disk. On failure upper holds part of the changes, and is for the caller to
+// remove.
 func Seal(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
 	return seal(ctx, c, upper, false)
 }
@@ -55,9 +60,37 @@ func SealLinked(ctx context.Context, c diff.Walker, upper string) (SealStats, er
 }
 
 func seal(ctx context.Context, c diff.Walker, upper string, linking bool) (SealStats, error) {
+	for try := 1; ; try++ {
+		stats, again, err := sealOnce(ctx, c, upper, linking)
+		if err == nil || !again || try == sealTries {
+			return stats, err
+		}
+		if err := empty(upper); err != nil {
+			return SealStats{}, fmt.Errorf("seal again: %w", err)
+		}
+	}
+}
+
+// empty removes all that is in a folder.
+func empty(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := os.RemoveAll(filepath.Join(folder, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sealOnce tells by again that it met a change in the middle, and no time was
+// spent in vain on copying a file that goes on changing.
+func sealOnce(ctx context.Context, c diff.Walker, upper string, linking bool) (_ SealStats, again bool, _ error) {
 	root, err := unix.Open(upper, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return SealStats{}, &fs.PathError{Op: "open", Path: upper, Err: err}
+		return SealStats{}, false, &fs.PathError{Op: "open", Path: upper, Err: err}
 	}
 	s := &sealer{
 		jobs:    make(chan []copyJob, sealQueue),
@@ -70,11 +103,11 @@ func seal(ctx context.Context, c diff.Walker, upper string, linking bool) (SealS
 	defer s.closeAll()
 	var st unix.Stat_t
 	if err := unix.Fstat(root, &st); err != nil {
-		return SealStats{}, &fs.PathError{Op: "stat", Path: upper, Err: err}
+		return SealStats{}, false, &fs.PathError{Op: "stat", Path: upper, Err: err}
 	}
 	s.stack[0].gid = st.Gid
 	if err := s.takeDefaultACL(); err != nil {
-		return SealStats{}, fmt.Errorf("seal: %w", err)
+		return SealStats{}, false, fmt.Errorf("seal: %w", err)
 	}
 
 	ctx, s.fail = context.WithCancelCause(ctx)
@@ -93,9 +126,9 @@ func seal(ctx context.Context, c diff.Walker, upper string, linking bool) (SealS
 	workers.Wait()
 	// A worker's failure is also what ended the walk.
 	if cause := context.Cause(ctx); cause != nil {
-		err = cause
+		return SealStats{}, false, cause
 	}
-	return SealStats{WalkStats: stats, Cloned: s.cloner.did.Load(), Root: s.rooted}, err
+	return SealStats{WalkStats: stats, Cloned: s.cloner.did.Load(), Root: s.rooted}, errors.Is(err, diff.ErrChanged), err
 }
 
 // sealer writes changes into an upper, in the order of a walk.

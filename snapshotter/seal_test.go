@@ -282,6 +282,80 @@ func TestSealOfAFileThatIsReplaced(t *testing.T) {
 	}
 }
 
+// mover moves a file to where the walk has been, whenever it is at a path.
+type mover struct {
+	*diff.Container
+	at    string
+	moves [][2]string // from, to; one for each walk
+	walks int
+}
+
+func (m *mover) Walk(ctx context.Context, f func(*diff.Change) error) (diff.WalkStats, error) {
+	m.walks++
+	return m.Container.Walk(ctx, func(c *diff.Change) error {
+		if c.Path == m.at && len(m.moves) > 0 {
+			next := m.moves[0]
+			m.moves = m.moves[1:]
+			if err := os.Rename(filepath.Join(m.Uppers[0], next[0]), filepath.Join(m.Uppers[0], next[1])); err != nil {
+				return err
+			}
+		}
+		return f(c)
+	})
+}
+
+// TestSealWhileNamesMove: without a pause, or while docker cp comes and goes, a
+// name may be gone when the walk gets to it. What it named is not missed.
+func TestSealWhileNamesMove(t *testing.T) {
+	needRoot(t)
+	for name, test := range map[string]struct {
+		moves [][2]string
+		fails bool
+	}{
+		"once":      {moves: [][2]string{{"z", "a/z"}}},
+		"for ever":  {moves: [][2]string{{"z", "a/z"}, {"y", "a/y"}, {"x", "a/x"}}, fails: true},
+		"and twice": {moves: [][2]string{{"z", "a/z"}, {"y", "a/y"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := tempDir(t)
+			lower, upper, sealed := makeDirs(t, dir, "lower", 0), makeDirs(t, dir, "upper", 0), makeDirs(t, dir, "sealed", 0)
+			shell(t, upper, "mkdir a b; echo first > a/f; echo x > x; echo y > y; echo z > z")
+			m := &mover{Container: &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}, at: "b", moves: test.moves}
+			walks := min(len(test.moves)+1, 3)
+			_, err := snapshotter.Seal(t.Context(), m, sealed)
+			if m.walks != walks {
+				t.Errorf("walked %d times, want %d", m.walks, walks)
+			}
+			if test.fails {
+				if !errors.Is(err, diff.ErrChanged) {
+					t.Errorf("the error is %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := tree(t, sealed), tree(t, upper); got != want {
+				t.Errorf("sealed\n%s\nof\n%s", got, want)
+			}
+		})
+	}
+}
+
+// tree lists the names in a folder.
+func tree(t *testing.T, dir string) string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		names = append(names, strings.TrimPrefix(path, dir))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(names, "\n")
+}
+
 func imageLayers(t *testing.T) []string {
 	t.Helper()
 	dir := tempDir(t)
