@@ -83,14 +83,24 @@ func revision(r containerstore.Revision) api.Revision {
 // has. The container's turn is locked. The container is not asked whether it
 // runs: one that starts holds its lock while it waits for its turn to mount.
 func (s *Service) unused(id string) error {
-	root, err := s.mounter.Mounted(id)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // never mounted yet
-		return fmt.Errorf("look up its mount point: %w", err)
+	mounted, err := s.Mounted(id)
+	if err != nil {
+		return err
 	}
-	if root != "" {
+	if mounted {
 		return fmt.Errorf("its files are in use: it is running, or docker cp or export for example reads it: %w", errdefs.ErrConflict)
 	}
 	return nil
+}
+
+// Mounted reports whether the root of a container is mounted, also if an earlier
+// daemon has mounted it.
+func (s *Service) Mounted(id string) (bool, error) {
+	root, err := s.mounter.Mounted(id)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // never mounted yet
+		return false, fmt.Errorf("look up its mount point: %w", err)
+	}
+	return root != "", nil
 }
 
 // interruptedMoves notes the containers whose moves a crash has cut short. They

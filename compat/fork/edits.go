@@ -68,10 +68,10 @@ var Edits = []Edit{
 		With:   "\t\tctx = daemon.pauseForCommit(ctx, container)\n",
 	},
 	{
-		Name:   "thaw-interrupted",
+		Name:   "mend-interrupted",
 		File:   "daemon/daemon.go",
 		Anchor: "\tclose(d.startupDone)\n",
-		With:   "\tclose(d.startupDone)\n\td.thawInterrupted(ctx)\n",
+		With:   "\tclose(d.startupDone)\n\td.mendInterrupted(ctx)\n",
 	},
 	{
 		// What the daemon keeps for Baleen, with the locks of its revisions.
