@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +73,40 @@ func TestKilledDaemonLetsAFrozenContainerEnd(t *testing.T) {
 		t.Errorf("it was killed without having been asked to end, exit code %s", e.inspect(t, id, "{{.State.ExitCode}}"))
 	} else if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestOrdersWhileFrozen gives orders to a container that a commit has stopped:
+// they wait for its end, and do not fail as with one that its user has paused.
+func TestOrdersWhileFrozen(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	id := e.run(t, "busybox", frozenContent+"; trap 'exit 7' TERM")
+	for _, order := range []struct {
+		args        []string
+		says, state string // what it says at the end, and what the container is then
+	}{
+		{[]string{"exec", id, "echo", "works"}, "works", "running"},
+		{[]string{"unpause", id}, "is not paused", "running"},
+		{[]string{"pause", id}, "", "paused"},
+		{[]string{"stop", id}, "", "exited"},
+	} {
+		var said string
+		out, err := e.whileFrozen(t, id, func() { said, _ = e.try(t, order.args...) })
+		if err != nil {
+			t.Errorf("commit: %v: %s", err, out)
+		}
+		if !strings.Contains(said, order.says) {
+			t.Errorf("docker %s says %q", order.args[0], said)
+		}
+		if got := e.inspect(t, id, "{{.State.Status}}"); got != order.state {
+			t.Errorf("after docker %s the container is %s", order.args[0], got)
+		}
+		if order.state == "paused" {
+			e.docker(t, "unpause", id)
+		}
+	}
+	if code := e.inspect(t, id, "{{.State.ExitCode}}"); code != "7" {
+		t.Errorf("it ended with %s, and not as its trap says", code)
 	}
 }
 

@@ -116,6 +116,44 @@ var Edits = []Edit{
 			"\t// check if container wasn't deregistered by previous rm since Get\n",
 	},
 	{
+		// A container that is frozen for a commit is asked to end when it can obey;
+		// and who pauses it, lets it go on or runs a command in it waits for as long.
+		Name:   "signal-after-thaw",
+		File:   "daemon/kill.go",
+		Anchor: "\tcontainer.Lock()\n\tdefer container.Unlock()\n\n\ttask, err := container.GetRunningTask()\n",
+		With:   "\tdaemon.awaitThaw(container)\n\tcontainer.Lock()\n\tdefer container.Unlock()\n\n\ttask, err := container.GetRunningTask()\n",
+	},
+	{
+		Name:   "pause-after-thaw",
+		File:   "daemon/pause.go",
+		Anchor: "\treturn daemon.containerPause(ctr)\n",
+		With:   "\tdaemon.awaitThaw(ctr)\n\treturn daemon.containerPause(ctr)\n",
+	},
+	{
+		Name:   "unpause-after-thaw",
+		File:   "daemon/unpause.go",
+		Anchor: "\treturn daemon.containerUnpause(ctr)\n",
+		With:   "\tdaemon.awaitThaw(ctr)\n\treturn daemon.containerUnpause(ctr)\n",
+	},
+	{
+		Name:   "exec-after-thaw",
+		File:   "daemon/exec.go",
+		Anchor: "\tif ctr.IsPaused() {\n\t\treturn nil, errExecPaused(ctr.ID)\n",
+		With:   "\tdaemon.awaitThaw(ctr)\n\tif ctr.IsPaused() {\n\t\treturn nil, errExecPaused(ctr.ID)\n",
+	},
+	{
+		Name:   "exec-create-after-thaw",
+		File:   "daemon/exec.go",
+		Anchor: "\tif ctr.IsPaused() {\n\t\treturn nil, errExecPaused(name)\n",
+		With:   "\tdaemon.awaitThaw(ctr)\n\tif ctr.IsPaused() {\n\t\treturn nil, errExecPaused(name)\n",
+	},
+	{
+		Name:   "attach-after-thaw",
+		File:   "daemon/attach.go",
+		Anchor: "\tif ctr.IsPaused() {\n",
+		With:   "\tdaemon.awaitThaw(ctr)\n\tif ctr.IsPaused() {\n",
+	},
+	{
 		Name:   "router",
 		File:   "cmd/dockerd/daemon.go",
 		Anchor: "\t\tcontainer.NewRouter(opts.daemon, decoder, opts.daemon.RawSysInfo().CgroupUnified),\n",

@@ -171,12 +171,21 @@ func TestSetSharesAPause(t *testing.T) {
 		return release
 	}
 	first, second := hold(), hold()
+	over := make(chan struct{})
+	go func() { set.Wait(c.pid, id); close(over) }()
 	if last, err := first(); last || err != nil || c.counts(t) || !set.Held(c.pid, id) {
 		t.Errorf("it goes on while one holds it: %v", err)
+	}
+	select {
+	case <-over:
+		t.Error("who waited is told that it goes on while one holds it")
+	default:
 	}
 	if last, err := second(); !last || err != nil || !c.counts(t) || set.Held(c.pid, id) {
 		t.Errorf("it does not go on after the last: %v", err)
 	}
+	<-over
+	set.Wait(c.pid, id) // nobody holds it
 
 	group, err := freezer.Find(c.pid, id)
 	if err != nil {

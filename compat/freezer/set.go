@@ -21,7 +21,8 @@ type key struct {
 }
 
 type hold struct {
-	users int // guarded by the set's mu
+	users int           // guarded by the set's mu
+	over  chan struct{} // closed when there are none
 
 	mu    sync.Mutex // held while freezing
 	group *Cgroup    // nil if not frozen
@@ -49,6 +50,16 @@ func (s *Set) Held(pid int, id string) bool {
 	return s.held[key{pid, id}] != nil
 }
 
+// Wait returns when nobody holds the container any more; at once if nobody does.
+func (s *Set) Wait(pid int, id string) {
+	s.mu.Lock()
+	h := s.held[key{pid, id}]
+	s.mu.Unlock()
+	if h != nil {
+		<-h.over
+	}
+}
+
 func (h *hold) freeze(ctx context.Context, k key) error {
 	group := h.group
 	if group == nil {
@@ -74,7 +85,7 @@ func (s *Set) enter(k key) *hold {
 		if s.held == nil {
 			s.held = map[key]*hold{}
 		}
-		h = &hold{}
+		h = &hold{over: make(chan struct{})}
 		s.held[k] = h
 	}
 	h.users++
@@ -86,8 +97,13 @@ func (s *Set) leave(k key, h *hold) {
 	defer s.mu.Unlock()
 	h.users--
 	if h.users == 0 {
-		delete(s.held, k)
+		s.end(k, h)
 	}
+}
+
+func (s *Set) end(k key, h *hold) {
+	delete(s.held, k)
+	close(h.over)
 }
 
 // release thaws before anybody can enter anew, who would find it frozen.
@@ -98,6 +114,6 @@ func (s *Set) release(k key, h *hold) (last bool, err error) {
 	if h.users > 0 {
 		return false, nil
 	}
-	delete(s.held, k)
+	defer s.end(k, h)
 	return true, h.group.Thaw()
 }

@@ -143,6 +143,19 @@ func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw 
 	}, nil
 }
 
+// awaitThaw returns when no commit or snapshot has the container frozen. It is
+// for what would fail meanwhile, or have no effect: a frozen process does not
+// heed its stop signal, and would be killed when the patience of `docker stop`
+// ends. The container is not locked.
+func (daemon *Daemon) awaitThaw(c *container.Container) {
+	c.Lock()
+	task, err := c.GetRunningTask()
+	c.Unlock()
+	if err == nil {
+		frozen.Wait(int(task.Pid()), c.ID)
+	}
+}
+
 // thaw ends a pause of ours. While containerd is away it cannot, and goes on
 // trying in the background: the pause must not outlive the commit.
 func (daemon *Daemon) thaw(ctx context.Context, c *container.Container) {
