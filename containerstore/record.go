@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -85,16 +87,30 @@ func (h *History) writeRecord(ctx context.Context, r *Record) (digest.Digest, er
 		return "", err
 	}
 	desc := ocispec.Descriptor{MediaType: MediaTypeRecord, Digest: digest.FromBytes(text), Size: int64(len(text))}
-	ref := "revision-" + desc.Digest.String()
-	err = content.WriteBlob(ctx, h.Content, ref, bytes.NewReader(text), desc)
-	if err != nil {
+	ref := "revision-" + rand.Text()
+	if err := h.write(ctx, ref, text, desc); err != nil {
 		ctx, cancel := cleanup(ctx)
 		defer cancel()
 		if abort := h.Content.Abort(ctx, ref); abort != nil && !errdefs.IsNotFound(abort) {
 			err = fmt.Errorf("%w (and could not be aborted: %w)", err, abort)
 		}
+		return "", err
 	}
-	return desc.Digest, err
+	return desc.Digest, nil
+}
+
+// write stores a blob. [content.WriteBlob] would do, but for as long as containerd
+// is away it goes on trying, and does not return.
+func (h *History) write(ctx context.Context, ref string, text []byte, desc ocispec.Descriptor) (err error) {
+	w, err := h.Content.Writer(ctx, content.WithRef(ref), content.WithDescriptor(desc))
+	if errdefs.IsAlreadyExists(err) { // it is under the lease now
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	return content.Copy(ctx, w, bytes.NewReader(text), desc.Size, desc.Digest)
 }
 
 func (h *History) readRecord(ctx context.Context, i snapshots.Info) (r Record, err error) {

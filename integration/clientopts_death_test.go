@@ -51,19 +51,30 @@ var errDead = errors.New("the process is dead")
 // mortal is a client that makes only so many calls.
 func mortal(t *testing.T, s *stack.Stack, calls int64) *containerd.Client {
 	t.Helper()
+	return counting(t, s, func(n int64) error {
+		if n > calls {
+			return errDead
+		}
+		return nil
+	})
+}
+
+// counting is a client that asks before each of its calls.
+func counting(t *testing.T, s *stack.Stack, ask func(n int64) error) *containerd.Client {
+	t.Helper()
 	var made atomic.Int64
-	dead := func() bool { return made.Add(1) > calls }
+	dead := func() error { return ask(made.Add(1)) }
 	conn, err := grpc.NewClient("unix://"+s.ContainerdAddress(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, in, out any, c *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			if dead() {
-				return errDead
+			if err := dead(); err != nil {
+				return err
 			}
 			return invoke(ctx, method, in, out, c, opts...)
 		}),
 		grpc.WithStreamInterceptor(func(ctx context.Context, d *grpc.StreamDesc, c *grpc.ClientConn, method string, stream grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-			if dead() {
-				return nil, errDead
+			if err := dead(); err != nil {
+				return nil, err
 			}
 			return stream(ctx, d, c, method, opts...)
 		}))

@@ -281,10 +281,18 @@ func (k *plainCtr) write(t *testing.T, name, text string) {
 }
 
 // must checks the container's files, after containerd has collected garbage.
-func (k *plainCtr) must(t *testing.T, want map[string]string) {
+func (k *plainCtr) must(t *testing.T, want files) {
+	t.Helper()
+	if got := k.has(t); !maps.Equal(got, want) {
+		t.Errorf("the container has %v, want %v", got, want)
+	}
+}
+
+// has are the container's files, after containerd has collected garbage.
+func (k *plainCtr) has(t *testing.T) files {
 	t.Helper()
 	k.collect(t)
-	got := map[string]string{}
+	got := files{}
 	k.do(t, func(root string) {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
@@ -298,9 +306,7 @@ func (k *plainCtr) must(t *testing.T, want map[string]string) {
 			t.Fatal(err)
 		}
 	})
-	if !maps.Equal(got, want) {
-		t.Errorf("the container has %v, want %v", got, want)
-	}
+	return got
 }
 
 func (k *plainCtr) upgrade(t *testing.T, to containerd.Image, opts ...containerstore.UpgradeOpt) {

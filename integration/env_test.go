@@ -126,8 +126,13 @@ func (e *env) remove(t *testing.T, id string) {
 	}
 }
 
-// eventually waits up to 20 seconds for check to succeed.
 func (e *env) eventually(t *testing.T, what string, check func() error) {
+	t.Helper()
+	eventually(t, what, check)
+}
+
+// eventually waits up to 20 seconds for check to succeed.
+func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
 	var err error
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
