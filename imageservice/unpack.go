@@ -10,6 +10,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/image-spec/identity"
@@ -20,6 +21,20 @@ import (
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/snapshotter"
 )
+
+// Unpack makes the snapshots of an image whose manifest, for one platform, and
+// layers are stored, and has the image keep them. What exists of them is kept.
+func (s *Service) Unpack(ctx context.Context, manifest ocispec.Descriptor) (err error) {
+	if _, leased := leases.FromContext(ctx); !leased {
+		var end func(error)
+		if ctx, end, err = s.lease(ctx, "unpack", manifest.Digest.String()); err != nil {
+			return err
+		}
+		defer func() { end(err) }()
+	}
+	_, err = s.unpack(ctx, &manifest)
+	return err
+}
 
 // unpack returns the snapshot of an image's layers, and makes it when it does
 // not exist. Without a manifest it is "", the parent of FROM scratch. It works

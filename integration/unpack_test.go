@@ -2,6 +2,8 @@ package integration_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,8 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/integration/fault"
 )
 
 // TestCreateUnpacks creates containers of images that are stored and not
@@ -99,5 +103,45 @@ func (e *env) collect(t *testing.T) {
 	}
 	if err := ls.Delete(e.ctx(t), l, leases.SynchronousDelete); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestLoadAndImportUnpack loads and imports images: they are unpacked by our
+// applier, not by containerd's, and the images keep the snapshots.
+func TestLoadAndImportUnpack(t *testing.T) {
+	e, p := newFaultEnv(t, "busybox")
+	saved, tree := filepath.Join(t.TempDir(), "saved.tar"), filepath.Join(t.TempDir(), "tree.tar")
+	if out, err := e.build(t, "FROM busybox\nRUN echo one > /one\nRUN rm /one; echo two > /two\n", "-t", "built"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	e.docker(t, "save", "-o", saved, "built")
+	e.docker(t, "rmi", "built")
+	e.docker(t, "image", "prune", "-f")
+	if err := os.WriteFile(tree, tarOf(t, "file", "text\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args        []string
+		image, path string
+		text        string
+	}{
+		{[]string{"load", "-i", saved}, "built", "/two", "two\n"},
+		{[]string{"import", tree, "imported"}, "imported", "/file", "text\n"},
+	} {
+		p.Set(fault.Plan{Methods: []string{"Diff/Apply"}})
+		out := e.docker(t, test.args...)
+		if calls, _ := p.Clear(); calls > 0 || strings.Contains(out, "rror") {
+			t.Errorf("docker %s had containerd unpack %d layers, and says %s", test.args[0], calls, out)
+		}
+		e.collect(t)
+		img := e.image(t, e.inspect(t, test.image, "{{.Id}}"))
+		if chainID := identity.ChainID(img.config.RootFS.DiffIDs).String(); !slices.Contains(e.state(t).snapshots, chainID) {
+			t.Errorf("after docker %s snapshot %s of the image is missing", test.args[0], chainID)
+		}
+		id := e.docker(t, "create", test.image, "/x")
+		if got := e.docker(t, "cp", id+":"+test.path, "-"); !strings.Contains(got, test.text) {
+			t.Errorf("%s of the image is %q", test.path, got)
+		}
+		e.remove(t, id)
 	}
 }

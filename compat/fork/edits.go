@@ -154,6 +154,26 @@ var Edits = []Edit{
 		With:   "\tdaemon.awaitThaw(ctr)\n\tif ctr.IsPaused() {\n",
 	},
 	{
+		// What is loaded or imported is unpacked by Baleen's applier, as what is
+		// stored only is when a container is made of it.
+		Name:   "unpack-field",
+		File:   "daemon/containerd/service.go",
+		Anchor: "type ImageService struct {\n",
+		With:   "type ImageService struct {\n\tbaleenUnpack func(context.Context, ocispec.Descriptor) error\n",
+	},
+	{
+		Name:   "unpack-import",
+		File:   "daemon/containerd/image_import.go",
+		Anchor: "c8dImg.Unpack(ctx, snapshotter)",
+		With:   "i.unpackManifest(ctx, c8dImg, snapshotter)",
+	},
+	{
+		Name:   "unpack-load",
+		File:   "daemon/containerd/image_exporter.go",
+		Anchor: "platformImg.Unpack(ctx, i.snapshotter)",
+		With:   "i.unpackManifest(ctx, platformImg, i.snapshotter)",
+	},
+	{
 		Name:   "router",
 		File:   "cmd/dockerd/daemon.go",
 		Anchor: "\t\tcontainer.NewRouter(opts.daemon, decoder, opts.daemon.RawSysInfo().CgroupUnified),\n",

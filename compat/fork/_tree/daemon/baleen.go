@@ -34,7 +34,8 @@ type imageResolver interface {
 func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.ImageServiceConfig) ImageService {
 	containers := cfg.Containers
 	cfg.Containers = storeWithRevisions{containers, daemon}
-	return imageservice.New(imageservice.Config{
+	upstream := ctrd.NewService(cfg)
+	service := imageservice.New(imageservice.Config{
 		Client:      cfg.Client,
 		Containers:  containers,
 		Snapshotter: cfg.Snapshotter,
@@ -45,8 +46,10 @@ func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.Im
 		Thaw:        func(ctx context.Context, id string) error { return thawGroup(ctx, cfg.Client, id) },
 		TempMounts:  filepath.Join(daemon.root, "baleen-mounts"),
 		Options:     options,
-		Upstream:    upstreamImages{ctrd.NewService(cfg), daemon},
+		Upstream:    upstreamImages{upstream, daemon},
 	})
+	upstream.UnpackBy(service.Unpack)
+	return service
 }
 
 // thawGroup lets a container go on that a commit had frozen when the daemon
