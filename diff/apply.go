@@ -29,6 +29,10 @@ type ApplyOptions struct {
 	// the layer itself does not tell gets what it has there, and a hard link
 	// finds its target there.
 	Lowers []string
+	// Below, in the place of Lowers, is asked for them when the layer first needs
+	// them, which most never do: so they need not be there from the beginning. It
+	// calls open with them, and they must stay where they are until open returns.
+	Below func(open func(lowers []string) error) error
 	// Root gives the target the owner, mode, time and attributes that the
 	// layer's entry for the root has. containerd leaves such an entry out, and
 	// so do we by default: archives of a temporary directory have one with

@@ -13,7 +13,7 @@ import (
 // lookBelow finds what shows in the lowers, and calls f with it; it reports
 // whether there is anything.
 func (a *applier) lookBelow(p, name string, f func(d *dir, e *entry) error) (bool, error) {
-	if len(a.opts.Lowers) == 0 {
+	if !a.stands() {
 		return false, nil
 	}
 	if hidden, err := a.hidesBelow(p); hidden || err != nil {
@@ -49,16 +49,26 @@ func (a *applier) hidesBelow(p string) (bool, error) {
 	return false, nil
 }
 
-func (a *applier) openLowers() (err error) {
-	if a.below == nil {
-		a.below, err = openView(a.opts.Lowers, 0, a.opts.UserXattr)
+// stands reports whether there are, or may be, lowers.
+func (a *applier) stands() bool { return len(a.opts.Lowers) > 0 || a.opts.Below != nil }
+
+func (a *applier) openLowers() error {
+	if a.below != nil {
+		return nil
 	}
-	return err
+	open := func(lowers []string) (err error) {
+		a.below, err = openView(lowers, 0, a.opts.UserXattr)
+		return err
+	}
+	if a.opts.Below != nil {
+		return a.opts.Below(open)
+	}
+	return open(a.opts.Lowers)
 }
 
 // lowerNames calls f for all names that show in the root of the lowers.
 func (a *applier) lowerNames(f func(name string) error) error {
-	if len(a.opts.Lowers) == 0 {
+	if !a.stands() {
 		return nil
 	}
 	if err := a.openLowers(); err != nil {
@@ -69,7 +79,7 @@ func (a *applier) lowerNames(f func(name string) error) error {
 		return err
 	}
 	defer root.close()
-	names := newNameReader(root.fds(len(a.opts.Lowers)), nil)
+	names := newNameReader(root.fds(len(a.below.roots)), nil)
 	for {
 		some, err := names.next()
 		if err != nil || len(some) == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -84,7 +85,7 @@ func (s *Service) unpackLayers(ctx context.Context, target ocispec.Descriptor, i
 			return err
 		}
 	}
-	top, err := snapshotter.ApplyLayers(ctx, s.snapshots(""), layers, s.fetch, snapshotter.ChainOptions{})
+	top, err := snapshotter.ApplyLayers(ctx, s.snapshots(""), layers, s.fetch, snapshotter.ChainOptions{AtOnce: unpackAtOnce()})
 	if err != nil {
 		return err
 	}
@@ -95,6 +96,11 @@ func (s *Service) unpackLayers(ctx context.Context, target ocispec.Descriptor, i
 	}
 	return s.adopt(ctx, img.Manifest.Config.Digest, compat.ConfigLabels(s.snapshotter, top))
 }
+
+// unpackAtOnce is how many layers are unpacked at the same time: two for each
+// processor, since one waits for the disk often, but no more than a disk is
+// served by.
+func unpackAtOnce() int { return min(2*runtime.GOMAXPROCS(0), 8) }
 
 // foreign reports whether a layer is of a kind that only containerd's own
 // differ may know, through a stream processor: an encrypted one for example.

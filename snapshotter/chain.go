@@ -23,6 +23,10 @@ type ChainOptions struct {
 	// Snapshot is passed on whenever a snapshot is prepared or committed, to
 	// label it for example.
 	Snapshot []snapshots.Opt
+	// AtOnce is how many layers may be extracted at the same time; 0 counts as
+	// one. It needs a snapshotter of overlays, in whose folders one may write;
+	// with another, work is done twice.
+	AtOnce int
 }
 
 // ApplyLayers makes a snapshot of a chain of layers, the lowest first, and
@@ -46,16 +50,32 @@ func ApplyLayers(ctx context.Context, sn snapshots.Snapshotter, layers []ourdiff
 	if err != nil {
 		return "", err
 	}
+	var missing []*extraction
 	for i := first; i < len(layers); i++ {
 		e := &extraction{sn: sn, layer: layers[i], name: chain[i], fetch: fetch, opts: opts}
 		if i > 0 {
 			e.parent = chain[i-1].String()
 		}
-		if err := e.run(ctx); err != nil {
-			return "", err
-		}
+		missing = append(missing, e)
+	}
+	if opts.AtOnce > 1 && len(missing) > 1 {
+		err = applyAside(ctx, missing, opts.AtOnce)
+	} else {
+		err = applyInTurn(ctx, missing)
+	}
+	if err != nil {
+		return "", err
 	}
 	return chain[len(chain)-1], nil
+}
+
+func applyInTurn(ctx context.Context, chain []*extraction) error {
+	for _, e := range chain {
+		if err := e.run(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // firstMissing returns the index behind the highest snapshot that exists.

@@ -39,6 +39,11 @@ func (e *extraction) run(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
+	return e.makeLocked(ctx)
+}
+
+// makeLocked is run for who has the snapshot's lock.
+func (e *extraction) makeLocked(ctx context.Context) error {
 	pause := othersPause
 	for try := 1; ; try++ {
 		if ok, err := exists(ctx, e.sn, e.name); ok || err != nil {
@@ -74,10 +79,21 @@ func (e *extraction) attempt(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("extract layer %s: %w", e.layer.Blob.Digest, err)
 	}
+	if err := e.verify(diffID); err != nil {
+		return err
+	}
+	return e.commit(ctx, key)
+}
+
+func (e *extraction) verify(diffID digest.Digest) error {
 	if diffID != e.layer.DiffID {
 		return fmt.Errorf("extract layer %s: stream is %s, its diffID says %s: %w",
 			e.layer.Blob.Digest, diffID, e.layer.DiffID, errdefs.ErrDataLoss)
 	}
+	return nil
+}
+
+func (e *extraction) commit(ctx context.Context, key string) error {
 	if err := e.sn.Commit(ctx, e.name.String(), key, e.opts.Snapshot...); err != nil {
 		return fmt.Errorf("commit snapshot %s: %w", e.name, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -87,7 +89,10 @@ func (b *blobs) chainID(n int) digest.Digest {
 
 // eachSnapshotter runs a test on containerd's own snapshotters, and checks that
 // no active snapshot is left.
-func eachSnapshotter(t *testing.T, test func(t *testing.T, sn snapshots.Snapshotter)) {
+//
+// It does so with one layer at a time and with several; twice says that then
+// work is done twice.
+func eachSnapshotter(t *testing.T, test func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, twice bool)) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can mount")
 	}
@@ -100,21 +105,23 @@ func eachSnapshotter(t *testing.T, test func(t *testing.T, sn snapshots.Snapshot
 			return &withOption{sn, "nodev"}, err
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			sn, err := open(filepath.Join(t.TempDir(), "sn"))
-			check(t, err)
-			defer sn.Close()
-			test(t, sn)
-			err = sn.Walk(t.Context(), func(_ context.Context, info snapshots.Info) error {
-				if info.Kind != snapshots.KindCommitted {
-					t.Errorf("snapshot %s is left", info.Name)
-				}
-				return nil
-			})
-			if !errdefs.IsNotFound(err) { // so if there never was a snapshot
+		for _, atOnce := range []int{0, 3} {
+			t.Run(fmt.Sprint(name, " ", atOnce), func(t *testing.T) {
+				sn, err := open(filepath.Join(t.TempDir(), "sn"))
 				check(t, err)
-			}
-		})
+				defer sn.Close()
+				test(t, sn, snapshotter.ChainOptions{AtOnce: atOnce}, atOnce > 1 && name != "overlay")
+				err = sn.Walk(t.Context(), func(_ context.Context, info snapshots.Info) error {
+					if info.Kind != snapshots.KindCommitted {
+						t.Errorf("snapshot %s is left", info.Name)
+					}
+					return nil
+				})
+				if !errdefs.IsNotFound(err) { // so if there never was a snapshot
+					check(t, err)
+				}
+			})
+		}
 	}
 }
 
@@ -168,10 +175,11 @@ var threeLayers = [][]string{
 }
 
 func TestApplyLayers(t *testing.T) {
-	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter) {
+	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, twice bool) {
 		b := chainOf(t, threeLayers...)
 		label := snapshots.WithLabels(map[string]string{"kept": "yes"})
-		got, err := snapshotter.ApplyLayers(t.Context(), sn, b.layers, b.fetch, snapshotter.ChainOptions{Snapshot: []snapshots.Opt{label}})
+		opts.Snapshot = []snapshots.Opt{label}
+		got, err := snapshotter.ApplyLayers(t.Context(), sn, b.layers, b.fetch, opts)
 		check(t, err)
 		if got != b.chainID(3) {
 			t.Errorf("chainID is %s, want %s", got, b.chainID(3))
@@ -187,16 +195,37 @@ func TestApplyLayers(t *testing.T) {
 	})
 }
 
+// TestApplyLayersThatNeedThoseBelow: to tell what a layer leaves out, what is
+// below it has to be looked at, which may take its time.
+func TestApplyLayersThatNeedThoseBelow(t *testing.T) {
+	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, _ bool) {
+		b := chainOf(t, []string{"a/", "a/one=1", "c/", "c/c=c"}, []string{"a/two=2"}, []string{".wh..wh..opq", "b=b"}, []string{"a/three=3"}, []string{"a/four=4"})
+		slow := func(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+			if d.Digest == b.layers[0].Blob.Digest || d.Digest == b.layers[3].Blob.Digest {
+				time.Sleep(50 * time.Millisecond)
+			}
+			return b.fetch(ctx, d)
+		}
+		_, err := snapshotter.ApplyLayers(t.Context(), sn, b.layers, slow, opts)
+		check(t, err)
+		for n, want := range []string{"a a/one=1 c c/c=c", "a a/one=1 a/two=2 c c/c=c", "b=b", "a a/three=3 b=b", "a a/four=4 a/three=3 b=b"} {
+			if got := files(t, sn, b.chainID(n+1)); got != want {
+				t.Errorf("after %d layers there are %s, want %s", n+1, got, want)
+			}
+		}
+	})
+}
+
 func TestApplyLayersKeepsWhatExists(t *testing.T) {
-	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter) {
+	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, twice bool) {
 		b := chainOf(t, threeLayers...)
 		for _, c := range []struct {
 			layers int
 			opened int32 // altogether
 		}{{1, 1}, {3, 3}, {3, 3}, {2, 3}} {
-			_, err := snapshotter.ApplyLayers(t.Context(), sn, b.layers[:c.layers], b.fetch, snapshotter.ChainOptions{})
+			_, err := snapshotter.ApplyLayers(t.Context(), sn, b.layers[:c.layers], b.fetch, opts)
 			check(t, err)
-			if got := b.opened.Load(); got != c.opened {
+			if got := b.opened.Load(); got != c.opened && !twice {
 				t.Errorf("after %d layers %d blobs were read, want %d", c.layers, got, c.opened)
 			}
 		}
@@ -204,20 +233,20 @@ func TestApplyLayersKeepsWhatExists(t *testing.T) {
 }
 
 func TestApplyLayersAtTheSameTime(t *testing.T) {
-	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter) {
+	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, twice bool) {
 		b := chainOf(t, threeLayers...)
 		var group sync.WaitGroup
 		for range 8 {
 			group.Add(1)
 			go func() {
 				defer group.Done()
-				if _, err := snapshotter.ApplyLayers(t.Context(), sn, b.layers, b.fetch, snapshotter.ChainOptions{}); err != nil {
+				if _, err := snapshotter.ApplyLayers(t.Context(), sn, b.layers, b.fetch, opts); err != nil {
 					t.Error(err)
 				}
 			}()
 		}
 		group.Wait()
-		if got := b.opened.Load(); got != 3 {
+		if got := b.opened.Load(); got != 3 && !twice {
 			t.Errorf("%d blobs were read, want 3", got)
 		}
 	})
@@ -240,17 +269,17 @@ func TestApplyLayersFails(t *testing.T) {
 		"nothing": {func(b *blobs) { b.layers = nil }, errdefs.IsInvalidArgument},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter) {
+			eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, twice bool) {
 				b := chainOf(t, threeLayers...)
 				c.change(b)
-				if _, err := snapshotter.ApplyLayers(t.Context(), sn, b.layers, b.fetch, snapshotter.ChainOptions{}); !c.want(err) {
+				if _, err := snapshotter.ApplyLayers(t.Context(), sn, b.layers, b.fetch, opts); !c.want(err) {
 					t.Errorf("got %v", err)
 				}
 			})
 		})
 	}
 	t.Run("fetching", func(t *testing.T) {
-		eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter) {
+		eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, twice bool) {
 			b := chainOf(t, threeLayers...)
 			ctx, cancel := context.WithCancel(t.Context())
 			fetch := func(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
@@ -260,14 +289,14 @@ func TestApplyLayersFails(t *testing.T) {
 				}
 				return b.fetch(ctx, d)
 			}
-			if _, err := snapshotter.ApplyLayers(ctx, sn, b.layers, fetch, snapshotter.ChainOptions{}); !errors.Is(err, broken) {
+			if _, err := snapshotter.ApplyLayers(ctx, sn, b.layers, fetch, opts); !errors.Is(err, broken) && (opts.AtOnce == 0 || !errors.Is(err, context.Canceled)) {
 				t.Errorf("got %v", err)
 			}
 			// The first layer is whole, and of use to the next attempt.
-			if _, err := sn.Stat(t.Context(), b.chainID(1).String()); err != nil {
+			if _, err := sn.Stat(t.Context(), b.chainID(1).String()); err != nil && opts.AtOnce == 0 {
 				t.Errorf("the first layer: %v", err)
 			}
-			_, err := snapshotter.ApplyLayers(t.Context(), sn, b.layers, b.fetch, snapshotter.ChainOptions{})
+			_, err := snapshotter.ApplyLayers(t.Context(), sn, b.layers, b.fetch, opts)
 			check(t, err)
 		})
 	})
@@ -295,7 +324,7 @@ func (r *racing) Commit(ctx context.Context, name, key string, opts ...snapshots
 }
 
 func TestApplyLayersBesidesOthers(t *testing.T) {
-	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter) {
+	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, twice bool) {
 		b := chainOf(t, threeLayers...)
 		others := &racing{Snapshotter: sn, before: func(name string) error {
 			if name != b.chainID(2).String() {
@@ -307,12 +336,12 @@ func TestApplyLayersBesidesOthers(t *testing.T) {
 			return sn.Commit(t.Context(), name, "other")
 		}}
 		others.refused.Store(2)
-		_, err := snapshotter.ApplyLayers(t.Context(), others, b.layers, b.fetch, snapshotter.ChainOptions{})
+		_, err := snapshotter.ApplyLayers(t.Context(), others, b.layers, b.fetch, opts)
 		check(t, err)
 		// For ever in somebody's hands:
 		others.refused.Store(1000)
 		more := chainOf(t, []string{"z=z"})
-		if _, err := snapshotter.ApplyLayers(t.Context(), others, more.layers, more.fetch, snapshotter.ChainOptions{}); !errdefs.IsAlreadyExists(err) {
+		if _, err := snapshotter.ApplyLayers(t.Context(), others, more.layers, more.fetch, opts); !errdefs.IsAlreadyExists(err) {
 			t.Errorf("got %v", err)
 		}
 	})

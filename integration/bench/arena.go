@@ -140,8 +140,11 @@ func (a *arena) add(w workload, action, contestant string, sample results.Sample
 }
 
 func (w workload) action() string {
-	if w.meta > 0 {
+	switch {
+	case w.meta > 0:
 		return results.Build
+	case w.layers > 0:
+		return results.Load
 	}
 	return results.Commit
 }

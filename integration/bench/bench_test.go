@@ -33,7 +33,7 @@ func TestParse(t *testing.T) {
 	if _, err := parse([]string{"-h"}); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("got %v", err)
 	}
-	for _, args := range [][]string{{"-only", "W9"}, {"more"}, {"-rounds", "many"}} {
+	for _, args := range [][]string{{"-only", "W10"}, {"more"}, {"-rounds", "many"}} {
 		if _, err := parse(args); err == nil {
 			t.Errorf("%v is accepted", args)
 		}
@@ -44,7 +44,7 @@ func TestPlanIsThatOfTheIssue(t *testing.T) {
 	t.Parallel()
 	for _, quick := range []bool{false, true} {
 		workloads := plan(quick)
-		if ids := workloadIDs(workloads); strings.Join(ids, " ") != "W1 W2 W3 W4 W5 W6 W7 W8" {
+		if ids := workloadIDs(workloads); strings.Join(ids, " ") != "W1 W2 W3 W4 W5 W6 W7 W8 W9" {
 			t.Errorf("workloads are %v", ids)
 		}
 		seeds := map[uint64]string{}
@@ -52,7 +52,7 @@ func TestPlanIsThatOfTheIssue(t *testing.T) {
 			if w.moves > w.rounds || w.moves > 0 && (w.path == "" || w.containers*w.steps != 1) {
 				t.Errorf("cannot be kept and moved: %+v", w)
 			}
-			if w.rounds == 0 || w.files == 0 || (w.change == nil) != (w.meta > 0) {
+			if w.rounds == 0 || w.files == 0 || (w.change == nil) != (w.meta > 0 || w.layers > 0) {
 				t.Errorf("incomplete: %+v", w)
 			}
 			for round := range w.rounds {

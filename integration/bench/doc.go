@@ -27,6 +27,9 @@
 // podman takes no part in W8: its builder makes one layer of what the classic
 // builder makes one layer each of. It has no blobs, and no more has overlay2.
 //
+// W9 has the engine's command load an image from an archive, of layers packed with
+// gzip; how long it takes to send it is in the time.
+//
 // A container's main program reads the clock every millisecond: the longest gap
 // that it sees is the pause. Its own scheduling is in it, a few milliseconds on a
 // busy machine. podman commits with --pause, since dockerd pauses by default.

@@ -36,6 +36,7 @@ type session struct {
 	workloads []workload
 	report    *results.Report
 	began     time.Time
+	newest    stack.GeneratedImage // that newImage has written
 }
 
 func newSession(opts options, dir string) *session {
@@ -141,11 +142,30 @@ func (s *session) writeImage(ctx context.Context, files int) error {
 	if s.opts.quick {
 		image.Bytes = quickImageBytes
 	}
-	file, err := os.Create(s.archive(files))
+	return writeArchive(ctx, image, s.archive(files))
+}
+
+func writeArchive(ctx context.Context, image stack.GeneratedImage, path string) error {
+	file, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	return errors.Join(image.WriteArchive(ctx, file), file.Close())
+}
+
+// newImage writes the archive of an image unless it was the last one that was
+// asked for.
+func (s *session) newImage(ctx context.Context, image stack.GeneratedImage) (string, error) {
+	path := filepath.Join(s.dir, "new.tar")
+	if s.newest == image {
+		return path, nil
+	}
+	s.newest = stack.GeneratedImage{}
+	if err := writeArchive(ctx, image, path); err != nil {
+		return "", err
+	}
+	s.newest = image
+	return path, nil
 }
 
 func (s *session) onVolume(ctx context.Context, kind volume.Kind, deadline time.Time) (err error) {

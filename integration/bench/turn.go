@@ -11,6 +11,7 @@ import (
 
 	"github.com/baleen-project/baleen/integration/bench/procfs"
 	"github.com/baleen-project/baleen/integration/bench/results"
+	"github.com/baleen-project/baleen/integration/stack"
 )
 
 // contestant is an engine that takes part. What is timed returns the time that
@@ -71,8 +72,11 @@ func (t *turn) take(ctx context.Context) (results.Sample, error) {
 	defer cancel()
 	defer t.clear(ctx)
 	measure := t.commits
-	if t.workload.meta > 0 {
+	switch t.workload.action() {
+	case results.Build:
 		measure = t.builds
+	case results.Load:
+		measure = t.loads
 	}
 	sample, err := measure(ctx)
 	if errors.Is(err, errUnsupported) {
@@ -216,6 +220,24 @@ func (t *turn) builds(ctx context.Context) (results.Sample, error) {
 		sample.Blob, err = t.who.blobs(ctx, base, t.images)
 	}
 	return sample, err
+}
+
+// loads has an image loaded that is new to all.
+func (t *turn) loads(ctx context.Context) (results.Sample, error) {
+	const image = "result-load"
+	t.images = append(t.images, image)
+	archive, err := t.arena.newImage(ctx, stack.GeneratedImage{
+		Name: image, Base: "busybox:latest", Files: t.workload.files, Bytes: t.workload.bytes,
+		Layers: t.workload.layers, Seed: t.workload.seed(t.round, 0, 0),
+	})
+	if err != nil {
+		return results.Sample{}, err
+	}
+	return t.measure(ctx, nil, func(ctx context.Context) (time.Duration, error) {
+		began := time.Now()
+		err := t.who.load(ctx, archive)
+		return time.Since(began), err
+	})
 }
 
 // look times `docker diff` and `docker ps -s`.

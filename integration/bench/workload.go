@@ -43,6 +43,9 @@ type workload struct {
 	path  string
 	// meta and runs are steps of a classic build, in place of commits.
 	meta, runs int
+	// layers is how many an image has that is loaded, in place of commits.
+	layers int
+	bytes  int64 // of its files
 }
 
 // source is what W3 adds: so many files of source code. If none can be found,
@@ -59,11 +62,11 @@ var (
 
 // plan returns the workloads in the order of their turns.
 func plan(quick bool) []workload {
-	large, packed, eighth := int64(1<<30), fullSource, int64(32<<20)
+	large, packed, eighth, loaded := int64(1<<30), fullSource, int64(32<<20), int64(imageBytes)
 	tinyRounds, largeRounds, meta, runs := 5, 3, 20, 5
 	images := []int{5_000, base, 100_000}
 	if quick {
-		large, packed, eighth = 256<<20, quickSource, 8<<20
+		large, packed, eighth, loaded = 256<<20, quickSource, 8<<20, quickImageBytes
 		tinyRounds, largeRounds, meta, runs = 3, 2, 8, 2
 		images = images[:2]
 	}
@@ -110,6 +113,10 @@ func plan(quick bool) []workload {
 		workload{
 			id: "W8", title: fmt.Sprintf("classic build of %d metadata steps and %d RUN steps", meta, runs), rounds: largeRounds,
 			meta: meta, runs: runs,
+		},
+		workload{
+			id: "W9", title: fmt.Sprintf("an image of 10 layers loaded, %d files, %d MiB", base, loaded>>20), rounds: largeRounds,
+			layers: 10, bytes: loaded,
 		},
 	)
 	for i := range all {

@@ -3,6 +3,7 @@ package stack
 import (
 	"archive/tar"
 	"bufio"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -15,6 +16,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -37,9 +39,13 @@ type GeneratedImage struct {
 	Bytes int64
 	// Seed tells images of the same shape apart.
 	Seed uint64
+	// Layers is over how many the files are spread, each packed with gzip. 0 is
+	// one layer that is not packed: `docker load` is then limited by the disk
+	// alone.
+	Layers int
 }
 
-// GenerateImage makes the image and puts it into dockerd, as one layer.
+// GenerateImage makes the image and puts it into dockerd.
 func (s *Stack) GenerateImage(ctx context.Context, image GeneratedImage) error {
 	if _, err := image.base(); err != nil {
 		return fmt.Errorf("generate image %s: %w", image.Name, err)
@@ -78,27 +84,32 @@ func (image GeneratedImage) base() (baseImage, error) {
 	return base, nil
 }
 
-// writeArchive makes the layer twice: a file in a tar stream follows its size,
-// and keeping hundreds of megabytes somewhere takes longer than making them. The
-// layer is not compressed, since `docker load` is then limited by the disk alone.
+// writeArchive makes each layer twice: a file in a tar stream follows its size,
+// and keeping hundreds of megabytes somewhere takes longer than making them.
 func (image GeneratedImage) writeArchive(ctx context.Context, bin string, to io.Writer) error {
 	base, err := image.base()
 	if err != nil {
 		return err
 	}
-	sum := &measure{hash: sha256.New()}
-	if err := image.writeLayer(ctx, base.rootfs, bin, sum); err != nil {
-		return err
+	parts := image.parts()
+	var names []string
+	var sizes []int64
+	var diffIDs []digest.Digest
+	for i := range parts {
+		sum, stored := &measure{hash: sha256.New()}, &measure{hash: sha256.New()}
+		if err := parts[i].writeTo(ctx, base.rootfs, bin, stored, sum); err != nil {
+			return err
+		}
+		diffIDs, sizes = append(diffIDs, digest.NewDigest(digest.SHA256, sum.hash)), append(sizes, stored.size)
+		// Loads at the same time must not ingest under the same name.
+		names = append(names, diffIDs[i].Encoded()+"/layer.tar")
 	}
-	diffID := digest.NewDigest(digest.SHA256, sum.hash)
-	config, err := imageConfig(base.cmd, diffID)
+	config, err := imageConfig(base.cmd, diffIDs)
 	if err != nil {
 		return err
 	}
-	// Loads at the same time must not ingest under the same name.
-	layer := diffID.Encoded() + "/layer.tar"
 	manifest, err := json.Marshal([]archiveManifest{{
-		Config: digest.FromBytes(config).Encoded() + ".json", RepoTags: []string{image.tag()}, Layers: []string{layer},
+		Config: digest.FromBytes(config).Encoded() + ".json", RepoTags: []string{image.tag()}, Layers: names,
 	}})
 	if err != nil {
 		return err
@@ -106,11 +117,52 @@ func (image GeneratedImage) writeArchive(ctx context.Context, bin string, to io.
 	t := &tree{out: tar.NewWriter(to)}
 	t.file("manifest.json", 0o644, manifest)
 	t.file(digest.FromBytes(config).Encoded()+".json", 0o644, config)
-	t.write(&tar.Header{Typeflag: tar.TypeReg, Name: layer, Mode: 0o644, Size: sum.size}, nil)
-	if t.err == nil {
-		t.err = image.writeLayer(ctx, base.rootfs, bin, t.out)
+	for i := range parts {
+		t.write(&tar.Header{Typeflag: tar.TypeReg, Name: names[i], Mode: 0o644, Size: sizes[i]}, nil)
+		if t.err == nil {
+			t.err = parts[i].writeTo(ctx, base.rootfs, bin, t.out, io.Discard)
+		}
 	}
 	return errors.Join(t.err, t.out.Close())
+}
+
+// part is a layer of an image.
+type part struct {
+	GeneratedImage     // as if its files were all
+	first          int // number of the first of them
+	based          bool
+	packed         bool
+}
+
+func (image GeneratedImage) parts() []part {
+	if image.Layers == 0 {
+		return []part{{GeneratedImage: image, based: true}}
+	}
+	var parts []part
+	for i := range image.Layers {
+		p := part{GeneratedImage: image, first: image.Files * i / image.Layers, based: i == 0, packed: true}
+		p.Files = image.Files*(i+1)/image.Layers - p.first
+		p.Bytes = image.Bytes*int64(i+1)/int64(image.Layers) - image.Bytes*int64(i)/int64(image.Layers)
+		p.Seed = image.Seed + uint64(i)<<32
+		parts = append(parts, p)
+	}
+	return parts
+}
+
+// writeTo writes the layer as it is stored to one, and as it is unpacked to the
+// other.
+func (p part) writeTo(ctx context.Context, base rootfs, bin string, stored, plain io.Writer) error {
+	if !p.based {
+		base = rootfs{}
+	}
+	if !p.packed {
+		return p.writeLayer(ctx, base, bin, io.MultiWriter(stored, plain))
+	}
+	packer, err := gzip.NewWriterLevel(stored, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.writeLayer(ctx, base, bin, io.MultiWriter(packer, plain)), packer.Close())
 }
 
 // archiveManifest is an element of manifest.json in an archive of images.
@@ -128,14 +180,14 @@ func (image GeneratedImage) tag() string {
 }
 
 // imageConfig returns the configuration in JSON; cmd is in JSON, too, or empty.
-func imageConfig(cmd string, diffID digest.Digest) ([]byte, error) {
+func imageConfig(cmd string, diffIDs []digest.Digest) ([]byte, error) {
 	created := imageTime
 	config := ocispec.Image{
 		Created:  &created,
 		Platform: ocispec.Platform{Architecture: runtime.GOARCH, OS: "linux"},
 		Config:   ocispec.ImageConfig{Env: []string{imagePath}},
-		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{diffID}},
-		History:  []ocispec.History{{Created: &created, Comment: "generated"}},
+		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: diffIDs},
+		History:  slices.Repeat([]ocispec.History{{Created: &created, Comment: "generated"}}, len(diffIDs)),
 	}
 	if cmd != "" {
 		if err := json.Unmarshal([]byte(cmd), &config.Config.Cmd); err != nil {
@@ -156,7 +208,7 @@ func (m *measure) Write(p []byte) (int, error) {
 	return m.hash.Write(p)
 }
 
-func (image GeneratedImage) writeLayer(ctx context.Context, base rootfs, bin string, to io.Writer) error {
+func (p part) writeLayer(ctx context.Context, base rootfs, bin string, to io.Writer) error {
 	out := bufio.NewWriterSize(to, 1<<20)
 	t := &tree{out: tar.NewWriter(out)}
 	if base.build != nil {
@@ -168,7 +220,7 @@ func (image GeneratedImage) writeLayer(ctx context.Context, base rootfs, bin str
 			return fmt.Errorf("copy %s: %w", path, err)
 		}
 	}
-	image.fill(t)
+	p.fill(t)
 	return errors.Join(t.err, t.out.Close(), out.Flush())
 }
 
@@ -196,17 +248,17 @@ func copyTar(to *tar.Writer, path string) error {
 	}
 }
 
-func (image GeneratedImage) fill(t *tree) {
-	random := rand.New(rand.NewPCG(image.Seed, uint64(image.Files)))
-	rest := image.Bytes
+func (p part) fill(t *tree) {
+	random := rand.New(rand.NewPCG(p.Seed, uint64(p.Files)))
+	rest := p.Bytes
 	t.dir("data", 0o755)
-	for i := range image.Files {
-		if i%100 == 0 {
+	for i := p.first; i < p.first+p.Files; i++ {
+		if i%100 == 0 || i == p.first {
 			t.dir(fmt.Sprintf("data/%04d", i/100), 0o755)
 		}
 		// On average the same share of what remains, and all of it in the end.
 		size := rest
-		if left := int64(image.Files - i); left > 1 {
+		if left := int64(p.first + p.Files - i); left > 1 {
 			size = min(rest, random.Int64N(2*(rest/left)+1))
 		}
 		rest -= size

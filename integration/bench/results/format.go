@@ -52,13 +52,16 @@ func count(n int) string {
 	return strings.Join(append([]string{s}, groups...), ",")
 }
 
+// main reports whether the action is what the workload is for.
+func (c Case) main() bool { return c.Action == Commit || c.Action == Build || c.Action == Load }
+
 // name is how a case is called in the table and the chart.
 func (c Case) name() string {
 	name := c.Workload
 	if c.Workload == "W1" {
 		name = fmt.Sprintf("%s on %s files", c.Workload, count(c.Files))
 	}
-	if c.Action != Commit && c.Action != Build {
+	if !c.main() {
 		name += ": " + c.Action
 	}
 	return name

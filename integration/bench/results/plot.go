@@ -62,7 +62,7 @@ func tick(s float64) string {
 func (r *Report) panel(volume string, shown []string) chart.Panel {
 	panel := chart.Panel{Title: volume}
 	for _, c := range r.cases(volume) {
-		if c.Action != Commit && c.Action != Build {
+		if !c.main() {
 			continue
 		}
 		group := chart.Group{Label: c.name()}

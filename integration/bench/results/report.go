@@ -28,6 +28,7 @@ const (
 	Diff   = "diff"
 	Sizes  = "ps -s"
 	Build  = "build"
+	Load   = "load"
 
 	Snapshot        = "snapshot" // of a running container
 	SnapshotStopped = "snapshot, stopped"

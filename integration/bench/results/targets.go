@@ -86,7 +86,7 @@ func (j judge) say(workload, target, got string, known, reached bool) {
 // commitOf finds the case of a workload; for W1 that of the targets' image.
 func (j judge) commitOf(workload string) Case {
 	for _, c := range j.report.cases(j.volume) {
-		if c.Workload == workload && (c.Action == Commit || c.Action == Build) && (workload != "W1" || c.Files == tinyFiles) {
+		if c.Workload == workload && c.main() && (workload != "W1" || c.Files == tinyFiles) {
 			return c
 		}
 	}
