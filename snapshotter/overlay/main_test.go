@@ -17,6 +17,9 @@ import (
 
 // TestMain gives the tests a mount namespace, for the overlays that they mount.
 func TestMain(m *testing.M) {
+	if root := os.Getenv(workerRoot); root != "" {
+		os.Exit(work(root))
+	}
 	mountns.Main(m.Run)
 }
 
