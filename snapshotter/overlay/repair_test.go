@@ -1,0 +1,245 @@
+package overlay_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/snapshots"
+	stock "github.com/containerd/containerd/v2/plugins/snapshots/overlay"
+	"github.com/containerd/continuity/fs"
+	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/snapshotter/overlay"
+)
+
+func TestStartTakesUpWhatIsLeft(t *testing.T) {
+	root := t.TempDir()
+	s := open(t, root)
+	commit(t, s, "kept", "", "file", "1")
+	commit(t, s, "lost", "kept", "file", "2")
+	if _, err := s.View(t.Context(), "view", "kept"); err != nil { // has no folder, and needs none
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(root, "snapshots")
+	for _, name := range []string{"new-1/fs", "new-2", "rm-3-abc/fs/sub", "77/fs", "lost+found", "l"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, link := range []string{"1", "2", "zzz"} {
+		if err := os.Symlink("nowhere", filepath.Join(root, "l", link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "2")); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	log.L.Logger.SetOutput(&said)
+	defer log.L.Logger.SetOutput(os.Stderr)
+	s, err := overlay.New(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Cleanup(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := entries(t, dir); !reflect.DeepEqual(got, []string{"1", "l", "lost+found"}) {
+		t.Errorf("left: %q", got)
+	}
+	if got := entries(t, filepath.Join(root, "l")); !reflect.DeepEqual(got, []string{"1", "2"}) {
+		t.Errorf("short names left: %q", got)
+	}
+	if text := said.String(); !strings.Contains(text, "level=error") || !strings.Contains(text, "snapshot=lost") {
+		t.Errorf("the log says %s", text)
+	}
+	report, err := s.Check(t.Context())
+	want := overlay.Report{
+		Missing: []overlay.Missing{{Key: "lost", Kind: snapshots.KindCommitted, Folder: filepath.Join(dir, "2")}},
+		Strange: []string{"l", "lost+found"},
+	}
+	if err != nil || !reflect.DeepEqual(report, want) {
+		t.Errorf("got %+v, %v; want %+v", report, err, want)
+	}
+	if err := s.Remove(t.Context(), "lost"); err != nil {
+		t.Errorf("remove a snapshot without a folder: %v", err)
+	}
+}
+
+func TestRemoveIsInTheBackground(t *testing.T) {
+	root := t.TempDir()
+	proceed := make(chan struct{})
+	var held atomic.Bool
+	s, err := overlay.New(root, overlay.WithHook(func(at string) error {
+		if at == "deleting" && held.Load() {
+			<-proceed
+		}
+		return nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		commit(t, s, fmt.Sprint(i), "", "file", "1")
+	}
+	if err := s.Cleanup(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	held.Store(true)
+	for i := range 5 {
+		if err := s.Remove(t.Context(), fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Prepare(t.Context(), fmt.Sprint(i), ""); err != nil { // its name is free
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Cleanup(ctx); err == nil {
+		t.Error("Cleanup does not wait")
+	}
+	closed := make(chan error)
+	go func() { closed <- s.Close() }()
+	select {
+	case <-closed:
+		t.Error("Close does not wait for a deletion that has begun")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(proceed)
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(strings.Join(entries(t, filepath.Join(root, "snapshots")), " "), "rm-"); n != 3 {
+		t.Errorf("Close left %d folders, want those 3 that no worker had begun", n)
+	}
+	s = open(t, root)
+	if err := s.Cleanup(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := len(entries(t, filepath.Join(root, "snapshots"))); n != 5 {
+		t.Errorf("%d folders are left, want 5", n)
+	}
+}
+
+func TestRemoveWhileMounted(t *testing.T) {
+	root := t.TempDir()
+	s := open(t, root)
+	commit(t, s, "one", "", "file", "1")
+	mounts, err := s.Prepare(t.Context(), "active", "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mounted(t, mounts, func(dir string) {
+		write(t, filepath.Join(dir, "new"), "2")
+		if err := s.Remove(t.Context(), "active"); err != nil {
+			t.Error(err)
+		}
+		if err := s.Cleanup(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := read(t, filepath.Join(dir, "file")); got != "1" {
+			t.Errorf("what is below shows %q", got)
+		}
+	})
+}
+
+func TestUsage(t *testing.T) {
+	root := t.TempDir()
+	s := open(t, root)
+	mounts, err := s.Prepare(t.Context(), "active", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := upper(t, mounts)
+	write(t, filepath.Join(dir, "file"), strings.Repeat("x", 100_000))
+	if err := os.Link(filepath.Join(dir, "file"), filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check := func(key string) {
+		t.Helper()
+		du, err := fs.DiskUsage(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Usage(t.Context(), key)
+		if err != nil || got != snapshots.Usage(du) {
+			t.Errorf("usage of %s is %+v, %v; du says %+v", key, got, err, du)
+		}
+	}
+	check("active")
+	if err := s.Commit(t.Context(), "one", "active"); err != nil {
+		t.Fatal(err)
+	}
+	check("one")
+
+	// Whoever exchanges the folders of two snapshots, as containerstore does,
+	// leaves the records behind.
+	mounts, err = s.Prepare(t.Context(), "other", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(upper(t, mounts), "file"), strings.Repeat("x", 300_000))
+	if err := unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, upper(t, mounts), unix.RENAME_EXCHANGE); err != nil {
+		t.Fatal(err)
+	}
+	check("one")
+	check("one")
+}
+
+// TestStock has containerd's own overlay snapshotter and this one take turns at
+// a root.
+func TestStock(t *testing.T) {
+	requireRoot(t)
+	root := t.TempDir()
+	parent := ""
+	for i := range 6 {
+		var s snapshots.Snapshotter
+		var err error
+		if i%2 == 0 {
+			s, err = stock.NewSnapshotter(root)
+		} else {
+			s, err = overlay.New(root)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		commit(t, s, fmt.Sprint("c", i), parent, fmt.Sprintf("file%d", i+1), fmt.Sprint(i+1))
+		parent = fmt.Sprint("c", i)
+		if i > 0 {
+			mounts, err := s.View(t.Context(), fmt.Sprint("v", i), parent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkChain(t, mounts, i+1)
+		}
+		if i > 1 {
+			if err := s.Remove(t.Context(), fmt.Sprint("v", i-1)); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := s.(snapshots.Cleaner).Cleanup(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	open(t, root)
+}
