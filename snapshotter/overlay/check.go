@@ -42,6 +42,9 @@ func (s *Snapshotter) Check(ctx context.Context) (Report, error) {
 	s.names.Lock()
 	defer s.names.Unlock()
 	f, err := s.survey(ctx)
+	if err == nil {
+		err = s.read(ctx, func(tx context.Context) error { return s.lookInto(tx, &f) })
+	}
 	if err != nil {
 		return Report{}, fmt.Errorf("check snapshots: %w", err)
 	}
@@ -104,8 +107,36 @@ func (s *Snapshotter) missing(tx context.Context, ids map[string]string, names [
 			missing = append(missing, Missing{Key: key, Kind: info.Kind, Folder: s.folder(id)})
 		}
 	}
-	slices.SortFunc(missing, func(a, b Missing) int { return strings.Compare(a.Key, b.Key) })
+	sortMissing(missing)
 	return missing, nil
+}
+
+// lookInto looks for what is missing in the folders that are there.
+func (s *Snapshotter) lookInto(tx context.Context, f *findings) error {
+	for id, key := range f.ids {
+		if _, err := os.Lstat(s.folder(id)); errors.Is(err, fs.ErrNotExist) {
+			continue // found already, or a view
+		}
+		_, info, _, err := storage.GetInfo(tx, key)
+		if err != nil {
+			return err
+		}
+		needed := []string{s.upper(id)}
+		if info.Kind == snapshots.KindActive {
+			needed = append(needed, s.work(id))
+		}
+		for _, dir := range needed {
+			if _, err := os.Lstat(dir); err != nil {
+				f.Missing = append(f.Missing, Missing{Key: key, Kind: info.Kind, Folder: dir})
+			}
+		}
+	}
+	sortMissing(f.Missing)
+	return nil
+}
+
+func sortMissing(m []Missing) {
+	slices.SortFunc(m, func(a, b Missing) int { return strings.Compare(a.Folder, b.Folder) })
 }
 
 func readNames(dir string) ([]string, error) {
@@ -120,11 +151,7 @@ func readNames(dir string) ([]string, error) {
 }
 
 // repair takes up what a crash, or Close, left.
-func (s *Snapshotter) repair(ctx context.Context) error {
-	f, err := s.survey(ctx)
-	if err != nil {
-		return err
-	}
+func (s *Snapshotter) repair(ctx context.Context, f findings) error {
 	for _, name := range f.unnamed {
 		s.trash.put(s.folder(name))
 	}

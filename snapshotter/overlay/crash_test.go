@@ -40,10 +40,14 @@ func start(t *testing.T, root string, env ...string) *process {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), append(env, workerRoot+"="+root)...)
 	cmd.Stdout, cmd.Stderr = log, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// The worker ends at the end of its input, whatever becomes of this process.
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	p := &process{cmd: cmd, log: log.Name(), ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)

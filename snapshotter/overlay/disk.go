@@ -91,6 +91,14 @@ func (d *disk) syncFolders() error {
 	return nil
 }
 
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
 // control keeps the file open for as long as f runs.
 func (d *disk) control(f func(fd int) error) error {
 	raw, err := d.folders.SyscallConn()

@@ -24,7 +24,8 @@
 //
 // New finds what a crash left: folders without a record go, whatever they hold.
 // A record without a folder is an error in the log, and [Snapshotter.Check]
-// names it; nobody but the owner of the data can say what is to become of it.
+// names it; nobody but the owner of the data can say what is to become of it. If
+// there are folders and no database at all, New fails.
 //
 // A snapshot may have up to 500 others below it, the limit of the kernel, as
 // long as their names fit into one page, the limit of mount(2). Long chains are
@@ -34,6 +35,6 @@
 //
 // Who still writes into a snapshot while it is committed, or afterwards, writes
 // without the promise above. If a sync fails, the kernel does not say whose
-// data was lost, nor does it say so twice: from then on no snapshot that existed
-// at that moment can be committed.
+// data was lost, nor does it say so twice: until the next start no snapshot that
+// existed at that moment can be committed.
 package overlay

@@ -1,5 +1,7 @@
 package overlay
 
+import "time"
+
 // Steps are the names of all steps at which a hook is called.
 var Steps = []string{
 	string(stepMade), string(stepNamed), string(stepFolders), string(stepRecorded), string(stepMeasured),
@@ -12,6 +14,11 @@ func WithHook(f func(at string) error) Option {
 	return func(s *Snapshotter) {
 		s.hook = func(at step) error { return f(string(at)) }
 	}
+}
+
+// WithPatience sets how long New waits for another process.
+func WithPatience(d time.Duration) Option {
+	return func(s *Snapshotter) { s.patient = d }
 }
 
 // WithSyncfs replaces the system call that puts files on disk.

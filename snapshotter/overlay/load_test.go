@@ -56,7 +56,8 @@ var phases = []string{"make", "look", "remove"}
 func (l load) run(ctx context.Context, s snapshots.Snapshotter, phase string) error {
 	switch phase {
 	case "make":
-		return l.each(func(i int) error { return l.make(ctx, s, i) })
+		err := l.each(func(i int) error { return l.make(ctx, s, i) })
+		return errors.Join(err, s.(snapshots.Cleaner).Cleanup(ctx))
 	case "look":
 		return l.each(func(i int) error { return l.look(ctx, s, i) })
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 )
 
 // CapabilityRemapIDs is the name under which a plugin announces that its mounts
@@ -34,6 +36,7 @@ type Snapshotter struct {
 	root    string
 	options []string // of every overlay mount
 	remaps  bool
+	patient time.Duration // see lockTimeout
 	hook    func(step) error
 
 	meta   *storage.MetaStore
@@ -72,7 +75,7 @@ func New(root string, opts ...Option) (*Snapshotter, error) {
 	if strings.ContainsAny(root, `:,\`) || root == "/" {
 		return nil, fmt.Errorf("open snapshotter at %s: no overlay can be mounted by such a path: %w", root, errdefs.ErrInvalidArgument)
 	}
-	s := &Snapshotter{root: root}
+	s := &Snapshotter{root: root, patient: lockTimeout}
 	s.writes.run = s.transactAll
 	s.trash.folders, s.trash.at = s.folders(), s.at
 	for _, o := range opts {
@@ -101,18 +104,47 @@ func (s *Snapshotter) open() error {
 	if err := s.disk.open(s.folders()); err != nil {
 		return err
 	}
-	s.meta, err = storage.NewMetaStore(filepath.Join(s.root, "metadata.db"), func(o *bolt.Options) error {
-		o.Timeout = lockTimeout
+	return s.openRecords()
+}
+
+// openRecords opens the database, and compares it with the folders.
+func (s *Snapshotter) openRecords() (err error) {
+	path := filepath.Join(s.root, "metadata.db")
+	_, err = os.Lstat(path)
+	missing := errors.Is(err, os.ErrNotExist)
+	s.meta, err = storage.NewMetaStore(path, func(o *bolt.Options) error {
+		o.Timeout = s.patient
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return s.repair(context.Background())
+	f, err := s.survey(context.Background())
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return fmt.Errorf("another process has it open: %w: %w", err, errdefs.ErrUnavailable)
+	}
+	if err != nil {
+		return err
+	}
+	if missing {
+		// Without records all folders would be leftovers of a crash.
+		if n := len(f.Leftover); n > 0 {
+			return errors.Join(os.Remove(path), fmt.Errorf("there are %d snapshots, but %s with their records is missing: %w", n, path, errdefs.ErrFailedPrecondition))
+		}
+		if err := syncDir(s.root); err != nil {
+			return err
+		}
+	}
+	return s.repair(context.Background(), f)
 }
 
 // probe finds out what the kernel can, and which options mounts need here.
 func (s *Snapshotter) probe() {
+	// This loads the kernel's module, if it is one; else nothing would tell how
+	// it is set.
+	if fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC); err == nil {
+		_ = unix.Close(fd)
+	}
 	// An index would make one file of those that share an inode below, whatever
 	// their names, and bind an upper to its lowers. Stock dockerd, runc and
 	// BuildKit all count on its absence.

@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	stock "github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/containerd/continuity/fs"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
@@ -79,6 +80,88 @@ func TestStartTakesUpWhatIsLeft(t *testing.T) {
 	}
 }
 
+func TestCheckLooksIntoFolders(t *testing.T) {
+	root := t.TempDir()
+	s, err := overlay.New(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	commit(t, s, "one", "", "file", "1")
+	for _, key := range []string{"a", "b"} {
+		if _, err := s.Prepare(t.Context(), key, "one"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want overlay.Report
+	for _, m := range []overlay.Missing{
+		{Key: "one", Kind: snapshots.KindCommitted, Folder: filepath.Join(root, "snapshots/1/fs")},
+		{Key: "a", Kind: snapshots.KindActive, Folder: filepath.Join(root, "snapshots/2/work")},
+		{Key: "b", Kind: snapshots.KindActive, Folder: filepath.Join(root, "snapshots/3/fs")},
+	} {
+		if err := os.RemoveAll(m.Folder); err != nil {
+			t.Fatal(err)
+		}
+		want.Missing = append(want.Missing, m)
+	}
+	if got, err := s.Check(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	for _, key := range []string{"a", "b"} {
+		if err := s.Remove(t.Context(), key); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestLostRecords has the whole database vanish. Then the folders are all that
+// is left of the snapshots, and must not be taken for leftovers.
+func TestLostRecords(t *testing.T) {
+	root := t.TempDir()
+	s := open(t, root)
+	commit(t, s, "one", "", "file", "1")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db := filepath.Join(root, "metadata.db")
+	if err := os.Rename(db, db+".kept"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := overlay.New(root); !errdefs.IsFailedPrecondition(err) {
+			t.Errorf("open without records: %v", err)
+		}
+	}
+	if err := os.Rename(db+".kept", db); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, root)
+	if mounts, err := s.View(t.Context(), "view", "one"); err != nil || read(t, filepath.Join(mounts[0].Source, "file")) != "1" {
+		t.Error(err)
+	}
+}
+
+func TestOpenTwice(t *testing.T) {
+	root := t.TempDir()
+	s := open(t, root)
+	begin := time.Now()
+	if _, err := overlay.New(root, overlay.WithPatience(100*time.Millisecond)); !errdefs.IsUnavailable(err) {
+		t.Errorf("open for the second time: %v", err)
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("it took %v to say so", took)
+	}
+	commit(t, s, "one", "", "file", "1")
+}
+
+func TestUnusableRoots(t *testing.T) {
+	for _, name := range []string{"a:b", "a,b", `a\b`} {
+		if _, err := overlay.New(filepath.Join(t.TempDir(), name)); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestRemoveIsInTheBackground(t *testing.T) {
 	root := t.TempDir()
 	proceed := make(chan struct{})
@@ -115,8 +198,8 @@ func TestRemoveIsInTheBackground(t *testing.T) {
 	closed := make(chan error)
 	go func() { closed <- s.Close() }()
 	select {
-	case <-closed:
-		t.Error("Close does not wait for a deletion that has begun")
+	case err := <-closed:
+		t.Fatalf("Close does not wait for a deletion that has begun: %v", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 	close(proceed)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/core/snapshots/storage"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 )
@@ -94,7 +95,10 @@ func (s *Snapshotter) noteUsage(ctx context.Context, id string, usage snapshots.
 func measure(ctx context.Context, folder string) (usage snapshots.Usage, err error) {
 	linked := map[uint64]bool{}
 	err = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && path != folder {
+		switch gone := errors.Is(err, fs.ErrNotExist); {
+		case gone && path == folder:
+			return fmt.Errorf("%w: %w", err, errdefs.ErrNotFound)
+		case gone:
 			return nil
 		}
 		if err != nil {
@@ -106,7 +110,7 @@ func measure(ctx context.Context, folder string) (usage snapshots.Usage, err err
 		var st unix.Stat_t
 		err = unix.Lstat(path, &st)
 		switch {
-		case errors.Is(err, unix.ENOENT) && path != folder:
+		case errors.Is(err, unix.ENOENT):
 			return nil
 		case err != nil:
 			return fmt.Errorf("look at %s: %w", path, err)

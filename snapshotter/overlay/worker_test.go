@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -44,6 +45,10 @@ type worker struct {
 
 // work is the worker's main. It ends only by force, or by an error.
 func work(root string) int {
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(1)
+	}()
 	s, err := overlay.New(root, workerOptions()...)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
