@@ -153,7 +153,7 @@ func readNames(dir string) ([]string, error) {
 // repair takes up what a crash, or Close, left.
 func (s *Snapshotter) repair(ctx context.Context, f findings) error {
 	for _, name := range f.unnamed {
-		s.trash.put(s.folder(name))
+		s.trash.put(name)
 	}
 	for _, id := range f.Leftover {
 		// The id may be given again, so the name must go now.

@@ -165,6 +165,55 @@ func BenchmarkAgainstStock(b *testing.B) {
 	}
 }
 
+// BenchmarkAmongThousands has two snapshotters take turns, one with 5,000
+// snapshots and one with few. It reports how much longer the first takes for one
+// more, and how long to open.
+func BenchmarkAmongThousands(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("it takes root")
+	}
+	var roots [2]string
+	for i, l := range []load{{10, 10}, {5000, 50}} {
+		roots[i] = filepath.Join(b.TempDir(), "root")
+		s, err := overlay.New(roots[i])
+		if err == nil {
+			err = errors.Join(l.each(func(n int) error { return l.commit(b.Context(), s, fmt.Sprint(n), "") }), s.Close())
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	var opening, using [2]time.Duration
+	for n := 0; n < b.N; n++ {
+		for turn := range roots {
+			i := (turn + n) % 2
+			root := roots[i]
+			begin := time.Now()
+			s, err := overlay.New(root)
+			if err != nil {
+				b.Fatal(err)
+			}
+			opening[i] += time.Since(begin)
+			begin = time.Now()
+			for range 20 {
+				if err := (load{}).commit(b.Context(), s, "another", "5"); err != nil {
+					b.Fatal(err)
+				}
+				if err := s.Remove(b.Context(), "another"); err != nil {
+					b.Fatal(err)
+				}
+			}
+			using[i] += time.Since(begin)
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(using[1].Seconds()/using[0].Seconds(), "use/few")
+	b.ReportMetric(1000*opening[0].Seconds()/float64(b.N), "open-few-ms")
+	b.ReportMetric(1000*opening[1].Seconds()/float64(b.N), "open-thousands-ms")
+}
+
 // time adds the times of the phases to times.
 func (l load) time(b *testing.B, times *[3]time.Duration, open func(root string) (snapshots.Snapshotter, error)) {
 	b.Helper()

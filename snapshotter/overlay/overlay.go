@@ -77,7 +77,6 @@ func New(root string, opts ...Option) (*Snapshotter, error) {
 	}
 	s := &Snapshotter{root: root, patient: lockTimeout}
 	s.writes.run = s.transactAll
-	s.trash.folders, s.trash.at = s.folders(), s.at
 	for _, o := range opts {
 		o(s)
 	}
@@ -92,6 +91,9 @@ func (s *Snapshotter) open() error {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
+	}
+	if err := s.trash.open(s.folders(), s.at); err != nil {
+		return err
 	}
 	types, err := fs.SupportsDType(s.root)
 	if err != nil {

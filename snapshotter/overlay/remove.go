@@ -39,7 +39,7 @@ func (s *Snapshotter) abandon(ctx context.Context, id string) {
 	if err != nil {
 		log.G(ctx).WithError(err).WithField("id", id).Warn("could not rename a removed snapshot's folder")
 		// Its id is never given again.
-		s.trash.put(s.folder(id))
+		s.trash.put(id)
 	}
 	if err := os.Remove(filepath.Join(s.links(), shortName(id))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.G(ctx).WithError(err).WithField("id", id).Warn("could not remove a removed snapshot's short name")

@@ -240,6 +240,78 @@ func TestRemoveWhileMounted(t *testing.T) {
 	})
 }
 
+// TestMountInRemoved has something mounted in a snapshot that is removed.
+func TestMountInRemoved(t *testing.T) {
+	root, precious := filepath.Join(t.TempDir(), "link"), t.TempDir()
+	if err := os.Symlink(t.TempDir(), root); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(precious, "file"), "1")
+	s := open(t, root)
+	mounts, err := s.Prepare(t.Context(), "active", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	point := filepath.Join(upper(t, mounts), "volume")
+	if err := os.Mkdir(point, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(precious, point, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Remove(t.Context(), "active"); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		if err := s.Cleanup(t.Context()); !errdefs.IsFailedPrecondition(err) {
+			t.Errorf("clean up with a mount in a removed snapshot: %v", err)
+		}
+	}
+	if got := read(t, filepath.Join(precious, "file")); got != "1" {
+		t.Errorf("what was mounted holds %q", got)
+	}
+	dir := filepath.Join(root, "snapshots")
+	unmount(t, filepath.Join(dir, entries(t, dir)[0], "fs/volume"))
+	if err := s.Cleanup(t.Context()); err != nil {
+		t.Error(err)
+	}
+	checkEmpty(t, s, root)
+}
+
+// TestUsageOfBusy measures a folder while another makes, removes and replaces
+// what is in it, also by links to elsewhere.
+func TestUsageOfBusy(t *testing.T) {
+	s := open(t, t.TempDir())
+	mounts, err := s.Prepare(t.Context(), "active", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		name := filepath.Join(upper(t, mounts), "name")
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_ = os.MkdirAll(filepath.Join(name, "sub/sub"), 0o755)
+			_ = os.RemoveAll(name)
+			_ = os.Symlink("/proc/self/fd", name)
+			_ = os.RemoveAll(name)
+		}
+	}()
+	for range 1000 {
+		if u, err := s.Usage(t.Context(), "active"); err != nil || u.Inodes < 1 || u.Inodes > 4 {
+			t.Errorf("got %+v, %v", u, err)
+			break
+		}
+	}
+	close(stop)
+	<-stopped
+}
+
 func TestUsage(t *testing.T) {
 	root := t.TempDir()
 	s := open(t, root)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+	"github.com/moby/sys/mountinfo"
 )
 
 // workers is how many folders are deleted at a time. One does not use a fast
@@ -21,7 +22,7 @@ const workers = 2
 
 // trash deletes folders in the background.
 type trash struct {
-	folders string // where the snapshots' folders are
+	folders string // where the snapshots' folders are, by a path without links
 	at      func(step) error
 
 	mu      sync.Mutex
@@ -39,23 +40,29 @@ type refuse struct {
 	err  error         // of the try, not to be read before
 }
 
+func (t *trash) open(folders string, at func(step) error) (err error) {
+	t.at = at
+	t.folders, err = filepath.EvalSymlinks(folders)
+	return err
+}
+
 // take has a snapshot's folder deleted, if there is one. When it returns the
 // folder has no name any more that counts.
 func (t *trash) take(id string) error {
-	return t.rename(filepath.Join(t.folders, id), id)
+	return t.rename(id, id)
 }
 
 // takeWork has the work folder of a snapshot deleted, which nobody needs once it
 // is committed.
 func (t *trash) takeWork(id string) {
-	if err := t.rename(filepath.Join(t.folders, id, "work"), id+"-work"); err != nil {
+	if err := t.rename(filepath.Join(id, "work"), id+"-work"); err != nil {
 		log.L.WithError(err).Warn("could not put a committed snapshot's work folder away")
 	}
 }
 
-func (t *trash) rename(path, name string) error {
-	to := filepath.Join(t.folders, trashPrefix+name+"-"+strconv.FormatInt(time.Now().UnixNano(), 36))
-	err := os.Rename(path, to)
+func (t *trash) rename(from, name string) error {
+	to := trashPrefix + name + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	err := os.Rename(filepath.Join(t.folders, from), filepath.Join(t.folders, to))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -68,10 +75,10 @@ func (t *trash) rename(path, name string) error {
 }
 
 // put has a folder deleted whose name nobody will want.
-func (t *trash) put(path string) {
+func (t *trash) put(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.putLocked(path)
+	t.putLocked(filepath.Join(t.folders, name))
 }
 
 func (t *trash) putLocked(path string) {
@@ -94,15 +101,27 @@ func (t *trash) putLocked(path string) {
 func (t *trash) work() {
 	defer t.stopped.Done()
 	for r := t.next(); r != nil; r = t.next() {
-		err := t.at(stepDeleting)
-		if err == nil {
-			err = os.RemoveAll(r.path)
-		}
+		err := t.delete(r.path)
 		if err != nil {
 			log.L.WithError(err).WithField("path", r.path).Warn("could not delete a removed snapshot's folder")
 		}
 		t.finish(r, err)
 	}
+}
+
+// delete never deletes what somebody mounted somewhere in the folder.
+func (t *trash) delete(path string) error {
+	if err := t.at(stepDeleting); err != nil {
+		return err
+	}
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(path))
+	if err != nil {
+		return fmt.Errorf("look for mounts in %s: %w", path, err)
+	}
+	if len(mounts) > 0 {
+		return fmt.Errorf("delete %s: %s is mounted on: %w", path, mounts[0].Mountpoint, errdefs.ErrFailedPrecondition)
+	}
+	return os.RemoveAll(path)
 }
 
 func (t *trash) next() *refuse {

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/core/snapshots/storage"
-	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 )
@@ -88,41 +85,4 @@ func (s *Snapshotter) noteUsage(ctx context.Context, id string, usage snapshots.
 	if err != nil && !errors.Is(err, unix.ENOTSUP) {
 		log.G(ctx).WithError(err).WithField("id", id).Warn("could not note what a snapshot takes")
 	}
-}
-
-// measure walks a folder. Blocks of a file with several names count once. What
-// vanishes meanwhile, as in a running container, does not count.
-func measure(ctx context.Context, folder string) (usage snapshots.Usage, err error) {
-	linked := map[uint64]bool{}
-	err = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
-		switch gone := errors.Is(err, fs.ErrNotExist); {
-		case gone && path == folder:
-			return fmt.Errorf("%w: %w", err, errdefs.ErrNotFound)
-		case gone:
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		var st unix.Stat_t
-		err = unix.Lstat(path, &st)
-		switch {
-		case errors.Is(err, unix.ENOENT):
-			return nil
-		case err != nil:
-			return fmt.Errorf("look at %s: %w", path, err)
-		case linked[st.Ino]:
-			return nil
-		}
-		if st.Nlink > 1 && !d.IsDir() {
-			linked[st.Ino] = true
-		}
-		usage.Inodes++
-		usage.Size += st.Blocks * 512 // the unit of st_blocks, see stat(2)
-		return nil
-	})
-	return usage, err
 }
