@@ -81,7 +81,7 @@ func (f *findings) sort(names []string) {
 		case f.ids[name] != "":
 		case strings.HasPrefix(name, newPrefix), strings.HasPrefix(name, trashPrefix):
 			f.unnamed = append(f.unnamed, name)
-		case number(name) > 0:
+		case isID(name):
 			f.Leftover = append(f.Leftover, name)
 		default:
 			f.Strange = append(f.Strange, name)
@@ -151,7 +151,11 @@ func readNames(dir string) ([]string, error) {
 }
 
 // repair takes up what a crash, or Close, left.
-func (s *Snapshotter) repair(ctx context.Context, f findings) error {
+func (s *Snapshotter) repair(ctx context.Context) error {
+	f, err := s.survey(ctx)
+	if err != nil {
+		return err
+	}
 	for _, name := range f.unnamed {
 		s.trash.put(name)
 	}

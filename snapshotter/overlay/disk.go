@@ -112,6 +112,11 @@ func (d *disk) control(f func(fd int) error) error {
 	return result
 }
 
+func isID(name string) bool {
+	n := number(name)
+	return n > 0 && name == strconv.FormatUint(n, 10)
+}
+
 // number of an id as the storage package gives them; 0 of other text.
 func number(id string) uint64 {
 	n, err := strconv.ParseUint(id, 10, 64)

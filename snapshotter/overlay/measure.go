@@ -60,7 +60,7 @@ func (m *meter) walk(fd int, path string) error {
 	dir := os.NewFile(uintptr(fd), path)
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.ENOENT) { // removed since it was opened
 		return err
 	}
 	for _, name := range names {

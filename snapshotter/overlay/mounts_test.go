@@ -197,6 +197,22 @@ func TestLongChains(t *testing.T) {
 			}
 		}
 	}
+	if slices.Contains(s.Capabilities(), overlay.CapabilityRemapIDs) {
+		mounts, err := s.Prepare(t.Context(), "mapped", "l500", snapshots.WithLabels(map[string]string{
+			snapshots.LabelSnapshotUIDMapping: "0:666:65536",
+			snapshots.LabelSnapshotGIDMapping: "0:888:65536",
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mounted(t, mounts, func(dir string) {
+			checkOwner(t, filepath.Join(dir, "file1"), 666, 888)
+			checkOwner(t, filepath.Join(dir, "file500"), 666, 888)
+		})
+		if err := s.Remove(t.Context(), "mapped"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	chain(t, s, 501, 501)
 	for kind, create := range map[string]creator{"active": s.Prepare, "view": s.View} {
 		_, err := create(t.Context(), "too long", "l501")

@@ -110,34 +110,52 @@ func (s *Snapshotter) open() error {
 }
 
 // openRecords opens the database, and compares it with the folders.
-func (s *Snapshotter) openRecords() (err error) {
+func (s *Snapshotter) openRecords() error {
 	path := filepath.Join(s.root, "metadata.db")
-	_, err = os.Lstat(path)
-	missing := errors.Is(err, os.ErrNotExist)
-	s.meta, err = storage.NewMetaStore(path, func(o *bolt.Options) error {
+	if err := s.checkRecords(path); err != nil {
+		return err
+	}
+	meta, err := storage.NewMetaStore(path, func(o *bolt.Options) error {
 		o.Timeout = s.patient
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	f, err := s.survey(context.Background())
+	s.meta = meta
+	ctx := context.Background()
+	// Before this nobody else may be expected to have left the folders alone.
+	err = s.read(ctx, func(context.Context) error { return nil })
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return fmt.Errorf("another process has it open: %w: %w", err, errdefs.ErrUnavailable)
 	}
 	if err != nil {
 		return err
 	}
-	if missing {
-		// Without records all folders would be leftovers of a crash.
-		if n := len(f.Leftover); n > 0 {
-			return errors.Join(os.Remove(path), fmt.Errorf("there are %d snapshots, but %s with their records is missing: %w", n, path, errdefs.ErrFailedPrecondition))
-		}
-		if err := syncDir(s.root); err != nil {
-			return err
-		}
+	if err := syncDir(s.root); err != nil {
+		return err
 	}
-	return s.repair(context.Background(), f)
+	return s.repair(ctx)
+}
+
+// checkRecords fails if there are folders and no records: they would all be
+// taken for what a crash left.
+func (s *Snapshotter) checkRecords(path string) error {
+	info, err := os.Lstat(path)
+	if err == nil && info.Size() > 0 {
+		return nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	names, err := readNames(s.folders())
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(names, isID) {
+		return fmt.Errorf("there are snapshots, but %s with their records is missing: %w", path, errdefs.ErrFailedPrecondition)
+	}
+	return nil
 }
 
 // probe finds out what the kernel can, and which options mounts need here.
@@ -147,9 +165,8 @@ func (s *Snapshotter) probe() {
 	if fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC); err == nil {
 		_ = unix.Close(fd)
 	}
-	// An index would make one file of those that share an inode below, whatever
-	// their names, and bind an upper to its lowers. Stock dockerd, runc and
-	// BuildKit all count on its absence.
+	// With an index, a write to one name of a file that has several shows under
+	// the others too, and the upper does not tell: package diff refuses it.
 	if _, err := os.Stat("/sys/module/overlay/parameters/index"); err == nil {
 		s.defaultOption("index", "index=off")
 	}
