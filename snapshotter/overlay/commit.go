@@ -32,7 +32,7 @@ func (s *Snapshotter) commit(ctx context.Context, name, key string, opts []snaps
 	if err := s.at(stepMeasured); err != nil {
 		return err
 	}
-	if err := s.disk.sync(ctx, id); err != nil {
+	if err := s.disk.sync(ctx, id, s.upper(id), usage.Inodes); err != nil {
 		return err
 	}
 	if err := s.at(stepSynced); err != nil {

@@ -14,9 +14,9 @@
 //
 // A snapshot is committed only when its files are on disk: Commit syncs the
 // file system before the record says so, and fails if that fails. Commits that
-// run at the same time share one sync, and whatever changes the records at the
-// same time shares one transaction. Prepare returns when the new folder and its
-// record are on disk.
+// run at the same time share one sync, one that is alone and has few files syncs
+// just these. Whatever changes the records at the same time shares one transaction.
+// Prepare returns when the new folder and its record are on disk.
 //
 // Remove takes the record and the folder's name away and returns; the files are
 // deleted in the background, by few workers. Cleanup waits for them. What Close

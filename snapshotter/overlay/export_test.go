@@ -1,6 +1,9 @@
 package overlay
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Steps are the names of all steps at which a hook is called.
 var Steps = []string{
@@ -21,7 +24,13 @@ func WithPatience(d time.Duration) Option {
 	return func(s *Snapshotter) { s.patient = d }
 }
 
-// WithSyncfs replaces the system call that puts files on disk.
+// WithSyncfs replaces the system call that syncs a file system. Nothing else puts
+// files on disk then.
 func WithSyncfs(f func(fd int) error) Option {
-	return func(s *Snapshotter) { s.disk.syncfs = f }
+	return WithSync(f, nil)
+}
+
+// WithSync replaces also how few files are synced one by one.
+func WithSync(all func(fd int) error, each func(ctx context.Context, upper string, changes int64) error) Option {
+	return func(s *Snapshotter) { s.disk.syncfs, s.disk.syncEach = all, each }
 }

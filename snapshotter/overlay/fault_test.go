@@ -115,6 +115,51 @@ func TestFailedSync(t *testing.T) {
 	commit(t, s, "C", "", "file", "1")
 }
 
+// TestLoneCommitSyncsFew tells which commits sync the file system, and with it
+// what everybody else has written.
+func TestLoneCommitSyncsFew(t *testing.T) {
+	var all, each atomic.Int32
+	var fail atomic.Bool
+	s := open(t, t.TempDir(), overlay.WithSync(
+		func(int) error { all.Add(1); return nil },
+		func(_ context.Context, upper string, changes int64) error {
+			each.Add(1)
+			if list := entries(t, upper); int64(len(list)) != changes-1 {
+				t.Errorf("%d changes are to be synced of %q", changes, list)
+			}
+			if fail.Load() {
+				return unix.EIO
+			}
+			return nil
+		}))
+	for n := range 12 {
+		mounts, err := s.Prepare(t.Context(), "active", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			write(t, filepath.Join(upper(t, mounts), fmt.Sprint("file", i)), "1")
+		}
+		if err := s.Commit(t.Context(), fmt.Sprint(n), "active"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all.Load() != 4 || each.Load() != 8 {
+		t.Errorf("of snapshots with 0 to 11 files %d were synced by the file system, %d one by one", all.Load(), each.Load())
+	}
+	fail.Store(true)
+	if _, err := s.Prepare(t.Context(), "active", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), "committed", "active"); !errors.Is(err, unix.EIO) {
+		t.Errorf("commit: %v", err)
+	}
+	fail.Store(false)
+	if err := s.Commit(t.Context(), "committed", "active"); !errdefs.IsDataLoss(err) {
+		t.Errorf("commit after a sync failed: %v", err)
+	}
+}
+
 func TestParallelCommitsShareSyncs(t *testing.T) {
 	const n = 20
 	var syncs, measured atomic.Int32

@@ -211,23 +211,28 @@ func chance(text string) *rand.Rand {
 
 // fill writes what a snapshot of a name holds.
 func fill(dir, name string) error {
-	return contents(name, func(file string, text []byte) error {
+	err := contents(name, func(file string, text []byte) error {
 		path := filepath.Join(dir, file)
 		return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, text, 0o644))
 	})
+	return errors.Join(err, os.Symlink(name, filepath.Join(dir, "link")))
 }
 
 // whole checks that a folder holds just what fill wrote.
 func whole(dir, name string) error {
-	files := 0
-	err := contents(name, func(file string, text []byte) error {
+	files := 1
+	to, err := os.Readlink(filepath.Join(dir, "link"))
+	if err == nil && to != name {
+		err = fmt.Errorf("the link leads to %s", to)
+	}
+	err = errors.Join(err, contents(name, func(file string, text []byte) error {
 		files++
 		got, err := os.ReadFile(filepath.Join(dir, file))
 		if err == nil && string(got) != string(text) {
 			err = fmt.Errorf("%s has %d bytes, not the %d that were written", file, len(got), len(text))
 		}
 		return err
-	})
+	}))
 	return errors.Join(err, filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			files--
