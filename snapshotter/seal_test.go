@@ -1,6 +1,7 @@
 package snapshotter_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -151,6 +152,7 @@ func checkSeal(t *testing.T, lowers []string, options string, scripts []string) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	sameLayer(t, c, sealed, stats.Root)
 	check := filepath.Join(dir, "check")
 	mountOverlay(t, check, "", "", "", append([]string{sealed}, lowers...))
 	defer unmount(t, check)
@@ -163,6 +165,28 @@ func checkSeal(t *testing.T, lowers []string, options string, scripts []string) 
 	}
 	if err := diff.CompareTrees(t.Context(), merged, check, diff.CompareOptions{Holes: true}); err != nil {
 		t.Errorf("%d changes, but %v", stats.Changes, err)
+	}
+}
+
+// sameLayer checks that changes give the same layer with and without a sealed
+// copy, from which it takes the time of the root.
+func sameLayer(t *testing.T, c *diff.Container, sealed string, root bool) {
+	t.Helper()
+	if root {
+		if out, err := exec.Command("touch", "-r", sealed, c.Uppers[0]).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	var want, got bytes.Buffer
+	_, err := diff.WriteLayer(t.Context(), &want, sealed, diff.TarOptions{Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := diff.WriteChanges(t.Context(), &got, c, diff.TarOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want.Bytes(), got.Bytes()) {
+		t.Errorf("the layer of the changes, %d bytes, is not that of the sealed copy, %d bytes", got.Len(), want.Len())
 	}
 }
 
