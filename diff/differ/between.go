@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -26,7 +27,7 @@ func between(ctx context.Context, lower, upper []mount.Mount) (*diff.Container, 
 		}
 	}
 	on := len(dirs) - len(below)
-	if on < 0 || !slices.Equal(dirs[on:], below) {
+	if on < 0 || !slices.EqualFunc(dirs[on:], below, sameFolder) {
 		// What has no parent is compared with a new, empty snapshot.
 		nothing := diff.Container{Overlay: diff.Overlay{Uppers: below}}
 		if empty, err := nothing.Untouched(ctx); err != nil || !empty {
@@ -42,4 +43,18 @@ func between(ctx context.Context, lower, upper []mount.Mount) (*diff.Container, 
 func folders(mounts []mount.Mount) (diff.Overlay, []string, error) {
 	o, err := diff.ParseOverlay(mounts, false)
 	return o, slices.Concat(o.Uppers, o.Lowers), err
+}
+
+// sameFolder reports whether two paths lead to one folder: snapshotters give
+// those of long chains other names, to have room for all.
+func sameFolder(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
