@@ -33,7 +33,7 @@ type Lab struct {
 
 // Open starts an engine of a flavor in a mode. The caller must Close it.
 func Open(ctx context.Context, flavor stack.Flavor, mode Mode) (_ *Lab, err error) {
-	s, err := stack.Start(ctx, stack.Config{Flavor: flavor, ContainerdConfig: mode.containerdConfig(), DaemonConfig: mode.DaemonConfig})
+	s, err := stack.Start(ctx, stack.Config{Flavor: flavor, Proxy: mode.Proxy, ContainerdConfig: mode.containerdConfig(), DaemonConfig: mode.DaemonConfig})
 	if err != nil {
 		return nil, err
 	}
