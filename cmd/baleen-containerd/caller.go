@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"sync"
 	"time"
 
 	c8ddiff "github.com/containerd/containerd/v2/core/diff"
@@ -19,10 +20,15 @@ import (
 const (
 	// labelOperation marks our leases; its value is what for.
 	labelOperation = "io.baleen.operation"
+	// labelOwner holds the root of the daemon whose lease it is.
+	labelOwner = "io.baleen.owner"
+
+	operationDiff     = "diff"
+	operationHandover = "handover"
 
 	// leaseNet is how long a lease lives at most if this process is killed
-	// before it removes it. containerd gives what is being written into its
-	// content store without a lease as long.
+	// before it removes it, and not started again. containerd gives what is
+	// being written into its content store without a lease as long.
 	leaseNet = 24 * time.Hour
 	// handover is how long a layer is held after the answer, for the caller to
 	// put it into an image.
@@ -50,14 +56,20 @@ func forCaller(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler
 type holder struct {
 	c8ddiff.Comparer
 	leases leases.Manager
+	owner  string // of the leases
+
+	mu    sync.Mutex
+	swept map[string]bool // namespaces
 }
 
 // Compare is the comparer's, with a lease. The layer lives for handover at least.
 func (h *holder) Compare(ctx context.Context, lower, upper []mount.Mount, opts ...c8ddiff.Opt) (desc ocispec.Descriptor, err error) {
-	if _, err := namespaces.NamespaceRequired(ctx); err != nil {
+	namespace, err := namespaces.NamespaceRequired(ctx)
+	if err != nil {
 		return desc, err
 	}
-	working, err := h.lease(ctx, "diff", leaseNet)
+	h.sweep(ctx, namespace)
+	working, err := h.lease(ctx, operationDiff, leaseNet)
 	if err != nil {
 		return desc, err
 	}
@@ -66,7 +78,7 @@ func (h *holder) Compare(ctx context.Context, lower, upper []mount.Mount, opts .
 	if err != nil {
 		return desc, err
 	}
-	keeping, err := h.lease(ctx, "handover", handover)
+	keeping, err := h.lease(ctx, operationHandover, handover)
 	if err == nil {
 		err = h.leases.AddResource(ctx, keeping, leases.Resource{ID: desc.Digest.String(), Type: "content"})
 	}
@@ -78,11 +90,32 @@ func (h *holder) Compare(ctx context.Context, lower, upper []mount.Mount, opts .
 
 func (h *holder) lease(ctx context.Context, purpose string, life time.Duration) (leases.Lease, error) {
 	l, err := h.leases.Create(ctx, leases.WithID("baleen-"+rand.Text()), leases.WithExpiration(life),
-		leases.WithLabels(map[string]string{labelOperation: purpose}))
+		leases.WithLabels(map[string]string{labelOperation: purpose, labelOwner: h.owner}))
 	if err != nil {
 		return l, fmt.Errorf("create lease: %w", err)
 	}
 	return l, nil
+}
+
+// sweep deletes the leases of work that a killed predecessor of this process was
+// at, before the first of our own in a namespace: containerd may not be there
+// when we start. What they held containerd collects.
+func (h *holder) sweep(ctx context.Context, namespace string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.swept[namespace] {
+		return
+	}
+	found, err := h.leases.List(ctx, fmt.Sprintf("labels.%q==%q,labels.%q==%q", labelOperation, operationDiff, labelOwner, h.owner))
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("could not look for what an interrupted comparison left behind")
+		return
+	}
+	h.swept[namespace] = true
+	for _, l := range found {
+		log.G(ctx).WithField("lease", l.ID).Info("removing what an interrupted comparison left behind")
+		h.end(ctx, l)
+	}
 }
 
 func (h *holder) end(ctx context.Context, l leases.Lease) {

@@ -3,7 +3,10 @@ package main
 import (
 	_ "embed"
 	"io"
+	"strings"
 	"text/template"
+
+	"github.com/baleen-project/baleen/snapshotter/overlay"
 )
 
 //go:embed containerd.toml.tmpl
@@ -13,5 +16,13 @@ var configTemplate = template.Must(template.New("containerd.toml").Parse(configT
 
 // writeConfig prints what containerd's configuration needs for this daemon.
 func (o options) writeConfig(w io.Writer) error {
-	return configTemplate.Execute(w, map[string]string{"Root": o.root, "Address": o.address})
+	values := map[string]string{"Root": o.root, "Address": o.address}
+	capabilities, err := overlay.CapabilitiesAt(o.root)
+	if err != nil {
+		values["Unmapped"] = strings.ReplaceAll(err.Error(), "\n", " ")
+	}
+	if len(capabilities) > 0 {
+		values["Capabilities"] = `["` + strings.Join(capabilities, `", "`) + `"]`
+	}
+	return configTemplate.Execute(w, values)
 }

@@ -54,7 +54,8 @@ func serve(ctx context.Context, o options) (err error) {
 	)
 	snapshotsapi.RegisterSnapshotsServer(server, snapshotservice.FromSnapshotter(sn))
 	d := differ.New(client.ContentStore(), differ.Options{Remote: true})
-	diffapi.RegisterDiffServer(server, diffservice.FromApplierAndComparer(d, &holder{Comparer: d, leases: client.LeasesService()}))
+	h := &holder{Comparer: d, leases: client.LeasesService(), owner: o.root, swept: map[string]bool{}}
+	diffapi.RegisterDiffServer(server, diffservice.FromApplierAndComparer(d, h))
 	return answer(ctx, server, listener, o)
 }
 
