@@ -38,18 +38,17 @@ func (t *layerTar) change(c *Change) error {
 	if c.Kind == Deleted {
 		return t.mark(dir + whiteoutPrefix + name)
 	}
-	switch c.Type() {
-	case unix.S_IFDIR:
-		attrs, err := t.changeAttributes(c)
-		if err != nil {
-			return err
-		}
-		return t.header(s, attrs, tar.Header{Typeflag: tar.TypeDir, Name: c.Path + "/"})
-	case unix.S_IFREG:
+	if c.Type() == unix.S_IFREG {
 		return t.changedFile(c, s)
-	default:
-		return t.special(s)
 	}
+	attrs, err := t.changeAttributes(c)
+	if err != nil {
+		return err
+	}
+	if c.Type() == unix.S_IFDIR {
+		return t.header(s, attrs, tar.Header{Typeflag: tar.TypeDir, Name: c.Path + "/"})
+	}
+	return t.described(s, attrs)
 }
 
 // changeAttributes are what a layer carries of a change; marks of the overlay

@@ -3,6 +3,7 @@ package snapshotter_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -177,16 +178,16 @@ func sameLayer(t *testing.T, c *diff.Container, sealed string, root bool) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	var want, got bytes.Buffer
-	_, err := diff.WriteLayer(t.Context(), &want, sealed, diff.TarOptions{Root: root})
+	want, got := sha256.New(), sha256.New()
+	_, err := diff.WriteLayer(t.Context(), want, sealed, diff.TarOptions{Root: root})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := diff.WriteChanges(t.Context(), &got, c, diff.TarOptions{}); err != nil {
+	if _, err := diff.WriteChanges(t.Context(), got, c, diff.TarOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(want.Bytes(), got.Bytes()) {
-		t.Errorf("the layer of the changes, %d bytes, is not that of the sealed copy, %d bytes", got.Len(), want.Len())
+	if !bytes.Equal(want.Sum(nil), got.Sum(nil)) {
+		t.Error("the layer of the changes is not that of the sealed copy")
 	}
 }
 

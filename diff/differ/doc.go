@@ -19,6 +19,9 @@
 //
 // # Caveats
 //
+// gzip packs at level 1, where containerd's own differ packs at 6 with one thread:
+// source code comes out an eighth larger.
+//
 // A file that changes while it is read makes Compare start again, and fail after
 // three times: pause the container. A name that begins with ".wh." is refused
 // ([diff.ErrReserved]), where the walking differ writes it and so deletes
