@@ -12,6 +12,7 @@ RUN   ?=
 QUICK ?=
 FOR   ?=
 
+BUILD_PROXY = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o bin/baleen-containerd ./cmd/baleen-containerd
 BUILD_PLUGIN = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o bin/docker-baleen ./cmd/docker-baleen
 
 # What of Moby's container suite concerns what Baleen does itself.
@@ -31,6 +32,11 @@ build: deps ## build everything into bin/
 	$(GO) run ./cmd/mkdockerd
 	$(GO) run ./cmd/mkstack
 	$(BUILD_PLUGIN)
+	$(BUILD_PROXY)
+
+.PHONY: newest
+newest: # the newest containerd, which only tests need: two minutes the first time
+	$(GO) run ./cmd/mkstack containerd-2.4
 
 .PHONY: install-plugin
 install-plugin: ## build docker-baleen and put it where your docker command finds it
@@ -53,7 +59,7 @@ down: ## stop it and remove all that it had
 test: build test-go test-suites ## all tests: ours, then Moby's suites on fork and stock
 
 .PHONY: test-go
-test-go:
+test-go: newest
 	BALEEN_SOAK=2m $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output -- -timeout=20m -p=2 ./...
 
 .PHONY: test-suites

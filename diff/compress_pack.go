@@ -39,7 +39,7 @@ type Digester interface {
 // caller's own work go on at the same time.
 type LayerWriter struct {
 	z     io.WriteCloser
-	comp  Compression
+	media string // type of the blob
 	tar   *hashQueue
 	blob  *digestWriter
 	chunk []byte
@@ -51,15 +51,26 @@ type LayerWriter struct {
 // NewLayerWriter returns a writer of a tar stream that writes a blob to w. It
 // always has to be closed. If w is a [Digester], the blob is digested by it.
 func NewLayerWriter(w io.Writer, c Compression) (*LayerWriter, error) {
+	compress := func(w io.Writer) (io.WriteCloser, error) { return NewWriter(w, c) }
+	return newLayerWriter(w, c.MediaType(), c.kind() != Uncompressed, compress)
+}
+
+// NewLayerWriterBy is NewLayerWriter with a compressor of the caller's, which
+// makes blobs of a media type.
+func NewLayerWriterBy(w io.Writer, mediaType string, compress func(io.Writer) (io.WriteCloser, error)) (*LayerWriter, error) {
+	return newLayerWriter(w, mediaType, true, compress)
+}
+
+func newLayerWriter(w io.Writer, mediaType string, changes bool, compress func(io.Writer) (io.WriteCloser, error)) (*LayerWriter, error) {
 	blob := &digestWriter{w: w}
-	if _, digests := w.(Digester); !digests && c.kind() != Uncompressed {
+	if _, digests := w.(Digester); !digests && changes {
 		blob.h = digest.Canonical.Hash()
 	}
-	z, err := NewWriter(blob, c)
+	z, err := compress(blob)
 	if err != nil {
 		return nil, err
 	}
-	return &LayerWriter{z: z, comp: c, tar: newHashQueue(), blob: blob}, nil
+	return &LayerWriter{z: z, media: mediaType, tar: newHashQueue(), blob: blob}, nil
 }
 
 // Write takes a piece of the tar stream.
@@ -120,7 +131,7 @@ func (l *LayerWriter) Close() error {
 		return l.err
 	}
 	l.layer = Layer{
-		Blob:   ocispec.Descriptor{MediaType: l.comp.MediaType(), Digest: blob, Size: l.blob.n},
+		Blob:   ocispec.Descriptor{MediaType: l.media, Digest: blob, Size: l.blob.n},
 		DiffID: diffID,
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,9 @@ type TarOptions struct {
 	// MapIDs turns ids as the tree has them into those of the layer: owners,
 	// and ids in access control lists. Nil leaves them.
 	MapIDs MapFunc
+	// Latest, if not nil, is put in place of times after it, for builds that can
+	// be repeated (SOURCE_DATE_EPOCH).
+	Latest *time.Time
 }
 
 // LayerStats says what went into a layer.
@@ -68,13 +72,7 @@ func writeTar(ctx context.Context, w io.Writer, dir string, opts TarOptions) (La
 	defer unix.Close(fd)
 
 	out := &countingWriter{w: w}
-	t := &layerTar{
-		ctx:   ctx,
-		opts:  opts,
-		marks: markPrefix(opts.UserXattr),
-		tw:    tar.NewWriter(out),
-		links: map[fileID]links{},
-	}
+	t := newLayerTar(ctx, out, opts)
 	if err := t.root(fd); err != nil {
 		return LayerStats{}, err
 	}
@@ -82,6 +80,16 @@ func writeTar(ctx context.Context, w io.Writer, dir string, opts TarOptions) (La
 		return LayerStats{}, err
 	}
 	return LayerStats{Entries: t.entries, Bytes: out.n}, nil
+}
+
+func newLayerTar(ctx context.Context, w io.Writer, opts TarOptions) *layerTar {
+	return &layerTar{
+		ctx:   ctx,
+		opts:  opts,
+		marks: markPrefix(opts.UserXattr),
+		tw:    tar.NewWriter(w),
+		links: map[fileID]links{},
+	}
 }
 
 // markPrefix returns the namespace of an overlay's attributes.

@@ -52,15 +52,24 @@ func (t *layerTar) attributes(s *source) (attributes, error) {
 	if err != nil {
 		return a, fmt.Errorf("%q: %w", s.path, err)
 	}
-	a.records = make(map[string]string, len(carried))
+	a.records, err = t.records(s.path, carried)
+	return a, err
+}
+
+// records turns the attributes that a layer carries into PAX records.
+func (t *layerTar) records(path string, carried []Xattr) (map[string]string, error) {
+	if len(carried) == 0 {
+		return nil, nil
+	}
+	records := make(map[string]string, len(carried))
 	for _, x := range carried {
 		value, err := mapACL(x, t.opts.MapIDs)
 		if err != nil {
-			return a, fmt.Errorf("%q: map ids of %s: %w", s.path, x.Name, err)
+			return nil, fmt.Errorf("%q: map ids of %s: %w", path, x.Name, err)
 		}
-		a.records[paxXattr+x.Name] = string(value)
+		records[paxXattr+x.Name] = string(value)
 	}
-	return a, nil
+	return records, nil
 }
 
 func (t *layerTar) readMark(s *source, mark string, a *attributes) error {
@@ -96,6 +105,9 @@ func (t *layerTar) header(s *source, attrs attributes, hdr tar.Header) error {
 	hdr.Uid, hdr.Gid = int(uid), int(gid)
 	// The seconds of a timespec are rounded down, before 1970 too.
 	hdr.ModTime = time.Unix(s.st.Mtim.Sec, 0)
+	if t.opts.Latest != nil && hdr.ModTime.After(*t.opts.Latest) {
+		hdr.ModTime = t.opts.Latest.Truncate(time.Second)
+	}
 	hdr.PAXRecords = attrs.records
 	return t.write(&hdr)
 }

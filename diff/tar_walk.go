@@ -210,6 +210,15 @@ func (t *layerTar) special(s *source) error {
 	if isWhiteout(&s.st) {
 		return t.whiteout(s)
 	}
+	attrs, err := t.attributes(s)
+	if err != nil {
+		return err
+	}
+	return t.described(s, attrs)
+}
+
+// described writes a special file with attributes that have been read.
+func (t *layerTar) described(s *source, attrs attributes) error {
 	var hdr tar.Header
 	switch s.st.Mode & unix.S_IFMT {
 	case unix.S_IFLNK:
@@ -228,10 +237,6 @@ func (t *layerTar) special(s *source) error {
 		hdr.Devmajor, hdr.Devminor = int64(unix.Major(s.st.Rdev)), int64(unix.Minor(s.st.Rdev))
 	default:
 		return fmt.Errorf("%q: unknown file type %o: %w", s.path, s.st.Mode&unix.S_IFMT, ErrUnsupported)
-	}
-	attrs, err := t.attributes(s)
-	if err != nil {
-		return err
 	}
 	if first := t.link(s); first != "" {
 		hdr = tar.Header{Typeflag: tar.TypeLink, Linkname: first}

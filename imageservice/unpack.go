@@ -105,12 +105,8 @@ func unpackAtOnce() int { return min(2*runtime.GOMAXPROCS(0), 8) }
 // foreign reports whether a layer is of a kind that only containerd's own
 // differ may know, through a stream processor: an encrypted one for example.
 func foreign(layer ocispec.Descriptor) bool {
-	switch layer.MediaType {
-	case ocispec.MediaTypeImageLayer, ocispec.MediaTypeImageLayerGzip, ocispec.MediaTypeImageLayerZstd,
-		images.MediaTypeDockerSchema2Layer, images.MediaTypeDockerSchema2LayerGzip, images.MediaTypeDockerSchema2LayerZstd:
-		return false
-	}
-	return true
+	_, known := diff.KindOf(layer.MediaType)
+	return !known
 }
 
 // fetch opens a layer in the content store.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -107,35 +106,8 @@ func (e *extraction) unpack(ctx context.Context, mounts []mount.Mount) (_ digest
 	}
 	defer func() { err = errors.Join(err, blob.Close()) }()
 
-	if target, opts, ok := directTarget(mounts); ok {
-		diffID, _, err := ourdiff.Apply(ctx, blob, target, opts)
-		return diffID, err
-	}
-	var diffID digest.Digest
-	err = mount.WithTempMount(ctx, mounts, func(root string) error {
-		var err error
-		diffID, _, err = ourdiff.Apply(ctx, blob, root, ourdiff.ApplyOptions{Sync: true})
-		return err
-	})
+	diffID, _, err := ourdiff.ApplyMounts(ctx, blob, mounts, true)
 	return diffID, err
-}
-
-// directTarget returns the directory in which to unpack without mounting what
-// is to be mounted: the upper of an overlay, or what a bind mount shows.
-func directTarget(mounts []mount.Mount) (string, ourdiff.ApplyOptions, bool) {
-	opts := ourdiff.ApplyOptions{Sync: true}
-	if len(mounts) != 1 || slices.Contains(mounts[0].Options, "ro") {
-		return "", opts, false
-	}
-	if m := mounts[0]; (m.Type == "bind" || m.Type == "rbind") && m.Target == "" {
-		return m.Source, opts, true
-	}
-	o, err := ourdiff.ParseOverlay(mounts, true)
-	if err != nil || len(o.Uppers) != 1 {
-		return "", opts, false
-	}
-	opts.Overlay, opts.UserXattr, opts.Lowers = true, o.UserXattr, o.Lowers
-	return o.Uppers[0], opts, true
 }
 
 // extracting holds the snapshots that this process makes.

@@ -1,7 +1,9 @@
 package snapshotter_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -151,6 +153,7 @@ func checkSeal(t *testing.T, lowers []string, options string, scripts []string) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	sameLayer(t, c, sealed, stats.Root)
 	check := filepath.Join(dir, "check")
 	mountOverlay(t, check, "", "", "", append([]string{sealed}, lowers...))
 	defer unmount(t, check)
@@ -163,6 +166,28 @@ func checkSeal(t *testing.T, lowers []string, options string, scripts []string) 
 	}
 	if err := diff.CompareTrees(t.Context(), merged, check, diff.CompareOptions{Holes: true}); err != nil {
 		t.Errorf("%d changes, but %v", stats.Changes, err)
+	}
+}
+
+// sameLayer checks that changes give the same layer with and without a sealed
+// copy, from which it takes the time of the root.
+func sameLayer(t *testing.T, c *diff.Container, sealed string, root bool) {
+	t.Helper()
+	if root {
+		if out, err := exec.Command("touch", "-r", sealed, c.Uppers[0]).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	want, got := sha256.New(), sha256.New()
+	_, err := diff.WriteLayer(t.Context(), want, sealed, diff.TarOptions{Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := diff.WriteChanges(t.Context(), got, c, diff.TarOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want.Sum(nil), got.Sum(nil)) {
+		t.Error("the layer of the changes is not that of the sealed copy")
 	}
 }
 

@@ -4,8 +4,11 @@
 //
 //	mkstack [-build DIR] [-bin DIR] [NAME...]
 //
-// Names choose among the programs; without any, all are made. Everything comes
-// from the Go module proxy, except docker-init, which is Debian's tini.
+// containerd is linked with Baleen's snapshotter and differ, containerd-stock is
+// as published; so is containerd-2.4, of the newest version, which is made only
+// when it is named. Names choose among the programs; without any, all others are
+// made. Everything comes from the Go module proxy, except docker-init, which is
+// Debian's tini.
 package main
 
 import (
@@ -59,10 +62,15 @@ func run(build, bin string, names []string) error {
 }
 
 func choose(names []string) ([]program, error) {
-	if len(names) == 0 {
-		return programs, nil
-	}
 	var chosen []program
+	if len(names) == 0 {
+		for _, p := range programs {
+			if !p.onDemand {
+				chosen = append(chosen, p)
+			}
+		}
+		return chosen, nil
+	}
 	for _, name := range names {
 		found := false
 		for _, p := range programs {

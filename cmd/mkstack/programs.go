@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/baleen-project/baleen/cmd/internal/modtree"
+	"github.com/baleen-project/baleen/compat"
 )
+
+const baleenModule = "github.com/baleen-project/baleen"
 
 // program is one file of bin/.
 type program struct {
@@ -20,6 +24,13 @@ type program struct {
 	// without are packages that the program imports only so that they register
 	// themselves, and that are left out of it.
 	without []string
+	// plugin is a package of this repository that the program is linked with,
+	// by way of its package builtins.
+	plugin string
+	// newest takes the newest version that we are tried with.
+	newest bool
+	// onDemand programs are made only when they are named.
+	onDemand bool
 }
 
 // containerdTags leave out the snapshotters whose libraries or kernel parts a
@@ -30,7 +41,11 @@ var programs = []program{
 	{name: "docker", module: modtree.CLI, pkg: "./cmd/docker", tags: []string{"osusergo"}, vars: cliVars},
 	{name: "docker-proxy", module: modtree.Moby, pkg: "./cmd/docker-proxy", vars: mobyVars},
 	{name: "docker-init"},
-	{name: "containerd", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: containerdVars},
+	{name: "containerd", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: baleenVars, plugin: baleenModule + "/snapshotter/plugin"},
+	{name: "containerd-stock", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: containerdVars},
+	// It shares no compiled package with the others: on two processors it takes
+	// nearly two minutes.
+	{name: "containerd-2.4", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: containerdVars, newest: true, onDemand: true},
 	{name: "containerd-shim-runc-v2", module: modtree.Containerd, pkg: "./cmd/containerd-shim-runc-v2", tags: containerdTags, vars: containerdVars},
 	{name: "ctr", module: modtree.Containerd, pkg: "./cmd/ctr", tags: containerdTags, vars: containerdVars},
 	// runc refuses containers with a seccomp profile, which is all of
@@ -54,27 +69,61 @@ func (p program) make(ctx context.Context, build, bin string) error {
 	if p.module == "" {
 		return installTini(ctx, output)
 	}
-	pin, err := modtree.Lookup(p.module)
+	t, err := p.tree(ctx, build)
 	if err != nil {
 		return err
-	}
-	t, err := modtree.Open(ctx, pin, filepath.Join(build, treeName(p.module)))
-	if err != nil {
-		return err
-	}
-	if err := t.Modularise(ctx, modtree.Requirements{}); err != nil {
-		return err
-	}
-	if len(p.without) > 0 {
-		if err := p.cut(t); err != nil {
-			return err
-		}
 	}
 	b := modtree.Build{Package: p.pkg, Output: output, Tags: p.tags, Cgo: p.cgo}
 	if p.vars != nil {
-		b.Vars = p.vars(pin)
+		b.Vars = p.vars(t.Pin)
 	}
 	return b.Run(ctx, t)
+}
+
+// tree brings the sources up to date.
+func (p program) tree(ctx context.Context, build string) (*modtree.Tree, error) {
+	pin, err := modtree.Lookup(p.module)
+	if p.newest {
+		pin, err = modtree.Newest(p.module)
+	}
+	if err != nil {
+		return nil, err
+	}
+	t, err := modtree.Open(ctx, pin, filepath.Join(build, p.treeName()))
+	if err != nil {
+		return nil, err
+	}
+	if p.plugin != "" {
+		return t, p.link(ctx, t)
+	}
+	if err := t.Modularise(ctx, modtree.Requirements{}); err != nil {
+		return nil, err
+	}
+	if len(p.without) > 0 {
+		return t, p.cut(t)
+	}
+	return t, nil
+}
+
+// link adds the plugin to the program's, and this repository to its modules.
+func (p program) link(ctx context.Context, t *modtree.Tree) error {
+	root, err := modtree.RepoRoot()
+	if err != nil {
+		return err
+	}
+	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
+	if err != nil {
+		return err
+	}
+	rel, err := filepath.Rel(t.Dir, root)
+	if err != nil {
+		return err
+	}
+	if err := t.Modularise(ctx, modtree.Requirements{Replace: map[string]string{baleenModule: rel}, Sums: sums}); err != nil {
+		return err
+	}
+	name := filepath.Join(p.pkg, "builtins", "builtins_baleen.go")
+	return t.Sync(map[string][]byte{name: fmt.Appendf(nil, "package builtins\n\nimport _ %q\n", p.plugin)})
 }
 
 // cut drops imports from the program's main.go.
@@ -94,16 +143,23 @@ func (p program) cut(t *modtree.Tree) error {
 	return t.Sync(map[string][]byte{name: text})
 }
 
-// treeName is the folder of a module's tree. Moby's is the one that mkdockerd
-// -stock keeps, which must have been made before.
-func treeName(module string) string {
-	return map[string]string{
+// treeName is the folder of the program's sources. Moby's is the one that
+// mkdockerd -stock keeps, which must have been made before.
+func (p program) treeName() string {
+	name := map[string]string{
 		modtree.Moby:         "dockerd-stock",
 		modtree.CLI:          "docker-cli",
 		modtree.Containerd:   "containerd",
 		modtree.Runc:         "runc",
 		modtree.Distribution: "distribution",
-	}[module]
+	}[p.module]
+	switch {
+	case p.plugin != "":
+		return name + "-baleen"
+	case p.newest:
+		return name + "-newest"
+	}
+	return name
 }
 
 func cliVars(p modtree.Pin) map[string]string {
@@ -116,6 +172,10 @@ func mobyVars(p modtree.Pin) map[string]string {
 
 func containerdVars(p modtree.Pin) map[string]string {
 	return map[string]string{p.Module + "/version.Version": p.Version}
+}
+
+func baleenVars(p modtree.Pin) map[string]string {
+	return map[string]string{p.Module + "/version.Version": p.Version + "+baleen." + compat.Version}
 }
 
 func registryVars(p modtree.Pin) map[string]string {

@@ -124,7 +124,7 @@ func (k *check) snapshot(ctx context.Context) error {
 
 // withView calls f with the snapshot of a chain, mounted.
 func (l *Lab) withView(ctx context.Context, chain []digest.Digest, f func(root string) error) error {
-	sn := l.client.SnapshotService(snapshotter)
+	sn := l.client.SnapshotService(l.mode.snapshotter())
 	key := "look-" + rand.Text()
 	mounts, err := sn.View(ctx, key, identity.ChainID(chain).String())
 	if err != nil {

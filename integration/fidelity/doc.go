@@ -28,6 +28,12 @@
 // of the root directory; modification times before 1970 and after 2262, which it
 // replaces by 1970; holes, which it fills.
 //
+// # Under stock dockerd
+//
+// In the mode "differ" Baleen's differ stands before containerd's, for commits of
+// stock dockerd: of all that is wrong with those, only what dockerd itself does is
+// left.
+//
 // # Running it
 //
 //	go test -v ./integration/fidelity

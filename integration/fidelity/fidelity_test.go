@@ -45,6 +45,19 @@ func TestFidelity(t *testing.T) {
 	t.Logf("\n%s", summary.String())
 }
 
+// TestDiffer has stock dockerd commit by way of Baleen's differ.
+func TestDiffer(t *testing.T) {
+	if err := stack.CheckMachine(); errdefs.IsPermissionDenied(err) || errdefs.IsNotImplemented(err) {
+		t.Skip(err)
+	}
+	mode, _ := fidelity.FindMode("differ")
+	for _, v := range tryAll(t, stack.Stock, mode, mode.Concerns).Verdicts {
+		if v.Image != nil {
+			t.Errorf("%s: %v", v.Case.Name, v.Image)
+		}
+	}
+}
+
 func chosenCases(t *testing.T, mode fidelity.Mode) []fidelity.Case {
 	t.Helper()
 	pattern, err := regexp.Compile(*caseName)

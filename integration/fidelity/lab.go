@@ -15,11 +15,8 @@ import (
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
-const (
-	snapshotter = "overlayfs"
-	// freshNamespace has no snapshots but those that the checks unpack.
-	freshNamespace = "fidelity"
-)
+// freshNamespace has no snapshots but those that the checks unpack.
+const freshNamespace = "fidelity"
 
 // Lab is a running engine with the base image, in which cases are tried. Its
 // methods may be called from several goroutines.
@@ -33,7 +30,10 @@ type Lab struct {
 
 // Open starts an engine of a flavor in a mode. The caller must Close it.
 func Open(ctx context.Context, flavor stack.Flavor, mode Mode) (_ *Lab, err error) {
-	s, err := stack.Start(ctx, stack.Config{Flavor: flavor, ContainerdConfig: mode.containerdConfig(), DaemonConfig: mode.DaemonConfig})
+	s, err := stack.Start(ctx, stack.Config{
+		Flavor: flavor, Proxy: mode.Proxy, StorageDriver: mode.Snapshotter,
+		ContainerdConfig: mode.containerdConfig(), DaemonConfig: mode.DaemonConfig,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +53,13 @@ func Open(ctx context.Context, flavor stack.Flavor, mode Mode) (_ *Lab, err erro
 		return nil, fmt.Errorf("make base image: %w", err)
 	}
 	return l, nil
+}
+
+func (m Mode) snapshotter() string {
+	if m.Snapshotter == "" {
+		return "overlayfs"
+	}
+	return m.Snapshotter
 }
 
 func (m Mode) containerdConfig() string {
@@ -101,12 +108,12 @@ func (l *Lab) moby(ctx context.Context) context.Context {
 // rootfs is where dockerd has mounted a running container's root file system,
 // reached through the daemon's mount namespace.
 func (l *Lab) rootfs(id string) string {
-	return filepath.Join("/proc", fmt.Sprint(l.Pid(stack.Dockerd)), "root", l.DataRoot(), "rootfs", snapshotter, id)
+	return filepath.Join("/proc", fmt.Sprint(l.Pid(stack.Dockerd)), "root", l.DataRoot(), "rootfs", l.mode.snapshotter(), id)
 }
 
 // upperOf is the folder of a container's changes.
 func (l *Lab) upperOf(ctx context.Context, id string) (string, error) {
-	mounts, err := l.client.SnapshotService(snapshotter).Mounts(ctx, id)
+	mounts, err := l.client.SnapshotService(l.mode.snapshotter()).Mounts(ctx, id)
 	if err != nil {
 		return "", fmt.Errorf("look up the snapshot of container %s: %w", id, err)
 	}

@@ -9,6 +9,12 @@ type Mode struct {
 	MountOptions []string
 	// DaemonConfig has settings of dockerd.
 	DaemonConfig map[string]any
+	// Snapshotter is containerd's overlayfs if it is empty.
+	Snapshotter string
+	// Proxy puts Baleen's differ in front of containerd's. It is for stock
+	// dockerd, whose commits are right then, save that its snapshots hold what
+	// the runtime needs, and that it ignores a layer's entry for the root.
+	Proxy bool
 	// Layers is how many layers the base image has at least.
 	Layers int
 	// Plain says that containerd's applier writes marks that overlays of this
@@ -43,6 +49,9 @@ var Modes = []Mode{
 		Concerns: slices.Concat(goneCases, turnedCases, metadataCases, linkCases),
 	},
 	{Name: "deep", Layers: 120},
+	{Name: "baleen", Snapshotter: "baleen"},
+	// The walking differ passes over many of these.
+	{Name: "differ", Proxy: true, Concerns: contentCases},
 }
 
 // FindMode returns the mode of that name.

@@ -124,7 +124,7 @@ func (l *Lab) apply(ctx, fresh context.Context, img image) error {
 			return fmt.Errorf("copy layer %s: %w", blob.Digest, err)
 		}
 	}
-	if _, err := rootfs.ApplyLayers(fresh, layers, l.client.SnapshotService(snapshotter), l.client.DiffService()); err != nil {
+	if _, err := rootfs.ApplyLayers(fresh, layers, l.client.SnapshotService(l.mode.snapshotter()), l.client.DiffService()); err != nil {
 		return fmt.Errorf("unpack the image by containerd: %w", err)
 	}
 	return nil

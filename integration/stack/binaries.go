@@ -42,8 +42,11 @@ func repoRoot() (string, error) {
 // needBinaries fails with the first program that the stack needs and bin lacks.
 func (c Config) needBinaries(bin string) error {
 	names := []string{c.Flavor.binary(), "docker", "docker-proxy", "docker-init", "containerd-shim-runc-v2", "runc"}
+	if c.Proxy {
+		names = append(names, string(Proxy))
+	}
 	if c.ContainerdBin == "" {
-		names = append(names, "containerd")
+		names = append(names, c.containerd())
 	} else if err := needExecutable(c.ContainerdBin); err != nil {
 		return err
 	}
@@ -53,6 +56,14 @@ func (c Config) needBinaries(bin string) error {
 		}
 	}
 	return nil
+}
+
+// containerd is the program in bin that is run if no other is asked for.
+func (c Config) containerd() string {
+	if c.Proxy {
+		return "containerd-stock"
+	}
+	return "containerd"
 }
 
 func needExecutable(path string) error {

@@ -49,6 +49,11 @@ type Config struct {
 	// ContainerdBin is the containerd to run instead of bin/containerd. A
 	// containerd-shim-runc-v2 beside it is preferred to the one in bin.
 	ContainerdBin string
+	// Proxy runs baleen-containerd beside containerd, and gives that the
+	// configuration that it prints: the snapshotter baleen and the differ
+	// baleen-diff. The containerd is bin/containerd-stock then, if ContainerdBin
+	// is empty: bin/containerd has the snapshotter already.
+	Proxy bool
 	// ContainerdConfig is TOML (version 3) that containerd imports after the
 	// stack's own configuration.
 	ContainerdConfig string
@@ -126,6 +131,9 @@ func (l layout) clientConfig() string       { return l.path("client") }
 func (l layout) daemonConfig() string       { return l.path("daemon.json") }
 func (l layout) containerdConfig() string   { return l.path("containerd.toml") }
 func (l layout) containerdImported() string { return l.path("containerd-extra.toml") }
+func (l layout) containerdProxies() string  { return l.path("containerd-baleen.toml") }
+func (l layout) proxySocket() string        { return l.path("run", "baleen.sock") }
+func (l layout) proxyRoot() string          { return l.path("baleen") }
 func (l layout) registryConfig() string     { return l.path("registry.yml") }
 func (l layout) registryStore() string      { return l.path("registry") }
 func (l layout) log(d Daemon) string        { return l.path(string(d) + ".log") }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -41,17 +42,22 @@ const (
 func (s *Stack) StartContainerd(ctx context.Context) error {
 	binary := s.config.ContainerdBin
 	if binary == "" {
-		binary = filepath.Join(s.bin, "containerd")
+		binary = filepath.Join(s.bin, s.config.containerd())
 	}
 	argv := []string{binary, "--config", s.root.containerdConfig()}
-	return s.start(ctx, Containerd, argv, func(ctx context.Context) error {
+	return s.start(ctx, Containerd, argv, listens(s.root.containerdSocket()))
+}
+
+// listens succeeds once somebody listens on a socket.
+func listens(socket string) func(context.Context) error {
+	return func(ctx context.Context) error {
 		var dialer net.Dialer
-		conn, err := dialer.DialContext(ctx, "unix", s.root.containerdSocket())
+		conn, err := dialer.DialContext(ctx, "unix", socket)
 		if err != nil {
 			return err
 		}
 		return conn.Close()
-	})
+	}
 }
 
 // StartDockerd starts dockerd, which must not be running, in the flavor that it
@@ -271,12 +277,12 @@ func merge(base, over map[string]any) map[string]any {
 func (s *Stack) configureContainerd() error {
 	var config bytes.Buffer
 	fmt.Fprintf(&config, "version = 3\nroot = %q\nstate = \"/run/containerd\"\n", s.root.containerdRoot())
-	if s.config.ContainerdConfig != "" {
-		fmt.Fprintf(&config, "imports = [%q]\n", s.root.containerdImported())
-		imported := "version = 3\n" + s.config.ContainerdConfig
-		if err := os.WriteFile(s.root.containerdImported(), []byte(imported), 0o644); err != nil {
-			return err
-		}
+	imports, err := s.containerdImports()
+	if err != nil {
+		return err
+	}
+	if len(imports) > 0 {
+		fmt.Fprintf(&config, "imports = [%s]\n", strings.Join(imports, ", "))
 	}
 	fmt.Fprintf(&config, `disabled_plugins = [
 	"io.containerd.cri.v1.images",
@@ -298,6 +304,29 @@ func (s *Stack) configureContainerd() error {
 	path = %q
 `, s.root.containerdSocket(), filepath.Join(s.root.containerdRoot(), "opt"))
 	return os.WriteFile(s.root.containerdConfig(), config.Bytes(), 0o644)
+}
+
+// containerdImports writes what the stack's configuration imports, and returns
+// the files in quotes.
+func (s *Stack) containerdImports() (imports []string, err error) {
+	if s.config.Proxy {
+		text, err := s.proxyConfig()
+		if err == nil {
+			err = os.WriteFile(s.root.containerdProxies(), text, 0o644)
+		}
+		if err != nil {
+			return nil, err
+		}
+		imports = append(imports, strconv.Quote(s.root.containerdProxies()))
+	}
+	if s.config.ContainerdConfig != "" {
+		text := "version = 3\n" + s.config.ContainerdConfig
+		if err := os.WriteFile(s.root.containerdImported(), []byte(text), 0o644); err != nil {
+			return nil, err
+		}
+		imports = append(imports, strconv.Quote(s.root.containerdImported()))
+	}
+	return imports, nil
 }
 
 // cliPlugins are offered to the docker CLI when bin has them.

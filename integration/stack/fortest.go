@@ -29,9 +29,9 @@ func ForTest(t testing.TB, config Config) *Stack {
 func (s *Stack) endTest(t testing.TB) {
 	t.Helper()
 	if t.Failed() {
-		for _, d := range []Daemon{Containerd, Dockerd, Registry} {
+		for _, d := range []Daemon{Containerd, Dockerd, Registry, Proxy} {
 			if _, err := os.Stat(s.root.log(d)); err != nil {
-				continue // a registry that was not started has no log
+				continue // what was not started has no log
 			}
 			t.Logf("the log of %s ends with:\n%s", d, s.LogTail(d, 50))
 		}

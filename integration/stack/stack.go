@@ -80,6 +80,11 @@ func (s *Stack) startDaemons(ctx context.Context) error {
 	if err := s.configure(); err != nil {
 		return err
 	}
+	if s.config.Proxy {
+		if err := s.StartProxy(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.StartContainerd(ctx); err != nil {
 		return err
 	}
@@ -144,6 +149,7 @@ func (s *Stack) Stop(ctx context.Context) error {
 	return errors.Join(
 		s.stopIfRunning(ctx, Dockerd),
 		s.stopIfRunning(ctx, Containerd),
+		s.stopIfRunning(ctx, Proxy),
 		s.Kill(),
 	)
 }

@@ -34,19 +34,40 @@ func (p Pin) Number() string {
 	return strings.TrimSuffix(strings.TrimPrefix(p.Version, "v"), "+incompatible")
 }
 
-// Lookup returns the pin of a module. A module without one is an error: no
-// source is ever built unpinned.
+// Lookup returns the pin of a module that we build with, its first. A module
+// without one is an error: no source is ever built unpinned.
 func Lookup(module string) (Pin, error) {
-	pins, err := parsePins(pinFile)
+	pins, err := lookup(module)
 	if err != nil {
 		return Pin{}, err
 	}
+	return pins[0], nil
+}
+
+// Newest returns the last pin of a module, of the newest version that we are
+// tried with.
+func Newest(module string) (Pin, error) {
+	pins, err := lookup(module)
+	if err != nil {
+		return Pin{}, err
+	}
+	return pins[len(pins)-1], nil
+}
+
+func lookup(module string) (found []Pin, err error) {
+	pins, err := parsePins(pinFile)
+	if err != nil {
+		return nil, err
+	}
 	for _, p := range pins {
 		if p.Module == module {
-			return p, nil
+			found = append(found, p)
 		}
 	}
-	return Pin{}, fmt.Errorf("pins.txt has no line for module %s", module)
+	if len(found) == 0 {
+		return nil, fmt.Errorf("pins.txt has no line for module %s", module)
+	}
+	return found, nil
 }
 
 func parsePins(text string) ([]Pin, error) {

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"time"
+
+	c8ddiff "github.com/containerd/containerd/v2/core/diff"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"google.golang.org/grpc"
+)
+
+const (
+	// labelOperation marks our leases; its value is what for.
+	labelOperation = "io.baleen.operation"
+	// labelOwner holds the root of the daemon whose lease it is.
+	labelOwner = "io.baleen.owner"
+
+	operationDiff     = "diff"
+	operationHandover = "handover"
+
+	// leaseNet is how long a lease lives at most if this process is killed
+	// before it removes it, and not started again. containerd gives what is
+	// being written into its content store without a lease as long.
+	leaseNet = 24 * time.Hour
+	// handover is how long a layer is held after the answer, for the caller to
+	// put it into an image.
+	handover = 10 * time.Minute
+	// cleanupTimeout bounds what is done after a request has ended.
+	cleanupTimeout = 10 * time.Second
+)
+
+// forCaller makes calls to containerd on behalf of a request work in the
+// request's namespace.
+func forCaller(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if ns, ok := namespaces.Namespace(ctx); ok {
+		ctx = namespaces.WithNamespace(ctx, ns)
+	}
+	began := time.Now()
+	answer, err := handler(ctx, req)
+	log.G(ctx).WithError(err).WithFields(log.Fields{"method": info.FullMethod, "d": time.Since(began)}).Trace("answered")
+	return answer, err
+}
+
+// holder has containerd keep the layers that a comparer makes. containerd passes
+// a request's namespace on to its plugins, but not its lease: without one of our
+// own a layer could be collected before its image exists, and nobody tells us
+// when it does.
+type holder struct {
+	c8ddiff.Comparer
+	leases leases.Manager
+	owner  string // of the leases
+
+	mu    sync.Mutex
+	swept map[string]bool // namespaces
+}
+
+// Compare is the comparer's, with a lease. The layer lives for handover at least.
+func (h *holder) Compare(ctx context.Context, lower, upper []mount.Mount, opts ...c8ddiff.Opt) (desc ocispec.Descriptor, err error) {
+	namespace, err := namespaces.NamespaceRequired(ctx)
+	if err != nil {
+		return desc, err
+	}
+	h.sweep(ctx, namespace)
+	working, err := h.lease(ctx, operationDiff, leaseNet)
+	if err != nil {
+		return desc, err
+	}
+	defer h.end(ctx, working)
+	desc, err = h.Comparer.Compare(leases.WithLease(ctx, working.ID), lower, upper, opts...)
+	if err != nil {
+		return desc, err
+	}
+	keeping, err := h.lease(ctx, operationHandover, handover)
+	if err == nil {
+		err = h.leases.AddResource(ctx, keeping, leases.Resource{ID: desc.Digest.String(), Type: "content"})
+	}
+	if err != nil {
+		return desc, fmt.Errorf("hold layer %s: %w", desc.Digest, err)
+	}
+	return desc, nil
+}
+
+func (h *holder) lease(ctx context.Context, purpose string, life time.Duration) (leases.Lease, error) {
+	l, err := h.leases.Create(ctx, leases.WithID("baleen-"+rand.Text()), leases.WithExpiration(life),
+		leases.WithLabels(map[string]string{labelOperation: purpose, labelOwner: h.owner}))
+	if err != nil {
+		return l, fmt.Errorf("create lease: %w", err)
+	}
+	return l, nil
+}
+
+// sweep deletes the leases of work that a killed predecessor of this process was
+// at, before the first of our own in a namespace: containerd may not be there
+// when we start. What they held containerd collects.
+func (h *holder) sweep(ctx context.Context, namespace string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.swept[namespace] {
+		return
+	}
+	found, err := h.leases.List(ctx, fmt.Sprintf("labels.%q==%q,labels.%q==%q", labelOperation, operationDiff, labelOwner, h.owner))
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("could not look for what an interrupted comparison left behind")
+		return
+	}
+	h.swept[namespace] = true
+	for _, l := range found {
+		log.G(ctx).WithField("lease", l.ID).Info("removing what an interrupted comparison left behind")
+		h.end(ctx, l)
+	}
+}
+
+func (h *holder) end(ctx context.Context, l leases.Lease) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	if err := h.leases.Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
+		log.G(ctx).WithError(err).WithField("lease", l.ID).Warn("could not delete the lease of an operation; it expires within a day")
+	}
+}

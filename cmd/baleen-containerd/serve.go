@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	diffapi "github.com/containerd/containerd/api/services/diff/v1"
+	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/contrib/diffservice"
+	"github.com/containerd/containerd/v2/contrib/snapshotservice"
+	"github.com/containerd/containerd/v2/defaults"
+	"github.com/containerd/log"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"google.golang.org/grpc"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/diff/differ"
+	"github.com/baleen-project/baleen/snapshotter/overlay"
+)
+
+// endPatience is how long requests that are under way may take to end.
+const endPatience = 10 * time.Second
+
+// serve opens the root, and answers requests until ctx ends.
+func serve(ctx context.Context, o options) (err error) {
+	unlock, err := lockRoot(o.root)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	sn, err := overlay.New(o.root) //nolint:contextcheck // repairing what a crash left is not to be cut short
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sn.Close()) }()
+	client, err := containerd.New(o.containerd)
+	if err != nil {
+		return fmt.Errorf("prepare to call containerd at %s: %w", o.containerd, err)
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	listener, err := listen(o.address)
+	if err != nil {
+		return err
+	}
+	server := grpc.NewServer(
+		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
+		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
+		grpc.UnaryInterceptor(forCaller),
+	)
+	snapshotsapi.RegisterSnapshotsServer(server, snapshotservice.FromSnapshotter(sn))
+	d := differ.New(client.ContentStore(), differ.Options{Remote: true})
+	h := &holder{Comparer: d, leases: client.LeasesService(), owner: o.root, swept: map[string]bool{}}
+	diffapi.RegisterDiffServer(server, diffservice.FromApplierAndComparer(d, h))
+	return answer(ctx, server, listener, o)
+}
+
+// answer runs the server until ctx ends.
+func answer(ctx context.Context, server *grpc.Server, listener net.Listener, o options) error {
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	log.G(ctx).WithFields(log.Fields{"version": compat.Version, "root": o.root, "address": o.address, "containerd": o.containerd}).Info("baleen-containerd is ready")
+	notify(ctx, daemon.SdNotifyReady)
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve %s: %w", o.address, err)
+	case <-ctx.Done():
+	}
+	notify(ctx, daemon.SdNotifyStopping)
+	log.G(ctx).Info("baleen-containerd ends")
+	hurry := time.AfterFunc(endPatience, server.Stop)
+	defer hurry.Stop()
+	server.GracefulStop()
+	return <-ended
+}
+
+// notify tells systemd, if that has started this process.
+func notify(ctx context.Context, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.G(ctx).WithError(err).WithField("socket", os.Getenv("NOTIFY_SOCKET")).Warn("could not notify systemd")
+	}
+}

@@ -1,0 +1,71 @@
+package diff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/log"
+	"github.com/opencontainers/go-digest"
+)
+
+// ApplyMounts unpacks a layer, as [Apply] does, into what a snapshotter says is
+// to be mounted. The upper of an overlay, and what a bind mount shows, is written
+// to as it is; only everything else is mounted, for as long as it takes. With
+// sync all is on disk at the end.
+func ApplyMounts(ctx context.Context, r io.Reader, mounts []mount.Mount, sync bool) (diffID digest.Digest, stats ApplyStats, err error) {
+	target, opts, err := applyTarget(mounts)
+	opts.Sync = sync
+	if err == nil {
+		return Apply(ctx, r, target, opts)
+	}
+	if !errors.Is(err, ErrUnsupported) {
+		return "", ApplyStats{}, fmt.Errorf("apply layer: %w", err)
+	}
+	log.G(ctx).WithError(err).Debug("mounting a snapshot to unpack a layer")
+	err = mount.WithTempMount(ctx, mounts, func(root string) error {
+		var err error
+		diffID, stats, err = Apply(ctx, r, root, ApplyOptions{Sync: sync})
+		return err
+	})
+	return diffID, stats, err
+}
+
+// applyTarget finds the directory in which to unpack without mounting what is to
+// be mounted, and how; ErrUnsupported if there is none.
+func applyTarget(mounts []mount.Mount) (string, ApplyOptions, error) {
+	var opts ApplyOptions
+	o, err := ParseOverlay(mounts, false)
+	if err != nil {
+		return "", opts, err
+	}
+	if len(o.Uppers) != 1 || slices.Contains(mounts[0].Options, "ro") {
+		return "", opts, fmt.Errorf("%w: there is no upper to write to", ErrUnsupported)
+	}
+	if mounts[0].Type != "overlay" {
+		return o.Uppers[0], opts, nil
+	}
+	// What is in the upper already would be taken for the layer's own.
+	if empty, err := isEmptyDir(o.Uppers[0]); err != nil || !empty {
+		return "", opts, errors.Join(err, fmt.Errorf("%w: there are changes in it", ErrUnsupported))
+	}
+	opts.Overlay, opts.UserXattr, opts.Lowers = true, o.UserXattr, o.Lowers
+	return o.Uppers[0], opts, nil
+}
+
+func isEmptyDir(dir string) (bool, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	_, err = f.Readdirnames(1)
+	if errors.Is(err, io.EOF) {
+		return true, nil
+	}
+	return false, err
+}

@@ -1,0 +1,103 @@
+package diff
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// WriteChanges writes the tar stream of changes straight from where they lie,
+// without a sealed copy: byte for byte what [WriteLayer] writes of one, but for
+// the time of the root. Whoever writes to the files meanwhile makes it fail with
+// [ErrChanged]; it can be tried again. Of opts, UserXattr and Root have no
+// meaning here: the walk knows.
+//
+// w gets headers in pieces of 512 bytes; a [LayerWriter] gathers them.
+func WriteChanges(ctx context.Context, w io.Writer, c Walker, opts TarOptions) (LayerStats, error) {
+	out := &countingWriter{w: w}
+	t := newLayerTar(ctx, out, opts)
+	_, err := c.Walk(ctx, t.change)
+	if err == nil {
+		err = t.tw.Close()
+	}
+	if err != nil {
+		return LayerStats{}, fmt.Errorf("write layer of changes: %w", err)
+	}
+	return LayerStats{Entries: t.entries, Bytes: out.n}, nil
+}
+
+// change writes one change.
+func (t *layerTar) change(c *Change) error {
+	dir, name := path.Split(c.Path)
+	s := &source{path: c.Path, dir: dir, at: c.entry.dirfd, name: c.entry.name, st: c.Stat}
+	if c.Kind == Deleted {
+		return t.mark(dir + whiteoutPrefix + name)
+	}
+	if c.Type() == unix.S_IFREG {
+		return t.changedFile(c, s)
+	}
+	attrs, err := t.changeAttributes(c)
+	if err != nil {
+		return err
+	}
+	if c.Type() == unix.S_IFDIR {
+		return t.header(s, attrs, tar.Header{Typeflag: tar.TypeDir, Name: c.Path + "/"})
+	}
+	return t.described(s, attrs)
+}
+
+// changeAttributes are what a layer carries of a change; marks of the overlay
+// have been understood by the walk.
+func (t *layerTar) changeAttributes(c *Change) (a attributes, err error) {
+	carried, err := c.Xattrs()
+	if err == nil {
+		a.records, err = t.records(c.Path, carried)
+	}
+	return a, err
+}
+
+// changedFile writes a regular file. Its data may lie in a layer below.
+func (t *layerTar) changedFile(c *Change, s *source) (err error) {
+	if first := t.link(s); first != "" {
+		attrs, err := t.changeAttributes(c)
+		if err != nil {
+			return err
+		}
+		return t.header(s, attrs, tar.Header{Typeflag: tar.TypeLink, Linkname: first})
+	}
+	content, err := c.Content()
+	if err != nil {
+		return changedIfGone(err)
+	}
+	defer func() { err = errors.Join(err, unix.Close(content.FD)) }()
+	var attrs attributes
+	if attrs.records, err = t.records(c.Path, content.Attrs); err != nil {
+		return err
+	}
+	if err := t.header(s, attrs, tar.Header{Typeflag: tar.TypeReg, Size: content.Stat.Size}); err != nil {
+		return err
+	}
+	data := &source{path: c.Path, st: content.Stat, fd: content.FD, opened: true}
+	if err := t.content(data); err != nil {
+		return err
+	}
+	return data.untouched()
+}
+
+// untouched is unchanged for a file that is not sealed: a program can give it the
+// time back that it had, but not this one.
+func (s *source) untouched() error {
+	var now unix.Stat_t
+	if err := unix.Fstat(s.fd, &now); err != nil {
+		return fmt.Errorf("stat %q: %w", s.path, err)
+	}
+	if now.Ctim != s.st.Ctim {
+		return fmt.Errorf("%q: %w", s.path, ErrChanged)
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+// Package plugin makes Baleen's snapshotter and differ part of a containerd that
+// is linked with it: an import of it, beside those of containerd's own plugins in
+// cmd/containerd/builtins, registers
+//
+//	io.containerd.snapshotter.v1.baleen
+//	io.containerd.differ.v1.baleen
+//
+// Neither becomes the default of anything. The snapshotter's options are in
+// [Config]; the differ is used where containerd's configuration names it:
+//
+//	[plugins."io.containerd.service.v1.diff-service"]
+//	  default = ["baleen", "walking"]
+//
+// For a containerd that is not to be built anew, cmd/baleen-containerd offers
+// both from a process of its own.
+package plugin
+
+import (
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/containerd/plugin"
+	"github.com/containerd/plugin/registry"
+
+	"github.com/baleen-project/baleen/diff/differ"
+	"github.com/baleen-project/baleen/snapshotter/overlay"
+)
+
+// Name is the name of both plugins.
+const Name = "baleen"
+
+// Config is the table [plugins."io.containerd.snapshotter.v1.baleen"].
+type Config struct {
+	// RootPath is the folder of the snapshots, instead of the one below
+	// containerd's root.
+	RootPath string `toml:"root_path"`
+	// MountOptions are added to every overlay mount.
+	MountOptions []string `toml:"mount_options"`
+}
+
+func init() {
+	registry.Register(&plugin.Registration{
+		Type: plugins.SnapshotPlugin, ID: Name, Config: &Config{}, InitFn: openSnapshotter,
+	})
+	registry.Register(&plugin.Registration{
+		Type: plugins.DiffPlugin, ID: Name, Requires: []plugin.Type{plugins.MetadataPlugin}, InitFn: openDiffer,
+	})
+}
+
+func openSnapshotter(ic *plugin.InitContext) (any, error) {
+	config, ok := ic.Config.(*Config)
+	if !ok {
+		return nil, fmt.Errorf("configuration is a %T: %w", ic.Config, errdefs.ErrInvalidArgument)
+	}
+	root := config.RootPath
+	if root == "" {
+		root = ic.Properties[plugins.PropertyRootDir]
+	}
+	sn, err := overlay.New(root, overlay.WithMountOptions(config.MountOptions...))
+	if err != nil {
+		return nil, err
+	}
+	ic.Meta.Platforms = append(ic.Meta.Platforms, platforms.DefaultSpec())
+	ic.Meta.Capabilities = append(ic.Meta.Capabilities, sn.Capabilities()...)
+	ic.Meta.Exports[plugins.SnapshotterRootDir] = root
+	return sn, nil
+}
+
+func openDiffer(ic *plugin.InitContext) (any, error) {
+	db, err := ic.GetSingle(plugins.MetadataPlugin)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := db.(*metadata.DB)
+	if !ok {
+		return nil, fmt.Errorf("metadata plugin is a %T: %w", db, errdefs.ErrFailedPrecondition)
+	}
+	ic.Meta.Platforms = append(ic.Meta.Platforms, platforms.DefaultSpec())
+	return differ.New(m.ContentStore(), differ.Options{}), nil
+}
