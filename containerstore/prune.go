@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 )
 
 // Retention says which revisions are pruned: those that are neither among the
@@ -24,7 +25,7 @@ type Pruned struct {
 	// Kept are those that were to be pruned but stay, because the container
 	// or a revision that stays stands on them.
 	Kept  []int
-	Bytes int64 // on disk, of all that was removed
+	Bytes int64 // on disk, that nothing else needs
 }
 
 // Prune removes revisions. A revision in the middle of a stack holds files of
@@ -76,12 +77,13 @@ func (t *tree) doomed(keep Retention, now time.Time) map[int]bool {
 }
 
 // removeAll removes the snapshots of revisions from the top, as long as nothing
-// stands on them, and takes them out of the tree. It returns what they took.
-func (h *History) removeAll(ctx context.Context, t *tree, doomed map[int]bool) (sum int64, err error) {
+// stands on them, and takes them out of the tree. It returns what that gives back.
+func (h *History) removeAll(ctx context.Context, t *tree, doomed map[int]bool) (int64, error) {
 	children := map[string]int{t.active.Parent: 1}
 	for _, i := range t.all {
 		children[i.Parent]++
 	}
+	freed := reclaim{shared: map[inode]shared{}}
 	for {
 		var leaf *snapshots.Info
 		for _, i := range t.all {
@@ -91,18 +93,21 @@ func (h *History) removeAll(ctx context.Context, t *tree, doomed map[int]bool) (
 			}
 		}
 		if leaf == nil {
-			return sum, nil
+			return freed.bytes, nil
 		}
-		size := max(h.measured(ctx, *leaf), 0)
-		err := h.remove(ctx, leaf.Name)
+		size, err := h.reclaimed(ctx, *leaf)
+		if err != nil {
+			log.G(ctx).WithError(err).WithField("snapshot", leaf.Name).Warn("could not measure a revision that is pruned")
+		}
+		err = h.remove(ctx, leaf.Name)
 		if errdefs.IsFailedPrecondition(err) { // something unknown stands on it
 			children[leaf.Name]++
 			continue
 		}
 		if err != nil {
-			return sum, err
+			return freed.bytes, err
 		}
-		sum += size
+		freed.add(size)
 		children[leaf.Parent]--
 		delete(t.all, leaf.Name)
 	}
