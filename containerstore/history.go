@@ -206,13 +206,20 @@ func (t *tree) numbers() []int {
 	return numbers
 }
 
-// standsOn is the number of the revision right below a snapshot; 0 for none.
+// standsOn is the number of the revision below a snapshot, and below layers that
+// are none; 0 if there is none.
 func (t *tree) standsOn(i snapshots.Info) int {
-	_, n, suffix, ok := numbered(t.id, i.Parent)
-	if !ok || suffix != "" {
-		return 0
+	for {
+		_, n, suffix, ok := numbered(t.id, i.Parent)
+		if !ok || suffix != "" {
+			return 0
+		}
+		below, ok := t.all[i.Parent]
+		if !ok || below.Labels[labelRecord] != "" {
+			return n
+		}
+		i = below
 	}
-	return n
 }
 
 // next is the number of the next revision.
