@@ -49,7 +49,8 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 // is no revision, and gives it a new active snapshot on top. The container is
 // stopped, and its root not mounted. No data are copied. It is for a container
 // that is about to be thrown away: one that goes on pays for it, by copying each
-// file that it writes, and cannot rename directories of the layer.
+// file that it writes, and cannot rename directories of the layer; and after a
+// power cut it may lack what it wrote, as it may if that has not been synced.
 func (h *History) SealLayer(ctx context.Context) error {
 	t, err := h.open(ctx)
 	if err != nil {

@@ -3,9 +3,7 @@ package imageservice
 import (
 	"context"
 	"errors"
-	"fmt"
 
-	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/container"
@@ -20,17 +18,16 @@ import (
 // container that the step ran in. Unlike `docker commit` it neither asks for
 // the container's state nor logs a container event.
 //
-// Large files of the container are linked into the image, not copied.
+// If there is much to copy, the container is sealed and its large files are linked
+// into the image.
 func (s *Service) CommitBuildStep(ctx context.Context, c backend.CommitConfig) (image.ID, error) {
 	if ctr := s.containers.Get(c.ContainerID); ctr != nil {
 		c.ContainerMountLabel = ctr.MountLabel
 		c.ContainerOS = ctr.ImagePlatform.OS
 		c.ParentImageID = string(ctr.ImageID)
-		if err := s.sealStep(ctx, ctr); err != nil {
-			log.G(ctx).WithError(err).WithField("container", ctr.ID).Warn("could not seal the container of a build step; its files are copied")
-		}
 	}
-	return s.CommitImage(ctx, c)
+	id, err := s.commit(ctx, c, s.lookSealed)
+	return commitResult(c, id, err)
 }
 
 const (
@@ -40,15 +37,16 @@ const (
 	// costs hardly more than to link them.
 	linkFrom = 1 << 20
 	// sealWorth is how many bytes there have to be to link for a container to be
-	// sealed before its commit. To seal one takes some 40 ms, about what it takes
-	// to copy so much.
-	sealWorth = 64 << 20
+	// sealed before its commit: that takes ten calls of containerd. On ext4, from
+	// the end of a step to its image took an eighth less with 130 MB, and a third
+	// less with 300 MB; with 66 MB it took longer.
+	sealWorth = 128 << 20
 	// sealLooks is how many changes are looked at for that.
 	sealLooks = 4096
 )
 
-// sealStep seals what a build step wrote, if it is much and could only be copied
-// otherwise, so that the image can share its files.
+// lookSealed is look for the container of a build step. If it wrote much that could
+// only be copied otherwise, that is sealed first, so that the image can share it.
 //
 // `docker commit` does not do that, although it could, for its container goes on.
 // On top of a sealed layer it could no longer rename a directory that it made
@@ -58,30 +56,36 @@ const (
 // would count several names. The container of a build step is thrown away, which
 // leaves the image's files with one. Whoever wants it for another container takes
 // a snapshot of that before.
-func (s *Service) sealStep(ctx context.Context, ctr *container.Container) (err error) {
+func (s *Service) lookSealed(ctx context.Context, t *timing, ctr *container.Container) (looked, error) {
+	l, err := s.look(ctx, t, ctr)
+	if err != nil || l.unreadable != nil || !worthSealing(ctx, l.overlay) {
+		return l, err
+	}
+	sctx, done := t.phase(ctx, "seal layer")
+	err = s.sealStep(sctx, ctr)
+	done(err)
+	if err != nil {
+		log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("the files of a build step are copied: it could not be sealed")
+	}
+	return s.look(ctx, t, ctr)
+}
+
+// sealStep seals a container that is stopped, and that nobody else moves.
+func (s *Service) sealStep(ctx context.Context, ctr *container.Container) error {
 	end, err := s.turns.take(ctr.ID)
 	if err != nil {
-		return nil // its user is about to move it, or has it sealed
+		return err
 	}
 	defer end()
-	worth, err := s.worthSealing(ctx, ctr)
-	if err != nil || !worth {
-		return err
-	}
-	ctx, release, err := s.lease(ctx, "seal", ctr.ID)
-	if err != nil {
-		return err
-	}
-	defer func() { release(err) }()
 	turn := s.turns.get(ctr.ID)
 	turn.Lock()
 	defer turn.Unlock()
-	if s.unused(ctr.ID) != nil {
-		return nil // somebody has started it
+	if err := s.unused(ctr.ID); err != nil {
+		return err
 	}
 	if err := s.history(ctr.ID, ctr.Driver).SealLayer(ctx); err != nil {
 		s.settleLater(ctx, ctr.ID)
-		return fmt.Errorf("seal container %s: %w", ctr.ID, err)
+		return err
 	}
 	return nil
 }
@@ -89,18 +93,10 @@ func (s *Service) sealStep(ctx context.Context, ctr *container.Container) (err e
 var errEnough = errors.New("enough was seen")
 
 // worthSealing reports whether a container has much to link that is not sealed.
-func (s *Service) worthSealing(ctx context.Context, ctr *container.Container) (bool, error) {
-	defer s.turns.read(ctr.ID)()
-	o, _, err := s.overlay(ctx, ctr)
-	if errors.Is(err, diff.ErrUnsupported) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
+func worthSealing(ctx context.Context, o *diff.Container) bool {
 	var bytes int64
 	looks := 0
-	_, err = o.Walk(ctx, func(c *diff.Change) error {
+	_, err := o.Walk(ctx, func(c *diff.Change) error {
 		if c.Layer() == 0 && c.Type() == unix.S_IFREG && c.Stat.Size >= linkFrom {
 			bytes += c.Stat.Size
 		}
@@ -109,15 +105,9 @@ func (s *Service) worthSealing(ctx context.Context, ctr *container.Container) (b
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errEnough) {
-		if errdefs.IsConflict(err) || errors.Is(err, diff.ErrUnsupported) {
-			return false, nil // for the commit to say
-		}
-		return false, err
-	}
-	if bytes < sealWorth {
-		return false, nil
+	if bytes < sealWorth || !errors.Is(err, errEnough) { // the commit says what is wrong
+		return false
 	}
 	clones, err := snapshotter.Clones(o.Uppers[0])
-	return !clones, err
+	return err == nil && !clones
 }

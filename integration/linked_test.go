@@ -20,9 +20,9 @@ import (
 
 const (
 	// largeChange writes so much that the container is worth sealing.
-	largeChange = `mkdir -p /data/sub && dd if=/dev/urandom of=/data/large bs=1M count=96 2>/dev/null && ln -f /data/large /data/sub/twin && ` +
+	largeChange = `mkdir -p /data/sub && dd if=/dev/urandom of=/data/large bs=1M count=126 2>/dev/null && ln -f /data/large /data/sub/twin && ` +
 		`dd if=/dev/urandom of=/data/capable bs=1M count=2 2>/dev/null && chmod 4711 /data/capable && echo small > /data/small && rm -f /etc/group`
-	largeBytes = 98 << 20
+	largeBytes = 128 << 20
 	sums       = `cd / && sha256sum /data/large /data/sub/twin /data/capable /data/small`
 )
 

@@ -150,7 +150,9 @@ func checkSeal(t *testing.T, lowers []string, options string, scripts []string) 
 
 	var layers [2]bytes.Buffer
 	for i, seal := range []func(context.Context, string) (snapshotter.SealStats, error){
-		func(ctx context.Context, upper string) (snapshotter.SealStats, error) { return snapshotter.Seal(ctx, c, upper) },
+		func(ctx context.Context, upper string) (snapshotter.SealStats, error) {
+			return snapshotter.Seal(ctx, c, upper)
+		},
 		func(ctx context.Context, upper string) (snapshotter.SealStats, error) {
 			return snapshotter.SealBelow(ctx, c, upper, 0)
 		},
