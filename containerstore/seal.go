@@ -67,8 +67,7 @@ func (h *History) SealLayer(ctx context.Context) error {
 // sealUnder seals the active snapshot under a name, and notes that the container
 // is to go on on that. After an error it has been taken back or completed.
 func (h *History) sealUnder(ctx context.Context, active snapshots.Info, name string, labels map[string]string) error {
-	note := map[string]string{labelNext: h.Container, labelNextState: active.Labels[labelState]}
-	if err := h.sealActive(ctx, active, name, with(labels, note)); err != nil {
+	if err := h.sealActive(ctx, active, name, with(labels, h.note(active, active.Labels[labelState]))); err != nil {
 		return errors.Join(fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err), h.recoverAlways(ctx))
 	}
 	return nil

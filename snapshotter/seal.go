@@ -64,13 +64,20 @@ func SealLinked(ctx context.Context, c diff.Walker, upper string) (SealStats, er
 // written: files of that size on, in bytes, of its own layers below that, which
 // are sealed, are linked where they could only be copied otherwise. In upper they
 // keep parts of seconds in their times, and have several names; those with
-// attributes that a layer does not carry are copied.
+// attributes that a layer does not carry, or of a project, are copied.
 func SealBelow(ctx context.Context, c *diff.Container, upper string, from int64) (SealStats, error) {
 	if len(c.Uppers) < 2 {
 		return Seal(ctx, c, upper)
 	}
-	if clones, err := Clones(upper); err != nil || clones {
-		return seal(ctx, c, upper, nil)
+	for _, not := range []func() (bool, error){
+		func() (bool, error) { return Clones(upper) },
+		func() (bool, error) { return limited(c) },
+	} {
+		if copies, err := not(); err != nil {
+			return SealStats{}, err
+		} else if copies {
+			return Seal(ctx, c, upper)
+		}
 	}
 	return seal(ctx, c, upper, func(change *diff.Change) (bool, error) {
 		if at := change.Layer(); at == 0 || at >= len(c.Uppers) || change.Stat.Size < from {
