@@ -3,7 +3,9 @@ package imageservice
 import (
 	"context"
 	"errors"
+	"fmt"
 
+	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/container"
@@ -70,7 +72,7 @@ func (s *Service) lookSealed(ctx context.Context, t *timing, ctr *container.Cont
 	return s.look(ctx, t, ctr)
 }
 
-// sealStep seals a container that is stopped, and that nobody else moves.
+// sealStep seals a container that is stopped, and that nobody else moves or reads.
 func (s *Service) sealStep(ctx context.Context, ctr *container.Container) error {
 	end, err := s.turns.take(ctr.ID)
 	if err != nil {
@@ -82,6 +84,9 @@ func (s *Service) sealStep(ctx context.Context, ctr *container.Container) error 
 	defer turn.Unlock()
 	if err := s.unused(ctr.ID); err != nil {
 		return err
+	}
+	if s.turns.reading(ctr.ID) > 1 { // besides this commit
+		return fmt.Errorf("another commit or diff of it is under way: %w", errdefs.ErrConflict)
 	}
 	if err := s.history(ctr.ID, ctr.Driver).SealLayer(ctx); err != nil {
 		s.settleLater(ctx, ctr.ID)

@@ -1,6 +1,8 @@
 package integration_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 	"golang.org/x/sys/unix"
 
+	"github.com/baleen-project/baleen/integration/fault"
 	"github.com/baleen-project/baleen/integration/stack"
 	snapshots "github.com/baleen-project/baleen/snapshotter"
 )
@@ -221,4 +224,47 @@ func notLinked(t *testing.T, e *env) {
 			t.Errorf("the commit has made snapshot %s", i)
 		}
 	}
+}
+
+// TestKilledBuildStep kills dockerd at each call by which a step's container is
+// sealed. The container has all that the step wrote, and nothing else is left.
+func TestKilledBuildStep(t *testing.T) {
+	e, proxy := newFaultEnvWith(t, stack.Config{DaemonConfig: map[string]any{"bridge": "none"}}, "busybox")
+	if clones, err := snapshots.Clones(e.Root()); err != nil || clones {
+		t.Skipf("the file system of %s shares data by itself, so nothing is sealed (%v)", e.Root(), err)
+	}
+	// The first three make the container.
+	const first, last = 4, 9
+	before := e.rest(t)
+	for n := first; n <= last && !t.Failed(); n++ {
+		killed := make(chan error, 1)
+		proxy.Set(fault.Plan{
+			Methods: []string{"Snapshots/Prepare", "Snapshots/Commit", "Snapshots/Remove", "Snapshots/Update"}, Nth: n, After: n%2 == 0,
+			Do: func() { killed <- e.KillDockerd(context.WithoutCancel(t.Context())) },
+		})
+		out, err := e.build(t, "FROM busybox\nRUN "+largeChange+" && { "+sums+"; } > /sums\n", "--no-cache", "--network=none")
+		if err == nil {
+			t.Fatalf("dockerd was not killed at call %d: %s", n, out)
+		}
+		_, where := proxy.Clear()
+		if err := errors.Join(<-killed, e.StartDockerd(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("killed at call %d, %s", n, where)
+		e.stepIsWhole(t, e.docker(t, "ps", "-aq", "--no-trunc"))
+		e.docker(t, "image", "prune", "-f")
+		e.settled(t, before)
+	}
+}
+
+// stepIsWhole checks that a container has what the step wrote, by its sums.
+func (e *env) stepIsWhole(t *testing.T, id string) {
+	t.Helper()
+	e.docker(t, "commit", id, "whole")
+	want := e.docker(t, "run", "--rm", "--network=none", "whole", "cat", "/sums")
+	if got := e.docker(t, "run", "--rm", "--network=none", "whole", "sh", "-c", sums); got != want {
+		t.Errorf("the step wrote\n%s\nand its container has\n%s", want, got)
+	}
+	e.docker(t, "rmi", "whole")
+	e.remove(t, id)
 }

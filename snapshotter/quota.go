@@ -23,6 +23,10 @@ var ErrNoQuota = errdefs.ErrNotImplemented.WithMessage("no project quotas")
 // A project is what ext4 and XFS count together and limit: the number is on each
 // directory, and goes over to what is made in it. The limit, and the count, are
 // the file system's own, so they outlast this process. 0 is none.
+//
+// Moby's package quota does as much for its graph drivers, and does not fit here:
+// it keeps a device node where containerd removes what it does not know, leaves
+// the limits of what is gone, and never uses a number again.
 
 // firstProject is the lowest number that is given out. Those who count up from 1,
 // as administrators and Moby's graph drivers do, come nowhere near.
