@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
-	"sync"
 	"unsafe"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -32,23 +31,22 @@ var ErrNoQuota = errdefs.ErrNotImplemented.WithMessage("no project quotas")
 // as administrators and Moby's graph drivers do, come nowhere near.
 const firstProject = 0x42 << 24
 
-// numbering is held from looking for a number until it is taken.
-var numbering sync.Mutex
-
 // NewProject limits what can be written through the mounts of a new active
 // snapshot to size bytes on disk, and returns the number of the project that it
 // makes for that. If the snapshot is given up, the caller must DropProject it.
 func NewProject(mounts []mount.Mount, size int64) (uint32, error) {
-	dirs, err := writable(mounts)
-	if err != nil {
+	if _, err := writable(mounts); err != nil {
 		return 0, err
 	}
-	numbering.Lock()
-	defer numbering.Unlock()
 	var id uint32
-	err = withQuota(dirs[0], func(fd int) error {
+	err := withQuota(Home(mounts), func(fd int) (err error) {
 		if err := enforced(fd, Home(mounts)); err != nil {
 			return err
+		}
+		// Others may be looking for a number, other daemons too. With a limit it is
+		// taken.
+		if err := unix.Flock(fd, unix.LOCK_EX); err != nil {
+			return &fs.PathError{Op: "lock", Path: Home(mounts), Err: err}
 		}
 		if id, err = freeProject(fd); err != nil {
 			return fmt.Errorf("look for a free project: %w", err)
