@@ -87,8 +87,7 @@ func (h *History) merge(ctx context.Context, name string, top snapshots.Info, ba
 func (h *History) restack(ctx context.Context, active snapshots.Info, on string) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	note := map[string]string{labelNext: h.Container, labelNextState: active.Labels[labelState]}
-	if err := h.label(ctx, on, note); err != nil {
+	if err := h.label(ctx, on, h.note(active, active.Labels[labelState])); err != nil {
 		return fmt.Errorf("note the switch: %w", err)
 	}
 	if err := h.remove(ctx, h.Container); err != nil {

@@ -27,6 +27,12 @@
 // directories become whole seconds, and sockets are left out. The same holds
 // for a merge into another image.
 //
+// What a container wrote can also be sealed without being kept
+// ([History.SealLayer]): such a snapshot is named like a revision, has no record,
+// and counts as none. The container that a project limits ([LabelProject]) stays
+// in it wherever it moves: what was sealed of it goes on counting until it is
+// removed, and what is copied of a running one does not count.
+//
 // A revision can be removed when nothing stands on it: neither the container
 // nor a revision that stays. One in the middle of a stack goes later.
 //

@@ -51,7 +51,7 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 		return pathError("mark", sealed, unix.Setxattr(sealed, emptyMark, []byte("1"), 0))
 	})
 	if err == nil {
-		err = exchange(live, sealed)
+		err = exchange(live, sealed, labels[labelRecord] != "")
 		if errors.Is(err, errors.ErrUnsupported) {
 			if err = h.remove(ctx, name); err == nil {
 				return commit()
@@ -61,14 +61,19 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 	return err
 }
 
-// exchange gives each of two folders the other's name, on disk too.
-func exchange(a, b string) error {
+// exchange gives each of two folders the other's name, if durable on disk too.
+// That waits until all is on disk that was written to them, if nobody has synced
+// it before.
+func exchange(a, b string, durable bool) error {
 	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
 	switch {
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EOPNOTSUPP):
 		return fmt.Errorf("exchange %s and %s: %w: %w", a, b, err, errors.ErrUnsupported)
 	case err != nil:
 		return fmt.Errorf("exchange %s and %s: %w", a, b, err)
+	}
+	if !durable {
+		return nil
 	}
 	return errors.Join(syncDir(filepath.Dir(a)), syncDir(filepath.Dir(b)))
 }

@@ -23,6 +23,10 @@ const (
 	// LabelImage, on a revision, has the digest of its image.
 	LabelImage = "docker.com/revision.image"
 
+	// LabelProject, on the active snapshot, has the number of the project that
+	// what the container writes counts for. It goes along with every move.
+	LabelProject = "io.baleen.project"
+
 	labelContainer = "io.baleen.container" // on all but the snapshots made at birth
 	labelRecord    = "io.baleen.revision"  // on a revision: its record
 	labelPending   = "io.baleen.pending"   // on a revision made for a move that is not done
@@ -36,9 +40,10 @@ const (
 	labelLast  = "io.baleen.last"  // on the active: the highest number ever used
 
 	// A switch on its way: the container's id, on the snapshot that it is to
-	// stand on, and the labelState that it is to have, if any.
-	labelNext      = "io.baleen.next"
-	labelNextState = "io.baleen.next.state"
+	// stand on, and the labelState and LabelProject that it is to have, if any.
+	labelNext        = "io.baleen.next"
+	labelNextState   = "io.baleen.next.state"
+	labelNextProject = "io.baleen.next.project"
 
 	gcRefRecord = "containerd.io/gc.ref.content.revision"
 	gcRefState  = "containerd.io/gc.ref.content.state"
@@ -206,13 +211,20 @@ func (t *tree) numbers() []int {
 	return numbers
 }
 
-// standsOn is the number of the revision right below a snapshot; 0 for none.
+// standsOn is the number of the revision below a snapshot, and below layers that
+// are none; 0 if there is none.
 func (t *tree) standsOn(i snapshots.Info) int {
-	_, n, suffix, ok := numbered(t.id, i.Parent)
-	if !ok || suffix != "" {
-		return 0
+	for {
+		_, n, suffix, ok := numbered(t.id, i.Parent)
+		if !ok || suffix != "" {
+			return 0
+		}
+		below, ok := t.all[i.Parent]
+		if !ok || below.Labels[labelRecord] != "" {
+			return n
+		}
+		i = below
 	}
-	return n
 }
 
 // next is the number of the next revision.

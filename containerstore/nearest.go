@@ -53,6 +53,9 @@ func (h *History) Since(ctx context.Context, merged func(Record) bool) (layers i
 		if moved != "" && i.Labels[labelRecord] == moved {
 			layers = min(layers, at+1)
 		}
+		if i.Labels[labelRecord] == "" { // no revision
+			continue
+		}
 		r, err := h.readRecord(ctx, i)
 		if err != nil {
 			return 0, err

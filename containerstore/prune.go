@@ -119,7 +119,7 @@ func (t *tree) superfluous(i snapshots.Info, doomed map[int]bool) bool {
 	if !ok {
 		return false
 	}
-	if doomed[n] || strings.HasSuffix(i.Name, initSuffix) {
+	if doomed[n] || strings.HasSuffix(i.Name, initSuffix) || i.Labels[labelRecord] == "" {
 		return true
 	}
 	// The merged layers stand for the revision too.

@@ -33,9 +33,7 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 		return Revision{}, err
 	}
 	name := h.revisionKey(r.Number)
-	note := map[string]string{labelNext: h.Container, labelNextState: t.active.Labels[labelState]}
-	if err := h.sealActive(ctx, *t.active, name, with(labels, note)); err != nil {
-		err = errors.Join(fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err), h.recoverAlways(ctx))
+	if err := h.sealUnder(ctx, *t.active, name, labels); err != nil {
 		if _, missing := h.Revision(ctx, r.Number); missing != nil {
 			return Revision{}, err
 		}
@@ -45,6 +43,34 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 		return Revision{}, err
 	}
 	return h.made(ctx, r, name, labels), nil
+}
+
+// SealLayer makes what the container has written a sealed layer of its own, which
+// is no revision, and gives it a new active snapshot on top. The container is
+// stopped, and its root not mounted. No data are copied. It is for a container
+// that is about to be thrown away: one that goes on pays for it, by copying each
+// file that it writes, and cannot rename directories of the layer; and after a
+// power cut it may lack what it wrote, as it may if that has not been synced.
+func (h *History) SealLayer(ctx context.Context) error {
+	t, err := h.open(ctx)
+	if err != nil {
+		return err
+	}
+	// The number is used up: merged layers are called by those of revisions.
+	name := h.revisionKey(t.next())
+	if err := h.sealUnder(ctx, *t.active, name, map[string]string{labelContainer: h.Container}); err != nil {
+		return err
+	}
+	return h.finish(ctx)
+}
+
+// sealUnder seals the active snapshot under a name, and notes that the container
+// is to go on on that. After an error it has been taken back or completed.
+func (h *History) sealUnder(ctx context.Context, active snapshots.Info, name string, labels map[string]string) error {
+	if err := h.sealActive(ctx, active, name, with(labels, h.note(active, active.Labels[labelState]))); err != nil {
+		return errors.Join(fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err), h.recoverAlways(ctx))
+	}
+	return nil
 }
 
 // Pause pauses a container. thaw lets it go on; more calls of it do nothing.

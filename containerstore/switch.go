@@ -15,6 +15,8 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+
+	"github.com/baleen-project/baleen/snapshotter"
 )
 
 // Pending makes a revision that the container is to move to, on a snapshot
@@ -73,13 +75,12 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 	}
 	for _, i := range t.all { // of a switch that failed, and so did its end
 		if i.Labels[labelNext] != "" {
-			if err := h.unlabel(ctx, i.Name, labelNext, labelNextState); err != nil {
+			if err := h.unlabel(ctx, i.Name, noteLabels...); err != nil {
 				return Revision{}, err
 			}
 		}
 	}
-	note := map[string]string{labelNext: h.Container, labelNextState: target.Labels[labelRecord]}
-	if err := h.label(ctx, target.Name, note); err != nil {
+	if err := h.label(ctx, target.Name, h.note(*t.active, target.Labels[labelRecord])); err != nil {
 		return Revision{}, errors.Join(fmt.Errorf("note the switch: %w", err), h.recoverAlways(ctx))
 	}
 	name := h.revisionKey(before.Number)
@@ -190,12 +191,8 @@ func (h *History) recover(ctx context.Context, t *tree) error {
 	}
 	// While a note is there the container has not been used.
 	if on, ok := t.all[t.active.Parent]; ok && on.Labels[labelNext] != "" {
-		mounts, err := h.Snapshots.Mounts(ctx, h.Container)
-		if err == nil {
-			err = keepRoot(mounts)
-		}
-		if err != nil {
-			return fmt.Errorf("keep the root directory of %s: %w", on.Name, err)
+		if err := h.furnish(ctx, *t.active, on); err != nil {
+			return err
 		}
 	}
 	// First what was being filled: it may stand on what else is removed.
@@ -212,6 +209,44 @@ func (h *History) recover(ctx context.Context, t *tree) error {
 	return nil
 }
 
+// noteLabels are those of a note.
+var noteLabels = []string{labelNext, labelNextState, labelNextProject}
+
+// note is what is noted, on the snapshot that a container is to stand on, of the
+// active one to be made there, in place of the present one.
+func (h *History) note(active snapshots.Info, state string) map[string]string {
+	return map[string]string{labelNext: h.Container, labelNextState: state, labelNextProject: active.Labels[LabelProject]}
+}
+
+// furnish gives a new active snapshot what the one before had besides its files.
+func (h *History) furnish(ctx context.Context, active, on snapshots.Info) error {
+	mounts, err := h.Snapshots.Mounts(ctx, h.Container)
+	if err == nil {
+		err = keepRoot(mounts)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the root directory of %s: %w", on.Name, err)
+	}
+	project, err := Project(active)
+	if err != nil || project == 0 {
+		return err
+	}
+	return snapshotter.JoinProject(mounts, project)
+}
+
+// Project is that of an active snapshot; 0 for none.
+func Project(active snapshots.Info) (uint32, error) {
+	text := active.Labels[LabelProject]
+	if text == "" {
+		return 0, nil
+	}
+	id, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("snapshot %s: label %s: %w: %w", active.Name, LabelProject, err, errdefs.ErrDataLoss)
+	}
+	return uint32(id), nil
+}
+
 // complete does the second half of a switch.
 func (h *History) complete(ctx context.Context, t *tree) (snapshots.Info, error) {
 	for _, i := range t.all {
@@ -221,6 +256,9 @@ func (h *History) complete(ctx context.Context, t *tree) (snapshots.Info, error)
 		labels := map[string]string{labelContainer: h.Container, labelLast: strconv.Itoa(t.last())}
 		if state := i.Labels[labelNextState]; state != "" {
 			labels[labelState], labels[gcRefState] = state, state
+		}
+		if project := i.Labels[labelNextProject]; project != "" {
+			labels[LabelProject] = project
 		}
 		if _, err := h.Snapshots.Prepare(h.owned(ctx), h.Container, i.Name, snapshots.WithLabels(labels)); err != nil {
 			return snapshots.Info{}, fmt.Errorf("prepare snapshot %s on %s: %w", h.Container, i.Name, err)
@@ -236,9 +274,9 @@ func (h *History) settle(ctx context.Context, t *tree, i snapshots.Info) error {
 	pending := i.Labels[labelPending] != ""
 	switch {
 	case i.Labels[labelFilling] != "":
-		return h.unlabel(ctx, i.Name, labelNext, labelNextState, labelPending, labelFilling)
+		return h.unlabel(ctx, i.Name, append(slices.Clone(noteLabels), labelPending, labelFilling)...)
 	case t.inStack(i.Name) && (pending || i.Labels[labelNext] != ""), i.Labels[labelNext] != "" && !pending:
-		return h.unlabel(ctx, i.Name, labelNext, labelNextState, labelPending)
+		return h.unlabel(ctx, i.Name, append(slices.Clone(noteLabels), labelPending)...)
 	case pending && strings.HasSuffix(i.Name, initSuffix):
 		return h.Abandon(ctx, h.numberOf(i.Name))
 	case pending, i.Kind != snapshots.KindCommitted:

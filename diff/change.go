@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -78,6 +79,10 @@ func (c *Change) Open() (*os.File, error) {
 	return f, nil
 }
 
+// Layer is the place of the layer that the path's own entry lies in, counted from
+// the top of the container's uppers and lowers; unset for Deleted.
+func (c *Change) Layer() int { return c.entry.layer }
+
 // Link makes a name for a regular file itself in the directory dirfd, on the
 // same file system. It is not done, and ok is false, if the file's data lie
 // elsewhere or the file system cannot.
@@ -94,6 +99,40 @@ func (c *Change) Link(dirfd int, name string) (ok bool, err error) {
 	default:
 		return false, fmt.Errorf("link %s: %w", c.Path, err)
 	}
+}
+
+// unseenMarks are what overlay keeps on a regular file of an upper and does not
+// look for in a lower. Others stand for something, or are escaped attributes.
+var unseenMarks = []string{"origin", "nlink", "protattr"}
+
+// Plain reports whether a regular file has no attributes but those that a layer
+// carries, as it carries them: then the file itself and a copy of it cannot be
+// told apart by them.
+func (c *Change) Plain() (bool, error) {
+	f := filePath(c.entry.path())
+	names, err := listXattrs(f)
+	if err != nil {
+		return false, fmt.Errorf("look at %s: %w", c.Path, err)
+	}
+	for _, name := range names {
+		if mark, ok := strings.CutPrefix(name, c.view.prefix); ok && slices.Contains(unseenMarks, mark) {
+			continue
+		}
+		if !Carried(name) {
+			return false, nil
+		}
+		if name != xattrCapability {
+			continue
+		}
+		value, err := getXattr(f, name)
+		if err != nil {
+			return false, fmt.Errorf("read xattr %s of %s: %w", name, c.Path, err)
+		}
+		if !bytes.Equal(value, plainCapability(value)) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // OpenFile is a regular file that is open for reading.

@@ -31,14 +31,21 @@ import (
 // no changes. Its snapshot stands on the image's snapshots: files that only
 // the runtime put into the container are not in it.
 func (s *Service) CommitImage(ctx context.Context, c backend.CommitConfig) (image.ID, error) {
-	id, err := s.commit(ctx, c)
+	id, err := s.commit(ctx, c, s.look)
+	return commitResult(c, id, err)
+}
+
+func commitResult(c backend.CommitConfig, id image.ID, err error) (image.ID, error) {
 	if err != nil {
 		return "", compat.DockerError(fmt.Errorf("commit container %s: %w", c.ContainerID, err))
 	}
 	return id, nil
 }
 
-func (s *Service) commit(ctx context.Context, c backend.CommitConfig) (_ image.ID, err error) {
+// lookFunc finds out what a commit goes by.
+type lookFunc func(context.Context, *timing, *container.Container) (looked, error)
+
+func (s *Service) commit(ctx context.Context, c backend.CommitConfig, look lookFunc) (_ image.ID, err error) {
 	ctr := s.containers.Get(c.ContainerID)
 	if ctr == nil {
 		return "", fmt.Errorf("no such container: %w", errdefs.ErrNotFound)
@@ -52,7 +59,7 @@ func (s *Service) commit(ctx context.Context, c backend.CommitConfig) (_ image.I
 	}
 	defer func() { end(err) }()
 
-	l, err := s.look(ctx, t, ctr)
+	l, err := look(ctx, t, ctr)
 	if err != nil {
 		return "", err
 	}

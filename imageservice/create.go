@@ -28,9 +28,18 @@ const (
 
 // CreateLayer makes the writable layer of a new container, on the layers of
 // its image, which are unpacked if they have not been, and on an init layer
-// that initFunc fills. When it fails, nothing remains.
+// that initFunc fills. When it fails, nothing remains. The container's storage
+// option "size" limits what the layer takes on disk.
 func (s *Service) CreateLayer(ctr *container.Container, initFunc layer.MountInit) (container.RWLayer, error) {
-	l, err := s.createLayer(s.background(), ctr.ImageManifest, ctr.ID, initFunc)
+	var options map[string]string
+	if ctr.HostConfig != nil {
+		options = ctr.HostConfig.StorageOpt
+	}
+	size, err := storageSize(options)
+	var l *rwLayer
+	if err == nil {
+		l, err = s.createLayer(s.background(), ctr.ImageManifest, ctr.ID, size, initFunc)
+	}
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("create layer of container %s: %w", ctr.ID, err))
 	}
@@ -38,13 +47,14 @@ func (s *Service) CreateLayer(ctr *container.Container, initFunc layer.MountInit
 }
 
 // CreateLayerFromImage makes a writable layer on an image, for mounting the
-// image into a container. A nil image gives an empty one.
+// image into a container. A nil image gives an empty one. It is not limited: what
+// is mounted cannot be written.
 func (s *Service) CreateLayerFromImage(img *image.Image, name string, _ *layer.CreateRWLayerOpts) (container.RWLayer, error) {
 	var manifest *ocispec.Descriptor
 	if img != nil && img.Details != nil {
 		manifest = img.Details.ManifestDescriptor
 	}
-	l, err := s.createLayer(s.background(), manifest, name, nil)
+	l, err := s.createLayer(s.background(), manifest, name, 0, nil)
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("create layer %s: %w", name, err))
 	}
@@ -54,7 +64,7 @@ func (s *Service) CreateLayerFromImage(img *image.Image, name string, _ *layer.C
 // createLayer works under the lease of an operation. The lease that holds the
 // layer for the container's life is made last: until then a crash leaves only
 // what the next start sweeps.
-func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor, id string, initFunc layer.MountInit) (_ *rwLayer, err error) {
+func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor, id string, size int64, initFunc layer.MountInit) (_ *rwLayer, err error) {
 	sn := s.snapshots("")
 	if _, err := sn.Stat(ctx, id); err == nil {
 		return nil, fmt.Errorf("snapshot %s: %w", id, errdefs.ErrAlreadyExists)
@@ -81,15 +91,19 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 	if err != nil {
 		return nil, fmt.Errorf("prepare snapshot: %w", err)
 	}
+	project, err := limit(ctx, sn, id, mounts, size)
+	if err != nil {
+		return nil, err
+	}
 	if !s.idMapping.Empty() {
 		if err := snapshotter.Remap(ctx, mounts, s.idMapping.ToHost); err != nil {
-			return nil, fmt.Errorf("map ids of the root file system: %w", err)
+			return nil, errors.Join(fmt.Errorf("map ids of the root file system: %w", err), unlimit(mounts, project))
 		}
 	}
 	if err := s.hold(ctx, id); err != nil {
-		return nil, err
+		return nil, errors.Join(err, unlimit(mounts, project))
 	}
-	return s.layer(id, sn), nil
+	return s.layer(id, sn, project), nil
 }
 
 func prepareInit(ctx context.Context, sn snapshots.Snapshotter, id, parent string, initFunc layer.MountInit) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/docker/docker/container"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/containerstore"
 )
 
 // rwLayer is a container's writable layer: the active snapshot of its id, held
@@ -23,6 +24,7 @@ type rwLayer struct {
 	mounter Mounter
 	ctx     func() context.Context // of the service
 	turn    *turn
+	project uint32 // that it is limited by; 0 if it is not
 
 	// mu is held while the mounter works: it counts users and mounts in two
 	// steps, between which it must not be asked about the same root again.
@@ -32,8 +34,8 @@ type rwLayer struct {
 
 var _ container.RWLayer = (*rwLayer)(nil)
 
-func (s *Service) layer(id string, sn snapshots.Snapshotter) *rwLayer {
-	return &rwLayer{id: id, sn: sn, mounter: s.mounter, ctx: s.background, turn: s.turns.get(id)}
+func (s *Service) layer(id string, sn snapshots.Snapshotter, project uint32) *rwLayer {
+	return &rwLayer{id: id, sn: sn, mounter: s.mounter, ctx: s.background, turn: s.turns.get(id), project: project}
 }
 
 // Mount mounts the container's root file system, or counts one more user of
@@ -98,12 +100,16 @@ func (s *Service) findLayer(ctx context.Context, id string) (*rwLayer, error) {
 	if err := s.settle(ctx, id); err != nil {
 		return nil, fmt.Errorf("settle an interrupted move: %w", err)
 	}
-	err := s.statLayer(ctx, id)
+	info, err := s.statLayer(ctx, id)
 	if errdefs.IsNotFound(err) {
 		if err = s.recover(ctx, id); err == nil {
-			err = s.statLayer(ctx, id)
+			info, err = s.statLayer(ctx, id)
 		}
 	}
+	if err != nil {
+		return nil, err
+	}
+	project, err := containerstore.Project(info)
 	if err != nil {
 		return nil, err
 	}
@@ -119,16 +125,15 @@ func (s *Service) findLayer(ctx context.Context, id string) (*rwLayer, error) {
 			return nil, fmt.Errorf("hold again: %w", err)
 		}
 	}
-	return s.layer(id, s.snapshots("")), nil
+	return s.layer(id, s.snapshots(""), project), nil
 }
 
-// statLayer reports whether a layer exists.
-func (s *Service) statLayer(ctx context.Context, id string) error {
+// statLayer looks up the active snapshot of a layer.
+func (s *Service) statLayer(ctx context.Context, id string) (snapshots.Info, error) {
 	turn := s.turns.get(id)
 	turn.RLock()
 	defer turn.RUnlock()
-	_, err := s.snapshots("").Stat(ctx, id)
-	return err
+	return s.snapshots("").Stat(ctx, id)
 }
 
 // hold makes the lease of a layer whose snapshot exists. One that is there
@@ -160,7 +165,7 @@ func (s *Service) unhold(ctx context.Context, l leases.Lease) error {
 // GetLayerMountID returns the name of the folder that a container's root is
 // mounted on, below the daemon's root: the id, for an existing container.
 func (s *Service) GetLayerMountID(id string) (string, error) {
-	if err := s.statLayer(s.background(), id); err != nil {
+	if _, err := s.statLayer(s.background(), id); err != nil {
 		return "", compat.DockerError(fmt.Errorf("find layer of container %s: %w", id, err))
 	}
 	return id, nil
@@ -173,11 +178,13 @@ func (s *Service) ReleaseLayer(layer container.RWLayer) error {
 	if !ok {
 		return fmt.Errorf("release layer: not a layer of this service: %T", layer)
 	}
+	drop := l.unlimited(s.background())
 	// Synchronous: when `docker rm` returns, the space is free.
 	err := s.leases.Delete(s.background(), leases.Lease{ID: l.id}, leases.SynchronousDelete)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return compat.DockerError(fmt.Errorf("release layer of container %s: %w", l.id, err))
 	}
+	drop()
 	s.turns.forget(l.id)
 	return nil
 }

@@ -41,7 +41,7 @@ func (s *Service) pruneRevisions(ctx context.Context, ctr *container.Container, 
 	turn := s.turns.get(ctr.ID)
 	turn.Lock()
 	defer turn.Unlock()
-	if s.turns.beingRead(ctr.ID) {
+	if s.turns.reading(ctr.ID) > 0 {
 		return api.PruneReport{}, fmt.Errorf("a commit or diff of it is under way: %w", errdefs.ErrConflict)
 	}
 	pruned, err := s.history(ctr.ID, ctr.Driver).Prune(ctx, containerstore.Retention{Keep: r.Keep, OlderThan: r.OlderThan})

@@ -57,7 +57,8 @@ func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container,
 }
 
 // sealUpper copies what the container's upper, that of snapshot from, holds into
-// a new snapshot on chain, and makes the layer from that.
+// a new snapshot on chain, and makes the layer from that. Large files of layers
+// that have been sealed are linked.
 func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, from string, c *diff.Container, chain []digest.Digest) (_ sealed, err error) {
 	// The steps of a build that change metadata alone come with such containers.
 	untouched, err := c.Untouched(ctx)
@@ -148,7 +149,7 @@ func (m *sealed) drop(ctx context.Context) {
 // copyChanges seals the container's changes in upper.
 func (s *Service) copyChanges(ctx context.Context, t *timing, c *diff.Container, upper string) (snapshotter.SealStats, error) {
 	sctx, done := t.phase(ctx, "seal")
-	stats, err := snapshotter.Seal(sctx, c, upper)
+	stats, err := snapshotter.SealBelow(sctx, c, upper, linkFrom)
 	done(err)
 	if err != nil {
 		return stats, err
@@ -156,6 +157,7 @@ func (s *Service) copyChanges(ctx context.Context, t *timing, c *diff.Container,
 	t.add("changes", stats.Changes)
 	t.add("bytes", stats.Bytes)
 	t.add("cloned", stats.Cloned)
+	t.add("linked", stats.Linked)
 	commitChanges.Inc(float64(stats.Changes))
 	commitBytes.Inc(float64(stats.Bytes))
 	return stats, nil

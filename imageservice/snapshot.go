@@ -18,7 +18,8 @@ type SnapshotOptions struct {
 
 // Snapshot keeps a container's present state as a new revision. Of a stopped
 // container no data are copied. A running one, or one whose root is mounted
-// otherwise, is copied, and paused for that as [WithPause] says.
+// otherwise or that is being committed, is copied, and paused for that as
+// [WithPause] says.
 //
 // It must not be called with the container locked; that holds for all methods
 // that work on revisions.
@@ -53,12 +54,13 @@ func (s *Service) snapshot(ctx context.Context, ctr *container.Container, o Snap
 	return h.SealLive(ctx, r, func() (thaw func()) { return pause(ctx) })
 }
 
-// sealStopped seals a container that is stopped; ok is false if it is not.
+// sealStopped seals a container that is stopped; ok is false if it is not, or if
+// somebody is about to read its upper where it is.
 func (s *Service) sealStopped(ctx context.Context, ctr *container.Container, h *containerstore.History, r containerstore.Record) (_ containerstore.Revision, ok bool, _ error) {
 	turn := s.turns.get(ctr.ID)
 	turn.Lock()
 	defer turn.Unlock()
-	if s.unused(ctr.ID) != nil {
+	if s.unused(ctr.ID) != nil || s.turns.reading(ctr.ID) > 0 {
 		return containerstore.Revision{}, false, nil
 	}
 	sealed, err := h.Seal(ctx, r)

@@ -68,11 +68,11 @@ func (t *turns) read(id string) (end func()) {
 	}
 }
 
-// beingRead reports whether somebody reads the files of a container.
-func (t *turns) beingRead(id string) bool {
+// reading counts those who read the files of a container.
+func (t *turns) reading(id string) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.locked(id).readers > 0
+	return t.locked(id).readers
 }
 
 // forget is for a container that is gone.

@@ -84,6 +84,10 @@ func cuts(t *testing.T, e *env) {
 	}{
 		{"seal", nil, func(k *kept) error { _, err := k.Seal(k.ctx, record("snapshot")); return err },
 			func(t *testing.T, k *kept) { k.must(t, map[string]string{"a": "2"}) }},
+		{"seal of a layer", nil, func(k *kept) error { return k.SealLayer(k.ctx) }, func(t *testing.T, k *kept) {
+			k.must(t, map[string]string{"a": "2"})
+			k.listed(t, "1<0*")
+		}},
 		{"live seal", nil, func(k *kept) error {
 			_, err := k.SealLive(k.ctx, record("snapshot"), func() (thaw func()) { return func() {} })
 			return err

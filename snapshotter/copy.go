@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -144,6 +145,23 @@ func (job *copyJob) follow(now unix.Stat_t) {
 type cloner struct {
 	cannot atomic.Bool
 	did    atomic.Bool
+}
+
+// Clones reports whether files in a folder can share their data (FICLONE).
+func Clones(dir string) (bool, error) {
+	var fds [2]int
+	for i := range fds {
+		fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) {
+			return false, nil // of neither is there any that clones
+		}
+		if err != nil {
+			return false, &fs.PathError{Op: "make a file in", Path: dir, Err: err}
+		}
+		defer unix.Close(fd)
+		fds[i] = fd
+	}
+	return new(cloner).clone(fds[0], fds[1])
 }
 
 // clone makes dst share all of src's data, and reports whether it could.

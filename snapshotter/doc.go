@@ -4,4 +4,8 @@
 // A snapshot is committed under the chainID of its layers, so that whoever
 // needs the same layers finds them there. [Apply] adds one layer to a chain;
 // it is safe to call for the same layer from several places at once.
+//
+// [Seal] makes one of a container's changes. Sealed files never change, so
+// [SealLinked] and [SealBelow] share them by links; what can be written is copied.
+// [NewProject] limits what is written to a snapshot.
 package snapshotter

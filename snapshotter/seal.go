@@ -31,8 +31,9 @@ const (
 // SealStats says what a seal copied.
 type SealStats struct {
 	diff.WalkStats
-	Cloned bool // by reference: the file system shares the data
-	Root   bool // the root directory itself is among the changes
+	Cloned bool  // by reference: the file system shares the data
+	Linked int64 // apparent size of the files that were linked
+	Root   bool  // the root directory itself is among the changes
 }
 
 // Seal copies a container's changes into upper, an empty folder that becomes
@@ -47,7 +48,7 @@ type SealStats struct {
 // disk. On failure upper holds part of the changes, and is for the caller to
 // remove.
 func Seal(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
-	return seal(ctx, c, upper, false)
+	return seal(ctx, c, upper, nil)
 }
 
 // SealLinked is Seal for changes of which all files are sealed, or will be
@@ -56,12 +57,43 @@ func Seal(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
 // have, and their other attributes; a container sees their number of names.
 // What cannot be linked is copied.
 func SealLinked(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
-	return seal(ctx, c, upper, true)
+	return seal(ctx, c, upper, func(*diff.Change) (bool, error) { return true, nil })
 }
 
-func seal(ctx context.Context, c diff.Walker, upper string, linking bool) (SealStats, error) {
+// SealBelow is Seal for a container of which only the topmost layer may still be
+// written: files of that size on, in bytes, of its own layers below that, which
+// are sealed, are linked where they could only be copied otherwise. In upper they
+// keep parts of seconds in their times, and have several names; those with
+// attributes that a layer does not carry, or of a project, are copied.
+func SealBelow(ctx context.Context, c *diff.Container, upper string, from int64) (SealStats, error) {
+	if len(c.Uppers) < 2 {
+		return Seal(ctx, c, upper)
+	}
+	for _, not := range []func() (bool, error){
+		func() (bool, error) { return Clones(upper) },
+		func() (bool, error) { return limited(c) },
+	} {
+		if copies, err := not(); err != nil {
+			return SealStats{}, err
+		} else if copies {
+			return Seal(ctx, c, upper)
+		}
+	}
+	return seal(ctx, c, upper, func(change *diff.Change) (bool, error) {
+		if at := change.Layer(); at == 0 || at >= len(c.Uppers) || change.Stat.Size < from {
+			return false, nil
+		}
+		return change.Plain()
+	})
+}
+
+// linkFunc says whether a regular file is linked, and not copied. A nil one says
+// so of none.
+type linkFunc func(*diff.Change) (bool, error)
+
+func seal(ctx context.Context, c diff.Walker, upper string, links linkFunc) (SealStats, error) {
 	for try := 1; ; try++ {
-		stats, again, err := sealOnce(ctx, c, upper, linking)
+		stats, again, err := sealOnce(ctx, c, upper, links)
 		if err == nil || !again || try == sealTries {
 			return stats, err
 		}
@@ -87,18 +119,18 @@ func empty(folder string) error {
 
 // sealOnce tells by again that it met a change in the middle, and no time was
 // spent in vain on copying a file that goes on changing.
-func sealOnce(ctx context.Context, c diff.Walker, upper string, linking bool) (_ SealStats, again bool, _ error) {
+func sealOnce(ctx context.Context, c diff.Walker, upper string, links linkFunc) (_ SealStats, again bool, _ error) {
 	root, err := unix.Open(upper, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return SealStats{}, false, &fs.PathError{Op: "open", Path: upper, Err: err}
 	}
 	s := &sealer{
-		jobs:    make(chan []copyJob, sealQueue),
-		batch:   make([]copyJob, 0, sealBatch),
-		links:   map[inode]link{},
-		stack:   []*sealDir{{path: ".", fd: root}},
-		maker:   newMaker(),
-		linking: linking,
+		jobs:   make(chan []copyJob, sealQueue),
+		batch:  make([]copyJob, 0, sealBatch),
+		links:  map[inode]link{},
+		stack:  []*sealDir{{path: ".", fd: root}},
+		maker:  newMaker(),
+		shares: links,
 	}
 	defer s.closeAll()
 	var st unix.Stat_t
@@ -128,20 +160,21 @@ func sealOnce(ctx context.Context, c diff.Walker, upper string, linking bool) (_
 	if cause := context.Cause(ctx); cause != nil {
 		return SealStats{}, false, cause
 	}
-	return SealStats{WalkStats: stats, Cloned: s.cloner.did.Load(), Root: s.rooted}, errors.Is(err, diff.ErrChanged), err
+	return SealStats{WalkStats: stats, Cloned: s.cloner.did.Load(), Linked: s.linked, Root: s.rooted}, errors.Is(err, diff.ErrChanged), err
 }
 
 // sealer writes changes into an upper, in the order of a walk.
 type sealer struct {
-	jobs    chan []copyJob
-	batch   []copyJob // not yet handed out
-	links   map[inode]link
-	stack   []*sealDir // from the root to the directory last written
-	cloner  cloner
-	rooted  bool
-	maker   maker
-	linking bool                    // regular files instead of copying them
-	fail    context.CancelCauseFunc // ends it all with an error
+	jobs   chan []copyJob
+	batch  []copyJob // not yet handed out
+	links  map[inode]link
+	stack  []*sealDir // from the root to the directory last written
+	cloner cloner
+	rooted bool
+	linked int64
+	maker  maker
+	shares linkFunc
+	fail   context.CancelCauseFunc // ends it all with an error
 }
 
 // sealDir is a directory whose contents are being written. What they would
@@ -319,10 +352,8 @@ func (s *sealer) linkTo(c *diff.Change, dir *sealDir, name string) (bool, error)
 
 // file makes a regular file and leaves its content to the workers, or links it.
 func (s *sealer) file(c *diff.Change, dir *sealDir, name string) error {
-	if s.linking {
-		if linked, err := c.Link(dir.fd, name); linked || err != nil {
-			return err
-		}
+	if linked, err := s.share(c, dir, name); linked || err != nil {
+		return err
 	}
 	src, err := c.Content()
 	if err != nil {
@@ -343,6 +374,22 @@ func (s *sealer) file(c *diff.Change, dir *sealDir, name string) error {
 		s.flush()
 	}
 	return nil
+}
+
+// share makes a file's own name in a directory, if it is one to be shared and can
+// be.
+func (s *sealer) share(c *diff.Change, dir *sealDir, name string) (bool, error) {
+	if s.shares == nil {
+		return false, nil
+	}
+	if wanted, err := s.shares(c); !wanted || err != nil {
+		return false, err
+	}
+	linked, err := c.Link(dir.fd, name)
+	if linked {
+		s.linked += c.Stat.Size
+	}
+	return linked, err
 }
 
 // flush hands the files that are waiting to the workers.

@@ -148,13 +148,39 @@ func checkSeal(t *testing.T, lowers []string, options string, scripts []string) 
 	}
 	defer unmount(t, merged)
 
-	sealed := makeDirs(t, dir, "sealed", 0)
-	stats, err := snapshotter.Seal(t.Context(), c, sealed)
-	if err != nil {
-		t.Fatal(err)
+	var layers [2]bytes.Buffer
+	for i, seal := range []func(context.Context, string) (snapshotter.SealStats, error){
+		func(ctx context.Context, upper string) (snapshotter.SealStats, error) {
+			return snapshotter.Seal(ctx, c, upper)
+		},
+		func(ctx context.Context, upper string) (snapshotter.SealStats, error) {
+			return snapshotter.SealBelow(ctx, c, upper, 0)
+		},
+	} {
+		if i == 1 && len(c.Uppers) == 1 {
+			return // it is the same
+		}
+		sealed := makeDirs(t, dir, "sealed", i)
+		stats, err := seal(t.Context(), sealed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkSealed(t, lowers, merged, sealed, stats)
+		sameLayer(t, c, sealed, stats.Root)
+		if _, err := diff.WriteLayer(t.Context(), &layers[i], sealed, diff.TarOptions{Root: stats.Root}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	sameLayer(t, c, sealed, stats.Root)
-	check := filepath.Join(dir, "check")
+	if !bytes.Equal(layers[0].Bytes(), layers[1].Bytes()) {
+		t.Error("the layer of what was linked is not that of what was copied")
+	}
+}
+
+// checkSealed compares what a container sees with what was sealed of it, on its
+// image.
+func checkSealed(t *testing.T, lowers []string, merged, sealed string, stats snapshotter.SealStats) {
+	t.Helper()
+	check := sealed + ".check"
 	mountOverlay(t, check, "", "", "", append([]string{sealed}, lowers...))
 	defer unmount(t, check)
 	// A snapshot's root has the time of its making.
@@ -165,7 +191,46 @@ func checkSeal(t *testing.T, lowers []string, options string, scripts []string) 
 		}
 	}
 	if err := diff.CompareTrees(t.Context(), merged, check, diff.CompareOptions{Holes: true}); err != nil {
-		t.Errorf("%d changes, but %v", stats.Changes, err)
+		t.Errorf("%d changes, %d bytes linked, but %v", stats.Changes, stats.Linked, err)
+	}
+}
+
+// TestSealBelowLinks tells which files of a stack are linked: those of sealed
+// layers that are large enough and have nothing that a copy would lose.
+func TestSealBelowLinks(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	below, above := makeDirs(t, dir, "upper", 1), makeDirs(t, dir, "upper", 0)
+	shell(t, below, `for f in large attributed labelled changed; do echo "large $f" > $f; done; ln large twin; echo s > small
+	: setxattr attributed user.k v
+	: setxattr labelled trusted.k v`)
+	shell(t, above, `echo "large too" > changed; echo "large new" > new`)
+	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{above, below}}}
+	sealed := makeDirs(t, dir, "sealed", 0)
+	stats, err := snapshotter.SealBelow(t.Context(), c, sealed, int64(len("large")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clones, err := snapshotter.Clones(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := 0
+	for name, shared := range map[string]bool{
+		"large": true, "twin": true, "attributed": true, "labelled": false, "small": false, "changed": false, "new": false,
+	} {
+		var a, b unix.Stat_t
+		if err := errors.Join(unix.Lstat(filepath.Join(sealed, name), &a), unix.Lstat(filepath.Join(below, name), &b)); err != nil && name != "new" {
+			t.Fatal(err)
+		}
+		if got, want := a.Ino == b.Ino, shared && !clones; got != want {
+			t.Errorf("%s is linked: %v, want %v", name, got, want)
+		} else if got {
+			links++
+		}
+	}
+	if (stats.Linked > 0) != (links > 0) || stats.Cloned != clones {
+		t.Errorf("the result says %+v of %d links", stats, links)
 	}
 }
 

@@ -60,6 +60,14 @@ var Edits = []Edit{
 		With:   "daemon.imageService.(imageResolver)",
 	},
 	{
+		// The image service says itself what is the caller's fault, such as a
+		// storage option that is no size.
+		Name:   "create-error",
+		File:   "daemon/create.go",
+		Anchor: "setupInitLayer(daemon.idMapping.RootPair()))\n\tif err != nil {\n\t\treturn nil, errdefs.System(err)\n",
+		With:   "setupInitLayer(daemon.idMapping.RootPair()))\n\tif err != nil {\n\t\treturn nil, err\n",
+	},
+	{
 		// The pause lasts while the commit reads the container, not while it
 		// prepares, nor while it makes the image.
 		Name:   "pause-briefly",

@@ -133,6 +133,24 @@ func (l *Lab) Run(ctx context.Context, image string, flags ...string) (string, e
 	return l.Call(ctx, "", append(args, image, "sleep", "1000000")...)
 }
 
+// commit looks at what `docker diff` says of a container, and commits it.
+func (l *Lab) commit(ctx context.Context, id string, c Case) (image string, diff, err error) {
+	if !l.mode.Sealed {
+		diff = l.checkDiff(ctx, id, c)
+		image, err = l.Call(ctx, "", "commit", id)
+		return image, diff, err
+	}
+	for _, args := range [][]string{{"stop", "-t", "0", id}, {"baleen", "snapshot", id}} {
+		if _, err := l.Call(ctx, "", args...); err != nil {
+			return "", nil, err
+		}
+	}
+	diff = l.checkDiff(ctx, id, c)
+	image, err = l.Call(ctx, "", "commit", id)
+	_, serr := l.Call(ctx, "", "start", id)
+	return image, diff, errors.Join(err, serr)
+}
+
 // Verdict is how a case went. A nil error is success.
 type Verdict struct {
 	Case Case
@@ -156,8 +174,8 @@ func (l *Lab) Try(ctx context.Context, c Case) (_ Verdict, err error) {
 	if _, err := l.Call(ctx, c.Script, "exec", "-i", id, "sh", "-e"); err != nil {
 		return Verdict{}, fmt.Errorf("run the script: %w", err)
 	}
-	v := Verdict{Case: c, Diff: l.checkDiff(ctx, id, c)}
-	image, err := l.Call(ctx, "", "commit", id)
+	image, diffErr, err := l.commit(ctx, id, c)
+	v := Verdict{Case: c, Diff: diffErr}
 	switch {
 	case err != nil && c.Reserved && strings.Contains(err.Error(), ".wh."):
 		return v, nil // refused, and the reason told

@@ -29,6 +29,9 @@ type Mode struct {
 	// lose their links to names elsewhere: the layer has them as new files, and
 	// the other names, which are not in the upper, are known to nobody.
 	MovedLinks bool
+	// Sealed says that containers are stopped, and what they wrote is sealed as a
+	// revision, before they are committed. They run again when they are compared.
+	Sealed bool
 	// Concerns are the cases that look different in an upper in this mode. The
 	// others come to the same as in the default one.
 	Concerns []Case
@@ -52,6 +55,8 @@ var Modes = []Mode{
 	{Name: "baleen", Snapshotter: "baleen"},
 	// The walking differ passes over many of these.
 	{Name: "differ", Proxy: true, Concerns: contentCases},
+	// Files that the image can share.
+	{Name: "sealed", Sealed: true},
 }
 
 // FindMode returns the mode of that name.

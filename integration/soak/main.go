@@ -83,7 +83,7 @@ func parse(args []string) (options, error) {
 	flags.Uint64Var(&o.seed, "seed", 0, "the first trial's seed (default: a new one each time)")
 	flags.IntVar(&o.steps, "steps", 40, "about how many operations a layer has")
 	in := flags.String("in", "raw", "where: raw for overlay mounts, containers, or both with a comma")
-	flags.StringVar(&o.engine, "engine", "baleen", "baleen, or walking for containerd's differ and stock Moby")
+	flags.StringVar(&o.engine, "engine", "baleen", "baleen, linking to share what is sealed, or walking for containerd's differ and stock Moby")
 	flags.StringVar(&o.dir, "dir", os.TempDir(), "raw: `folder` for the layers, on the file system to test")
 	mode := flags.String("mode", "", "containers: one of the modes of package fidelity (default: all in turns)")
 	flags.StringVar(&o.ops, "ops", "", "only perform operations in this `folder`, once")

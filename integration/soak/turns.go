@@ -23,7 +23,7 @@ var places = map[string]func(context.Context, options, turnOptions) (trial.Tally
 	"containers": inContainers,
 }
 
-var engines = map[string]trial.Engine{"baleen": trial.Baleen{}, "walking": trial.Walking{}}
+var engines = map[string]trial.Engine{"baleen": trial.Baleen{}, "linking": trial.Linking{}, "walking": trial.Walking{}}
 
 // turnOptions are those of one turn.
 type turnOptions struct {

@@ -18,14 +18,21 @@ import (
 type Kind struct {
 	Name  string
 	magic int64
-	// flags are for mkfs.
-	flags []string
+	// flags are for mkfs, and options for the mount.
+	flags   []string
+	options string
 }
 
 // The kinds of file systems.
 var (
 	Ext4 = Kind{Name: "ext4", magic: unix.EXT4_SUPER_MAGIC, flags: []string{"-q", "-F"}}
 	XFS  = Kind{Name: "xfs", magic: unix.XFS_SUPER_MAGIC, flags: []string{"-q", "-m", "reflink=1"}}
+)
+
+// The same with project quotas, for OpenLoop. Not every kernel can mount them.
+var (
+	Ext4Quota = Kind{Name: "ext4", magic: unix.EXT4_SUPER_MAGIC, flags: []string{"-q", "-F", "-O", "project,quota", "-E", "quotatype=prjquota"}, options: "prjquota"}
+	XFSQuota  = Kind{Name: "xfs", magic: unix.XFS_SUPER_MAGIC, flags: XFS.flags, options: "pquota"}
 )
 
 // Volume is a folder on a file system.
@@ -101,7 +108,7 @@ func (v *Volume) mountLoop(ctx context.Context, size int64) error {
 		return err
 	}
 	defer device.Close() // then only the mount holds it
-	if err := unix.Mount(device.Name(), v.Dir, v.Kind.Name, 0, ""); err != nil {
+	if err := unix.Mount(device.Name(), v.Dir, v.Kind.Name, 0, v.Kind.options); err != nil {
 		return fmt.Errorf("mount %s: %w", v.Kind.Name, err)
 	}
 	v.Loop = device.Name()

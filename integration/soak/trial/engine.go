@@ -38,6 +38,15 @@ func (Baleen) Unpack(ctx context.Context, live Live, layer, upper string) error 
 	})
 }
 
+// Linking is Baleen that links all that it can of the sealed uppers.
+type Linking struct{ Baleen }
+
+// Seal implements Engine.
+func (Linking) Seal(ctx context.Context, live Live, upper string) (bool, error) {
+	stats, err := snapshotter.SealBelow(ctx, &diff.Container{Overlay: live.Overlay}, upper, 0)
+	return stats.Root, err
+}
+
 // Walking is containerd's differ and applier, as stock Moby uses them: it
 // compares merged trees, and seals by unpacking. It loses things, and so shows
 // that the trial finds losses.

@@ -34,7 +34,7 @@ func run(t *testing.T, p trial.Plan, engine trial.Engine) error {
 }
 
 // enough says when the trials of a test are: after a number of them, or the time
-// that BALEEN_SOAK says, two minutes in `make test`.
+// that BALEEN_SOAK says, two minutes in `make test`, divided between two engines.
 func enough(t *testing.T) func(trial.Tally) bool {
 	t.Helper()
 	text := os.Getenv("BALEEN_SOAK")
@@ -45,17 +45,23 @@ func enough(t *testing.T) func(trial.Tally) bool {
 	if err != nil {
 		t.Fatalf("BALEEN_SOAK is %q, not a duration", text)
 	}
-	deadline := time.Now().Add(d)
+	deadline := time.Now().Add(d / 2)
 	return func(done trial.Tally) bool { return done.Trials == 0 || time.Now().Before(deadline) }
 }
 
 // TestNothingIsLost does random trials. `make soak` does them without end.
 func TestNothingIsLost(t *testing.T) {
 	needRoot(t)
+	for name, engine := range map[string]trial.Engine{"baleen": trial.Baleen{}, "linking": trial.Linking{}} {
+		t.Run(name, func(t *testing.T) { loseNothing(t, name, engine) })
+	}
+}
+
+func loseNothing(t *testing.T, name string, engine trial.Engine) {
 	dir := filepath.Join(t.TempDir(), "trial")
 	s := trial.Series{
-		Seed: rand.Uint64() >> 32, Steps: 40, Plan: trial.NewPlan, Again: "go run ./integration/soak",
-		Try: func(ctx context.Context, p trial.Plan) (int, error) { return trial.Run(ctx, p, trial.Baleen{}, dir) },
+		Seed: rand.Uint64() >> 32, Steps: 40, Plan: trial.NewPlan, Again: "go run ./integration/soak -engine " + name,
+		Try: func(ctx context.Context, p trial.Plan) (int, error) { return trial.Run(ctx, p, engine, dir) },
 	}
 	done, err := s.Run(t.Context(), enough(t))
 	t.Logf("first seed %d, %d trials, %d steps", s.Seed, done.Trials, done.Steps)
