@@ -288,7 +288,7 @@ func (k *kept) pend(n int) error {
 			})
 		}
 	}
-	on, err := k.PendingInit(k.ctx, n, k.Container+"-base1", file(".dockerenv"))
+	on, err := k.PendingInit(k.ctx, n, k.Container+"-base1", containerstore.IDs{}, file(".dockerenv"))
 	if err != nil {
 		return err
 	}

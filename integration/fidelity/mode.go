@@ -1,6 +1,10 @@
 package fidelity
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/baleen-project/baleen/diff"
+)
 
 // Mode is a way in which overlay mounts are made, or an unusual base image.
 type Mode struct {
@@ -29,6 +33,10 @@ type Mode struct {
 	// lose their links to names elsewhere: the layer has them as new files, and
 	// the other names, which are not in the upper, are known to nobody.
 	MovedLinks bool
+	// IDs is the mapping of dockerd's --userns-remap, if it is not empty.
+	IDs diff.IDMap
+	// Except matches the names of cases that cannot be tried.
+	Except string
 	// Concerns are the cases that look different in an upper in this mode. The
 	// others come to the same as in the default one.
 	Concerns []Case
@@ -52,6 +60,23 @@ var Modes = []Mode{
 	{Name: "baleen", Snapshotter: "baleen"},
 	// The walking differ passes over many of these.
 	{Name: "differ", Proxy: true, Concerns: contentCases},
+	// Ids mapped by mounting, and by a copy of the image.
+	userns("userns", "mount"),
+	userns("userns-copy", "copy"),
+}
+
+// userns is a mode in which containers have a user namespace.
+func userns(name, way string) Mode {
+	ids := []diff.IDRange{{Container: 0, Host: 100000, Size: 65536}}
+	return Mode{
+		Name: name, IDs: diff.IDMap{UIDs: ids, GIDs: ids},
+		DaemonConfig: map[string]any{
+			"userns-remap": "daemon", "containerd-namespace": "moby", "storage-opts": []string{"baleen.idmap=" + way},
+		},
+		// Devices cannot be made, nor owners that the namespace lacks.
+		Except:   "device|^owners with large numbers$",
+		Concerns: slices.Concat(goneCases, metadataCases, ownerCases, linkCases),
+	}
 }
 
 // FindMode returns the mode of that name.
