@@ -15,6 +15,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/snapshotter"
 )
 
 const (
@@ -85,7 +86,7 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 		return nil, fmt.Errorf("prepare snapshot: %w", err)
 	}
 	if parent == "" && !ids.Map.Empty() {
-		if err := mapRoot(ctx, mounts, ids.Map); err != nil {
+		if err := snapshotter.Remap(ctx, mounts, rootToHost(ids.Map)); err != nil {
 			return nil, fmt.Errorf("map ids of the root file system: %w", err)
 		}
 	}

@@ -85,36 +85,31 @@ func (s *Service) remapped(ctx context.Context, parent string) (string, error) {
 	return snapshotter.Remapped(ctx, s.snapshots(""), s.snapshotter, parent, s.ids)
 }
 
-// fillInit has a new init layer filled. What the daemon makes there has the
-// host's ids; in a layer that is mapped when it is mounted it must have the
-// image's.
+// fillInit has a new init layer filled. What the daemon makes there belongs to
+// the root of the user namespace or to its own. In a layer that is mapped when it
+// is mounted it must be the image's root's, and in others the namespace's.
 func fillInit(ctx context.Context, mounts []mount.Mount, hasParent bool, ids containerstore.IDs, init layer.MountInit) error {
-	if err := mount.WithTempMount(ctx, mounts, init); err != nil {
+	if err := mount.WithTempMount(ctx, mounts, init); err != nil || ids.Way == containerstore.AsStored {
 		return err
 	}
-	switch {
-	case ids.Way == containerstore.Mounted:
-		o, err := diff.ParseOverlay(mounts, hasParent)
-		if err != nil {
-			return err
-		}
+	if ids.Way == containerstore.Remapped {
+		return snapshotter.RemapWritten(ctx, mounts, rootToHost(ids.Map))
+	}
+	o, err := diff.ParseOverlay(mounts, hasParent)
+	if err == nil {
 		_, err = snapshotter.UnmapUpper(ctx, o.Uppers[0], ids.Map)
-		return err
-	case ids.Way == containerstore.Remapped && !hasParent:
-		return mapRoot(ctx, mounts, ids.Map)
 	}
-	return nil
+	return err
 }
 
-// mapRoot gives a root directory that was made anew to the root of the user
-// namespace.
-func mapRoot(ctx context.Context, mounts []mount.Mount, m diff.IDMap) error {
-	return snapshotter.Remap(ctx, mounts, func(id uint32, of diff.IDKind) (uint32, error) {
+// rootToHost maps root into the user namespace, and nobody else.
+func rootToHost(m diff.IDMap) diff.MapFunc {
+	return func(id uint32, of diff.IDKind) (uint32, error) {
 		if id != 0 {
 			return id, nil
 		}
 		return m.ToHost(id, of)
-	})
+	}
 }
 
 // activeLabels are for the active snapshot of a container; one without anything

@@ -31,7 +31,8 @@ func (s *Service) overlay(ctx context.Context, ctr *container.Container) (*diff.
 	o.Uppers, o.Lowers = append(o.Uppers, o.Lowers[:sealed]...), o.Lowers[sealed:]
 	switch {
 	case stack.IDs.Way == containerstore.Remapped:
-		o.IDs, o.Mapped = stack.IDs.Map, len(o.Uppers)+len(o.Lowers)
+		// All down to the copy of the image, of which one layer has everything.
+		o.IDs, o.Mapped = stack.IDs.Map, len(o.Uppers)+min(len(o.Lowers), 2)
 	case stack.IDs.Way == containerstore.AsStored && !s.ids.Empty():
 		return nil, stack, fmt.Errorf("%w: the owners of all its files were changed when it was created", diff.ErrUnsupported)
 	}

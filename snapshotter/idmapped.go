@@ -47,8 +47,8 @@ func MappedFromLabels(labels map[string]string) (m diff.IDMap, ok bool, err erro
 // preparing such a snapshot on parent, which must not be "", and mounting it.
 // The caller holds a lease; key is free to use.
 //
-// Mappings of which some ids are both inside and outside are not mapped so:
-// [UnmapUpper] could not tell what it has done.
+// Overlays that [diff.ParseOverlay] does not understand are not mapped so, nor
+// mappings of which some ids are both inside and outside: [UnmapUpper] could not tell what it has done.
 func MapsByMount(ctx context.Context, sn snapshots.Snapshotter, key, parent string, m diff.IDMap) (bool, error) {
 	if !m.Disjoint() {
 		return false, nil
@@ -60,6 +60,9 @@ func MapsByMount(ctx context.Context, sn snapshots.Snapshotter, key, parent stri
 	defer remove(ctx, sn, key)
 	if !AsksForMapping(mounts) {
 		return false, nil
+	}
+	if _, err := diff.ParseOverlay(mounts, true); err != nil {
+		return false, nil //nolint:nilerr // it would work, but nobody could tell what is written
 	}
 	works := false
 	err = mount.WithTempMount(ctx, mounts, func(root string) (err error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	continuity "github.com/containerd/continuity/fs"
@@ -19,6 +20,20 @@ func Remap(ctx context.Context, mounts []mount.Mount, f diff.MapFunc) error {
 	return mount.WithTempMount(ctx, mounts, func(root string) error {
 		return remapTree(ctx, root, f)
 	})
+}
+
+// RemapWritten is Remap for what has been written on an active snapshot that
+// nobody has mounted. Where that lies apart, in the upper of an overlay, the rest
+// is not looked at.
+func RemapWritten(ctx context.Context, mounts []mount.Mount, f diff.MapFunc) error {
+	if len(mounts) == 1 && mounts[0].Type == "overlay" {
+		for _, option := range mounts[0].Options {
+			if upper, ok := strings.CutPrefix(option, "upperdir="); ok {
+				return remapTree(ctx, upper, f)
+			}
+		}
+	}
+	return Remap(ctx, mounts, f)
 }
 
 // CopyRemapped copies one mounted tree into another, empty one, and maps the

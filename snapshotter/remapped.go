@@ -44,6 +44,9 @@ func remapSuffix(m diff.IDMap) string {
 // mapped owners. It is made once, at a cost that follows the image, and kept as
 // long as that of the chain. name is the snapshotter's.
 //
+// Files that belong to what root is mapped to stay root's: `COPY` of Moby's
+// classic builder makes such in images that it builds under a mapping.
+//
 // The snapshot is committed when it is whole and on disk; what fails before, or
 // is cut short, leaves none. One that somebody else makes at the same time is as
 // good; within a process it is waited for. The caller holds a lease.
@@ -84,7 +87,7 @@ func remapOnto(ctx context.Context, sn snapshots.Snapshotter, name, chain string
 		}
 	}()
 	err = mount.WithTempMount(ctx, mounts, func(root string) error {
-		if err := remapTree(ctx, root, m.ToHost); err != nil {
+		if err := remapTree(ctx, root, toHost(m)); err != nil {
 			return err
 		}
 		return syncFileSystem(root)
@@ -93,4 +96,13 @@ func remapOnto(ctx context.Context, sn snapshots.Snapshotter, name, chain string
 		return err
 	}
 	return sn.Commit(ctx, name, key, snapshots.WithLabels(map[string]string{labelRemapped: chain}))
+}
+
+func toHost(m diff.IDMap) diff.MapFunc {
+	return func(id uint32, of diff.IDKind) (uint32, error) {
+		if root, err := m.ToHost(0, of); err == nil && root == id {
+			return id, nil
+		}
+		return m.ToHost(id, of)
+	}
 }
