@@ -64,7 +64,8 @@ func (s *Service) mapsByMount(ctx context.Context, id, parent string) (bool, err
 	if s.maps.known {
 		return s.maps.works, nil
 	}
-	works, err := snapshotter.MapsByMount(ctx, s.snapshots(""), temporaryKey(id, "idmapped"), parent, s.ids)
+	sn := s.snapshots("")
+	works, err := snapshotter.MapsByMount(ctx, sn, sn.Prepare, temporaryKey(id, "idmapped"), parent, s.ids)
 	if err != nil {
 		return false, fmt.Errorf("find out whether ids can be mapped by mounting: %w", err)
 	}

@@ -41,23 +41,28 @@ func MappedFromLabels(labels map[string]string) (m diff.IDMap, ok bool, err erro
 	return m, err == nil, err
 }
 
+// MakeFunc makes an active snapshot or a view: it is a snapshotter's Prepare or
+// View.
+type MakeFunc func(ctx context.Context, key, parent string, opts ...snapshots.Opt) ([]mount.Mount, error)
+
 // MapsByMount reports whether ids can be mapped by mounting: whether the
 // snapshotter asks for it in the mounts of a snapshot with [MappedLabels], and
-// the kernel and the file system of the snapshots do it. It finds out by
-// preparing such a snapshot on parent, which must not be "", and mounting it.
-// The caller holds a lease; key is free to use.
+// the kernel and the file system of the snapshots do it. It finds out by making
+// such a snapshot on parent, which must not be "", and mounting it. The caller
+// holds a lease; key is free to use.
 //
 // Overlays that [diff.ParseOverlay] does not understand are not mapped so, nor
-// mappings of which some ids are both inside and outside: [UnmapUpper] could not tell what it has done.
-func MapsByMount(ctx context.Context, sn snapshots.Snapshotter, key, parent string, m diff.IDMap) (bool, error) {
+// mappings of which some ids are both inside and outside: [UnmapUpper] could not
+// tell what it has done.
+func MapsByMount(ctx context.Context, sn snapshots.Snapshotter, make MakeFunc, key, parent string, m diff.IDMap) (bool, error) {
 	if !m.Disjoint() {
 		return false, nil
 	}
-	mounts, err := sn.Prepare(ctx, key, parent, snapshots.WithLabels(MappedLabels(m)))
+	defer remove(ctx, sn, key) // it may be there even if it could not be made
+	mounts, err := make(ctx, key, parent, snapshots.WithLabels(MappedLabels(m)))
 	if err != nil {
-		return false, fmt.Errorf("prepare snapshot %s on %q: %w", key, parent, err)
+		return false, fmt.Errorf("make snapshot %s on %q: %w", key, parent, err)
 	}
-	defer remove(ctx, sn, key)
 	if !AsksForMapping(mounts) {
 		return false, nil
 	}

@@ -77,15 +77,15 @@ func Remapped(ctx context.Context, sn snapshots.Snapshotter, name, chain string,
 
 func remapOnto(ctx context.Context, sn snapshots.Snapshotter, name, chain string, m diff.IDMap) (err error) {
 	key := "remap-" + rand.Text() + " " + name
+	defer func() {
+		if err != nil { // it may be there even if it could not be made
+			remove(ctx, sn, key)
+		}
+	}()
 	mounts, err := sn.Prepare(ctx, key, chain)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			remove(ctx, sn, key)
-		}
-	}()
 	err = mount.WithTempMount(ctx, mounts, func(root string) error {
 		if err := remapTree(ctx, root, toHost(m)); err != nil {
 			return err
