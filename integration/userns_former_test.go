@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
@@ -105,10 +107,7 @@ func TestImagesMapNoIDs(t *testing.T) {
 	}
 	img := e.image(t, strings.TrimSpace(e.docker(t, "images", "-q", "--no-trunc", "busybox")))
 	config, manifest := img.config, img.manifest
-	top := []byte(nil)
-	for _, name := range []string{"asks"} {
-		top = tarOf(t, name, "text\n")
-	}
+	top := tarOf(t, "asks", "text\n")
 	layer := e.putBytes(t, ocispec.MediaTypeImageLayer, top, map[string]string{})
 	layer.Annotations = ask
 	config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, digest.FromBytes(top))
@@ -120,18 +119,50 @@ func TestImagesMapNoIDs(t *testing.T) {
 	desc := e.put(t, img.target.MediaType, manifest, append([]ocispec.Descriptor{manifest.Config}, manifest.Layers...)...)
 	desc.Annotations = ask
 	e.tag(t, "asks", desc)
+	e.unroot(t)
 
+	e.withRegistry(t, t.TempDir())
+	const pushed = registry + "/asks:1"
+	e.docker(t, "tag", "asks", pushed)
+	e.docker(t, "push", pushed)
 	archive := filepath.Join(t.TempDir(), "asks.tar")
 	e.docker(t, "save", "-o", archive, "asks")
 	e.createOf(t, "asks")
 	// And by Moby's own way in, which unpacks.
-	e.docker(t, "rmi", "-f", "asks")
-	e.collect(t)
+	chain := identity.ChainID(config.RootFS.DiffIDs).String()
+	e.drop(t, chain, "asks", pushed)
 	e.docker(t, "load", "-i", archive)
 	e.createOf(t, "asks")
-	chain := identity.ChainID(config.RootFS.DiffIDs).String()
+	e.drop(t, chain, "asks")
+	e.docker(t, "pull", pushed)
+	e.createOf(t, pushed)
 	if info, err := e.client.SnapshotService(snapshotter).Stat(e.ctx(t), chain); err != nil || info.Labels["containerd.io/snapshot/uidmapping"] != "" {
 		t.Errorf("the image's snapshot has the labels %v: %v", info.Labels, err)
+	}
+}
+
+// unroot lets containerd collect what putBytes stored.
+func (e *env) unroot(t *testing.T) {
+	t.Helper()
+	const label = "containerd.io/gc.root"
+	store := e.client.ContentStore()
+	err := store.Walk(e.ctx(t), func(i content.Info) error {
+		i.Labels = map[string]string{label: ""}
+		_, err := store.Update(e.ctx(t), i, "labels."+label)
+		return err
+	}, `labels."`+label+`"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// drop removes images, with a snapshot of theirs.
+func (e *env) drop(t *testing.T, chain string, images ...string) {
+	t.Helper()
+	e.docker(t, append([]string{"rmi", "-f"}, images...)...)
+	e.collect(t)
+	if slices.Contains(e.state(t).snapshots, chain) {
+		t.Fatalf("snapshot %s is still there", chain)
 	}
 }
 
