@@ -4,4 +4,10 @@
 // A snapshot is committed under the chainID of its layers, so that whoever
 // needs the same layers finds them there. [Apply] adds one layer to a chain;
 // it is safe to call for the same layer from several places at once.
+//
+// A user namespace has its ids either mapped when a snapshot is mounted
+// ([MappedLabels], where [MapsByMount] says so), or once for all containers of an
+// image in a copy of its snapshot ([Remapped]). All changes of owners are made by
+// one walk, which visits a file once and gives back what the kernel takes from
+// one that changes its owner.
 package snapshotter
