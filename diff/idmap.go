@@ -110,6 +110,15 @@ func (m IDMap) ToContainer(id uint32, of IDKind) (uint32, error) {
 	return m.mapped(id, of, func(r IDRange) IDRange { return IDRange{r.Host, r.Container, r.Size} })
 }
 
+// Inside is ToContainer for ids that were written below a mapping. One that it
+// lacks stays: a container that shares the host's user namespace writes such.
+func (m IDMap) Inside(id uint32, of IDKind) (uint32, error) {
+	if inside, err := m.ToContainer(id, of); err == nil {
+		return inside, nil
+	}
+	return id, nil
+}
+
 func (m IDMap) mapped(id uint32, of IDKind, turn func(IDRange) IDRange) (uint32, error) {
 	ranges := m.UIDs
 	if of == GroupID {

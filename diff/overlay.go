@@ -26,7 +26,8 @@ type Overlay struct {
 	UserXattr bool
 	// IDs is the mapping of a user namespace, and Mapped how many of all layers,
 	// from the topmost down, have the owners in it that the files have outside.
-	// What is read of them has the owners that they have inside, as in the image.
+	// What is read of them has the owners that they have inside, as in the image;
+	// those that are not in the mapping stay.
 	IDs    IDMap
 	Mapped int
 }

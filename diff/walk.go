@@ -100,7 +100,7 @@ func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk,
 	if w.view, err = openView(layers, w.base, c.UserXattr); err != nil {
 		return nil, err
 	}
-	w.view.mapped, w.view.mapIDs = c.Mapped, c.IDs.ToContainer
+	w.view.mapped, w.view.mapIDs = c.Mapped, c.IDs.Inside
 	return w, nil
 }
 

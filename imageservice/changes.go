@@ -116,7 +116,7 @@ func (s *Service) idsBefore(ids containerstore.IDs) diff.MapFunc {
 	case s.ids.Empty(), ids.Way == containerstore.Mounted:
 		return nil
 	case ids.Way == containerstore.Remapped:
-		return ids.Map.ToContainer
+		return ids.Map.Inside
 	}
 	// The image has its own, and the init layer was made with the host's root.
 	return func(id uint32, of diff.IDKind) (uint32, error) {

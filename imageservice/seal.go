@@ -238,7 +238,7 @@ func (s *Service) withImageIDs(ctx context.Context, ctr *container.Container, ro
 		return fmt.Errorf("prepare snapshot %s: %w", key, err)
 	}
 	defer removeSnapshot(ctx, sn, key)
-	if err := snapshotter.CopyRemapped(ctx, mounts, root, s.ids.ToContainer); err != nil {
+	if err := snapshotter.CopyRemapped(ctx, mounts, root, s.ids.Inside); err != nil {
 		return fmt.Errorf("map ids back: %w", err)
 	}
 	return f(mounts)

@@ -173,6 +173,11 @@ func usernsCopies(t *testing.T, e *env) {
 	if got := e.docker(t, "exec", id, "stat", "-c", "%n %u:%g", "/copied"); got != "/copied 0:0" {
 		t.Errorf("what was copied in is\n%s", got)
 	}
+	// A container without the namespace writes as the host's root.
+	host := e.run(t, "busybox", "echo mine > /mine; rm /etc/group", "--userns=host")
+	if got := e.docker(t, "run", "--rm", e.docker(t, "commit", host), "stat", "-c", "%n %u:%g", "/mine", "/etc"); got != "/mine 0:0\n/etc 0:0" {
+		t.Errorf("in the image of a container without the namespace\n%s", got)
+	}
 	owners := map[string]string{}
 	for r := tar.NewReader(strings.NewReader(e.docker(t, "export", id))); ; {
 		h, err := r.Next()

@@ -79,12 +79,7 @@ func copyDirTimes(dst, src string) error {
 //
 // It can be cut short at any instant, and called again.
 func UnmapUpper(ctx context.Context, upper string, m diff.IDMap) (files int64, err error) {
-	r := newRemapper(func(id uint32, of diff.IDKind) (uint32, error) {
-		if inside, err := m.ToContainer(id, of); err == nil {
-			return inside, nil
-		}
-		return id, nil
-	})
+	r := newRemapper(m.Inside)
 	r.notes = true
 	if err := r.tree(ctx, upper); err != nil {
 		return 0, fmt.Errorf("map ids of %s: %w", upper, err)
