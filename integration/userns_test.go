@@ -37,14 +37,17 @@ func usernsConfig(way string, more map[string]any) stack.Config {
 func TestUserNamespaces(t *testing.T) {
 	native := usernsConfig("", nil)
 	native.StorageDriver = "native"
+	own := usernsConfig("", nil)
+	own.StorageDriver = "baleen"
 	for name, c := range map[string]struct {
 		config stack.Config
 		labels string // of the container's snapshot
 	}{
-		"mounted":        {usernsConfig("", nil), "0:100000:65536"},
-		"copied":         {usernsConfig("copy", nil), ""},
-		"without layers": {native, ""},
-		"with an index":  {indexed(usernsConfig("", nil)), ""},
+		"mounted":         {usernsConfig("", nil), "0:100000:65536"},
+		"own snapshotter": {own, "0:100000:65536"},
+		"copied":          {usernsConfig("copy", nil), ""},
+		"without layers":  {native, ""},
+		"with an index":   {indexed(usernsConfig("", nil)), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t, c.config, "busybox")
