@@ -36,6 +36,14 @@
 // A revision can be removed when nothing stands on it: neither the container
 // nor a revision that stays. One in the middle of a stack goes later.
 //
+// # Ids
+//
+// The layers of a container in a user namespace have either the host's ids
+// throughout, or the image's, and are mapped when they are mounted; see [IDs].
+// What is written then has the host's. A snapshot of it gets the image's when it
+// is sealed, file by file and before anything stands on it: that costs what was
+// written, and is one of the things that Recover completes.
+//
 // # Containers without Docker
 //
 // [WithNewSnapshot], [WithUpgrade] and [WithRollback] are options for containers

@@ -2,11 +2,14 @@ package containerstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
@@ -89,5 +92,59 @@ func ExampleWithRollback() {
 		return c.Update(ctx,
 			containerstore.WithRollback(containerstore.ToRevision(3)),
 			client.UpdateContainerOpts(client.WithSpec(spec, oci.WithProcessArgs("/bin/repair"))))
+	}
+}
+
+// A container with a user namespace, whose root is user 100000 of the machine.
+// Its program sees the image's files as the image has them.
+func ExampleWithRemappedSnapshot() {
+	cl, done := containerd() // client.New("/run/containerd/containerd.sock")
+	defer done()
+	if err := mapped(cl); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// it ended with 0
+}
+
+func mapped(cl *client.Client) (err error) {
+	ctx := namespaces.WithNamespace(context.Background(), "example")
+	image, err := cl.GetImage(ctx, "docker.io/library/busybox:latest")
+	if err != nil {
+		return err
+	}
+	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
+	c, err := cl.NewContainer(ctx, "mapped",
+		containerstore.WithRemappedSnapshot("mapped", image, 100000, 100000),
+		client.WithNewSpec(oci.WithImageConfig(image), oci.WithUserNamespace(ids, ids),
+			oci.WithProcessArgs("sh", "-c", "test -O /bin/sh && echo new > /bin/new")))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Delete(ctx, client.WithSnapshotCleanup)) }()
+	task, err := c.NewTask(ctx, cio.NullIO)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_, derr := task.Delete(ctx, client.WithProcessKill)
+		err = errors.Join(err, derr)
+	}()
+	ended, err := task.Wait(ctx)
+	if err != nil {
+		return err
+	}
+	if err := task.Start(ctx); err != nil {
+		return err
+	}
+	status := <-ended
+	fmt.Println("it ended with", status.ExitCode())
+	return nil
+}
+
+// Where the machine's root is its initial RAM disk, pivot_root(2) is refused.
+func ExampleWithNoPivotRoot() {
+	_ = func(ctx context.Context, c client.Container) (client.Task, error) {
+		return c.NewTask(ctx, cio.NewCreator(cio.WithStdio), containerstore.WithNoPivotRoot)
 	}
 }

@@ -30,6 +30,11 @@ const emptyMark = "trusted.baleen.empty"
 // committed, and then its folder and the container's are exchanged in one step.
 // Only where there are no such folders Commit has to do.
 func (h *History) sealActive(ctx context.Context, active snapshots.Info, name string, labels map[string]string) error {
+	host, err := hostIDs(active)
+	if err != nil {
+		return err
+	}
+	labels = with(labels, host)
 	commit := func() error {
 		return h.Snapshots.Commit(h.owned(ctx), name, active.Name, snapshots.WithLabels(labels))
 	}

@@ -175,7 +175,7 @@ func (t *tree) settled() bool {
 		return false
 	}
 	for _, i := range t.all {
-		if i.Labels[labelNext] != "" || i.Labels[labelPending] != "" || i.Labels[labelFilling] != "" || i.Kind != snapshots.KindCommitted {
+		if i.Labels[labelNext] != "" || i.Labels[labelPending] != "" || i.Labels[labelFilling] != "" || i.Labels[labelHostIDs] != "" || i.Kind != snapshots.KindCommitted {
 			return false
 		}
 	}

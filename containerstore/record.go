@@ -203,7 +203,8 @@ func (h *History) Next(ctx context.Context) (int, error) {
 }
 
 func with(labels, more map[string]string) map[string]string {
-	all := maps.Clone(labels)
+	all := make(map[string]string, len(labels)+len(more))
+	maps.Copy(all, labels)
 	maps.Copy(all, more)
 	return all
 }

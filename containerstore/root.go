@@ -27,8 +27,12 @@ func keepRoot(mounts []mount.Mount) error {
 	if err := errors.Join(pathError("stat", from, unix.Lstat(from, &was)), pathError("stat", to, unix.Lstat(to, &is))); err != nil {
 		return err
 	}
-	if was.Uid != is.Uid || was.Gid != is.Gid {
-		if err := unix.Lchown(to, int(was.Uid), int(was.Gid)); err != nil {
+	uid, gid, err := toHost(o).Pair(was.Uid, was.Gid)
+	if err != nil {
+		return pathError("map owner of", from, err)
+	}
+	if uid != is.Uid || gid != is.Gid {
+		if err := unix.Lchown(to, int(uid), int(gid)); err != nil {
 			return pathError("chown", to, err)
 		}
 	}
@@ -37,16 +41,28 @@ func keepRoot(mounts []mount.Mount) error {
 			return pathError("chmod", to, err)
 		}
 	}
-	return keepXattrs(from, to)
+	return keepXattrs(from, to, toHost(o))
 }
 
-func keepXattrs(from, to string) error {
+// toHost maps ids of the layers below an upper to the upper's.
+func toHost(o diff.Overlay) diff.MapFunc {
+	if o.Mapped == 0 {
+		return nil
+	}
+	return o.IDs.ToHost
+}
+
+func keepXattrs(from, to string, ids diff.MapFunc) error {
 	attrs, err := diff.CarriedXattrs(from)
 	if err != nil {
 		return pathError("read attributes of", from, err)
 	}
 	for _, attr := range attrs {
-		if err := unix.Lsetxattr(to, attr.Name, attr.Value, 0); err != nil {
+		value, err := diff.MapACL(attr, ids)
+		if err == nil {
+			err = unix.Lsetxattr(to, attr.Name, value, 0)
+		}
+		if err != nil {
 			return pathError("set attribute "+attr.Name+" of", to, err)
 		}
 	}

@@ -154,6 +154,9 @@ func (h *History) make(ctx context.Context, name, parent string, labels map[stri
 func (h *History) copyLive(ctx context.Context, parent string, live, into []mount.Mount, pause Pause) error {
 	from, err := diff.ParseOverlay(live, parent != "")
 	if errors.Is(err, diff.ErrUnsupported) && h.Differ != nil {
+		if snapshotter.AsksForMapping(live) {
+			return fmt.Errorf("its ids are mapped when it is mounted: %w: %w", err, errdefs.ErrNotImplemented)
+		}
 		thaw := pause()
 		defer thaw()
 		return h.copyTrees(ctx, parent, live, into)

@@ -19,8 +19,11 @@ type Stack struct {
 	Own []string
 	// Init is the init layer; "" if there is none.
 	Init string
-	// Base is the snapshot of the image; "" FROM scratch.
+	// Base is the snapshot of the image; "" FROM scratch. If IDs are Remapped,
+	// it is what snapshotter.Remapped made of it.
 	Base string
+	// IDs are those of its files; AsStored if there is no init layer.
+	IDs IDs
 }
 
 // Stack tells what the container stands on.
@@ -48,7 +51,9 @@ func (h *History) stackOf(ctx context.Context, t *tree, i snapshots.Info) (Stack
 		}
 		if _, _, suffix, _ := numbered(h.Container, parent.Name); suffix == initSuffix {
 			s.Init, s.Base = parent.Name, parent.Parent
-			return s, nil
+			ids, err := idsOf(parent)
+			s.IDs = ids
+			return s, err
 		}
 		s.Own, s.Base = append(s.Own, parent.Name), parent.Parent
 	}
@@ -60,7 +65,8 @@ func (h *History) stackOf(ctx context.Context, t *tree, i snapshots.Info) (Stack
 		return Stack{}, fmt.Errorf("look up snapshot %s: %w", s.Base, err)
 	}
 	s.Init, s.Base = s.Base, birth.Parent
-	return s, nil
+	s.IDs, err = idsOf(birth)
+	return s, err
 }
 
 // Layers tells where the layers of a committed snapshot lie, as the lowers of an

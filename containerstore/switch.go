@@ -32,10 +32,10 @@ func (h *History) Pending(ctx context.Context, r Record, parent string, previous
 }
 
 // PendingInit makes the init layer of a pending revision, on the snapshot of an
-// image, and returns its name.
-func (h *History) PendingInit(ctx context.Context, n int, image string, fill func([]mount.Mount) error) (string, error) {
+// image, and returns its name. The ids are those that the container has.
+func (h *History) PendingInit(ctx context.Context, n int, image string, ids IDs, fill func([]mount.Mount) error) (string, error) {
 	name := h.revisionKey(n) + initSuffix
-	labels := map[string]string{labelContainer: h.Container, labelPending: "1"}
+	labels := with(ids.InitLabels(), map[string]string{labelContainer: h.Container, labelPending: "1"})
 	return name, h.make(ctx, name, image, labels, fill)
 }
 
@@ -182,6 +182,14 @@ func (h *History) recover(ctx context.Context, t *tree) error {
 			return fmt.Errorf("end sealing %s: %w", i.Name, err)
 		}
 	}
+	for _, i := range t.all {
+		if i.Labels[labelHostIDs] == "" || i.Kind != snapshots.KindCommitted {
+			continue
+		}
+		if err := h.unmap(ctx, i); err != nil {
+			return err
+		}
+	}
 	if t.active == nil {
 		active, err := h.complete(ctx, t)
 		if err != nil {
@@ -253,7 +261,11 @@ func (h *History) complete(ctx context.Context, t *tree) (snapshots.Info, error)
 		if i.Labels[labelNext] != h.Container {
 			continue
 		}
-		labels := map[string]string{labelContainer: h.Container, labelLast: strconv.Itoa(t.last())}
+		stack, err := h.stackOf(ctx, t, i)
+		if err != nil {
+			return snapshots.Info{}, err
+		}
+		labels := with(stack.IDs.ActiveLabels(), map[string]string{labelContainer: h.Container, labelLast: strconv.Itoa(t.last())})
 		if state := i.Labels[labelNextState]; state != "" {
 			labels[labelState], labels[gcRefState] = state, state
 		}
@@ -335,7 +347,7 @@ func Interrupted(ctx context.Context, sn snapshots.Snapshotter) ([]string, error
 			found[i.Labels[labelContainer]] = true
 		}
 		return nil
-	}, fmt.Sprintf("labels.%q", labelNext), fmt.Sprintf("labels.%q", labelPending), fmt.Sprintf("labels.%q", labelFilling))
+	}, fmt.Sprintf("labels.%q", labelNext), fmt.Sprintf("labels.%q", labelPending), fmt.Sprintf("labels.%q", labelFilling), fmt.Sprintf("labels.%q", labelHostIDs))
 	if err != nil {
 		return nil, fmt.Errorf("list snapshots: %w", err)
 	}

@@ -62,6 +62,9 @@ func WithRollback(opts ...RollbackOpt) client.UpdateContainerOpts {
 }
 
 func (p *plain) rollback(ctx context.Context, o rollback) error {
+	if shifted(p.active.Labels, nil) {
+		return fmt.Errorf("its user ids are mapped when it is mounted: %w", errdefs.ErrNotImplemented)
+	}
 	target, err := p.target(o)
 	if err != nil {
 		return err

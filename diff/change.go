@@ -54,7 +54,7 @@ func (c *Change) Type() uint32 { return c.Stat.Mode & unix.S_IFMT }
 
 // Xattrs returns the extended attributes that a layer carries.
 func (c *Change) Xattrs() ([]Xattr, error) {
-	attrs, err := CarriedXattrs(c.entry.path())
+	attrs, err := c.view.xattrs(c.entry)
 	if err != nil {
 		return nil, &fs.PathError{Op: "read", Path: c.Path, Err: err}
 	}
@@ -85,8 +85,11 @@ func (c *Change) Layer() int { return c.entry.layer }
 
 // Link makes a name for a regular file itself in the directory dirfd, on the
 // same file system. It is not done, and ok is false, if the file's data lie
-// elsewhere or the file system cannot.
+// elsewhere, its owner is another to the container, or the file system cannot.
 func (c *Change) Link(dirfd int, name string) (ok bool, err error) {
+	if c.view.mapOf(c.entry.layer) != nil {
+		return false, nil
+	}
 	if _, bare, err := c.view.mark(c.entry.path(), "metacopy"); err != nil || bare {
 		return false, err
 	}
@@ -128,7 +131,7 @@ func (c *Change) Plain() (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("read xattr %s of %s: %w", name, c.Path, err)
 		}
-		if !bytes.Equal(value, plainCapability(value)) {
+		if !bytes.Equal(value, PlainCapability(value)) {
 			return false, nil
 		}
 	}
@@ -140,6 +143,16 @@ type OpenFile struct {
 	FD    int         // the caller closes it
 	Stat  unix.Stat_t // as it was when, or just before, it was opened
 	Attrs []Xattr     // those that a layer carries
+
+	mapIDs MapFunc
+}
+
+// Now returns what the file is by now.
+func (f *OpenFile) Now() (st unix.Stat_t, err error) {
+	if err = unix.Fstat(f.FD, &st); err == nil {
+		err = mapStat(&st, f.mapIDs)
+	}
+	return st, err
 }
 
 // Content opens a regular file and reads its attributes: what Open and Xattrs
@@ -154,12 +167,15 @@ func (c *Change) Content() (_ OpenFile, err error) {
 			err = errors.Join(&fs.PathError{Op: "read", Path: c.Path, Err: err}, unix.Close(fd))
 		}
 	}()
-	content := OpenFile{FD: fd, Stat: c.Stat}
+	content := OpenFile{FD: fd, Stat: c.Stat, mapIDs: c.view.mapOf(c.entry.layer)}
 	names, err := listXattrs(openFile(fd))
 	if err != nil || len(names) == 0 {
 		return content, err
 	}
-	if content.Attrs, err = carriedOf(openFile(fd), names); err != nil {
+	if content.Attrs, err = carriedOf(openFile(fd), names); err == nil {
+		err = mapACLs(content.Attrs, content.mapIDs)
+	}
+	if err != nil {
 		return OpenFile{}, err
 	}
 	if slices.Contains(names, c.view.prefix+"metacopy") {
@@ -176,6 +192,7 @@ func (c *Change) replace(content *OpenFile) error {
 		return err
 	}
 	defer data.Close()
+	content.mapIDs = nil // it tells the data alone
 	if err := unix.Fstat(int(data.Fd()), &content.Stat); err != nil {
 		return err
 	}
@@ -203,11 +220,11 @@ func (v *view) same(ad *dir, a *entry, w *view, bd *dir, b *entry) (bool, error)
 	if !sameStat(&a.stat, &b.stat) {
 		return false, nil
 	}
-	ax, err := CarriedXattrs(a.path())
+	ax, err := v.xattrs(a)
 	if err != nil {
 		return false, err
 	}
-	bx, err := CarriedXattrs(b.path())
+	bx, err := w.xattrs(b)
 	if err != nil || !sameXattrs(ax, bx) {
 		return false, err
 	}

@@ -20,6 +20,9 @@ type CompareOptions struct {
 	IgnoreRoot bool
 	// Accept reports differences that are expected; they do not count.
 	Accept func(Difference) bool
+	// MapA maps the ids of A's files, owners and those in access control lists;
+	// nil leaves them.
+	MapA MapFunc
 	// Sockets demands that B has A's sockets, which layers never carry.
 	Sockets bool
 	// Holes demands that B has not turned holes of A, 1 MiB or more in a file
@@ -105,12 +108,16 @@ func (c *comparison) root() error {
 		return nil
 	}
 	for side := range p.stat {
-		if err := unix.Fstat(p.dirs[side], &p.stat[side]); err != nil {
+		err := unix.Fstat(p.dirs[side], &p.stat[side])
+		if err == nil {
+			err = c.mapOwner(p, side)
+		}
+		if err != nil {
 			return &fs.PathError{Op: "stat", Path: p.path, Err: err}
 		}
 	}
 	if !c.opts.IgnoreRoot {
-		found, err := metadata(p)
+		found, err := c.metadata(p)
 		if err != nil {
 			return err
 		}
@@ -152,11 +159,22 @@ func (c *comparison) directory(path string, fds [2]int) error {
 	}
 }
 
+// mapOwner maps the owner of A's file.
+func (c *comparison) mapOwner(p *pair, side int) error {
+	if side != 0 {
+		return nil
+	}
+	return mapStat(&p.stat[0], c.opts.MapA)
+}
+
 // pair compares what is there under one name, and below it.
 func (c *comparison) pair(p *pair) error {
 	var there [2]bool
 	for side := range p.stat {
 		err := unix.Fstatat(p.dirs[side], p.name, &p.stat[side], unix.AT_SYMLINK_NOFOLLOW)
+		if err == nil {
+			err = c.mapOwner(p, side)
+		}
 		if err != nil && !errors.Is(err, unix.ENOENT) {
 			return &fs.PathError{Op: "stat", Path: p.path, Err: err}
 		}
@@ -174,7 +192,7 @@ func (c *comparison) pair(p *pair) error {
 }
 
 func (c *comparison) both(p *pair) error {
-	found, err := metadata(p)
+	found, err := c.metadata(p)
 	if err != nil {
 		return err
 	}

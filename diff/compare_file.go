@@ -13,7 +13,7 @@ import (
 
 // metadata compares all but contents. Between files of different types only the
 // type counts.
-func metadata(p *pair) ([]Difference, error) {
+func (c *comparison) metadata(p *pair) ([]Difference, error) {
 	a, b := &p.stat[0], &p.stat[1]
 	if p.kind(0) != p.kind(1) {
 		return []Difference{{Aspect: Type, A: kindName(p.kind(0)), B: kindName(p.kind(1))}}, nil
@@ -42,7 +42,7 @@ func metadata(p *pair) ([]Difference, error) {
 		}
 		differ(Target, strconv.Quote(targets[0]), strconv.Quote(targets[1]))
 	}
-	more, err := xattrs(p)
+	more, err := c.xattrs(p)
 	return append(found, more...), err
 }
 
@@ -59,13 +59,16 @@ func timeText(st *unix.Stat_t) string {
 }
 
 // xattrs merges two lists that are in the order of their names.
-func xattrs(p *pair) ([]Difference, error) {
+func (c *comparison) xattrs(p *pair) ([]Difference, error) {
 	var lists [2][]Xattr
 	for side := range lists {
 		var err error
 		if lists[side], err = CarriedXattrs(p.proc(side)); err != nil {
 			return nil, &fs.PathError{Op: "read", Path: p.path, Err: err}
 		}
+	}
+	if err := mapACLs(lists[0], c.opts.MapA); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.path, err)
 	}
 	var found []Difference
 	a, b := lists[0], lists[1]

@@ -20,4 +20,6 @@
 // cannot lead the reader out of its own folders. Memory does not grow with the
 // number of files. What is not understood is [ErrUnsupported], never left out.
 // [CompareTrees] checks that two trees are alike in all that a layer carries.
+// Layers whose owners are ids outside of a user namespace are read as if they
+// were those inside ([Overlay.IDs]).
 package diff

@@ -24,6 +24,12 @@ type Overlay struct {
 	// UserXattr says that the overlay's marks are in the namespace user.overlay
 	// instead of trusted.overlay.
 	UserXattr bool
+	// IDs is the mapping of a user namespace, and Mapped how many of all layers,
+	// from the topmost down, have the owners in it that the files have outside.
+	// What is read of them has the owners that they have inside, as in the image;
+	// those that are not in the mapping stay.
+	IDs    IDMap
+	Mapped int
 }
 
 // ParseOverlay reads what a snapshotter's Mounts returned for an active
@@ -43,14 +49,33 @@ func ParseOverlay(mounts []mount.Mount, hasParent bool) (Overlay, error) {
 	case m.Type != "overlay":
 		return Overlay{}, fmt.Errorf("%w: a mount of type %s", ErrUnsupported, m.Type)
 	}
-	var o Overlay
+	var (
+		o          Overlay
+		uids, gids string
+	)
 	if !slices.ContainsFunc(m.Options, func(o string) bool { return strings.HasPrefix(o, "index=") }) && indexByDefault() {
 		return Overlay{}, fmt.Errorf("%w: overlays have an index by default", ErrUnsupported)
 	}
 	for _, option := range m.Options {
-		if err := o.parse(option); err != nil {
-			return Overlay{}, err
+		// containerd maps the layers below when it mounts (idmapped mounts); what
+		// is written has the ids of the host.
+		switch key, value, _ := strings.Cut(option, "="); key {
+		case "uidmap":
+			uids = value
+		case "gidmap":
+			gids = value
+		default:
+			if err := o.parse(option); err != nil {
+				return Overlay{}, err
+			}
 		}
+	}
+	if uids != "" || gids != "" {
+		ids, err := ParseIDMap(uids, gids)
+		if err != nil {
+			return Overlay{}, fmt.Errorf("%w: %w", ErrUnsupported, err)
+		}
+		o.IDs, o.Mapped = ids, len(o.Uppers)
 	}
 	if len(o.Lowers) == 0 {
 		return Overlay{}, fmt.Errorf("%w: an overlay without lowerdir", ErrUnsupported)

@@ -14,9 +14,6 @@ import (
 // chunkSize is how much is read, hashed and written at a time.
 const chunkSize = 1 << 20
 
-// MapFunc maps the owner of a file, or fails for one that it does not know.
-type MapFunc func(uid, gid uint32) (uint32, uint32, error)
-
 // TarOptions says how a tree becomes a tar stream. The zero value is right for
 // an upper directory of an overlay that root mounts.
 type TarOptions struct {

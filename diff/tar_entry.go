@@ -2,7 +2,6 @@ package diff
 
 import (
 	"archive/tar"
-	"encoding/binary"
 	"fmt"
 	"path"
 	"slices"
@@ -63,7 +62,7 @@ func (t *layerTar) records(path string, carried []Xattr) (map[string]string, err
 	}
 	records := make(map[string]string, len(carried))
 	for _, x := range carried {
-		value, err := mapACL(x, t.opts.MapIDs)
+		value, err := MapACL(x, t.opts.MapIDs)
 		if err != nil {
 			return nil, fmt.Errorf("%q: map ids of %s: %w", path, x.Name, err)
 		}
@@ -90,12 +89,9 @@ func (t *layerTar) readMark(s *source, mark string, a *attributes) error {
 
 // header writes the header of an entry; hdr has what depends on its type.
 func (t *layerTar) header(s *source, attrs attributes, hdr tar.Header) error {
-	uid, gid := s.st.Uid, s.st.Gid
-	if t.opts.MapIDs != nil {
-		var err error
-		if uid, gid, err = t.opts.MapIDs(uid, gid); err != nil {
-			return fmt.Errorf("map owner of %q: %w", s.path, err)
-		}
+	uid, gid, err := t.opts.MapIDs.Pair(s.st.Uid, s.st.Gid)
+	if err != nil {
+		return fmt.Errorf("map owner of %q: %w", s.path, err)
 	}
 	if hdr.Name == "" {
 		hdr.Name = s.path
@@ -133,36 +129,4 @@ func (t *layerTar) write(hdr *tar.Header) error {
 	}
 	t.entries++
 	return nil
-}
-
-// mapACL maps the ids of a POSIX access control list: a version word, then
-// entries of tag, permissions and id (linux/posix_acl_xattr.h).
-func mapACL(x Xattr, f MapFunc) ([]byte, error) {
-	if f == nil || !strings.HasPrefix(x.Name, "system.posix_acl_") {
-		return x.Value, nil
-	}
-	const (
-		head, size      = 4, 8
-		idAt            = 4
-		tagUser, tagGrp = 0x02, 0x08
-	)
-	value := slices.Clone(x.Value)
-	for e := head; e+size <= len(value); e += size {
-		id := binary.LittleEndian.Uint32(value[e+idAt:])
-		var uid, gid uint32
-		var err error
-		switch binary.LittleEndian.Uint16(value[e:]) {
-		case tagUser:
-			uid, _, err = f(id, 0)
-			id = uid
-		case tagGrp:
-			_, gid, err = f(0, id)
-			id = gid
-		}
-		if err != nil {
-			return nil, err
-		}
-		binary.LittleEndian.PutUint32(value[e+idAt:], id)
-	}
-	return value, nil
 }

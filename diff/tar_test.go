@@ -209,17 +209,17 @@ func TestWriteLayerMapsIDs(t *testing.T) {
 	root := t.TempDir()
 	name := filepath.Join(root, "f")
 	do(t, os.WriteFile(name, nil, 0o644), os.Chown(name, 100_005, 100_006), unix.Setxattr(name, "system.posix_acl_access", aclOf(200), 0))
-	shift := func(uid, gid uint32) (uint32, uint32, error) {
-		if uid >= 100_000 {
-			uid, gid = uid-100_000, gid-100_000
+	shift := func(id uint32, _ diff.IDKind) (uint32, error) {
+		if id >= 100_000 {
+			id -= 100_000
 		}
-		return uid % 190, gid, nil
+		return id % 190, nil
 	}
 	hdr := headers(t, writeLayer(t, root, diff.TarOptions{MapIDs: shift}))[0]
 	if hdr.Uid != 5 || hdr.Gid != 6 || hdr.PAXRecords["SCHILY.xattr.system.posix_acl_access"] != string(aclOf(10)) {
 		t.Errorf("ids are not mapped: %+v", hdr)
 	}
-	fail := func(uint32, uint32) (uint32, uint32, error) { return 0, 0, errors.New("no such id") }
+	fail := func(uint32, diff.IDKind) (uint32, error) { return 0, errors.New("no such id") }
 	if _, err := diff.WriteLayer(t.Context(), io.Discard, root, diff.TarOptions{MapIDs: fail}); err == nil || !strings.Contains(err.Error(), "no such id") {
 		t.Errorf("an id without mapping gave %v", err)
 	}
@@ -273,12 +273,12 @@ func TestWriteLayerNoticesWriters(t *testing.T) {
 			file := filepath.Join(root, "file")
 			do(t, os.WriteFile(file, content, 0o644))
 			changed := false
-			hook := func(uid, gid uint32) (uint32, uint32, error) {
+			hook := func(id uint32, _ diff.IDKind) (uint32, error) {
 				if changed {
-					return uid, gid, nil
+					return id, nil
 				}
 				changed = true
-				return uid, gid, c.change(file)
+				return id, c.change(file)
 			}
 			var layer bytes.Buffer
 			_, err := diff.WriteLayer(t.Context(), &layer, root, diff.TarOptions{MapIDs: hook})

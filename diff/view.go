@@ -18,6 +18,9 @@ type view struct {
 	roots  []int // of the layers, topmost first
 	prefix string
 	base   int // how many layers lie above the base
+	// mapIDs maps the owners in the first mapped layers.
+	mapIDs MapFunc
+	mapped int
 }
 
 // part is a directory in one layer.
@@ -75,6 +78,31 @@ func (v *view) close() {
 		_ = unix.Close(fd)
 	}
 	v.roots = nil
+}
+
+// mapOf maps the owners in a layer.
+func (v *view) mapOf(layer int) MapFunc {
+	if layer < v.mapped {
+		return v.mapIDs
+	}
+	return nil
+}
+
+// statRoot is fstat for the topmost part of a root.
+func (v *view) statRoot(d *dir) (st unix.Stat_t, err error) {
+	if err = unix.Fstat(d.parts[0].fd, &st); err == nil {
+		err = mapStat(&st, v.mapOf(d.parts[0].layer))
+	}
+	return st, err
+}
+
+// xattrs are the attributes of a file that a layer carries.
+func (v *view) xattrs(e *entry) ([]Xattr, error) {
+	attrs, err := CarriedXattrs(e.path())
+	if err != nil {
+		return nil, err
+	}
+	return attrs, mapACLs(attrs, v.mapOf(e.layer))
 }
 
 // root is the merged root of the layers from one on; nil if there are none.
@@ -135,6 +163,9 @@ func (v *view) lookupFrom(d *dir, name string, from int) (e entry, ok bool, err 
 			return entry{}, false, &fs.PathError{Op: "stat", Path: name, Err: err}
 		}
 		gone, err := v.gone(&e)
+		if err == nil && !gone { // whose owner means nothing
+			err = mapStat(&e.stat, v.mapOf(e.layer))
+		}
 		if err != nil {
 			return entry{}, false, err
 		}

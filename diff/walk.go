@@ -97,8 +97,11 @@ func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk,
 	}
 	layers := append(append([]string{}, c.Uppers...), c.Lowers...)
 	var err error
-	w.view, err = openView(layers, w.base, c.UserXattr)
-	return w, err
+	if w.view, err = openView(layers, w.base, c.UserXattr); err != nil {
+		return nil, err
+	}
+	w.view.mapped, w.view.mapIDs = c.Mapped, c.IDs.Inside
+	return w, nil
 }
 
 // walk is one reading of a container.
@@ -168,7 +171,8 @@ func (w *walk) root() error {
 		return errors.Join(err, w.contents(p))
 	}
 	e := entry{name: ".", dirfd: p.whole.parts[0].fd}
-	if err := unix.Fstat(e.dirfd, &e.stat); err != nil {
+	var err error
+	if e.stat, err = w.view.statRoot(p.whole); err != nil {
 		return err
 	}
 	if err := w.tell(Modified, p, ".", &e); err != nil {
@@ -183,11 +187,12 @@ func (w *walk) rootChanged(p *place) (bool, error) {
 	if p.lower == nil {
 		return false, nil
 	}
-	var a, b unix.Stat_t
-	if err := unix.Fstat(p.whole.parts[0].fd, &a); err != nil {
+	a, err := w.view.statRoot(p.whole)
+	if err != nil {
 		return false, err
 	}
-	if err := unix.Fstat(p.lower.parts[0].fd, &b); err != nil {
+	b, err := w.view.statRoot(p.lower)
+	if err != nil {
 		return false, err
 	}
 	return a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid, nil

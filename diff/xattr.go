@@ -88,7 +88,7 @@ func carriedOf(f file, names []string) ([]Xattr, error) {
 			return nil, fmt.Errorf("read xattr %s: %w", name, err)
 		}
 		if name == xattrCapability {
-			value = plainCapability(value)
+			value = PlainCapability(value)
 		}
 		attrs = append(attrs, Xattr{name, value})
 	}
@@ -143,10 +143,10 @@ func getXattr(f file, name string) ([]byte, error) {
 	}
 }
 
-// plainCapability turns capabilities that are tied to a user namespace into
+// PlainCapability turns capabilities that are tied to a user namespace into
 // the form that is not: revision 3 of linux/capability.h is revision 2 and the
-// id of the namespace's root behind it.
-func plainCapability(value []byte) []byte {
+// id of the namespace's root behind it. Others are returned as they are.
+func PlainCapability(value []byte) []byte {
 	const (
 		revisionByte = 3 // the top byte of the first, little-endian word
 		size2, size3 = 20, 24

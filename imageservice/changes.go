@@ -13,6 +13,7 @@ import (
 	"github.com/moby/go-archive"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/snapshotter"
 )
@@ -66,12 +67,10 @@ func (s *Service) compareTrees(ctx context.Context, ctr *container.Container) (c
 	defer func() { end(err) }()
 
 	err = s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
-		return s.withImageIDs(ctx, ctr, now, func(now []mount.Mount) error {
-			return mount.WithReadonlyTempMount(ctx, before, func(old string) error {
-				return mount.WithReadonlyTempMount(ctx, now, func(root string) error {
-					changes, err = archive.ChangesDirs(root, old)
-					return err
-				})
+		return mount.WithReadonlyTempMount(ctx, before, func(old string) error {
+			return mount.WithReadonlyTempMount(ctx, now, func(root string) error {
+				changes, err = archive.ChangesDirs(root, old)
+				return err
 			})
 		})
 	})
@@ -79,8 +78,8 @@ func (s *Service) compareTrees(ctx context.Context, ctr *container.Container) (c
 }
 
 // withTrees calls f with the mounts of what the container's own layers stand
-// on, init layer included, and of the container. They are to be mounted
-// read-only: the container may be running.
+// on, init layer included, and of the container, both with the image's ids. They
+// are to be mounted read-only: the container may be running.
 func (s *Service) withTrees(ctx context.Context, ctr *container.Container, f func(before, now []mount.Mount) error) error {
 	sn := s.snapshots(ctr.Driver)
 	stack, now, err := s.lookUp(ctx, ctr)
@@ -92,8 +91,9 @@ func (s *Service) withTrees(ctx context.Context, ctr *container.Container, f fun
 		on = stack.Base
 	}
 	key := temporaryKey(ctr.ID, "parent")
+	ids := s.idsBefore(stack.IDs)
 	view := sn.View
-	if !s.idMapping.Empty() {
+	if ids != nil {
 		view = sn.Prepare // to be changed, below
 	}
 	before, err := view(ctx, key, on)
@@ -101,24 +101,28 @@ func (s *Service) withTrees(ctx context.Context, ctr *container.Container, f fun
 		return fmt.Errorf("view parent snapshot %q: %w", on, err)
 	}
 	defer removeSnapshot(ctx, sn, key)
-	if !s.idMapping.Empty() {
-		// The image has the container's ids, but the init layer was made with
-		// the shifted root's.
-		if err := snapshotter.Remap(ctx, before, s.rootToZero); err != nil {
-			return fmt.Errorf("map ids of the init layer: %w", err)
+	if ids != nil {
+		if err := snapshotter.Remap(ctx, before, ids); err != nil {
+			return fmt.Errorf("map ids of snapshot %q: %w", on, err)
 		}
 	}
-	return f(before, now)
+	return s.withImageIDs(ctx, ctr, now, func(now []mount.Mount) error { return f(before, now) })
 }
 
-// rootToZero maps the root of the user namespace to 0, and no other id.
-func (s *Service) rootToZero(uid, gid int) (int, int, error) {
-	ruid, rgid := s.idMapping.RootPair()
-	if uid == ruid {
-		uid = 0
+// idsBefore maps the ids of what a container stands on to the image's; nil if
+// they are.
+func (s *Service) idsBefore(ids containerstore.IDs) diff.MapFunc {
+	switch {
+	case s.ids.Empty(), ids.Way == containerstore.Mounted:
+		return nil
+	case ids.Way == containerstore.Remapped:
+		return ids.Map.Inside
 	}
-	if gid == rgid {
-		gid = 0
+	// The image has its own, and the init layer was made with the host's root.
+	return func(id uint32, of diff.IDKind) (uint32, error) {
+		if root, err := s.ids.ToHost(0, of); err == nil && id == root {
+			return 0, nil
+		}
+		return id, nil
 	}
-	return uid, gid, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/container"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -81,13 +81,17 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 	if err != nil {
 		return nil, err
 	}
+	parent, ids, err := s.mapIDs(ctx, id, parent)
+	if err != nil {
+		return nil, err
+	}
 	if initFunc != nil {
-		if err := prepareInit(ctx, sn, id, parent, initFunc); err != nil {
+		if err := prepareInit(ctx, sn, id, parent, ids, initFunc); err != nil {
 			return nil, fmt.Errorf("prepare init layer: %w", err)
 		}
 		parent = id + initSuffix
 	}
-	mounts, err := sn.Prepare(ctx, id, parent)
+	mounts, err := sn.Prepare(ctx, id, parent, activeLabels(ids, parent))
 	if err != nil {
 		return nil, fmt.Errorf("prepare snapshot: %w", err)
 	}
@@ -95,8 +99,8 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 	if err != nil {
 		return nil, err
 	}
-	if !s.idMapping.Empty() {
-		if err := snapshotter.Remap(ctx, mounts, s.idMapping.ToHost); err != nil {
+	if parent == "" && !ids.Map.Empty() {
+		if err := snapshotter.Remap(ctx, mounts, rootToHost(ids.Map)); err != nil {
 			return nil, errors.Join(fmt.Errorf("map ids of the root file system: %w", err), unlimit(mounts, project))
 		}
 	}
@@ -106,16 +110,16 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 	return s.layer(id, sn, project), nil
 }
 
-func prepareInit(ctx context.Context, sn snapshots.Snapshotter, id, parent string, initFunc layer.MountInit) error {
+func prepareInit(ctx context.Context, sn snapshots.Snapshotter, id, parent string, ids containerstore.IDs, initFunc layer.MountInit) error {
 	mounts, err := sn.Prepare(ctx, id+initKeySuffix, parent)
 	if err != nil {
 		return err
 	}
-	if err := mount.WithTempMount(ctx, mounts, initFunc); err != nil {
+	if err := fillInit(ctx, mounts, parent != "", ids, initFunc); err != nil {
 		if errors.Is(err, unix.EROFS) {
 			err = fmt.Errorf("%w (the kernel mounts an overlay read-only when its disk is full)", err)
 		}
 		return err
 	}
-	return sn.Commit(ctx, id+initSuffix, id+initKeySuffix)
+	return sn.Commit(ctx, id+initSuffix, id+initKeySuffix, snapshots.WithLabels(ids.InitLabels()))
 }

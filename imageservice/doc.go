@@ -31,5 +31,15 @@
 // began with.
 //
 // Changes are merged by reading layers, so upgrades and Carry need an overlay
-// snapshotter and no user namespaces; keeping and going back do not.
+// snapshotter; keeping and going back do not.
+//
+// # User namespaces
+//
+// With a mapping of ids (--userns-remap) a container's layers are mapped when
+// they are mounted, where snapshotter, kernel and file system can; else it stands
+// on a copy of the image whose files have other owners, made once for each image.
+// Either way creating a container costs no more for a large image, and commits
+// read its upper. Containers whose files all got other owners when they were
+// created, by Moby or an earlier version, go on as they are: they are committed
+// by comparing whole trees.
 package imageservice

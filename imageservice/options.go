@@ -18,6 +18,10 @@ type Options struct {
 	// Compression of the layers that commits make: baleen.compression=KIND or
 	// KIND:LEVEL, see [diff.ParseCompression].
 	Compression diff.Compression
+	// CopyIDs, baleen.idmap=copy, has --userns-remap make a copy of each image
+	// with other owners, once, also where ids can be mapped by mounting
+	// (baleen.idmap=mount, the default).
+	CopyIDs bool
 }
 
 // optionPrefix tells our storage options from those of graph drivers, which a
@@ -37,8 +41,13 @@ func ParseOptions(storageOpts []string) (Options, error) {
 		switch strings.ToLower(key) {
 		case optionPrefix + "compression":
 			o.Compression, err = diff.ParseCompression(value)
+		case optionPrefix + "idmap":
+			if value != "mount" && value != "copy" {
+				err = fmt.Errorf("it is mount or copy: %w", errdefs.ErrInvalidArgument)
+			}
+			o.CopyIDs = value == "copy"
 		default:
-			err = fmt.Errorf("there is only %scompression: %w", optionPrefix, errdefs.ErrInvalidArgument)
+			err = fmt.Errorf("there are only %[1]scompression and %[1]sidmap: %[2]w", optionPrefix, errdefs.ErrInvalidArgument)
 		}
 		if err != nil {
 			return Options{}, compat.DockerError(fmt.Errorf("storage option %s: %w", opt, err))

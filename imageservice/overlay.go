@@ -16,9 +16,6 @@ import (
 // one, are above that. The error is diff.ErrUnsupported if the mounts do not
 // tell: then whole trees have to be compared.
 func (s *Service) overlay(ctx context.Context, ctr *container.Container) (*diff.Container, containerstore.Stack, error) {
-	if !s.idMapping.Empty() {
-		return nil, containerstore.Stack{}, fmt.Errorf("%w: the ids of its files are shifted", diff.ErrUnsupported)
-	}
 	stack, mounts, err := s.lookUp(ctx, ctr)
 	if err != nil {
 		return nil, stack, err
@@ -32,6 +29,13 @@ func (s *Service) overlay(ctx context.Context, ctr *container.Container) (*diff.
 		return nil, stack, fmt.Errorf("%w: %d lower folders for %d layers of its own", diff.ErrUnsupported, len(o.Lowers), sealed)
 	}
 	o.Uppers, o.Lowers = append(o.Uppers, o.Lowers[:sealed]...), o.Lowers[sealed:]
+	switch {
+	case stack.IDs.Way == containerstore.Remapped:
+		// All down to the copy of the image, of which one layer has everything.
+		o.IDs, o.Mapped = stack.IDs.Map, len(o.Uppers)+min(len(o.Lowers), 2)
+	case stack.IDs.Way == containerstore.AsStored && !s.ids.Empty():
+		return nil, stack, fmt.Errorf("%w: the owners of all its files were changed when it was created", diff.ErrUnsupported)
+	}
 	return &diff.Container{Overlay: o, Init: stack.Init != ""}, stack, nil
 }
 

@@ -103,7 +103,7 @@ func (m *Move) last(ctx context.Context) (int, error) {
 // carry merges what the container changed since its last upgrade into another
 // revision. What it was right after that is the old image of the merge.
 func (m *Move) carry(ctx context.Context, o RollbackOptions, target containerstore.Revision) error {
-	own, _, err := m.s.overlay(ctx, m.ctr)
+	own, _, err := m.s.mergeable(ctx, m.ctr)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,6 @@ func (m *Move) carry(ctx context.Context, o RollbackOptions, target containersto
 		own.Lowers = append(own.Uppers[since:len(own.Uppers):len(own.Uppers)], own.Lowers...)
 		own.Uppers, own.Init = own.Uppers[:since], false
 	}
-	own.Reserved = true
 	merge := &diff.Merge{Container: own}
 	layers, err := m.history.Layers(ctx, target.Snapshot)
 	if err != nil {

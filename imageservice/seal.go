@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/snapshotter"
 )
@@ -39,7 +40,11 @@ type sealed struct {
 func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container, l looked) (sealed, error) {
 	chain := l.base.Config.RootFS.DiffIDs
 	err := l.unreadable
-	if want := identity.ChainID(chain).String(); err == nil && l.stack.Base != want {
+	want := identity.ChainID(chain).String()
+	if l.stack.IDs.Way == containerstore.Remapped {
+		want = snapshotter.RemappedName(want, l.stack.IDs.Map)
+	}
+	if err == nil && l.stack.Base != want {
 		err = fmt.Errorf("%w: its layers stand on snapshot %q, and not on the image's %q", diff.ErrUnsupported, l.stack.Base, want)
 	}
 	if err == nil {
@@ -194,10 +199,8 @@ func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *container.Conta
 	thaw := pause(ctx)
 	defer thaw()
 	err = s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
-		return s.withImageIDs(ctx, ctr, now, func(now []mount.Mount) error {
-			layer, err = diff.Walk(ctx, s.differ, s.content, before, now)
-			return err
-		})
+		layer, err = diff.Walk(ctx, s.differ, s.content, before, now)
+		return err
 	})
 	thaw()
 	if err == nil {
@@ -224,10 +227,10 @@ func (s *Service) apply(ctx context.Context, sn snapshots.Snapshotter, chain []d
 }
 
 // withImageIDs calls f with the container's tree as the image would have it.
-// Under user namespaces the container's files belong to shifted ids: then f
-// gets a copy of the tree whose ids are shifted back.
+// Under user namespaces the container's files belong to other ids: then f gets a
+// copy of the tree with the image's.
 func (s *Service) withImageIDs(ctx context.Context, ctr *container.Container, root []mount.Mount, f func([]mount.Mount) error) error {
-	if s.idMapping.Empty() {
+	if s.ids.Empty() {
 		return f(root)
 	}
 	sn := s.snapshots(ctr.Driver)
@@ -237,7 +240,7 @@ func (s *Service) withImageIDs(ctx context.Context, ctr *container.Container, ro
 		return fmt.Errorf("prepare snapshot %s: %w", key, err)
 	}
 	defer removeSnapshot(ctx, sn, key)
-	if err := snapshotter.CopyRemapped(ctx, mounts, root, s.idMapping.ToContainer); err != nil {
+	if err := snapshotter.CopyRemapped(ctx, mounts, root, s.ids.Inside); err != nil {
 		return fmt.Errorf("map ids back: %w", err)
 	}
 	return f(mounts)

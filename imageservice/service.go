@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
 )
 
 // Containers finds a container of the daemon by its full id; nil if it has
@@ -70,7 +71,8 @@ type Service struct {
 	owner       string
 	containers  Containers
 	mounter     Mounter
-	idMapping   user.IdentityMapping
+	ids         diff.IDMap // of --userns-remap
+	maps        mapsByMount
 	events      Events
 	options     Options
 	packing     *semaphore.Weighted // of large layers
@@ -98,7 +100,7 @@ func New(c Config) *Service {
 		owner:       c.Owner,
 		containers:  c.Containers,
 		mounter:     c.Mounter,
-		idMapping:   c.IDMapping,
+		ids:         idMap(c.IDMapping),
 		events:      c.Events,
 		options:     c.Options,
 		thawFrozen:  c.Thaw,

@@ -89,11 +89,15 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 	if err != nil {
 		return err
 	}
-	own, _, err := m.s.overlay(ctx, m.ctr)
+	own, stack, err := m.s.mergeable(ctx, m.ctr)
 	if err != nil {
 		return err
 	}
-	own.Reserved = true
+	if stack.IDs.Way == containerstore.Remapped {
+		if chain, err = m.s.remapped(ctx, chain); err != nil {
+			return err
+		}
+	}
 	merge := &diff.Merge{Container: own}
 	layers, err := m.history.Layers(ctx, chain)
 	if err != nil {
@@ -103,7 +107,21 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 	if o.DryRun {
 		return m.plan(ctx, merge, o.Policy)
 	}
-	return m.merge(ctx, merge, o, chain)
+	return m.merge(ctx, merge, o, chain, stack.IDs)
+}
+
+// mergeable is a container's own layers as they can be merged on others, with
+// the ids that those have.
+func (s *Service) mergeable(ctx context.Context, ctr *container.Container) (*diff.Container, containerstore.Stack, error) {
+	own, stack, err := s.overlay(ctx, ctr)
+	if err != nil {
+		return nil, stack, err
+	}
+	if stack.IDs.Way == containerstore.Remapped {
+		own.Mapped = 0
+	}
+	own.Reserved = true
+	return own, stack, nil
 }
 
 // resolve finds an image for a container of that platform, and keeps it.
@@ -129,15 +147,16 @@ func (s *Service) resolve(ctx context.Context, name string, platform ocispec.Pla
 }
 
 // merge makes the merged revision, which is pending until Run.
-func (m *Move) merge(ctx context.Context, merge *diff.Merge, o UpgradeOptions, on string) (err error) {
+func (m *Move) merge(ctx context.Context, merge *diff.Merge, o UpgradeOptions, on string, ids containerstore.IDs) (err error) {
 	r, err := m.State.record(api.KindUpgrade, o.Message)
 	if err != nil {
 		return err
 	}
 	m.pending, r.Number = m.before.Number+1, m.before.Number+1
 	if o.Init != nil {
-		on, err = m.history.PendingInit(ctx, r.Number, on, func(mounts []mount.Mount) error {
-			return mount.WithTempMount(ctx, mounts, o.Init)
+		image := on
+		on, err = m.history.PendingInit(ctx, r.Number, image, ids, func(mounts []mount.Mount) error {
+			return fillInit(ctx, mounts, image != "", ids, o.Init)
 		})
 		if err != nil {
 			return err

@@ -52,6 +52,7 @@ type Upstream interface {
 
 	// The classic builder.
 	CreateImage(ctx context.Context, config []byte, parent string, contentStoreDigest digest.Digest) (builder.Image, error)
+	// GetImageAndReleasableLayer is behind [Service.GetImageAndReleasableLayer].
 	GetImageAndReleasableLayer(ctx context.Context, refOrID string, opts backend.GetImageAndLayerOptions) (builder.Image, builder.ROLayer, error)
 	MakeImageCache(ctx context.Context, cacheFrom []string) (builder.ImageCache, error)
 

@@ -63,6 +63,16 @@ func (e *plainEnv) image(t *testing.T, name string, config ocispec.ImageConfig, 
 // imageOn makes an image of layers on top of another one's.
 func (e *plainEnv) imageOn(t *testing.T, name string, base containerd.Image, config ocispec.ImageConfig, layers ...files) containerd.Image {
 	t.Helper()
+	tars := make([][]byte, len(layers))
+	for n, files := range layers {
+		tars[n] = layerOf(t, files)
+	}
+	return e.imageOfTars(t, name, base, config, tars...)
+}
+
+// imageOfTars makes an image of layers on top of another one's, if there is one.
+func (e *plainEnv) imageOfTars(t *testing.T, name string, base containerd.Image, config ocispec.ImageConfig, layers ...[]byte) containerd.Image {
+	t.Helper()
 	ctx, done, err := e.client.WithLease(e.ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -85,8 +95,8 @@ func (e *plainEnv) imageOn(t *testing.T, name string, base containerd.Image, con
 			t.Fatal(err)
 		}
 	}
-	for _, files := range layers {
-		d := e.blob(t, ctx, ocispec.MediaTypeImageLayer, layerOf(t, files), nil)
+	for _, layer := range layers {
+		d := e.blob(t, ctx, ocispec.MediaTypeImageLayer, layer, nil)
 		m.Layers, c.RootFS.DiffIDs = append(m.Layers, d), append(c.RootFS.DiffIDs, d.Digest)
 	}
 	for n, d := range m.Layers {

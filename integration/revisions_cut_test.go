@@ -75,7 +75,7 @@ func (s cutSnapshots) Walk(ctx context.Context, f snapshots.WalkFunc, filters ..
 
 // cuts ends each operation at each of its calls. After recovery the container
 // is on one of two states as a whole, and nothing else is left.
-func cuts(t *testing.T, e *env) {
+func cuts(t *testing.T, e *env, ids containerstore.IDs) {
 	for _, c := range []struct {
 		name    string
 		prepare func(*testing.T, *kept)
@@ -115,7 +115,8 @@ func cuts(t *testing.T, e *env) {
 			t.Run(fmt.Sprintf("%s/answered=%v", c.name, after), func(t *testing.T) {
 				calls := 0
 				for at := 1; ; at++ {
-					k := newKept(t, e, fmt.Sprintf("cut-%s-%v-%d", strings.ReplaceAll(c.name, " ", "-"), after, at), snapshotter)
+					id := fmt.Sprintf("cut%d-%s-%v-%d", ids.Way, strings.ReplaceAll(c.name, " ", "-"), after, at)
+					k := newMappedKept(t, e, id, snapshotter, ids)
 					k.write(t, "a", "1")
 					k.seal(t)
 					k.write(t, "a", "2")
@@ -184,7 +185,7 @@ func (k *kept) recovered(t *testing.T, where string) {
 			t.Errorf("after %s snapshot %s is left", where, i.Name)
 		}
 		for label := range i.Labels {
-			if strings.Contains(label, "next") || strings.Contains(label, "pending") || strings.Contains(label, "filling") {
+			if strings.Contains(label, "next") || strings.Contains(label, "pending") || strings.Contains(label, "host-ids") || strings.Contains(label, "filling") {
 				t.Errorf("after %s snapshot %s has still the label %s", where, i.Name, label)
 			}
 		}

@@ -89,7 +89,7 @@ func TestRecoverRemovesFilled(t *testing.T) {
 	e := newEnv(t, stack.Config{})
 	k := newKept(t, e, "filled", snapshotter)
 	for range 8 { // they are found in any order
-		on, err := k.PendingInit(k.ctx, 1, k.Container+"-base1", func([]mount.Mount) error { return nil })
+		on, err := k.PendingInit(k.ctx, 1, k.Container+"-base1", containerstore.IDs{}, func([]mount.Mount) error { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -25,10 +26,17 @@ type kept struct {
 	*containerstore.History
 	e   *env
 	ctx context.Context // with the lease of an operation
+	ids containerstore.IDs
 }
 
 // newKept makes a container on a base of two layers and an init layer.
 func newKept(t *testing.T, e *env, id, snapshotterName string) *kept {
+	t.Helper()
+	return newMappedKept(t, e, id, snapshotterName, containerstore.IDs{})
+}
+
+// newMappedKept makes one whose ids may be mapped.
+func newMappedKept(t *testing.T, e *env, id, snapshotterName string, ids containerstore.IDs) *kept {
 	t.Helper()
 	ctx := e.ctx(t)
 	manager := e.client.LeasesService()
@@ -37,7 +45,7 @@ func newKept(t *testing.T, e *env, id, snapshotterName string) *kept {
 			t.Fatal(err)
 		}
 	}
-	k := &kept{e: e, ctx: leases.WithLease(ctx, id+"-operation"), History: &containerstore.History{
+	k := &kept{e: e, ids: ids, ctx: leases.WithLease(ctx, id+"-operation"), History: &containerstore.History{
 		Container: id, Snapshotter: snapshotterName, Snapshots: e.client.SnapshotService(snapshotterName),
 		Content: e.client.ContentStore(), Leases: manager, Lease: id, Differ: e.client.DiffService(),
 	}}
@@ -50,12 +58,12 @@ func newKept(t *testing.T, e *env, id, snapshotterName string) *kept {
 			t.Fatal(err)
 		}
 		k.in(t, mounts, func(root string) { write(t, filepath.Join(root, layer.file), layer.file) })
-		if err := k.Snapshots.Commit(birth, layer.name, layer.name+"-key"); err != nil {
+		if err := k.Snapshots.Commit(birth, layer.name, layer.name+"-key", snapshots.WithLabels(ids.InitLabels())); err != nil {
 			t.Fatal(err)
 		}
 		parent = layer.name
 	}
-	if _, err := k.Snapshots.Prepare(birth, id, parent); err != nil {
+	if _, err := k.Snapshots.Prepare(birth, id, parent, snapshots.WithLabels(ids.ActiveLabels())); err != nil {
 		t.Fatal(err)
 	}
 	return k
@@ -113,9 +121,24 @@ func (k *kept) has(t *testing.T) map[string]string {
 				t.Fatal(err)
 			}
 			files[entry.Name()] = string(text)
+			k.owned(t, filepath.Join(root, entry.Name()))
 		}
 	})
 	return files
+}
+
+// owned checks that a file belongs to the user namespace, and a file that write
+// wrote to its user 5.
+func (k *kept) owned(t *testing.T, path string) {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	uid, err := k.ids.Map.ToContainer(st.Uid, diff.UserID)
+	if err != nil || (uid == 5) != (filepath.Base(path) == "a" && !k.ids.Map.Empty()) {
+		t.Errorf("%s belongs to %d, %v", path, st.Uid, err)
+	}
 }
 
 func (k *kept) must(t *testing.T, want map[string]string) {
@@ -130,7 +153,14 @@ func (k *kept) must(t *testing.T, want map[string]string) {
 
 func (k *kept) write(t *testing.T, name, text string) {
 	t.Helper()
-	k.do(t, func(root string) { write(t, filepath.Join(root, name), text) })
+	k.do(t, func(root string) {
+		write(t, filepath.Join(root, name), text)
+		if uid, err := k.ids.Map.ToHost(5, diff.UserID); err == nil && !k.ids.Map.Empty() {
+			if err := os.Chown(filepath.Join(root, name), int(uid), int(uid)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
 
 func (k *kept) seal(t *testing.T) containerstore.Revision {
@@ -193,7 +223,11 @@ func TestRevisionStore(t *testing.T) {
 	t.Run("prune merged layers", func(t *testing.T) { pruneMerged(t, newKept(t, e, "merged", snapshotter)) })
 	t.Run("layers that are no revisions", func(t *testing.T) { sealedLayers(t, newKept(t, e, "layers", snapshotter)) })
 	t.Run("two hundred", func(t *testing.T) { twoHundred(t, newKept(t, e, "many", snapshotter)) })
-	t.Run("cuts", func(t *testing.T) { cuts(t, e) })
+	t.Run("cuts", func(t *testing.T) { cuts(t, e, containerstore.IDs{}) })
+	t.Run("cuts with mapped ids", func(t *testing.T) {
+		shift := []diff.IDRange{{Container: 0, Host: 100000, Size: 65536}}
+		cuts(t, e, containerstore.IDs{Way: containerstore.Mounted, Map: diff.IDMap{UIDs: shift, GIDs: shift}})
+	})
 }
 
 func backAndForth(t *testing.T, k *kept) {
@@ -289,7 +323,7 @@ func (k *kept) pend(n int) error {
 			})
 		}
 	}
-	on, err := k.PendingInit(k.ctx, n, k.Container+"-base1", file(".dockerenv"))
+	on, err := k.PendingInit(k.ctx, n, k.Container+"-base1", k.ids, file(".dockerenv"))
 	if err != nil {
 		return err
 	}

@@ -1,48 +1,248 @@
 package integration_test
 
 import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/archive/compression"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
-// TestUserNamespaces creates, changes and commits containers whose ids are
-// shifted (dockerd --userns-remap).
-func TestUserNamespaces(t *testing.T) {
+// usernsConfig is that of a daemon whose containers have a user namespace. Its
+// namespace of containerd is named, which Moby would choose by the mapping.
+func usernsConfig(way string, more map[string]any) stack.Config {
 	const shift = "daemon:100000:65536\n"
-	e := newEnv(t, stack.Config{
-		Etc:          map[string]string{"subuid": shift, "subgid": shift},
-		DaemonConfig: map[string]any{"userns-remap": "daemon"},
-	}, "busybox")
+	config := map[string]any{"userns-remap": "daemon", "containerd-namespace": "moby", "live-restore": true}
+	if way != "" {
+		config["storage-opts"] = []string{"baleen.idmap=" + way}
+	}
+	maps.Copy(config, more)
+	return stack.Config{Etc: map[string]string{"subuid": shift, "subgid": shift}, DaemonConfig: config}
+}
 
+// TestUserNamespaces creates, changes and commits containers whose ids are
+// mapped (dockerd --userns-remap), in each way to map them.
+func TestUserNamespaces(t *testing.T) {
+	native := usernsConfig("", nil)
+	native.StorageDriver = "native"
+	own := usernsConfig("", nil)
+	own.StorageDriver = "baleen"
+	for name, c := range map[string]struct {
+		config stack.Config
+		labels string // of the container's snapshot
+	}{
+		"mounted":         {usernsConfig("", nil), "0:100000:65536"},
+		"own snapshotter": {own, "0:100000:65536"},
+		"copied":          {usernsConfig("copy", nil), ""},
+		"without layers":  {native, ""},
+		"with an index":   {indexed(usernsConfig("", nil)), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t, c.config, "busybox")
+			t.Run("files", func(t *testing.T) { usernsFiles(t, e, c.labels) })
+			t.Run("build", func(t *testing.T) { usernsBuild(t, e) })
+			t.Run("copies", func(t *testing.T) { usernsCopies(t, e) })
+			t.Run("restart", func(t *testing.T) { usernsRestart(t, e) })
+			t.Run("scratch", func(t *testing.T) { onScratch(t, e) })
+		})
+	}
+}
+
+// indexed has containerd mount overlays of which the upper does not tell all.
+func indexed(c stack.Config) stack.Config {
+	c.ContainerdConfig = "[plugins.'io.containerd.snapshotter.v1.overlayfs']\nmount_options = ['index=on']\n"
+	return c
+}
+
+const usernsLook = `stat -c '%n %a %u:%g %h' /setuid /one /two /bin/sh /new 2>/dev/null; test /one -ef /two && echo linked`
+
+func usernsFiles(t *testing.T, e *env, mapping string) {
 	// The image has what changing owners loses: setuid, and a file of two names.
 	out, err := e.build(t, `FROM busybox
-RUN cp /bin/busybox /setuid && chmod 4755 /setuid && echo l > /one && ln /one /two && chown 5:6 /one
+RUN cp /bin/busybox /setuid && chmod 4755 /setuid && echo l > /one && ln /one /two && chown 5:6 /one && echo g > /gone
 `, "-t", "base")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	const look = `stat -c '%n %a %u:%g %h' /setuid /one /two /bin/sh /new 2>/dev/null; test /one -ef /two && echo linked`
 	const base = "/setuid 4755 0:0 1\n/one 644 5:6 2\n/two 644 5:6 2\n"
 
-	id := e.run(t, "base", "echo new > /new; chown 7:8 /new; rm /etc/group")
-	got := e.docker(t, "exec", id, "sh", "-c", look)
+	id := e.run(t, "base", "echo new > /new; chown 7:8 /new; rm /etc/group /gone")
+	if got := e.activeSnapshot(t, id).Labels["containerd.io/snapshot/uidmapping"]; got != mapping {
+		t.Errorf("the snapshot asks for the mapping %q", got)
+	}
+	got := e.docker(t, "exec", id, "sh", "-c", usernsLook)
 	if !strings.HasPrefix(got, base) || !strings.Contains(got, "/new 644 7:8 1") || !strings.HasSuffix(got, "linked") {
 		t.Errorf("in the container\n%s", got)
 	}
-	if changes := e.docker(t, "diff", id); changes != "C /etc\nD /etc/group\nA /new" {
+	if changes := e.docker(t, "diff", id); changes != "C /etc\nD /etc/group\nD /gone\nA /new" {
 		t.Errorf("docker diff prints\n%s", changes)
 	}
 	image := e.docker(t, "commit", id)
-	if after := e.docker(t, "run", "--rm", image, "sh", "-c", look+"; ls /etc/group 2>&1 || true"); after != got+"\nls: /etc/group: No such file or directory" {
+	look := usernsLook + "; ls /etc/group /gone 2>&1 || true"
+	const gone = "\nls: /etc/group: No such file or directory\nls: /gone: No such file or directory"
+	if after := e.docker(t, "run", "--rm", image, "sh", "-c", look); after != got+gone {
 		t.Errorf("in the image\n%s\nin the container\n%s", after, got)
 	}
-	if n := e.inspect(t, image, "{{len .RootFS.Layers}}"); n != "3" {
+	again := e.docker(t, "commit", e.run(t, image, "echo again > /new; chmod 700 /setuid"))
+	if after := e.docker(t, "run", "--rm", again, "sh", "-c", look); !strings.HasSuffix(after, gone) || !strings.Contains(after, "/setuid 700 0:0 1") {
+		t.Errorf("in an image of the image\n%s", after)
+	}
+	for image, want := range map[string]string{image: "3", again: "4", e.docker(t, "commit", e.docker(t, "create", "base")): "2"} {
+		if n := e.inspect(t, image, "{{len .RootFS.Layers}}"); n != want {
+			t.Errorf("the image has %s layers, want %s", n, want)
+		}
+	}
+	e.ownersIn(t, image, map[string]string{"new": "7:8", "etc": "0:0"})
+}
+
+// activeSnapshot is that of a container.
+func (e *env) activeSnapshot(t *testing.T, id string) snapshots.Info {
+	t.Helper()
+	info, err := e.client.SnapshotService(e.inspect(t, id, "{{.Driver}}")).Stat(e.ctx(t), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+// ownersIn checks the owners that an image's last layer has, as others get it.
+func (e *env) ownersIn(t *testing.T, image string, want map[string]string) {
+	t.Helper()
+	img := e.image(t, image)
+	got := map[string]string{}
+	for r := e.tar(t, img.manifest.Layers[len(img.manifest.Layers)-1]); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name := path.Clean(h.Name); want[name] != "" {
+			got[name] = fmt.Sprint(h.Uid, ":", h.Gid)
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("in the layer the owners are %v, want %v", got, want)
+	}
+}
+
+func usernsBuild(t *testing.T, e *env) {
+	out, err := e.build(t, `FROM busybox
+COPY file /plain
+COPY --chown=5:6 file /dir/owned
+RUN echo x >> /plain && chown 7:8 /dir
+RUN stat -c '%n %u:%g' /plain /dir /dir/owned
+LABEL a=b
+`, "-t", "copied")
+	if want := "/plain 0:0\n/dir 7:8\n/dir/owned 5:6\n"; err != nil || !strings.Contains(out, want) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	id := strings.TrimSpace(e.docker(t, "images", "-q", "--no-trunc", "copied"))
+	if n := e.inspect(t, id, "{{len .RootFS.Layers}}"); n != "4" {
 		t.Errorf("the image has %s layers", n)
 	}
-	untouched := e.docker(t, "commit", e.docker(t, "create", "base"))
-	if n := e.inspect(t, untouched, "{{len .RootFS.Layers}}"); n != "2" {
-		t.Errorf("the image of an untouched container has %s layers", n)
+	e.ownersIn(t, id, map[string]string{"plain": "0:0", "dir": "7:8"})
+}
+
+// usernsCopies has files copied by the daemon: docker cp, export, and into
+// volumes.
+func usernsCopies(t *testing.T, e *env) {
+	out, err := e.build(t, "FROM busybox\nRUN mkdir /vol && echo v > /vol/v && chown -R 5:6 /vol\nVOLUME /vol\n", "-t", "volume")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
+	id := e.run(t, "volume", "echo mine > /mine; chown 9:9 /mine; echo w > /vol/w")
+	if got := e.docker(t, "exec", id, "stat", "-c", "%n %u:%g", "/vol", "/vol/v"); got != "/vol 5:6\n/vol/v 5:6" {
+		t.Errorf("the volume has\n%s", got)
+	}
+	cmd := e.Docker(t.Context(), "cp", "-a", "-", id+":/")
+	cmd.Stdin = bytes.NewReader(tarOf(t, "copied", "in\n"))
+	if out, err := output(cmd); err != nil {
+		t.Fatalf("docker cp: %v\n%s", err, out)
+	}
+	if got := e.docker(t, "exec", id, "stat", "-c", "%n %u:%g", "/copied"); got != "/copied 0:0" {
+		t.Errorf("what was copied in is\n%s", got)
+	}
+	// A container without the namespace writes as the host's root.
+	host := e.run(t, "busybox", "echo mine > /mine; rm /etc/group", "--userns=host")
+	if got := e.docker(t, "run", "--rm", e.docker(t, "commit", host), "stat", "-c", "%n %u:%g", "/mine", "/etc"); got != "/mine 0:0\n/etc 0:0" {
+		t.Errorf("in the image of a container without the namespace\n%s", got)
+	}
+	owners := map[string]string{}
+	for r := tar.NewReader(strings.NewReader(e.docker(t, "export", id))); ; {
+		h, err := r.Next()
+		if err != nil {
+			break // the command's last line has lost its end
+		}
+		owners[path.Clean(h.Name)] = fmt.Sprint(h.Uid, ":", h.Gid)
+	}
+	if owners["mine"] != "9:9" || owners["bin"] != "0:0" || owners["etc/mtab"] != "0:0" {
+		t.Errorf("docker export gives the owners %v", owners)
+	}
+	// Moby's, which maps no ids on this way.
+	if out, err := e.try(t, "cp", id+":/mine", "-"); err != nil || !strings.Contains(out, "mine\n") {
+		t.Errorf("docker cp: %v\n%s", err, out)
+	}
+	if got := e.docker(t, "diff", id); !strings.Contains(got, "A /copied") || !strings.Contains(got, "A /mine") {
+		t.Errorf("docker diff prints\n%s", got)
+	}
+	if got := e.docker(t, "run", "--rm", "--mount", "type=image,source=volume,destination=/mnt", "busybox", "stat", "-c", "%u:%g", "/mnt/vol/v"); !strings.HasSuffix(got, "\n5:6") {
+		t.Errorf("an image mount shows the owner %s", got)
+	}
+}
+
+// usernsRestart has containers go on after they, and the daemon, were stopped.
+func usernsRestart(t *testing.T, e *env) {
+	const look = "stat -c '%n %u:%g' /mine /bin/sh"
+	const want = "/mine 9:9\n/bin/sh 0:0"
+	runs := e.run(t, "busybox", "echo mine > /mine; chown 9:9 /mine")
+	stopped := e.run(t, "busybox", "echo mine > /mine; chown 9:9 /mine")
+	e.docker(t, "restart", "-t", "1", stopped)
+	e.docker(t, "stop", "-t", "1", stopped)
+	if err := e.StopDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.StartDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e.docker(t, "start", stopped)
+	for _, id := range []string{runs, stopped} {
+		if got := e.docker(t, "exec", id, "sh", "-c", look); got != want {
+			t.Errorf("after a restart of the daemon\n%s", got)
+		}
+		if lines := strings.Split(e.docker(t, "diff", id), "\n"); !slices.Contains(lines, "A /mine") || len(lines) > 3 {
+			t.Errorf("docker diff prints\n%s", lines)
+		}
+		if got := e.docker(t, "run", "--rm", e.docker(t, "commit", id), "sh", "-c", look); got != want {
+			t.Errorf("in the image\n%s", got)
+		}
+	}
+}
+
+// tar reads a layer.
+func (e *env) tar(t *testing.T, layer ocispec.Descriptor) *tar.Reader {
+	t.Helper()
+	blob, err := content.ReadBlob(e.ctx(t), e.client.ContentStore(), layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := compression.DecompressStream(bytes.NewReader(blob))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = stream.Close() })
+	return tar.NewReader(stream)
 }

@@ -109,8 +109,8 @@ func (s *sealer) copyStable(ctx context.Context, job *copyJob, buf []byte) error
 				return err
 			}
 		}
-		var now unix.Stat_t
-		if err := unix.Fstat(job.src.FD, &now); err != nil {
+		now, err := job.src.Now()
+		if err != nil {
 			return err
 		}
 		before := &job.src.Stat

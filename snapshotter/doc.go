@@ -8,4 +8,10 @@
 // [Seal] makes one of a container's changes. Sealed files never change, so
 // [SealLinked] and [SealBelow] share them by links; what can be written is copied.
 // [NewProject] limits what is written to a snapshot.
+//
+// A user namespace has its ids either mapped when a snapshot is mounted
+// ([MappedLabels], where [MapsByMount] says so), or once for all containers of an
+// image in a copy of its snapshot ([Remapped]). All changes of owners are made by
+// one walk, which visits a file once and gives back what the kernel takes from
+// one that changes its owner.
 package snapshotter

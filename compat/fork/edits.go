@@ -182,6 +182,19 @@ var Edits = []Edit{
 		With:   "i.unpackManifest(ctx, platformImg, i.snapshotter)",
 	},
 	{
+		// An image must not choose a mapping of ids.
+		Name:   "pull-id-maps",
+		File:   "daemon/containerd/image_pull.go",
+		Anchor: "\tinfoHandler := snapshotters.AppendInfoHandlerWrapper(ref.String())\n",
+		With:   "\tinfoHandler := compat.WithoutIDMaps(snapshotters.AppendInfoHandlerWrapper(ref.String()))\n",
+	},
+	{
+		Name:   "pull-id-maps-import",
+		File:   "daemon/containerd/image_pull.go",
+		Anchor: "import (\n",
+		With:   "import (\n\t\"github.com/baleen-project/baleen/compat\"\n",
+	},
+	{
 		Name:   "router",
 		File:   "cmd/dockerd/daemon.go",
 		Anchor: "\t\tcontainer.NewRouter(opts.daemon, decoder, opts.daemon.RawSysInfo().CgroupUnified),\n",

@@ -107,7 +107,8 @@ func toolLayer(fstool []byte) *layer {
 	return newLayer().dirs(0o755, "bin").files(0o755, "bin/fstool", string(fstool))
 }
 
-func firstLayer() *layer {
+// firstLayer has a file whose owner is a large number, foreign.
+func firstLayer(foreign int) *layer {
 	l := newLayer().dirs(0o755, "etc").
 		// Where the runtime puts files of its own, the image has some too.
 		files(0o644, "etc/hosts", "127.0.0.1 image\n", "etc/hostname", "image\n", "etc/resolv.conf", "# image\n").
@@ -128,7 +129,7 @@ func firstLayer() *layer {
 		add(tar.Header{Typeflag: tar.TypeChar, Name: "img/null", Mode: 0o666, Devmajor: 1, Devminor: 3}, "").
 		add(tar.Header{Typeflag: tar.TypeReg, Name: "img/nano-a", Mode: 0o644, ModTime: nanoTime}, "aaaa\n").
 		add(tar.Header{Typeflag: tar.TypeReg, Name: "img/nano-b", Mode: 0o644, ModTime: nanoTime}, "bbbb\n").
-		add(tar.Header{Typeflag: tar.TypeReg, Name: "img/foreign", Mode: 0o600, Uid: 2_000_000, Gid: 2_000_001}, "foreign\n")
+		add(tar.Header{Typeflag: tar.TypeReg, Name: "img/foreign", Mode: 0o600, Uid: foreign, Gid: foreign + 1}, "foreign\n")
 	for i := range 50 {
 		l.files(0o644, fmt.Sprintf("img/full/%02d", i), fmt.Sprintln(i))
 	}

@@ -162,6 +162,7 @@ func (k *check) compareContainer(ctx context.Context, what, root string, options
 	if k.container == "" {
 		return nil
 	}
+	options.MapA = k.mode.IDs.ToContainer
 	return k.compare(ctx, "the container (A) and "+what+" (B)", k.container, root, options)
 }
 

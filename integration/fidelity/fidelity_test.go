@@ -18,7 +18,7 @@ import (
 
 var (
 	flavors  = flag.String("flavor", "fork", "which dockerd: fork, stock or both with a comma")
-	modes    = flag.String("mode", "", "which modes, with commas, or all (the default one, and of redirect and userxattr what concerns them)")
+	modes    = flag.String("mode", "", "which modes, with commas, or all (the default one, userns, and of redirect and userxattr what concerns them)")
 	caseName = flag.String("case", "", "which cases, a regular expression (all)")
 )
 
@@ -70,6 +70,9 @@ func chosenCases(t *testing.T, mode fidelity.Mode) []fidelity.Case {
 	}
 	var cases []fidelity.Case
 	for _, c := range all {
+		if except := mode.Except; except != "" && regexp.MustCompile(except).MatchString(c.Name) {
+			continue
+		}
 		if pattern.MatchString(c.Name) {
 			cases = append(cases, c)
 		}
@@ -84,7 +87,7 @@ func chosenModes(t *testing.T) []fidelity.Mode {
 	case "all":
 		return fidelity.Modes
 	case "":
-		names = "default,redirect,userxattr"
+		names = "default,redirect,userxattr,userns"
 	}
 	var chosen []fidelity.Mode
 	for _, name := range strings.Split(names, ",") {

@@ -100,7 +100,11 @@ func (l *Lab) baseLayers(ctx context.Context, below int) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	layers := []*layer{toolLayer(fstool), firstLayer()}
+	foreign := 2_000_000
+	if !l.mode.IDs.Empty() {
+		foreign = 60_000
+	}
+	layers := []*layer{toolLayer(fstool), firstLayer(foreign)}
 	for n := below + 3; n < l.mode.Layers; n++ {
 		layers = append(layers, fillerLayer(n))
 	}

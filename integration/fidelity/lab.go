@@ -12,6 +12,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 
+	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -32,7 +33,7 @@ type Lab struct {
 func Open(ctx context.Context, flavor stack.Flavor, mode Mode) (_ *Lab, err error) {
 	s, err := stack.Start(ctx, stack.Config{
 		Flavor: flavor, Proxy: mode.Proxy, StorageDriver: mode.Snapshotter,
-		ContainerdConfig: mode.containerdConfig(), DaemonConfig: mode.DaemonConfig,
+		ContainerdConfig: mode.containerdConfig(), DaemonConfig: mode.DaemonConfig, Etc: mode.etc(),
 	})
 	if err != nil {
 		return nil, err
@@ -67,6 +68,15 @@ func (m Mode) containerdConfig() string {
 		return ""
 	}
 	return fmt.Sprintf("[plugins.'io.containerd.snapshotter.v1.overlayfs']\nmount_options = ['%s']\n", strings.Join(m.MountOptions, "', '"))
+}
+
+// etc has the mapping of the user "daemon".
+func (m Mode) etc() map[string]string {
+	if m.IDs.Empty() {
+		return nil
+	}
+	file := func(r diff.IDRange) string { return fmt.Sprintf("daemon:%d:%d\n", r.Host, r.Size) }
+	return map[string]string{"subuid": file(m.IDs.UIDs[0]), "subgid": file(m.IDs.GIDs[0])}
 }
 
 // Close ends the engine and checks that nothing of it is left.
@@ -108,7 +118,11 @@ func (l *Lab) moby(ctx context.Context) context.Context {
 // rootfs is where dockerd has mounted a running container's root file system,
 // reached through the daemon's mount namespace.
 func (l *Lab) rootfs(id string) string {
-	return filepath.Join("/proc", fmt.Sprint(l.Pid(stack.Dockerd)), "root", l.DataRoot(), "rootfs", l.mode.snapshotter(), id)
+	data := l.DataRoot()
+	if ids := l.mode.IDs; !ids.Empty() {
+		data = filepath.Join(data, fmt.Sprintf("%d.%d", ids.UIDs[0].Host, ids.GIDs[0].Host))
+	}
+	return filepath.Join("/proc", fmt.Sprint(l.Pid(stack.Dockerd)), "root", data, "rootfs", l.mode.snapshotter(), id)
 }
 
 // upperOf is the folder of a container's changes.

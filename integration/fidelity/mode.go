@@ -1,6 +1,10 @@
 package fidelity
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/baleen-project/baleen/diff"
+)
 
 // Mode is a way in which overlay mounts are made, or an unusual base image.
 type Mode struct {
@@ -32,6 +36,10 @@ type Mode struct {
 	// Sealed says that containers are stopped, and what they wrote is sealed as a
 	// revision, before they are committed. They run again when they are compared.
 	Sealed bool
+	// IDs is the mapping of dockerd's --userns-remap, if it is not empty.
+	IDs diff.IDMap
+	// Except matches the names of cases that cannot be tried.
+	Except string
 	// Concerns are the cases that look different in an upper in this mode. The
 	// others come to the same as in the default one.
 	Concerns []Case
@@ -57,6 +65,23 @@ var Modes = []Mode{
 	{Name: "differ", Proxy: true, Concerns: contentCases},
 	// Files that the image can share.
 	{Name: "sealed", Sealed: true},
+	// Ids mapped by mounting, and by a copy of the image.
+	userns("userns", "mount"),
+	userns("userns-copy", "copy"),
+}
+
+// userns is a mode in which containers have a user namespace.
+func userns(name, way string) Mode {
+	ids := []diff.IDRange{{Container: 0, Host: 100000, Size: 65536}}
+	return Mode{
+		Name: name, IDs: diff.IDMap{UIDs: ids, GIDs: ids},
+		DaemonConfig: map[string]any{
+			"userns-remap": "daemon", "containerd-namespace": "moby", "storage-opts": []string{"baleen.idmap=" + way},
+		},
+		// Devices cannot be made, nor owners that the namespace lacks.
+		Except:   "device|^owners with large numbers$",
+		Concerns: slices.Concat(goneCases, metadataCases, ownerCases, linkCases),
+	}
 }
 
 // FindMode returns the mode of that name.

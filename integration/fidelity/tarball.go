@@ -14,6 +14,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff"
 )
 
 // layer looks at the tar of the new layer.
@@ -102,6 +104,10 @@ func (k *check) entry(name string, h *tar.Header) error {
 		if (st.Ino != target.Ino || st.Dev != target.Dev) && !k.showsNoLink(name) {
 			return fmt.Errorf("it is no hard link to %q", h.Linkname)
 		}
+	}
+	var err error
+	if st.Uid, st.Gid, err = diff.MapFunc(k.mode.IDs.ToContainer).Pair(st.Uid, st.Gid); err != nil {
+		return err
 	}
 	return sameHeader(h, &st, name)
 }

@@ -1,0 +1,156 @@
+package containerstore
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/snapshotter"
+)
+
+// remapSize is how many ids are mapped by options that are told where to only,
+// as in containerd's client.
+const remapSize = 65536
+
+// WithRemappedSnapshot gives a new container a file system on an image, under the
+// key id, in which ids from 0 to 65535 are those from uid and gid on: for a
+// container with a user namespace of that mapping (oci.WithUserNamespace).
+//
+// Where snapshotter, kernel and file system map ids when a snapshot is mounted
+// (idmapped mounts), that is left to them, and costs nothing. Elsewhere the
+// container stands on a copy of the image's files with other owners, which is
+// made once for each image and mapping, and kept as long as the image's own
+// snapshot. Mode bits, file capabilities, access control lists and hard links
+// are in both as in the image. One that is being made is nobody's before it is
+// whole: who needs it at the same time waits, or makes another.
+//
+// It takes the place of the option of client that has that name, which sets
+// Snapshotter, SnapshotKey and Image as this does. The image is unpacked if it is
+// not yet. Snapshots are mounted by this process to map their ids: it must be on
+// containerd's machine, as root.
+//
+// Such containers can be upgraded with [WithUpgrade] or rolled back as little as
+// any whose ids are mapped.
+func WithRemappedSnapshot(id string, i client.Image, uid, gid uint32) client.NewContainerOpts {
+	return remapOpt(id, i, shiftTo(uid, gid), false)
+}
+
+// WithRemappedSnapshotView is WithRemappedSnapshot for a file system that is
+// read-only.
+func WithRemappedSnapshotView(id string, i client.Image, uid, gid uint32) client.NewContainerOpts {
+	return remapOpt(id, i, shiftTo(uid, gid), true)
+}
+
+// WithUserNSRemappedSnapshot is [WithRemappedSnapshot] for any mapping.
+func WithUserNSRemappedSnapshot(id string, i client.Image, uidmaps, gidmaps []specs.LinuxIDMapping) client.NewContainerOpts {
+	return remapOpt(id, i, diff.IDMap{UIDs: ranges(uidmaps), GIDs: ranges(gidmaps)}, false)
+}
+
+// WithUserNSRemappedSnapshotView is [WithRemappedSnapshotView] for any mapping.
+func WithUserNSRemappedSnapshotView(id string, i client.Image, uidmaps, gidmaps []specs.LinuxIDMapping) client.NewContainerOpts {
+	return remapOpt(id, i, diff.IDMap{UIDs: ranges(uidmaps), GIDs: ranges(gidmaps)}, true)
+}
+
+// WithNoPivotRoot has runc move to the container's root without pivot_root(2),
+// which fails where that root is on the initial RAM file system. The other
+// options of the task, and of the container's runtime, stay. Without pivot_root
+// a privileged container can get out of its root.
+//
+// It is containerd's own, for who takes all options from here.
+func WithNoPivotRoot(ctx context.Context, cl *client.Client, t *client.TaskInfo) error {
+	return client.WithNoPivotRoot(ctx, cl, t)
+}
+
+func shiftTo(uid, gid uint32) diff.IDMap {
+	return diff.IDMap{
+		UIDs: []diff.IDRange{{Container: 0, Host: uid, Size: remapSize}},
+		GIDs: []diff.IDRange{{Container: 0, Host: gid, Size: remapSize}},
+	}
+}
+
+func ranges(maps []specs.LinuxIDMapping) []diff.IDRange {
+	all := make([]diff.IDRange, len(maps))
+	for i, m := range maps {
+		all[i] = diff.IDRange{Container: m.ContainerID, Host: m.HostID, Size: m.Size}
+	}
+	return all
+}
+
+func remapOpt(id string, i client.Image, m diff.IDMap, readonly bool) client.NewContainerOpts {
+	return func(ctx context.Context, cl *client.Client, c *containers.Container) (err error) {
+		ctx, end, err := operation(ctx, cl, "remap", id)
+		if err == nil {
+			err = remappedSnapshot(ctx, cl, c, id, i, m, readonly)
+			end(err)
+		}
+		if err != nil {
+			return fmt.Errorf("make the snapshot of container %s: %w", c.ID, err)
+		}
+		return nil
+	}
+}
+
+func remappedSnapshot(ctx context.Context, cl *client.Client, c *containers.Container, id string, image client.Image, m diff.IDMap, readonly bool) error {
+	if _, _, err := diff.MapFunc(m.ToHost).Pair(0, 0); err != nil {
+		return fmt.Errorf("the mapping lacks root: %w", err)
+	}
+	name, err := snapshotterOf(ctx, cl, c)
+	if err != nil {
+		return err
+	}
+	p := newPlain(cl, c.ID, name)
+	parent, _, err := p.unpacked(ctx, image)
+	if err != nil {
+		return err
+	}
+	prepare := snapshotter.MakeFunc(p.Snapshots.Prepare)
+	if readonly {
+		prepare = p.Snapshots.View
+	}
+	labels, parent, err := p.mapIDs(ctx, prepare, id, parent, m)
+	if err != nil {
+		return err
+	}
+	mounts, err := prepare(ctx, id, parent, snapshots.WithLabels(labels))
+	if err != nil {
+		return fmt.Errorf("prepare snapshot %s on %q: %w", id, parent, err)
+	}
+	if parent == "" && !readonly { // there is but the root
+		if err := snapshotter.Remap(ctx, mounts, m.ToHost); err != nil {
+			return err
+		}
+	}
+	c.Snapshotter, c.SnapshotKey, c.Image = name, id, image.Name()
+	return nil
+}
+
+// mapIDs returns the labels with which a snapshot on parent has mapped ids, or
+// else the copy of parent that it is to be made on.
+func (p *plain) mapIDs(ctx context.Context, prepare snapshotter.MakeFunc, id, parent string, m diff.IDMap) (map[string]string, string, error) {
+	if parent == "" {
+		return nil, "", nil
+	}
+	mounted, err := snapshotter.MapsByMount(ctx, p.Snapshots, prepare, id+"-idmapped-"+rand.Text(), parent, m)
+	if err != nil {
+		return nil, "", err
+	}
+	if mounted {
+		return snapshotter.MappedLabels(m), parent, nil
+	}
+	// One that exists may be garbage, which its name in the lease prevents.
+	if lease, ok := leases.FromContext(ctx); ok {
+		copied := leases.Resource{ID: snapshotter.RemappedName(parent, m), Type: "snapshots/" + p.Snapshotter}
+		if err := p.Leases.AddResource(ctx, leases.Lease{ID: lease}, copied); err != nil {
+			return nil, "", fmt.Errorf("keep snapshot %s: %w", copied.ID, err)
+		}
+	}
+	parent, err = snapshotter.Remapped(ctx, p.Snapshots, p.Snapshotter, parent, m)
+	return nil, parent, err
+}

@@ -1,0 +1,201 @@
+package diff
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+// IDKind says what an id is of.
+type IDKind int
+
+// Kinds of ids.
+const (
+	UserID IDKind = iota
+	GroupID
+)
+
+func (k IDKind) String() string {
+	if k == UserID {
+		return "user"
+	}
+	return "group"
+}
+
+// MapFunc maps the id of a user or a group, or fails for one that it does not
+// know. Nil leaves all.
+type MapFunc func(id uint32, of IDKind) (uint32, error)
+
+// Pair maps a user and a group.
+func (f MapFunc) Pair(uid, gid uint32) (mappedUID, mappedGID uint32, err error) {
+	if f == nil {
+		return uid, gid, nil
+	}
+	if mappedUID, err = f(uid, UserID); err == nil {
+		mappedGID, err = f(gid, GroupID)
+	}
+	return mappedUID, mappedGID, err
+}
+
+// IDRange says that Size ids of a user namespace from Container on are those
+// from Host on outside.
+type IDRange struct{ Container, Host, Size uint32 }
+
+// IDMap maps the ids of a user namespace to those outside and back. The zero
+// value leaves all ids as they are.
+type IDMap struct{ UIDs, GIDs []IDRange }
+
+// ParseIDMap reads ranges as the mount options uidmap and gidmap of containerd
+// have them, and the snapshot labels of these names:
+// CONTAINER:HOST:SIZE[,CONTAINER:HOST:SIZE...].
+func ParseIDMap(uids, gids string) (m IDMap, err error) {
+	if m.UIDs, err = parseRanges(uids); err == nil {
+		m.GIDs, err = parseRanges(gids)
+	}
+	if err != nil {
+		return IDMap{}, fmt.Errorf("id mapping %q, %q: %w", uids, gids, err)
+	}
+	return m, nil
+}
+
+func parseRanges(text string) ([]IDRange, error) {
+	var ranges []IDRange
+	for _, one := range strings.Split(text, ",") {
+		numbers := strings.Split(one, ":")
+		if len(numbers) != 3 {
+			return nil, fmt.Errorf("%q is not CONTAINER:HOST:SIZE: %w", one, errdefs.ErrInvalidArgument)
+		}
+		var n [3]uint32
+		for i, text := range numbers {
+			v, err := strconv.ParseUint(text, 10, 32)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+			}
+			n[i] = uint32(v)
+		}
+		ranges = append(ranges, IDRange{n[0], n[1], n[2]})
+	}
+	return ranges, nil
+}
+
+// Format is what ParseIDMap reads.
+func (m IDMap) Format() (uids, gids string) {
+	return formatRanges(m.UIDs), formatRanges(m.GIDs)
+}
+
+func formatRanges(ranges []IDRange) string {
+	texts := make([]string, len(ranges))
+	for i, r := range ranges {
+		texts[i] = fmt.Sprintf("%d:%d:%d", r.Container, r.Host, r.Size)
+	}
+	return strings.Join(texts, ",")
+}
+
+// Empty reports whether the mapping leaves all ids as they are.
+func (m IDMap) Empty() bool { return len(m.UIDs) == 0 && len(m.GIDs) == 0 }
+
+// ToHost maps an id of the user namespace to the one outside. The error for one
+// that is not mapped is errdefs.ErrFailedPrecondition.
+func (m IDMap) ToHost(id uint32, of IDKind) (uint32, error) {
+	return m.mapped(id, of, func(r IDRange) IDRange { return r })
+}
+
+// ToContainer is the reverse of ToHost.
+func (m IDMap) ToContainer(id uint32, of IDKind) (uint32, error) {
+	return m.mapped(id, of, func(r IDRange) IDRange { return IDRange{r.Host, r.Container, r.Size} })
+}
+
+// Inside is ToContainer for ids that were written below a mapping. One that it
+// lacks stays: a container that shares the host's user namespace writes such.
+func (m IDMap) Inside(id uint32, of IDKind) (uint32, error) {
+	if inside, err := m.ToContainer(id, of); err == nil {
+		return inside, nil
+	}
+	return id, nil
+}
+
+func (m IDMap) mapped(id uint32, of IDKind, turn func(IDRange) IDRange) (uint32, error) {
+	ranges := m.UIDs
+	if of == GroupID {
+		ranges = m.GIDs
+	}
+	mapped, ok := mapID(id, ranges, turn)
+	if !ok {
+		return 0, fmt.Errorf("%s %d is outside of the id mapping: %w", of, id, errdefs.ErrFailedPrecondition)
+	}
+	return mapped, nil
+}
+
+func mapID(id uint32, ranges []IDRange, turn func(IDRange) IDRange) (uint32, bool) {
+	for _, r := range ranges {
+		if r = turn(r); id >= r.Container && id-r.Container < r.Size {
+			return r.Host + (id - r.Container), true
+		}
+	}
+	return id, len(ranges) == 0
+}
+
+// Disjoint reports whether no id is both one of the user namespace's and one
+// outside: then it can be told of a file whether its owner has been mapped.
+func (m IDMap) Disjoint() bool {
+	return disjoint(m.UIDs) && disjoint(m.GIDs)
+}
+
+func disjoint(ranges []IDRange) bool {
+	overlap := func(a, sizeA, b, sizeB uint32) bool {
+		return uint64(a) < uint64(b)+uint64(sizeB) && uint64(b) < uint64(a)+uint64(sizeA)
+	}
+	return !slices.ContainsFunc(ranges, func(r IDRange) bool {
+		return slices.ContainsFunc(ranges, func(s IDRange) bool { return overlap(r.Host, r.Size, s.Container, s.Size) })
+	})
+}
+
+// mapStat maps a file's owner; a nil function leaves it.
+func mapStat(st *unix.Stat_t, f MapFunc) (err error) {
+	st.Uid, st.Gid, err = f.Pair(st.Uid, st.Gid)
+	return err
+}
+
+// MapACL maps the ids of a POSIX access control list: a version word, then
+// entries of tag, permissions and id (linux/posix_acl_xattr.h). Attributes that
+// are none, and all if f is nil, are returned as they are.
+func MapACL(x Xattr, f MapFunc) ([]byte, error) {
+	if f == nil || !strings.HasPrefix(x.Name, "system.posix_acl_") {
+		return x.Value, nil
+	}
+	const (
+		head, size      = 4, 8
+		idAt            = 4
+		tagUser, tagGrp = 0x02, 0x08
+	)
+	value := slices.Clone(x.Value)
+	for e := head; e+size <= len(value); e += size {
+		id := binary.LittleEndian.Uint32(value[e+idAt:])
+		var err error
+		switch binary.LittleEndian.Uint16(value[e:]) {
+		case tagUser:
+			id, err = f(id, UserID)
+		case tagGrp:
+			id, err = f(id, GroupID)
+		}
+		if err != nil {
+			return nil, err
+		}
+		binary.LittleEndian.PutUint32(value[e+idAt:], id)
+	}
+	return value, nil
+}
+
+func mapACLs(attrs []Xattr, f MapFunc) (err error) {
+	for i, a := range attrs {
+		if attrs[i].Value, err = MapACL(a, f); err != nil {
+			return fmt.Errorf("map ids of %s: %w", a.Name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/docker/docker/api/types/backend"
+	"github.com/docker/docker/builder"
+	"github.com/moby/sys/mountinfo"
+
+	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/snapshotter"
+)
+
+// GetImageAndReleasableLayer returns an image and its layers for the classic
+// builder to put files on (COPY and ADD). It is upstream's, but for user
+// namespaces: what the builder makes has the host's ids, and a layer must have
+// the image's.
+func (s *Service) GetImageAndReleasableLayer(ctx context.Context, refOrID string, opts backend.GetImageAndLayerOptions) (builder.Image, builder.ROLayer, error) {
+	img, l, err := s.Upstream.GetImageAndReleasableLayer(ctx, refOrID, opts)
+	if err != nil || l == nil || s.ids.Empty() {
+		return img, l, err
+	}
+	return img, unmappedROLayer{l, s}, nil
+}
+
+type unmappedROLayer struct {
+	builder.ROLayer
+	s *Service
+}
+
+func (l unmappedROLayer) NewRWLayer() (builder.RWLayer, error) {
+	rw, err := l.ROLayer.NewRWLayer()
+	if err != nil {
+		return nil, err
+	}
+	return unmappedRWLayer{rw, l.s}, nil
+}
+
+type unmappedRWLayer struct {
+	builder.RWLayer
+	s *Service
+}
+
+// Commit makes a layer of what was put on.
+func (l unmappedRWLayer) Commit() (builder.ROLayer, error) {
+	if err := unmapMounted(l.s.background(), l.Root(), l.s.ids); err != nil {
+		return nil, err
+	}
+	ro, err := l.RWLayer.Commit()
+	if err != nil {
+		return nil, err
+	}
+	return unmappedROLayer{ro, l.s}, nil
+}
+
+// unmapMounted gives what was written on a mounted root the image's ids. An
+// overlay is unmounted for that, which the layer's Commit would do next.
+func unmapMounted(ctx context.Context, root string, m diff.IDMap) error {
+	upper, err := mountedUpper(root)
+	if err != nil {
+		return err
+	}
+	if upper == "" {
+		upper = root
+	} else if err := mount.UnmountAll(root, 0); err != nil {
+		return fmt.Errorf("unmount %s: %w", root, err)
+	}
+	_, err = snapshotter.UnmapUpper(ctx, upper, m)
+	return err
+}
+
+// mountedUpper is the upper of the overlay that is mounted on root; "" if it is
+// none.
+func mountedUpper(root string) (string, error) {
+	root, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return "", err
+	}
+	infos, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(root))
+	if err != nil {
+		return "", fmt.Errorf("look up the mount of %s: %w", root, err)
+	}
+	for _, i := range infos {
+		for _, option := range strings.Split(i.VFSOptions, ",") {
+			if upper, ok := strings.CutPrefix(option, "upperdir="); ok && i.FSType == "overlay" {
+				return upper, nil
+			}
+		}
+	}
+	return "", nil
+}

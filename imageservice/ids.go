@@ -1,0 +1,123 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/docker/docker/layer"
+	"github.com/moby/sys/user"
+
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/snapshotter"
+)
+
+// idMap is the daemon's mapping.
+func idMap(m user.IdentityMapping) diff.IDMap {
+	ranges := func(all []user.IDMap) (ranges []diff.IDRange) {
+		for _, r := range all {
+			ranges = append(ranges, diff.IDRange{Container: uint32(r.ID), Host: uint32(r.ParentID), Size: uint32(r.Count)})
+		}
+		return ranges
+	}
+	return diff.IDMap{UIDs: ranges(m.UIDMaps), GIDs: ranges(m.GIDMaps)}
+}
+
+// mapsByMount remembers whether ids can be mapped by mounting.
+type mapsByMount struct {
+	mu           sync.Mutex
+	known, works bool
+}
+
+// mapIDs says how the files of a new container on the image's snapshot parent
+// get the ids of the user namespace, and on which snapshot it is to be made. It
+// works under the lease in ctx.
+func (s *Service) mapIDs(ctx context.Context, id, parent string) (on string, ids containerstore.IDs, err error) {
+	if s.ids.Empty() {
+		return parent, ids, nil
+	}
+	ids = containerstore.IDs{Way: containerstore.Remapped, Map: s.ids}
+	if parent != "" {
+		mounted, err := s.mapsByMount(ctx, id, parent)
+		if err != nil {
+			return "", ids, err
+		}
+		if mounted {
+			ids.Way = containerstore.Mounted
+			return parent, ids, nil
+		}
+	}
+	on, err = s.remapped(ctx, parent)
+	return on, ids, err
+}
+
+// mapsByMount finds out once whether ids can be mapped by mounting.
+func (s *Service) mapsByMount(ctx context.Context, id, parent string) (bool, error) {
+	if s.options.CopyIDs {
+		return false, nil
+	}
+	s.maps.mu.Lock()
+	defer s.maps.mu.Unlock()
+	if s.maps.known {
+		return s.maps.works, nil
+	}
+	sn := s.snapshots("")
+	works, err := snapshotter.MapsByMount(ctx, sn, sn.Prepare, temporaryKey(id, "idmapped"), parent, s.ids)
+	if err != nil {
+		return false, fmt.Errorf("find out whether ids can be mapped by mounting: %w", err)
+	}
+	s.maps.known, s.maps.works = true, works
+	return works, nil
+}
+
+// remapped returns the copy of an image's snapshot whose files have the host's
+// ids, and makes it if it is not there. Without an image it is "".
+func (s *Service) remapped(ctx context.Context, parent string) (string, error) {
+	if parent == "" {
+		return "", nil
+	}
+	// One that exists may be garbage, which its name in the lease prevents.
+	if err := s.keepSnapshot(ctx, snapshotter.RemappedName(parent, s.ids)); err != nil {
+		return "", err
+	}
+	return snapshotter.Remapped(ctx, s.snapshots(""), s.snapshotter, parent, s.ids)
+}
+
+// fillInit has a new init layer filled. What the daemon makes there belongs to
+// the root of the user namespace or to its own. In a layer that is mapped when it
+// is mounted it must be the image's root's, and in others the namespace's.
+func fillInit(ctx context.Context, mounts []mount.Mount, hasParent bool, ids containerstore.IDs, init layer.MountInit) error {
+	if err := mount.WithTempMount(ctx, mounts, init); err != nil || ids.Way == containerstore.AsStored {
+		return err
+	}
+	if ids.Way == containerstore.Remapped {
+		return snapshotter.RemapWritten(ctx, mounts, rootToHost(ids.Map))
+	}
+	o, err := diff.ParseOverlay(mounts, hasParent)
+	if err == nil {
+		_, err = snapshotter.UnmapUpper(ctx, o.Uppers[0], ids.Map)
+	}
+	return err
+}
+
+// rootToHost maps root into the user namespace, and nobody else.
+func rootToHost(m diff.IDMap) diff.MapFunc {
+	return func(id uint32, of diff.IDKind) (uint32, error) {
+		if id != 0 {
+			return id, nil
+		}
+		return m.ToHost(id, of)
+	}
+}
+
+// activeLabels are for the active snapshot of a container; one without anything
+// below has nothing to map when it is mounted.
+func activeLabels(ids containerstore.IDs, parent string) snapshots.Opt {
+	if parent == "" {
+		return snapshots.WithLabels(nil)
+	}
+	return snapshots.WithLabels(ids.ActiveLabels())
+}
