@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/log"
@@ -24,6 +25,9 @@ type Stack struct {
 	Base string
 	// IDs are those of its files; AsStored if there is no init layer.
 	IDs IDs
+	// Made is when the active one was made. Whatever seals what the container
+	// wrote gives it another one of the same name.
+	Made time.Time
 }
 
 // Stack tells what the container stands on.
@@ -38,7 +42,9 @@ func (h *History) Stack(ctx context.Context) (Stack, error) {
 			return Stack{}, err
 		}
 	}
-	return h.stackOf(ctx, t, active)
+	s, err := h.stackOf(ctx, t, active)
+	s.Made = active.Created
+	return s, err
 }
 
 // stackOf follows the parents of a snapshot of the container.

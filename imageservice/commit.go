@@ -59,11 +59,7 @@ func (s *Service) commit(ctx context.Context, c backend.CommitConfig, look lookF
 	}
 	defer func() { end(err) }()
 
-	l, err := look(ctx, t, ctr)
-	if err != nil {
-		return "", err
-	}
-	made, err := s.seal(ctx, t, ctr, l)
+	l, made, err := s.read(ctx, t, ctr, look)
 	if err != nil {
 		return "", err
 	}
@@ -72,6 +68,23 @@ func (s *Service) commit(ctx context.Context, c backend.CommitConfig, look lookF
 	id, err := s.publish(ctx, committed(l.base, ctr.ImagePlatform, made.layer, c, time.Now()), made.commit)
 	done(err)
 	return id, err
+}
+
+// readTries is how often a container is read that moves meanwhile.
+const readTries = 3
+
+// read seals a container as it is. One that moves meanwhile, which only a stopped
+// one does, is read again.
+func (s *Service) read(ctx context.Context, t *timing, ctr *container.Container, look lookFunc) (l looked, made sealed, err error) {
+	for range readTries {
+		if l, err = look(ctx, t, ctr); err != nil {
+			return l, made, err
+		}
+		if made, err = s.seal(ctx, t, ctr, l); !errors.Is(err, errMoved) {
+			return l, made, err
+		}
+	}
+	return l, made, err
 }
 
 // looked is what a commit goes by.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -49,7 +50,8 @@ func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container,
 	}
 	if err == nil {
 		var layer sealed
-		if layer, err = s.sealUpper(ctx, t, s.snapshots(ctr.Driver), ctr.ID, l.overlay, chain); err == nil {
+		still := func(ctx context.Context) error { return s.unmoved(ctx, ctr, l.stack.Made) }
+		if layer, err = s.sealUpper(ctx, t, s.snapshots(ctr.Driver), still, l.overlay, chain); err == nil {
 			return layer, nil
 		}
 	}
@@ -57,21 +59,21 @@ func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container,
 		return sealed{}, err
 	}
 	log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("committing by comparing whole trees")
-	layer, err := s.sealTrees(ctx, t, ctr, chain)
+	layer, err := s.sealTrees(ctx, t, ctr, l.stack.Made, chain)
 	return sealed{layer: layer}, err
 }
 
-// sealUpper copies what the container's upper, that of snapshot from, holds into
-// a new snapshot on chain, and makes the layer from that. Large files of layers
-// that have been sealed are linked.
-func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, from string, c *diff.Container, chain []digest.Digest) (_ sealed, err error) {
+// sealUpper copies what a container's upper holds into a new snapshot on chain, and
+// makes the layer from that. Large files of layers that have been sealed are
+// linked. When all is read it asks whether the upper was still what it was.
+func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, still func(context.Context) error, c *diff.Container, chain []digest.Digest) (_ sealed, err error) {
 	// The steps of a build that change metadata alone come with such containers.
 	untouched, err := c.Untouched(ctx)
 	if err != nil {
 		return sealed{}, err
 	}
 	if untouched {
-		return sealed{layer: diff.EmptyLayer()}, remains(ctx, sn, from)
+		return sealed{layer: diff.EmptyLayer()}, still(ctx)
 	}
 	parent := identity.ChainID(chain)
 	made := sealed{chain: chain, sn: sn, key: snapshotter.ExtractKey(parent), keep: s.keepSnapshot}
@@ -96,15 +98,18 @@ func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapsho
 	defer thaw()
 	stats, err := s.copyChanges(ctx, t, c, upper)
 	if err != nil {
+		if moved := still(ctx); errors.Is(moved, errMoved) {
+			err = moved
+		}
 		return sealed{}, err
 	}
 	go s.thaw(ctx, t, thaw) // the deferred call waits for it
 	if stats.Changes == 0 {
 		made.layer = diff.EmptyLayer()
-		return sealed{layer: made.layer}, remains(ctx, sn, from)
+		return sealed{layer: made.layer}, still(ctx)
 	}
 	both, bctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return remains(bctx, sn, from) })
+	both.Go(func() error { return still(bctx) })
 	both.Go(func() (err error) {
 		made.layer, err = s.store(bctx, t, upper, target.UserXattr, stats)
 		return err
@@ -115,14 +120,32 @@ func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapsho
 	return made, nil
 }
 
-// remains fails if a snapshot that has been read has been removed meanwhile, with
-// its container: then perhaps only a part of it was still there. The record goes
-// before the files.
-func remains(ctx context.Context, sn snapshots.Snapshotter, key string) error {
-	if _, err := sn.Stat(ctx, key); err != nil {
-		return fmt.Errorf("look whether what was read is still there: %w", err)
+// remains fails if a snapshot that has been read has been removed meanwhile: then
+// perhaps only a part of it was still there. The record goes before the files.
+func remains(ctx context.Context, sn snapshots.Snapshotter, key string) (snapshots.Info, error) {
+	info, err := sn.Stat(ctx, key)
+	if err != nil {
+		return info, fmt.Errorf("look whether what was read is still there: %w", err)
 	}
-	return nil
+	return info, nil
+}
+
+// errMoved says that a container was sealed, upgraded or rolled back between the
+// moment that its upper was looked up and the end of its reading: it may have been
+// another one's, or an empty folder.
+var errMoved = errdefs.ErrConflict.WithMessage("the container moved while it was read")
+
+// unmoved fails if the active snapshot of a container is not the one that was made
+// then.
+func (s *Service) unmoved(ctx context.Context, ctr *container.Container, made time.Time) error {
+	turn := s.turns.get(ctr.ID)
+	turn.RLock()
+	defer turn.RUnlock()
+	info, err := remains(ctx, s.snapshots(ctr.Driver), ctr.ID)
+	if err == nil && !info.Created.Equal(made) {
+		err = errMoved
+	}
+	return err
 }
 
 // commit gives the snapshot the name that its layers have.
@@ -193,7 +216,7 @@ func (s *Service) store(ctx context.Context, t *timing, upper string, userXattr 
 
 // sealTrees makes the layer by comparing what the container is with what it
 // was, and the snapshot by unpacking the layer.
-func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *container.Container, chain []digest.Digest) (layer diff.Layer, err error) {
+func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *container.Container, made time.Time, chain []digest.Digest) (layer diff.Layer, err error) {
 	ctx, done := t.phase(ctx, "seal")
 	defer func() { done(err) }()
 	thaw := pause(ctx)
@@ -204,7 +227,7 @@ func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *container.Conta
 	})
 	thaw()
 	if err == nil {
-		err = remains(ctx, s.snapshots(ctr.Driver), ctr.ID)
+		err = s.unmoved(ctx, ctr, made)
 	}
 	if err != nil {
 		return diff.Layer{}, fmt.Errorf("read changes: %w", err)

@@ -93,7 +93,8 @@ func (s *Service) merge(ctx context.Context, t *timing, chain []digest.Digest, b
 	c, err := stackOf(mounts, len(chain), below)
 	if err == nil {
 		var made sealed
-		if made, err = s.sealUpper(ctx, t, sn, key, c, chain[:below]); err == nil {
+		still := func(ctx context.Context) error { _, err := remains(ctx, sn, key); return err }
+		if made, err = s.sealUpper(ctx, t, sn, still, c, chain[:below]); err == nil {
 			return made, nil
 		}
 	}

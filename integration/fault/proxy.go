@@ -38,6 +38,8 @@ type Plan struct {
 	// nothing of that, the caller of one that streams may have.
 	Do    func()
 	After bool
+	// Pass has the call go on to containerd as any other, once Do has returned.
+	Pass bool
 }
 
 // Proxy is a containerd socket whose calls can be made to fail.
@@ -137,6 +139,9 @@ func (p *Proxy) handle(_ any, in grpc.ServerStream) error {
 		err = p.forward(method, in)
 	}
 	plan.Do()
+	if plan.Pass {
+		return p.forward(method, in)
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,32 @@
+package integration_test
+
+import (
+	"testing"
+
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/integration/fault"
+)
+
+// TestCommitOfAContainerThatMoves upgrades a container while a commit of it has
+// looked up its upper and not read it, which is then another one's.
+func TestCommitOfAContainerThatMoves(t *testing.T) {
+	e, proxy := newFaultEnv(t, "busybox")
+	e.app(t, "app:1", "RUN echo 1 > /image\n")
+	e.app(t, "app:2", "RUN echo 2 > /image\n")
+	id := e.docker(t, "create", "app:1", "sh", "-c", "echo mine > /state")
+	defer e.remove(t, id)
+	e.docker(t, "start", "-a", id)
+	moved := false
+	proxy.Set(fault.Plan{Methods: []string{"Snapshots/Prepare"}, Nth: 1, Pass: true, Do: func() {
+		e.upgrade(t, id, api.UpgradeRequest{Image: "app:2"})
+		moved = true
+	}})
+	image := e.docker(t, "commit", id)
+	proxy.Clear()
+	if !moved {
+		t.Fatal("the container did not move meanwhile")
+	}
+	if got := e.docker(t, "run", "--rm", image, "cat", "/state"); got != "mine" {
+		t.Errorf("the image has %q", got)
+	}
+}
