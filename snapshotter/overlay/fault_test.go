@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
+	"github.com/baleen-project/baleen/integration/bench/volume"
 	"github.com/baleen-project/baleen/snapshotter/overlay"
 )
 
@@ -281,9 +282,7 @@ func TestCancelled(t *testing.T) {
 
 // TestFullDisk fills the file system to the last byte.
 func TestFullDisk(t *testing.T) {
-	requireRoot(t)
-	dir := t.TempDir()
-	attach(t, filepath.Join(t.TempDir(), "disk"), dir, "16m", "mkfs.ext4", "-q", "-F", "-m", "0")
+	dir := newDisk(t, volume.Ext4, 16<<20).Dir
 	root := filepath.Join(dir, "root")
 	s := open(t, root)
 	commit(t, s, "one", "", "file", "1")

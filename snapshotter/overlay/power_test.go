@@ -3,120 +3,67 @@ package overlay_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/baleen-project/baleen/integration/bench/volume"
+	"github.com/baleen-project/baleen/integration/power"
 )
 
-// machine is a disk with snapshots on it, whose power can be cut.
-//
-// The disk is a file system in a file that is mounted by a loop device: the file holds
-// what a disk would hold that writes at once what it is given, and nothing of
-// what the kernel still keeps back. The file lies on an XFS, for that can clone
-// it at one moment while it is being written. And the XFS lies in memory.
-type machine struct {
-	dir, disk string
-	options   string // to mount the disk, and also a copy of it
-	root      string // of the snapshotter, on the disk
-}
-
-// disks are the file systems that a machine can have.
+// disks are the kinds of file systems that a machine can have, and their sizes
+// in bytes.
 var disks = []struct {
-	name, size, options string
-	mkfs                []string
-}{
-	{"ext4", "256m", "loop", []string{"mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0"}},
-	{"xfs", "320m", "loop,nouuid", []string{"mkfs.xfs", "-q"}},
+	kind volume.Kind
+	size int64
+}{{volume.Ext4, 256 << 20}, {volume.XFS, 320 << 20}}
+
+// machine is a disk with snapshots on it, whose power can be cut.
+type machine struct {
+	*power.Disk
+	dir  string // where a cut is mounted
+	root string // of the snapshotter, on the disk
 }
 
 func newMachine(t *testing.T, disk int) *machine {
 	t.Helper()
+	d := newDisk(t, disks[disk].kind, disks[disk].size)
+	return &machine{d, t.TempDir(), filepath.Join(d.Dir, "root")}
+}
+
+// newDisk mounts an empty disk for the test.
+func newDisk(t *testing.T, kind volume.Kind, size int64) *power.Disk {
+	t.Helper()
 	requireRoot(t)
-	for _, program := range []string{"mkfs.xfs", "mkfs.ext4", "losetup"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("a disk whose power can be cut takes %s: %v", program, err)
+	if err := power.Available(); err != nil {
+		t.Skip(err)
+	}
+	d, err := power.Open(t.Context(), kind, t.TempDir(), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
 		}
-	}
-	memory := t.TempDir()
-	if err := unix.Mount("tmpfs", memory, "tmpfs", 0, "size=2g"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unmount(t, memory) })
-	m := &machine{dir: filepath.Join(memory, "xfs")}
-	m.disk = filepath.Join(m.dir, "disk")
-	attach(t, filepath.Join(memory, "xfs.img"), m.dir, "1g", "mkfs.xfs", "-q", "-m", "reflink=1")
-	mounted, d := filepath.Join(memory, "disk"), disks[disk]
-	attach(t, m.disk, mounted, d.size, d.mkfs...)
-	m.options = d.options
-	m.root = filepath.Join(mounted, "root")
-	return m
-}
-
-// attach makes a file system in a file, and mounts it.
-func attach(t *testing.T, file, dir, size string, mkfs ...string) {
-	t.Helper()
-	run(t, "truncate", "-s", size, file)
-	run(t, mkfs[0], append(mkfs[1:], file)...)
-	mountFile(t, file, dir, "loop")
-}
-
-func mountFile(t *testing.T, file, dir, options string) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	// mount detaches the device again when the file system is unmounted.
-	run(t, "mount", "-o", options, file, dir)
-	t.Cleanup(func() { unmount(t, dir) })
-}
-
-func unmount(t *testing.T, dir string) {
-	t.Helper()
-	// Twice is once too often only for those that were unmounted earlier.
-	if err := unix.Unmount(dir, 0); err != nil && err != unix.EINVAL {
-		t.Errorf("unmount %s: %v", dir, err)
-	}
-}
-
-func run(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
-	}
+	})
+	return d
 }
 
 // cut calls f with the root as it is on disk when the power fails now.
 func (m *machine) cut(t *testing.T, f func(root string)) {
 	t.Helper()
-	copied := filepath.Join(m.dir, "cut")
-	dir := filepath.Join(filepath.Dir(m.dir), "cut")
-	clone(t, copied, m.disk)
-	mountFile(t, copied, dir, m.options)
+	c, err := m.Cut()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(m.dir, "cut")
+	if err := c.Mount(dir); err != nil {
+		t.Fatal(err)
+	}
 	f(filepath.Join(dir, "root"))
-	unmount(t, dir)
-	if err := os.Remove(copied); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func clone(t *testing.T, to, from string) {
-	t.Helper()
-	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	if err := unix.IoctlFileClone(int(out.Fd()), int(in.Fd())); err != nil {
-		t.Fatalf("clone %s: %v", from, err)
+	if err := c.Close(dir); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -125,7 +72,7 @@ func clone(t *testing.T, to, from string) {
 func TestPowerCut(t *testing.T) {
 	n := rounds(t, "BALEEN_POWER_ROUNDS", 4)
 	for i, disk := range disks {
-		t.Run(disk.name, func(t *testing.T) {
+		t.Run(disk.kind.Name, func(t *testing.T) {
 			acts, found, losses := cutPower(t, i, n)
 			for _, err := range losses {
 				t.Error(err)
@@ -140,7 +87,7 @@ func TestPowerCut(t *testing.T) {
 func TestPowerCutWithoutSync(t *testing.T) {
 	const most = 20
 	for i, disk := range disks {
-		t.Run(disk.name, func(t *testing.T) {
+		t.Run(disk.kind.Name, func(t *testing.T) {
 			for n := range most {
 				if _, _, losses := cutPower(t, i, 1, workerSync+"=off"); len(losses) > 0 {
 					t.Logf("the %d. cut lost something: %v", n+1, losses[0])

@@ -18,7 +18,8 @@ import (
 type Kind struct {
 	Name  string
 	magic int64
-	// flags are for mkfs, and options for the mount.
+	// flags are for mkfs, and options for the mount, also of a copy beside the
+	// original.
 	flags   []string
 	options string
 }
@@ -26,13 +27,13 @@ type Kind struct {
 // The kinds of file systems.
 var (
 	Ext4 = Kind{Name: "ext4", magic: unix.EXT4_SUPER_MAGIC, flags: []string{"-q", "-F"}}
-	XFS  = Kind{Name: "xfs", magic: unix.XFS_SUPER_MAGIC, flags: []string{"-q", "-m", "reflink=1"}}
+	XFS  = Kind{Name: "xfs", magic: unix.XFS_SUPER_MAGIC, flags: []string{"-q", "-m", "reflink=1"}, options: "nouuid"}
 )
 
 // The same with project quotas, for OpenLoop. Not every kernel can mount them.
 var (
 	Ext4Quota = Kind{Name: "ext4", magic: unix.EXT4_SUPER_MAGIC, flags: []string{"-q", "-F", "-O", "project,quota", "-E", "quotatype=prjquota"}, options: "prjquota"}
-	XFSQuota  = Kind{Name: "xfs", magic: unix.XFS_SUPER_MAGIC, flags: XFS.flags, options: "pquota"}
+	XFSQuota  = Kind{Name: "xfs", magic: unix.XFS_SUPER_MAGIC, flags: XFS.flags, options: "pquota,nouuid"}
 )
 
 // Volume is a folder on a file system.
@@ -100,22 +101,36 @@ func (v *Volume) mountLoop(ctx context.Context, size int64) error {
 	if err := image.Truncate(size); err != nil {
 		return err
 	}
-	if err := mkfs(ctx, v.Kind, path); err != nil {
+	if err := Format(ctx, v.Kind, path); err != nil {
 		return err
 	}
-	device, err := attach(image)
-	if err != nil {
-		return err
-	}
-	defer device.Close() // then only the mount holds it
-	if err := unix.Mount(device.Name(), v.Dir, v.Kind.Name, 0, v.Kind.options); err != nil {
-		return fmt.Errorf("mount %s: %w", v.Kind.Name, err)
-	}
-	v.Loop = device.Name()
-	return nil
+	v.Loop, err = mount(v.Kind, image, v.Dir, unix.LO_FLAGS_DIRECT_IO)
+	return err
 }
 
-func mkfs(ctx context.Context, kind Kind, path string) error {
+// MountCopy mounts the file system in an image, beside others that it is a copy
+// of or that are copies of it. Its loop device goes when it is unmounted. What it
+// writes goes through the cache of the image's file system: the sectors that go
+// past that have another size in a copy that shares its blocks.
+func MountCopy(kind Kind, image *os.File, dir string) error {
+	_, err := mount(kind, image, dir, 0)
+	return err
+}
+
+func mount(kind Kind, image *os.File, dir string, flags uint32) (loop string, err error) {
+	device, err := attach(image, flags)
+	if err != nil {
+		return "", err
+	}
+	defer device.Close() // then only the mount holds it
+	if err := unix.Mount(device.Name(), dir, kind.Name, 0, kind.options); err != nil {
+		return "", fmt.Errorf("mount %s: %w", kind.Name, err)
+	}
+	return device.Name(), nil
+}
+
+// Format makes a file system in the file at path.
+func Format(ctx context.Context, kind Kind, path string) error {
 	program := "mkfs." + kind.Name
 	if _, err := exec.LookPath(program); err != nil {
 		program = "/usr/sbin/" + program // not in every user's PATH
@@ -129,7 +144,7 @@ func mkfs(ctx context.Context, kind Kind, path string) error {
 
 // attach binds the file to a free loop device. It is released when it is closed
 // and not mounted any more.
-func attach(image *os.File) (*os.File, error) {
+func attach(image *os.File, flags uint32) (*os.File, error) {
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -144,7 +159,7 @@ func attach(image *os.File) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = configure(device, image)
+		err = configure(device, image, flags)
 		if err == nil {
 			return device, nil
 		}
@@ -155,16 +170,15 @@ func attach(image *os.File) (*os.File, error) {
 	}
 }
 
-func configure(device, image *os.File) error {
+func configure(device, image *os.File, flags uint32) error {
 	config := &unix.LoopConfig{
 		Fd:   uint32(image.Fd()),
-		Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR | unix.LO_FLAGS_DIRECT_IO},
+		Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR | flags},
 	}
 	err := unix.IoctlLoopConfigure(int(device.Fd()), config)
-	if errors.Is(err, unix.EINVAL) {
+	if errors.Is(err, unix.EINVAL) && flags == unix.LO_FLAGS_DIRECT_IO {
 		// Not every file system below can do without its page cache.
-		config.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
-		err = unix.IoctlLoopConfigure(int(device.Fd()), config)
+		return configure(device, image, 0)
 	}
 	return err
 }
@@ -186,7 +200,7 @@ func (v *Volume) Close() error {
 		v.top.Close()
 	}
 	if v.Loop != "" {
-		if err := unmount(v.Dir); err != nil {
+		if err := Unmount(v.Dir); err != nil {
 			return err
 		}
 		if err := waitReleased(v.Loop); err != nil {
@@ -199,7 +213,9 @@ func (v *Volume) Close() error {
 	return nil
 }
 
-func unmount(dir string) error {
+// Unmount unmounts a volume. One that is in use it waits for, a little; then it
+// takes it out of sight, and that is an error.
+func Unmount(dir string) error {
 	for deadline := time.Now().Add(unmountPatience); ; time.Sleep(50 * time.Millisecond) {
 		err := unix.Unmount(dir, 0)
 		if err == nil {

@@ -12,6 +12,9 @@
 // and becomes the program. [Injector.Bin] makes a folder that looks like one of
 // programs, with one of them wrapped in this way.
 //
+// [Unsynced] does the same without an injector for programs that are to believe
+// that they sync files, and do not.
+//
 // # Caveats
 //
 // Processes that the program starts are under the filter too. The injector must

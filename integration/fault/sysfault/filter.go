@@ -3,6 +3,7 @@ package sysfault
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ const (
 // init becomes the program if this process was started in its place, before
 // flags are parsed or tests run.
 func init() {
+	becomeUnsynced()
 	program, socket := os.Getenv(programEnv), os.Getenv(socketEnv)
 	if program == "" || filepath.Base(os.Args[0]) != filepath.Base(program) {
 		return
@@ -48,7 +50,9 @@ func become(program, socket string) error {
 	}
 	// From here on a call of the chosen kind waits for an injector that has
 	// the filter's other end.
-	fd, err := install(filter())
+	// A question that has been taken is not put again because of a signal, of
+	// which Go's runtime sends many.
+	fd, err := install(filter(), unix.SECCOMP_FILTER_FLAG_NEW_LISTENER|unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
 	if err != nil {
 		return err
 	}
@@ -61,13 +65,11 @@ func become(program, socket string) error {
 	return fmt.Errorf("execute %s: %w", program, unix.Exec(program, args, environ))
 }
 
-// install puts a filter on this thread and all that it becomes and starts, and
-// returns the descriptor at which its questions are answered.
-func install(program []unix.SockFilter) (int, error) {
+// install puts a filter on this thread and all that it becomes and starts. With
+// a listener among the flags it returns the descriptor at which the filter's
+// questions are answered.
+func install(program []unix.SockFilter, flags uintptr) (int, error) {
 	prog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	// A question that has been taken is not put again because of a signal, of
-	// which Go's runtime sends many.
-	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
 	if errno != 0 {
 		return 0, fmt.Errorf("install seccomp filter: %w", errno)
@@ -75,14 +77,15 @@ func install(program []unix.SockFilter) (int, error) {
 	return int(fd), nil
 }
 
-// filter asks for the calls in shapes and allows all others. Numbers are those
-// of this machine's architecture, as are the programs'.
+// filter asks for the calls in shapes and allows all others.
 func filter() []unix.SockFilter {
-	var numbers []int32
-	for nr := range shapes {
-		numbers = append(numbers, nr)
-	}
-	slices.Sort(numbers)
+	return answering(slices.Sorted(maps.Keys(shapes)), unix.SECCOMP_RET_USER_NOTIF)
+}
+
+// answering is a filter that has one answer for some calls and allows all
+// others. Numbers are those of this machine's architecture, as are the
+// programs'.
+func answering(numbers []int32, answer uint32) []unix.SockFilter {
 	program := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}} // the call's number
 	for i, nr := range numbers {
 		program = append(program, unix.SockFilter{
@@ -93,7 +96,7 @@ func filter() []unix.SockFilter {
 	}
 	return append(program,
 		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: answer},
 	)
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -38,28 +39,38 @@ func Listen(socket string) (*Injector, error) {
 // replaced by one under the injector's filter. It returns what must be in that
 // program's environment.
 func (in *Injector) Bin(dir, bin, program string) (env []string, err error) {
+	if err := replace(dir, bin, program); err != nil {
+		return nil, err
+	}
+	return []string{programEnv + "=" + filepath.Join(bin, program), socketEnv + "=" + in.socket}, nil
+}
+
+// replace makes dir a folder with links to all that is in bin, but with links to
+// this executable for the programs.
+func replace(dir, bin string, programs ...string) error {
 	entries, err := os.ReadDir(bin)
 	if err != nil {
-		return nil, fmt.Errorf("wrap %s: %w", program, err)
+		return fmt.Errorf("wrap %q: %w", programs, err)
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("wrap %s: %w", program, err)
+		return fmt.Errorf("wrap %q: %w", programs, err)
 	}
+	replaced := 0
 	for _, e := range entries {
 		target := filepath.Join(bin, e.Name())
-		if e.Name() == program {
-			env = []string{programEnv + "=" + target, socketEnv + "=" + in.socket}
+		if slices.Contains(programs, e.Name()) {
 			target = self
+			replaced++
 		}
 		if err := os.Symlink(target, filepath.Join(dir, e.Name())); err != nil {
-			return nil, fmt.Errorf("wrap %s: %w", program, err)
+			return fmt.Errorf("wrap %q: %w", programs, err)
 		}
 	}
-	if env == nil {
-		return nil, fmt.Errorf("wrap %s: it is not in %s", program, bin)
+	if replaced != len(programs) {
+		return fmt.Errorf("wrap %q: not all of them are in %s", programs, bin)
 	}
-	return env, nil
+	return nil
 }
 
 // Set has plan asked for every call of the programs, one call at a time: it
