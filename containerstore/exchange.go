@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/snapshotter"
 )
 
 // emptyMark is an attribute of a folder that was made to be exchanged for the
@@ -55,6 +56,11 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 		sealed = o.Uppers[0]
 		return pathError("mark", sealed, unix.Setxattr(sealed, emptyMark, []byte("1"), 0))
 	})
+	if err == nil && labels[labelRecord] != "" {
+		// Unmounting the container's root has done so, unless somebody else
+		// has it mounted too.
+		err = snapshotter.SyncFileSystem(live)
+	}
 	if err == nil {
 		err = exchange(live, sealed, labels[labelRecord] != "")
 		if errors.Is(err, errors.ErrUnsupported) {

@@ -74,7 +74,12 @@ func (s *Service) publish(ctx context.Context, img newImage, besides func(contex
 	}
 	all, actx := errgroup.WithContext(ctx)
 	all.Go(func() error { return besides(actx) })
-	all.Go(func() error { return s.writeBlobs(actx, blobs) })
+	all.Go(func() error {
+		if err := s.writeBlobs(actx, blobs); err != nil {
+			return err
+		}
+		return s.syncBlobs(actx)
+	})
 	if err := all.Wait(); err != nil {
 		return "", err
 	}

@@ -79,6 +79,7 @@ type Service struct {
 	thawFrozen  func(ctx context.Context, id string) error
 	interrupted []string
 	turns       turns
+	blobs       blobFolder
 	cut         struct {
 		mu  sync.Mutex
 		ids []string // of containers whose moves a crash has cut short

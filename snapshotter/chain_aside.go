@@ -193,7 +193,7 @@ func (a *aside) place(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("exchange %s and %s: %w", a.dir, upper, err)
 	}
-	if err := syncFileSystem(upper); err != nil {
+	if err := SyncFileSystem(upper); err != nil {
 		return err
 	}
 	if err := a.commit(ctx, a.real); err != nil {

@@ -90,7 +90,7 @@ func remapOnto(ctx context.Context, sn snapshots.Snapshotter, name, chain string
 		if err := remapTree(ctx, root, toHost(m)); err != nil {
 			return err
 		}
-		return syncFileSystem(root)
+		return SyncFileSystem(root)
 	})
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ const syncEach = 8
 // snapshot that counts as whole and is not.
 func Sync(ctx context.Context, upper string, stats SealStats) error {
 	if stats.Changes > syncEach {
-		return syncFileSystem(upper)
+		return SyncFileSystem(upper)
 	}
 	return filepath.WalkDir(upper, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -35,11 +35,12 @@ func Sync(ctx context.Context, upper string, stats SealStats) error {
 		if !d.IsDir() && !d.Type().IsRegular() {
 			return nil
 		}
-		return syncFile(path)
+		return SyncFile(path)
 	})
 }
 
-func syncFile(path string) error {
+// SyncFile puts a file on disk, or the names in a folder.
+func SyncFile(path string) error {
 	f, err := os.OpenFile(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NOATIME, 0)
 	if err != nil {
 		return err
@@ -51,7 +52,8 @@ func syncFile(path string) error {
 	return nil
 }
 
-func syncFileSystem(path string) error {
+// SyncFileSystem puts on disk all that was written to the file system of path.
+func SyncFileSystem(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
