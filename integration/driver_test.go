@@ -10,13 +10,18 @@ import (
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
+// driverConfig has containerd's own baleen snapshotter as dockerd's storage driver.
+var driverConfig = stack.Config{
+	StorageDriver:    "baleen",
+	ContainerdConfig: "[plugins.'io.containerd.service.v1.diff-service']\ndefault = ['baleen', 'walking']\n",
+}
+
 // TestStorageDriverBaleen does on Baleen's own snapshotter what the daemon does:
 // with containerd linked with it, and with a process of its own. Nothing is done
 // by comparing whole trees, and nothing is left.
 func TestStorageDriverBaleen(t *testing.T) {
-	differs := "[plugins.'io.containerd.service.v1.diff-service']\ndefault = ['baleen', 'walking']\n"
 	for name, c := range map[string]stack.Config{
-		"in containerd":     {StorageDriver: "baleen", ContainerdConfig: differs},
+		"in containerd":     driverConfig,
 		"beside containerd": {StorageDriver: "baleen", Proxy: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,227 @@
+package integration_test
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// survivor is a stack on what a power cut left.
+type survivor struct {
+	*env
+	snapshotter string
+}
+
+// check returns what is lost of what was acknowledged, and what there is of other
+// that is not whole; and how much there is.
+func (s *survivor) check(t *testing.T, acknowledged []keptState) (found int, lost error) {
+	t.Helper()
+	var errs []error
+	images, err := s.images(t)
+	errs = append(errs, err)
+	revisions, err := s.keptRevisions(t)
+	errs = append(errs, err)
+	last := map[keptState]keptState{} // of each container and kind
+	for _, k := range acknowledged {
+		_, isImage := images[k.name()]
+		_, isRevision := revisions[k]
+		if !isImage && !k.revision || !isRevision && k.revision {
+			errs = append(errs, fmt.Errorf("%v is lost", k))
+		}
+		last[keptState{container: k.container, revision: k.revision}] = k
+	}
+	errs = append(errs, s.saved(t, images))
+	for _, k := range last {
+		errs = append(errs, s.use(t, k, revisions[k]))
+	}
+	errs = append(errs, s.complaints())
+	return len(images) + len(revisions), errors.Join(errs...)
+}
+
+// images checks the files of all images that were committed, and returns their
+// ids by their names.
+func (s *survivor) images(t *testing.T) (map[string]string, error) {
+	t.Helper()
+	out, err := s.try(t, "images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}")
+	if err != nil {
+		return nil, fmt.Errorf("docker images: %w: %s", err, out)
+	}
+	images := map[string]string{}
+	var errs []error
+	for line := range strings.Lines(out) {
+		name, id, _ := strings.Cut(strings.TrimSpace(line), " ")
+		k := parseKept(name, false)
+		if k.n == 0 {
+			continue
+		}
+		images[name] = id
+		if err := s.wholeImage(t, k); err != nil {
+			errs = append(errs, fmt.Errorf("%v: %w", k, err))
+		}
+	}
+	return images, errors.Join(errs...)
+}
+
+func (s *survivor) wholeImage(t *testing.T, k keptState) error {
+	t.Helper()
+	out, err := s.try(t, "image", "inspect", "-f", "{{json .RootFS.Layers}}", k.name())
+	if err != nil {
+		return fmt.Errorf("docker image inspect: %w: %s", err, out)
+	}
+	var layers []digest.Digest
+	if err := json.Unmarshal([]byte(out), &layers); err != nil {
+		return err
+	}
+	return s.wholeSnapshot(s.ctx(t), k, identity.ChainID(layers).String())
+}
+
+// wholeSnapshot checks the files of a committed snapshot.
+func (s *survivor) wholeSnapshot(ctx context.Context, k keptState, name string) (err error) {
+	sn := s.client.SnapshotService(s.snapshotter)
+	view := "check of " + name
+	mounts, err := sn.View(ctx, view, name, snapshots.WithLabels(map[string]string{"containerd.io/gc.root": "now"}))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sn.Remove(ctx, view)) }()
+	return mount.WithReadonlyTempMount(ctx, mounts, k.whole)
+}
+
+// keptRevisions checks the files of all revisions that were kept, and returns their
+// numbers.
+func (s *survivor) keptRevisions(t *testing.T) (map[keptState]int, error) {
+	t.Helper()
+	found := map[keptState]int{}
+	var errs []error
+	for _, container := range workers {
+		id, err := s.try(t, "inspect", "-f", "{{.Id}}", container)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("docker inspect %s: %w: %s", container, err, id))
+			continue
+		}
+		status, answer := s.request(t, http.MethodGet, version+"/containers/"+id+"/revisions", "")
+		var list []api.Revision
+		if err := json.Unmarshal([]byte(answer), &list); err != nil || status != http.StatusOK {
+			errs = append(errs, fmt.Errorf("list revisions of %s: %d %s", container, status, answer))
+			continue
+		}
+		for _, r := range list {
+			k := parseKept(r.Message, true)
+			found[k] = r.Number
+			if err := s.wholeSnapshot(s.ctx(t), k, fmt.Sprintf("%s.r%d", id, r.Number)); err != nil {
+				errs = append(errs, fmt.Errorf("%v: %w", k, err))
+			}
+		}
+	}
+	return found, errors.Join(errs...)
+}
+
+// saved saves all images, and checks each blob by its digest.
+func (s *survivor) saved(t *testing.T, images map[string]string) error {
+	t.Helper()
+	if len(images) == 0 {
+		return nil
+	}
+	args := []string{"save"}
+	for name := range images {
+		args = append(args, name)
+	}
+	cmd := s.Docker(t.Context(), args...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	blobs, err := digestsOf(out)
+	_, _ = io.Copy(io.Discard, out)
+	if err := errors.Join(err, cmd.Wait()); err != nil {
+		return fmt.Errorf("docker save: %w: %s", err, said.String())
+	}
+	if blobs < 2*len(images) { // a config and a manifest at least
+		return fmt.Errorf("docker save: %d blobs for %d images", blobs, len(images))
+	}
+	return nil
+}
+
+// digestsOf checks the blobs in an archive, and counts them.
+func digestsOf(archive io.Reader) (blobs int, _ error) {
+	for r := tar.NewReader(archive); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return blobs, nil
+		}
+		if err != nil {
+			return blobs, err
+		}
+		if h.Typeflag != tar.TypeReg || path.Dir(h.Name) != "blobs/sha256" {
+			continue
+		}
+		got, err := digest.FromReader(r)
+		if err != nil {
+			return blobs, err
+		}
+		if got.Encoded() != path.Base(h.Name) {
+			return blobs, fmt.Errorf("blob %s has the digest %s", h.Name, got)
+		}
+		blobs++
+	}
+}
+
+// use runs an image, or goes back to a revision and runs that.
+func (s *survivor) use(t *testing.T, k keptState, number int) error {
+	t.Helper()
+	calls := [][]string{{"run", "--rm", "--pull", "never", "--network", "none", k.name(), "cat", "/now"}}
+	switch {
+	case k.revision && k.container == running:
+		calls = [][]string{{"baleen", "rollback", running, fmt.Sprint(number)}, {"start", running}, {"exec", running, "cat", "/now"}}
+	case k.revision:
+		calls = [][]string{{"baleen", "rollback", resting, fmt.Sprint(number)}, {"commit", resting, "again"}, {"run", "--rm", "--pull", "never", "--network", "none", "again", "cat", "/now"}}
+	}
+	var out string
+	for _, args := range calls {
+		var err error
+		if out, err = s.try(t, args...); err != nil {
+			return fmt.Errorf("%v: docker %q: %w: %s", k, args, err, out)
+		}
+	}
+	if out != fmt.Sprint(k.n) {
+		return fmt.Errorf("%v says %q", k, out)
+	}
+	return nil
+}
+
+// complaints returns what the daemons call errors.
+func (s *survivor) complaints() error {
+	var errs []error
+	for _, d := range []stack.Daemon{stack.Containerd, stack.Dockerd} {
+		for line := range strings.Lines(s.LogTail(d, 2000)) {
+			// Of the container that ran: stock says so too.
+			if strings.Contains(line, "error unmounting container") {
+				continue
+			}
+			if strings.Contains(line, "level=error") || strings.Contains(line, "level=fatal") {
+				errs = append(errs, fmt.Errorf("%s: %s", d, strings.TrimSpace(line)))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
