@@ -12,6 +12,7 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/integration/bench/volume"
@@ -80,6 +81,9 @@ func TestPowerCut(t *testing.T) {
 // were not written to disk.
 func TestPowerCutWithoutSync(t *testing.T) {
 	const most = 10
+	if err := sysfault.Available(); err != nil {
+		t.Skip(err)
+	}
 	_, places := powerRounds(t)
 	for i := range places {
 		t.Run(powerPlaces[i].name, func(t *testing.T) {
@@ -103,6 +107,7 @@ func TestPowerCutAfterKeepingAMountedRoot(t *testing.T) {
 	p := newPowered(t, 0, seeded(t))
 	s := p.start(t, nil)
 	w := newWorker(t, &env{Stack: s}, p.random.Uint64())
+	p.sync(t)
 	root := filepath.Join(s.DataRoot(), "rootfs", p.snapshotter, w.inspect(t, running, "{{.Id}}"))
 	holder := s.Command(t.Context(), "unshare", "--mount", "--propagation", "private",
 		"sh", "-c", `cd "$0" && touch "$1" && exec sleep 1000`, root, filepath.Join(s.Root(), "held"))
@@ -142,6 +147,9 @@ type powered struct {
 func newPowered(t *testing.T, place int, random *rand.Rand) *powered {
 	t.Helper()
 	if err := power.Available(); err != nil {
+		t.Skip(err)
+	}
+	if err := stack.CheckMachine(); errdefs.IsPermissionDenied(err) || errdefs.IsNotImplemented(err) {
 		t.Skip(err)
 	}
 	// Not below the test's own folder: its name is too long for sockets.
@@ -229,6 +237,11 @@ func (p *powered) start(t *testing.T, unsynced []string) *stack.Stack {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := s.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
 	return s
 }
 
@@ -298,6 +311,6 @@ func (p *powered) check(t *testing.T, c powerCut) (found int, lost error) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	survivor := survivor{env: &env{Stack: s, client: client}, snapshotter: p.snapshotter}
-	return survivor.check(t, c.acknowledged)
+	left := survivor{env: &env{Stack: s, client: client}, snapshotter: p.snapshotter}
+	return left.check(t, c.acknowledged)
 }

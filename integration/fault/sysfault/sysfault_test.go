@@ -118,3 +118,35 @@ func TestProgramThatIsNotThere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestUnsynced has a program sync what cannot be synced.
+func TestUnsynced(t *testing.T) {
+	if err := sysfault.Available(); err != nil {
+		t.Skip(err)
+	}
+	path, err := exec.LookPath("sync")
+	if err != nil {
+		t.Skip(err)
+	}
+	bin, wrapped := t.TempDir(), t.TempDir()
+	if err := os.Symlink(path, filepath.Join(bin, "sync")); err != nil {
+		t.Fatal(err)
+	}
+	env, err := sysfault.Unsynced(wrapped, bin, "sync")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		dir    string
+		synced bool
+	}{{bin, true}, {wrapped, false}} {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(c.dir, "sync"), os.DevNull)
+		cmd.Env = append(os.Environ(), env...)
+		if out, err := cmd.CombinedOutput(); c.synced != (err != nil) {
+			t.Errorf("%s of %s: %v: %s", cmd.Path, os.DevNull, err, out)
+		}
+	}
+	if _, err := sysfault.Unsynced(t.TempDir(), bin, "nosuch"); err == nil || !strings.Contains(err.Error(), "nosuch") {
+		t.Errorf("got %v", err)
+	}
+}
