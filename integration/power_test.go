@@ -80,7 +80,7 @@ func TestPowerCut(t *testing.T) {
 // TestPowerCutWithoutSync shows that TestPowerCut would see it if snapshots
 // were not written to disk.
 func TestPowerCutWithoutSync(t *testing.T) {
-	const most = 10
+	const most = 6
 	if err := sysfault.Available(); err != nil {
 		t.Skip(err)
 	}

@@ -36,20 +36,21 @@ func (k keptState) String() string {
 // parseKept is the state that a name tells of. It is 0 if the name is another's.
 func parseKept(name string, revision bool) (k keptState) {
 	container, n, _ := strings.Cut(name, ":")
-	if _, err := fmt.Sscan(n, &k.n); err != nil || !slices.Contains(workers, container) {
+	if _, err := fmt.Sscan(n, &k.n); err != nil || !slices.Contains(workers[:], container) {
 		return keptState{}
 	}
 	return keptState{container, k.n, revision}
 }
 
-// The containers that change: one runs, and the other is started for each
-// change.
+// What changes: a container that runs, one that is started for each change, and
+// an image that is built on the last one of its name.
 const (
 	running = "running"
 	resting = "resting"
+	built   = "built"
 )
 
-var workers = []string{running, resting}
+var workers = [...]string{running, resting, built}
 
 const (
 	// changeFiles is how many files a change makes, the i-th of i*i*changeSize
@@ -140,7 +141,8 @@ func (w *worker) failure() error {
 // work goes on until the context ends.
 func (w *worker) work(ctx context.Context) {
 	for ctx.Err() == nil {
-		k := keptState{container: workers[w.random.IntN(len(workers))], revision: w.random.IntN(2) == 0}
+		k := keptState{container: workers[w.random.IntN(5)/2]} // a build takes long
+		k.revision = k.container != built && w.random.IntN(2) == 0
 		w.states[k.container]++
 		k.n = w.states[k.container]
 		err := w.act(ctx, k)
@@ -161,6 +163,9 @@ func (w *worker) work(ctx context.Context) {
 
 // act makes a change and keeps what came of it.
 func (w *worker) act(ctx context.Context, k keptState) error {
+	if k.container == built {
+		return w.build(ctx, k)
+	}
 	do := []string{"start", "-a", resting}
 	if k.container == running {
 		do = []string{"exec", running, "sh", "-c", fmt.Sprintf("n=%d; %s", k.n, changeScript)}
@@ -173,6 +178,20 @@ func (w *worker) act(ctx context.Context, k keptState) error {
 		if out, err := output(w.Docker(ctx, args...)); err != nil {
 			return fmt.Errorf("docker %q: %w: %s", args, err, out)
 		}
+	}
+	return nil
+}
+
+func (w *worker) build(ctx context.Context, k keptState) error {
+	base := "busybox"
+	if k.n > 1 {
+		base = keptState{container: k.container, n: k.n - 1}.name()
+	}
+	cmd := w.Docker(ctx, "build", "--network", "none", "-t", k.name(), "-")
+	cmd.Stdin = strings.NewReader(fmt.Sprintf("FROM %s\nRUN n=%d; %s\n", base, k.n, changeScript))
+	cmd.Env = append(cmd.Env, "DOCKER_BUILDKIT=0")
+	if out, err := output(cmd); err != nil {
+		return fmt.Errorf("docker build: %w: %s", err, out)
 	}
 	return nil
 }
