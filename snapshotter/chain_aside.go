@@ -137,8 +137,9 @@ func (a *aside) unpackInto(ctx context.Context, dir string) (_ digest.Digest, er
 		return "", fmt.Errorf("open: %w", err)
 	}
 	defer func() { err = errors.Join(err, blob.Close()) }()
-	opts := ourdiff.ApplyOptions{Overlay: true}
-	if a.parent != "" {
+	var opts ourdiff.ApplyOptions
+	if a.parent != "" { // the lowest is no upper: a mark would show in it
+		opts.Overlay = true
 		opts.Below = func(open func([]string) error) error { return a.withLowers(ctx, open) }
 	}
 	diffID, _, err := ourdiff.Apply(ctx, blob, dir, opts)

@@ -216,6 +216,21 @@ func TestApplyLayersThatNeedThoseBelow(t *testing.T) {
 	})
 }
 
+// TestApplyLayersDeletesNothingInTheLowest: what a layer deletes that has none
+// below it was never there, and leaves no mark that a view of it alone shows.
+func TestApplyLayersDeletesNothingInTheLowest(t *testing.T) {
+	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, _ bool) {
+		b := chainOf(t, []string{"a/", "a/.wh.one", "a/two=2", ".wh.b", "c/", "c/.wh..wh..opq", "c/c=c"}, []string{"f=f"})
+		_, err := snapshotter.ApplyLayers(t.Context(), sn, b.layers, b.fetch, opts)
+		check(t, err)
+		for n, want := range []string{"a a/two=2 c c/c=c", "a a/two=2 c c/c=c f=f"} {
+			if got := files(t, sn, b.chainID(n+1)); got != want {
+				t.Errorf("after %d layers there are %s, want %s", n+1, got, want)
+			}
+		}
+	})
+}
+
 func TestApplyLayersKeepsWhatExists(t *testing.T) {
 	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, twice bool) {
 		b := chainOf(t, threeLayers...)
