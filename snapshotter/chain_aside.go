@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -23,7 +24,8 @@ type aside struct {
 	*extraction
 	below *aside // nil for the lowest
 
-	key, dir string // of what it is extracted into
+	key, dir string   // of what it is extracted into
+	disk     *os.File // that folder, opened before anything was written into it
 	diffID   digest.Digest
 
 	prepared sync.Once
@@ -117,6 +119,9 @@ func (a *aside) extract(ctx context.Context) error {
 	if a.dir = boundDir(mounts); a.dir == "" {
 		return errInTurn
 	}
+	if a.disk, err = os.Open(a.dir); err != nil {
+		return fmt.Errorf("open snapshot %s: %w", a.key, err)
+	}
 	if a.diffID, err = a.unpackInto(ctx, a.dir); err != nil {
 		return fmt.Errorf("extract layer %s: %w", a.layer.Blob.Digest, err)
 	}
@@ -194,13 +199,22 @@ func (a *aside) place(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("exchange %s and %s: %w", a.dir, upper, err)
 	}
-	if err := syncFileSystem(upper); err != nil {
+	if err := a.sync(); err != nil {
 		return err
 	}
 	if err := a.commit(ctx, a.real); err != nil {
 		return err
 	}
 	a.real = ""
+	return nil
+}
+
+// sync puts what was extracted on disk, and the exchange. Of data that was lost
+// only those hear who had a file open then, and each but once.
+func (a *aside) sync() error {
+	if err := unix.Syncfs(int(a.disk.Fd())); err != nil {
+		return fmt.Errorf("sync file system of %s: %w", a.dir, err)
+	}
 	return nil
 }
 
@@ -222,6 +236,10 @@ func sameRoot(from, to string) error {
 
 // drop removes what is not, or no longer, needed.
 func (a *aside) drop(ctx context.Context) {
+	if a.disk != nil {
+		_ = a.disk.Close()
+		a.disk = nil
+	}
 	for _, key := range []*string{&a.key, &a.real} {
 		if *key != "" {
 			remove(ctx, a.sn, *key)
