@@ -72,7 +72,24 @@ func applyAside(ctx context.Context, chain []*extraction, atOnce int) error {
 	return extractAside(ctx, missing, atOnce)
 }
 
+// extractAside makes the snapshots of layers. If folders cannot be exchanged, those
+// that remain are made one after the other: each attempt might cost a copy of all
+// that is below.
 func extractAside(ctx context.Context, layers []*aside, atOnce int) error {
+	made, err := exchangeAll(ctx, layers, atOnce)
+	if !errors.Is(err, errInTurn) {
+		return err
+	}
+	for _, a := range layers[made:] {
+		if err := a.makeLocked(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exchangeAll returns how many of the snapshots it has made.
+func exchangeAll(ctx context.Context, layers []*aside, atOnce int) (made int, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	var extracting errgroup.Group
 	extracting.SetLimit(atOnce + 1) // and the one that starts the others
@@ -89,21 +106,21 @@ func extractAside(ctx context.Context, layers []*aside, atOnce int) error {
 		}
 		return nil
 	})
-	for _, a := range layers {
+	for i, a := range layers {
 		err := <-a.extracted
 		if err == nil {
 			err = a.place(ctx)
 		}
-		if errors.Is(err, errInTurn) || errdefs.IsAlreadyExists(err) {
+		if errdefs.IsAlreadyExists(err) {
 			a.drop(ctx)
 			err = a.makeLocked(ctx)
 		}
 		if err != nil {
-			return err
+			return i, err
 		}
 		close(a.placed)
 	}
-	return nil
+	return len(layers), nil
 }
 
 // extract unpacks the layer into a folder of its own.

@@ -317,6 +317,36 @@ func TestApplyLayersFails(t *testing.T) {
 	})
 }
 
+// TestApplyLayersCopiesOnce: a snapshotter without folders to exchange copies all
+// that is below for each snapshot. That it has none is found out once.
+func TestApplyLayersCopiesOnce(t *testing.T) {
+	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, _ bool) {
+		b := chainOf(t, []string{"a=1"}, []string{"a=2"}, []string{"a=3"}, []string{"a=4"}, []string{"a=5"}, []string{"a=6"})
+		counting := &copies{Snapshotter: sn}
+		_, err := snapshotter.ApplyLayers(t.Context(), counting, b.layers, b.fetch, opts)
+		check(t, err)
+		if n := counting.n.Load(); n > 6 {
+			t.Errorf("on others %d snapshots were prepared, for 5 layers", n)
+		}
+		if got := files(t, sn, b.chainID(6)); got != "a=6" {
+			t.Errorf("there are %s", got)
+		}
+	})
+}
+
+// copies counts the snapshots that are prepared on others.
+type copies struct {
+	snapshots.Snapshotter
+	n atomic.Int32
+}
+
+func (c *copies) Prepare(ctx context.Context, key, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
+	if parent != "" {
+		c.n.Add(1)
+	}
+	return c.Snapshotter.Prepare(ctx, key, parent, opts...)
+}
+
 // racing lets somebody else commit first.
 type racing struct {
 	snapshots.Snapshotter
