@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,8 +59,14 @@ type holder struct {
 	leases leases.Manager
 	owner  string // of the leases
 
+	run string // begins the ids of the leases of this process
+
 	mu    sync.Mutex
 	swept map[string]bool // namespaces
+}
+
+func newHolder(comparer c8ddiff.Comparer, manager leases.Manager, owner string) *holder {
+	return &holder{Comparer: comparer, leases: manager, owner: owner, run: "baleen-" + rand.Text() + "-", swept: map[string]bool{}}
 }
 
 // Compare is the comparer's, with a lease. The layer lives for handover at least.
@@ -89,7 +96,7 @@ func (h *holder) Compare(ctx context.Context, lower, upper []mount.Mount, opts .
 }
 
 func (h *holder) lease(ctx context.Context, purpose string, life time.Duration) (leases.Lease, error) {
-	l, err := h.leases.Create(ctx, leases.WithID("baleen-"+rand.Text()), leases.WithExpiration(life),
+	l, err := h.leases.Create(ctx, leases.WithID(h.run+rand.Text()), leases.WithExpiration(life),
 		leases.WithLabels(map[string]string{labelOperation: purpose, labelOwner: h.owner}))
 	if err != nil {
 		return l, fmt.Errorf("create lease: %w", err)
@@ -99,7 +106,8 @@ func (h *holder) lease(ctx context.Context, purpose string, life time.Duration) 
 
 // sweep deletes the leases of work that a killed predecessor of this process was
 // at, before the first of our own in a namespace: containerd may not be there
-// when we start. What they held containerd collects.
+// when we start. If it is not there then either, that is for the next, and our
+// own work may be under way. What they held containerd collects.
 func (h *holder) sweep(ctx context.Context, namespace string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -113,6 +121,9 @@ func (h *holder) sweep(ctx context.Context, namespace string) {
 	}
 	h.swept[namespace] = true
 	for _, l := range found {
+		if strings.HasPrefix(l.ID, h.run) {
+			continue
+		}
 		log.G(ctx).WithField("lease", l.ID).Info("removing what an interrupted comparison left behind")
 		h.end(ctx, l)
 	}

@@ -54,7 +54,7 @@ func serve(ctx context.Context, o options) (err error) {
 	)
 	snapshotsapi.RegisterSnapshotsServer(server, snapshotservice.FromSnapshotter(sn))
 	d := differ.New(client.ContentStore(), differ.Options{Remote: true})
-	h := &holder{Comparer: d, leases: client.LeasesService(), owner: o.root, swept: map[string]bool{}}
+	h := newHolder(d, client.LeasesService(), o.root)
 	diffapi.RegisterDiffServer(server, diffservice.FromApplierAndComparer(d, h))
 	return answer(ctx, server, listener, o)
 }
