@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +17,8 @@ import (
 	"github.com/containerd/log"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 const (
@@ -45,9 +48,21 @@ func forCaller(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler
 		ctx = namespaces.WithNamespace(ctx, ns)
 	}
 	began := time.Now()
-	answer, err := handler(ctx, req)
+	answer, err := survive(ctx, req, info, handler)
 	log.G(ctx).WithError(err).WithFields(log.Fields{"method": info.FullMethod, "d": time.Since(began)}).Trace("answered")
 	return answer, err
+}
+
+// survive keeps a request that makes its handler panic from ending all others:
+// containerd's does, if a message has no descriptor in it for example.
+func survive(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (answer any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.G(ctx).WithFields(log.Fields{"method": info.FullMethod, "stack": string(debug.Stack())}).Errorf("a request made the daemon panic: %v", p)
+			err = status.Errorf(codes.Internal, "%s: panic: %v", info.FullMethod, p)
+		}
+	}()
+	return handler(ctx, req)
 }
 
 // holder has containerd keep the layers that a comparer makes. containerd passes
