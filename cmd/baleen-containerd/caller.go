@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -74,14 +73,13 @@ type holder struct {
 	leases leases.Manager
 	owner  string // of the leases
 
-	run string // begins the ids of the leases of this process
-
-	mu    sync.Mutex
-	swept map[string]bool // namespaces
+	mu      sync.Mutex
+	swept   map[string]bool // namespaces
+	working map[string]bool // ids of leases of comparisons that are under way
 }
 
 func newHolder(comparer c8ddiff.Comparer, manager leases.Manager, owner string) *holder {
-	return &holder{Comparer: comparer, leases: manager, owner: owner, run: "baleen-" + rand.Text() + "-", swept: map[string]bool{}}
+	return &holder{Comparer: comparer, leases: manager, owner: owner, swept: map[string]bool{}, working: map[string]bool{}}
 }
 
 // Compare is the comparer's, with a lease. The layer lives for handover at least.
@@ -91,17 +89,18 @@ func (h *holder) Compare(ctx context.Context, lower, upper []mount.Mount, opts .
 		return desc, err
 	}
 	h.sweep(ctx, namespace)
-	working, err := h.lease(ctx, operationDiff, leaseNet)
-	if err != nil {
+	working := newLease()
+	h.begin(working)
+	defer h.end(ctx, working, namespace)
+	if err := h.create(ctx, working, operationDiff, leaseNet); err != nil {
 		return desc, err
 	}
-	defer h.end(ctx, working)
 	desc, err = h.Comparer.Compare(leases.WithLease(ctx, working.ID), lower, upper, opts...)
 	if err != nil {
 		return desc, err
 	}
-	keeping, err := h.lease(ctx, operationHandover, handover)
-	if err == nil {
+	keeping := newLease()
+	if err = h.create(ctx, keeping, operationHandover, handover); err == nil {
 		err = h.leases.AddResource(ctx, keeping, leases.Resource{ID: desc.Digest.String(), Type: "content"})
 	}
 	if err != nil {
@@ -110,19 +109,22 @@ func (h *holder) Compare(ctx context.Context, lower, upper []mount.Mount, opts .
 	return desc, nil
 }
 
-func (h *holder) lease(ctx context.Context, purpose string, life time.Duration) (leases.Lease, error) {
-	l, err := h.leases.Create(ctx, leases.WithID(h.run+rand.Text()), leases.WithExpiration(life),
+func newLease() leases.Lease { return leases.Lease{ID: "baleen-" + rand.Text()} }
+
+func (h *holder) create(ctx context.Context, l leases.Lease, purpose string, life time.Duration) error {
+	_, err := h.leases.Create(ctx, leases.WithID(l.ID), leases.WithExpiration(life),
 		leases.WithLabels(map[string]string{labelOperation: purpose, labelOwner: h.owner}))
 	if err != nil {
-		return l, fmt.Errorf("create lease: %w", err)
+		return fmt.Errorf("create lease: %w", err)
 	}
-	return l, nil
+	return nil
 }
 
 // sweep deletes the leases of work that a killed predecessor of this process was
 // at, before the first of our own in a namespace: containerd may not be there
-// when we start. If it is not there then either, that is for the next, and our
-// own work may be under way. What they held containerd collects.
+// when we start. If it is not there then either, or when a lease was to be
+// deleted, that is for the next; our own work may be under way by then. What
+// they held containerd collects.
 func (h *holder) sweep(ctx context.Context, namespace string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -136,18 +138,41 @@ func (h *holder) sweep(ctx context.Context, namespace string) {
 	}
 	h.swept[namespace] = true
 	for _, l := range found {
-		if strings.HasPrefix(l.ID, h.run) {
+		if h.working[l.ID] {
 			continue
 		}
 		log.G(ctx).WithField("lease", l.ID).Info("removing what an interrupted comparison left behind")
-		h.end(ctx, l)
+		if h.remove(ctx, l) != nil {
+			h.swept[namespace] = false
+		}
 	}
 }
 
-func (h *holder) end(ctx context.Context, l leases.Lease) {
+func (h *holder) begin(l leases.Lease) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.working[l.ID] = true
+}
+
+func (h *holder) end(ctx context.Context, l leases.Lease, namespace string) {
+	err := h.remove(ctx, l)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.working, l.ID)
+	if err != nil {
+		h.swept[namespace] = false
+	}
+}
+
+func (h *holder) remove(ctx context.Context, l leases.Lease) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	if err := h.leases.Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
-		log.G(ctx).WithError(err).WithField("lease", l.ID).Warn("could not delete the lease of an operation; it expires within a day")
+	err := h.leases.Delete(ctx, l)
+	if errdefs.IsNotFound(err) {
+		return nil
 	}
+	if err != nil {
+		log.G(ctx).WithError(err).WithField("lease", l.ID).Warn("could not delete the lease of an operation; the next one tries again, and it expires within a day")
+	}
+	return err
 }

@@ -39,10 +39,18 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// restarting cannot list leases at first, as a containerd that is starting.
+// restarting cannot list or delete leases at first, as a containerd that is
+// starting.
 type restarting struct {
 	leases.Manager
-	fails int
+	fails, deletes int
+}
+
+func (r *restarting) Delete(ctx context.Context, l leases.Lease, opts ...leases.DeleteOpt) error {
+	if r.deletes--; r.deletes >= 0 {
+		return errdefs.ErrUnavailable
+	}
+	return r.Manager.Delete(ctx, l, opts...)
 }
 
 func (r *restarting) List(ctx context.Context, filters ...string) ([]leases.Lease, error) {
@@ -65,8 +73,7 @@ func TestSweepSparesWhatIsUnderWay(t *testing.T) {
 	ctx := namespaces.WithNamespace(t.Context(), "test")
 	manager := records(t)
 	killed := newHolder(nil, manager, "/root")
-	_, err := killed.lease(ctx, operationDiff, leaseNet)
-	check(t, err)
+	check(t, killed.create(ctx, newLease(), operationDiff, leaseNet))
 
 	var (
 		h    *holder
@@ -86,11 +93,27 @@ func TestSweepSparesWhatIsUnderWay(t *testing.T) {
 			t.Errorf("after the sweep there are leases %+v, %v, want %s alone", left, err, ours)
 		}
 		return done
-	}), &restarting{manager, 1}, "/root")
+	}), &restarting{Manager: manager, fails: 1}, "/root")
 	if _, err := h.Compare(ctx, nil, nil); !errors.Is(err, done) {
 		t.Errorf("got %v", err)
 	}
 	if left, err := manager.List(ctx); err != nil || len(left) > 0 {
 		t.Errorf("at the end there are leases %+v, %v", left, err)
+	}
+}
+
+// TestSweepTriesAgain: a lease that could not be deleted at the end of its
+// comparison goes with the next one.
+func TestSweepTriesAgain(t *testing.T) {
+	ctx := namespaces.WithNamespace(t.Context(), "test")
+	manager, failure := records(t), errors.New("not compared")
+	h := newHolder(comparison(func(context.Context) error { return failure }), &restarting{Manager: manager, deletes: 1}, "/root")
+	for i, want := range []int{1, 0} {
+		if _, err := h.Compare(ctx, nil, nil); !errors.Is(err, failure) {
+			t.Errorf("got %v", err)
+		}
+		if left, err := manager.List(ctx); err != nil || len(left) != want {
+			t.Errorf("after comparison %d there are leases %+v, %v", i, left, err)
+		}
 	}
 }
