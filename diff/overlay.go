@@ -99,6 +99,10 @@ var harmless = map[string]bool{
 
 func (o *Overlay) parse(option string) error {
 	key, value, _ := strings.Cut(option, "=")
+	// Of one given twice the last counts, or all, by the kernel's version.
+	if key == "upperdir" && len(o.Uppers) > 0 || key == "lowerdir" && len(o.Lowers) > 0 {
+		return fmt.Errorf("%w: an overlay with another %s", ErrUnsupported, key)
+	}
 	switch key {
 	case "upperdir":
 		o.Uppers = append(o.Uppers, unescape(value))

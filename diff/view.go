@@ -321,7 +321,8 @@ func openDirAt(fd int, name string) (int, error) {
 }
 
 // openAt2 opens a file below a directory, by a name that may lead neither out
-// of it nor through a link nor onto another file system.
+// of it nor through a link nor onto another file system. What is mounted there
+// belongs to no layer: ErrUnsupported.
 func openAt2(fd int, name string, flags int) (int, error) {
 	how := unix.OpenHow{
 		Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
@@ -331,6 +332,9 @@ func openAt2(fd int, name string, flags int) (int, error) {
 		opened, err := unix.Openat2(fd, name, &how)
 		if err == nil {
 			return opened, nil
+		}
+		if errors.Is(err, unix.EXDEV) {
+			err = fmt.Errorf("%w: another file system is mounted there: %w", ErrUnsupported, err)
 		}
 		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
 			return -1, &fs.PathError{Op: "open", Path: name, Err: err}

@@ -25,7 +25,7 @@ type ChainOptions struct {
 	Snapshot []snapshots.Opt
 	// AtOnce is how many layers may be extracted at the same time; 0 counts as
 	// one. It needs a snapshotter of overlays, in whose folders one may write;
-	// with another, work is done twice.
+	// with another, that is found out at the cost of a few layers.
 	AtOnce int
 }
 

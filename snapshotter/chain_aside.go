@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -23,7 +24,8 @@ type aside struct {
 	*extraction
 	below *aside // nil for the lowest
 
-	key, dir string // of what it is extracted into
+	key, dir string   // of what it is extracted into
+	disk     *os.File // that folder, opened before anything was written into it
 	diffID   digest.Digest
 
 	prepared sync.Once
@@ -70,7 +72,24 @@ func applyAside(ctx context.Context, chain []*extraction, atOnce int) error {
 	return extractAside(ctx, missing, atOnce)
 }
 
+// extractAside makes the snapshots of layers. If folders cannot be exchanged, those
+// that remain are made one after the other: each attempt might cost a copy of all
+// that is below.
 func extractAside(ctx context.Context, layers []*aside, atOnce int) error {
+	made, err := exchangeAll(ctx, layers, atOnce)
+	if !errors.Is(err, errInTurn) {
+		return err
+	}
+	for _, a := range layers[made:] {
+		if err := a.makeLocked(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exchangeAll returns how many of the snapshots it has made.
+func exchangeAll(ctx context.Context, layers []*aside, atOnce int) (made int, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	var extracting errgroup.Group
 	extracting.SetLimit(atOnce + 1) // and the one that starts the others
@@ -87,21 +106,21 @@ func extractAside(ctx context.Context, layers []*aside, atOnce int) error {
 		}
 		return nil
 	})
-	for _, a := range layers {
+	for i, a := range layers {
 		err := <-a.extracted
 		if err == nil {
 			err = a.place(ctx)
 		}
-		if errors.Is(err, errInTurn) || errdefs.IsAlreadyExists(err) {
+		if errdefs.IsAlreadyExists(err) {
 			a.drop(ctx)
 			err = a.makeLocked(ctx)
 		}
 		if err != nil {
-			return err
+			return i, err
 		}
 		close(a.placed)
 	}
-	return nil
+	return len(layers), nil
 }
 
 // extract unpacks the layer into a folder of its own.
@@ -116,6 +135,9 @@ func (a *aside) extract(ctx context.Context) error {
 	}
 	if a.dir = boundDir(mounts); a.dir == "" {
 		return errInTurn
+	}
+	if a.disk, err = os.Open(a.dir); err != nil {
+		return fmt.Errorf("open snapshot %s: %w", a.key, err)
 	}
 	if a.diffID, err = a.unpackInto(ctx, a.dir); err != nil {
 		return fmt.Errorf("extract layer %s: %w", a.layer.Blob.Digest, err)
@@ -137,8 +159,9 @@ func (a *aside) unpackInto(ctx context.Context, dir string) (_ digest.Digest, er
 		return "", fmt.Errorf("open: %w", err)
 	}
 	defer func() { err = errors.Join(err, blob.Close()) }()
-	opts := ourdiff.ApplyOptions{Overlay: true}
-	if a.parent != "" {
+	var opts ourdiff.ApplyOptions
+	if a.parent != "" { // the lowest is no upper: a mark would show in it
+		opts.Overlay = true
 		opts.Below = func(open func([]string) error) error { return a.withLowers(ctx, open) }
 	}
 	diffID, _, err := ourdiff.Apply(ctx, blob, dir, opts)
@@ -193,13 +216,22 @@ func (a *aside) place(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("exchange %s and %s: %w", a.dir, upper, err)
 	}
-	if err := SyncFileSystem(upper); err != nil {
+	if err := a.sync(); err != nil {
 		return err
 	}
 	if err := a.commit(ctx, a.real); err != nil {
 		return err
 	}
 	a.real = ""
+	return nil
+}
+
+// sync puts what was extracted on disk, and the exchange. Of data that was lost
+// only those hear who had a file open then, and each but once.
+func (a *aside) sync() error {
+	if err := unix.Syncfs(int(a.disk.Fd())); err != nil {
+		return fmt.Errorf("sync file system of %s: %w", a.dir, err)
+	}
 	return nil
 }
 
@@ -221,6 +253,10 @@ func sameRoot(from, to string) error {
 
 // drop removes what is not, or no longer, needed.
 func (a *aside) drop(ctx context.Context) {
+	if a.disk != nil {
+		_ = a.disk.Close()
+		a.disk = nil
+	}
 	for _, key := range []*string{&a.key, &a.real} {
 		if *key != "" {
 			remove(ctx, a.sn, *key)

@@ -216,6 +216,21 @@ func TestApplyLayersThatNeedThoseBelow(t *testing.T) {
 	})
 }
 
+// TestApplyLayersDeletesNothingInTheLowest: what a layer deletes that has none
+// below it was never there, and leaves no mark that a view of it alone shows.
+func TestApplyLayersDeletesNothingInTheLowest(t *testing.T) {
+	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, _ bool) {
+		b := chainOf(t, []string{"a/", "a/.wh.one", "a/two=2", ".wh.b", "c/", "c/.wh..wh..opq", "c/c=c"}, []string{"f=f"})
+		_, err := snapshotter.ApplyLayers(t.Context(), sn, b.layers, b.fetch, opts)
+		check(t, err)
+		for n, want := range []string{"a a/two=2 c c/c=c", "a a/two=2 c c/c=c f=f"} {
+			if got := files(t, sn, b.chainID(n+1)); got != want {
+				t.Errorf("after %d layers there are %s, want %s", n+1, got, want)
+			}
+		}
+	})
+}
+
 func TestApplyLayersKeepsWhatExists(t *testing.T) {
 	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, twice bool) {
 		b := chainOf(t, threeLayers...)
@@ -300,6 +315,36 @@ func TestApplyLayersFails(t *testing.T) {
 			check(t, err)
 		})
 	})
+}
+
+// TestApplyLayersCopiesOnce: a snapshotter without folders to exchange copies all
+// that is below for each snapshot. That it has none is found out once.
+func TestApplyLayersCopiesOnce(t *testing.T) {
+	eachSnapshotter(t, func(t *testing.T, sn snapshots.Snapshotter, opts snapshotter.ChainOptions, _ bool) {
+		b := chainOf(t, []string{"a=1"}, []string{"a=2"}, []string{"a=3"}, []string{"a=4"}, []string{"a=5"}, []string{"a=6"})
+		counting := &copies{Snapshotter: sn}
+		_, err := snapshotter.ApplyLayers(t.Context(), counting, b.layers, b.fetch, opts)
+		check(t, err)
+		if n := counting.n.Load(); n > 6 {
+			t.Errorf("on others %d snapshots were prepared, for 5 layers", n)
+		}
+		if got := files(t, sn, b.chainID(6)); got != "a=6" {
+			t.Errorf("there are %s", got)
+		}
+	})
+}
+
+// copies counts the snapshots that are prepared on others.
+type copies struct {
+	snapshots.Snapshotter
+	n atomic.Int32
+}
+
+func (c *copies) Prepare(ctx context.Context, key, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
+	if parent != "" {
+		c.n.Add(1)
+	}
+	return c.Snapshotter.Prepare(ctx, key, parent, opts...)
 }
 
 // racing lets somebody else commit first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 	"github.com/containerd/log"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 const (
@@ -44,9 +47,21 @@ func forCaller(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler
 		ctx = namespaces.WithNamespace(ctx, ns)
 	}
 	began := time.Now()
-	answer, err := handler(ctx, req)
+	answer, err := survive(ctx, req, info, handler)
 	log.G(ctx).WithError(err).WithFields(log.Fields{"method": info.FullMethod, "d": time.Since(began)}).Trace("answered")
 	return answer, err
+}
+
+// survive keeps a request that makes its handler panic from ending all others:
+// containerd's does, if a message has no descriptor in it for example.
+func survive(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (answer any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.G(ctx).WithFields(log.Fields{"method": info.FullMethod, "stack": string(debug.Stack())}).Errorf("a request made the daemon panic: %v", p)
+			err = status.Errorf(codes.Internal, "%s: panic: %v", info.FullMethod, p)
+		}
+	}()
+	return handler(ctx, req)
 }
 
 // holder has containerd keep the layers that a comparer makes. containerd passes
@@ -58,8 +73,13 @@ type holder struct {
 	leases leases.Manager
 	owner  string // of the leases
 
-	mu    sync.Mutex
-	swept map[string]bool // namespaces
+	mu      sync.Mutex
+	swept   map[string]bool // namespaces
+	working map[string]bool // ids of leases of comparisons that are under way
+}
+
+func newHolder(comparer c8ddiff.Comparer, manager leases.Manager, owner string) *holder {
+	return &holder{Comparer: comparer, leases: manager, owner: owner, swept: map[string]bool{}, working: map[string]bool{}}
 }
 
 // Compare is the comparer's, with a lease. The layer lives for handover at least.
@@ -69,17 +89,18 @@ func (h *holder) Compare(ctx context.Context, lower, upper []mount.Mount, opts .
 		return desc, err
 	}
 	h.sweep(ctx, namespace)
-	working, err := h.lease(ctx, operationDiff, leaseNet)
-	if err != nil {
+	working := newLease()
+	h.begin(working)
+	defer h.end(ctx, working, namespace)
+	if err := h.create(ctx, working, operationDiff, leaseNet); err != nil {
 		return desc, err
 	}
-	defer h.end(ctx, working)
 	desc, err = h.Comparer.Compare(leases.WithLease(ctx, working.ID), lower, upper, opts...)
 	if err != nil {
 		return desc, err
 	}
-	keeping, err := h.lease(ctx, operationHandover, handover)
-	if err == nil {
+	keeping := newLease()
+	if err = h.create(ctx, keeping, operationHandover, handover); err == nil {
 		err = h.leases.AddResource(ctx, keeping, leases.Resource{ID: desc.Digest.String(), Type: "content"})
 	}
 	if err != nil {
@@ -88,18 +109,22 @@ func (h *holder) Compare(ctx context.Context, lower, upper []mount.Mount, opts .
 	return desc, nil
 }
 
-func (h *holder) lease(ctx context.Context, purpose string, life time.Duration) (leases.Lease, error) {
-	l, err := h.leases.Create(ctx, leases.WithID("baleen-"+rand.Text()), leases.WithExpiration(life),
+func newLease() leases.Lease { return leases.Lease{ID: "baleen-" + rand.Text()} }
+
+func (h *holder) create(ctx context.Context, l leases.Lease, purpose string, life time.Duration) error {
+	_, err := h.leases.Create(ctx, leases.WithID(l.ID), leases.WithExpiration(life),
 		leases.WithLabels(map[string]string{labelOperation: purpose, labelOwner: h.owner}))
 	if err != nil {
-		return l, fmt.Errorf("create lease: %w", err)
+		return fmt.Errorf("create lease: %w", err)
 	}
-	return l, nil
+	return nil
 }
 
 // sweep deletes the leases of work that a killed predecessor of this process was
 // at, before the first of our own in a namespace: containerd may not be there
-// when we start. What they held containerd collects.
+// when we start. If it is not there then either, or when a lease was to be
+// deleted, that is for the next; our own work may be under way by then. What
+// they held containerd collects.
 func (h *holder) sweep(ctx context.Context, namespace string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -113,15 +138,41 @@ func (h *holder) sweep(ctx context.Context, namespace string) {
 	}
 	h.swept[namespace] = true
 	for _, l := range found {
+		if h.working[l.ID] {
+			continue
+		}
 		log.G(ctx).WithField("lease", l.ID).Info("removing what an interrupted comparison left behind")
-		h.end(ctx, l)
+		if h.remove(ctx, l) != nil {
+			h.swept[namespace] = false
+		}
 	}
 }
 
-func (h *holder) end(ctx context.Context, l leases.Lease) {
+func (h *holder) begin(l leases.Lease) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.working[l.ID] = true
+}
+
+func (h *holder) end(ctx context.Context, l leases.Lease, namespace string) {
+	err := h.remove(ctx, l)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.working, l.ID)
+	if err != nil {
+		h.swept[namespace] = false
+	}
+}
+
+func (h *holder) remove(ctx context.Context, l leases.Lease) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	if err := h.leases.Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
-		log.G(ctx).WithError(err).WithField("lease", l.ID).Warn("could not delete the lease of an operation; it expires within a day")
+	err := h.leases.Delete(ctx, l)
+	if errdefs.IsNotFound(err) {
+		return nil
 	}
+	if err != nil {
+		log.G(ctx).WithError(err).WithField("lease", l.ID).Warn("could not delete the lease of an operation; the next one tries again, and it expires within a day")
+	}
+	return err
 }

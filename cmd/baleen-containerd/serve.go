@@ -47,16 +47,22 @@ func serve(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	server := grpc.NewServer(
+	server := newServer()
+	snapshotsapi.RegisterSnapshotsServer(server, snapshotservice.FromSnapshotter(sn))
+	d := differ.New(client.ContentStore(), differ.Options{Remote: true})
+	diffapi.RegisterDiffServer(server, diffservice.FromApplierAndComparer(d, newHolder(d, client.LeasesService(), o.root)))
+	return answer(ctx, server, listener, o)
+}
+
+// newServer returns a server that ends only when its requests have: they need the
+// snapshotter and containerd to take back what they have begun.
+func newServer() *grpc.Server {
+	return grpc.NewServer(
 		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
 		grpc.UnaryInterceptor(forCaller),
+		grpc.WaitForHandlers(true),
 	)
-	snapshotsapi.RegisterSnapshotsServer(server, snapshotservice.FromSnapshotter(sn))
-	d := differ.New(client.ContentStore(), differ.Options{Remote: true})
-	h := &holder{Comparer: d, leases: client.LeasesService(), owner: o.root, swept: map[string]bool{}}
-	diffapi.RegisterDiffServer(server, diffservice.FromApplierAndComparer(d, h))
-	return answer(ctx, server, listener, o)
 }
 
 // answer runs the server until ctx ends.

@@ -1,0 +1,90 @@
+package integration_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// TestStorageDriverSwitched takes a data root from one driver to the other and
+// back. Containers are not seen by the other, as in stock Moby, and lose nothing;
+// images are.
+func TestStorageDriverSwitched(t *testing.T) {
+	e := newEnv(t, stack.Config{StorageDriver: "overlayfs"}, "busybox")
+	e.run(t, "busybox", "echo one > /one", "--name", "old")
+	e.docker(t, "baleen", "snapshot", "-m", "first", "old")
+	e.docker(t, "exec", "old", "sh", "-c", "echo two > /two")
+	e.docker(t, "commit", "old", "image")
+	before := e.snapshots(t, "moby", "overlayfs")
+
+	e.restartOn(t, "baleen")
+	if out, err := e.try(t, "inspect", "old"); err == nil {
+		t.Errorf("the other driver's container is there: %s", out)
+	}
+	e.run(t, "image", "rm /one; echo three > /three", "--name", "new")
+	if got := e.inspect(t, "new", "{{.Driver}} {{.GraphDriver.Name}}"); got != "baleen baleen" {
+		t.Errorf("a new container's driver is %s", got)
+	}
+	e.docker(t, "baleen", "snapshot", "-m", "first", "new")
+	e.docker(t, "exec", "new", "sh", "-c", "rm /three")
+	e.docker(t, "baleen", "rollback", "new", "1")
+	e.docker(t, "system", "prune", "-f")
+	if after := e.snapshots(t, "moby", "overlayfs"); !slices.Equal(before, after) {
+		t.Errorf("the other driver's snapshots were %v and are %v", before, after)
+	}
+
+	e.restartOn(t, "overlayfs")
+	e.docker(t, "start", "old")
+	if got := e.docker(t, "exec", "old", "cat", "/one", "/two"); got != "one\ntwo" {
+		t.Errorf("back on its driver the container holds %q", got)
+	}
+	e.docker(t, "baleen", "rollback", "old", "1")
+	if got := e.docker(t, "exec", "old", "ls", "/"); !strings.Contains(got, "one\n") || strings.Contains(got, "two\n") {
+		t.Errorf("on its first revision the container has %s", got)
+	}
+	e.docker(t, "rm", "-f", "old")
+	e.docker(t, "system", "prune", "-af")
+
+	e.restartOn(t, "baleen")
+	e.docker(t, "start", "new")
+	if got := e.docker(t, "exec", "new", "cat", "/two", "/three"); got != "two\nthree" {
+		t.Errorf("after the other driver pruned its images the container holds %q", got)
+	}
+	e.docker(t, "commit", "new", "again")
+	if got := e.docker(t, "run", "--rm", "again", "cat", "/two"); got != "two" {
+		t.Errorf("its image holds %q", got)
+	}
+}
+
+// restartOn starts dockerd again with another storage driver.
+func (e *env) restartOn(t *testing.T, driver string) {
+	t.Helper()
+	path := filepath.Join(e.Root(), "daemon.json")
+	var config map[string]any
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &config)
+	}
+	if err == nil {
+		config["storage-driver"] = driver
+		text, err = json.Marshal(config)
+	}
+	if err == nil {
+		err = e.StopDockerd(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, string(text))
+	if err := e.StartDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.docker(t, "info", "-f", "{{.Driver}}"); got != driver {
+		t.Fatalf("the storage driver is %s, not %s", got, driver)
+	}
+}
