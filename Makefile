@@ -58,9 +58,22 @@ down: ## stop it and remove all that it had
 .PHONY: test
 test: build test-go test-suites ## all tests: ours, then Moby's suites on fork and stock
 
+# The tests with daemons wait more than they compute: they run in two halves, by
+# the first letters of their names, beside the others.
+TESTS := $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output
+HALF  := ^Test[A-K]
+
 .PHONY: test-go
 test-go: newest
-	BALEEN_SOAK=2m $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output -- -timeout=20m -p=2 ./...
+	$(MAKE) --no-print-directory --output-sync=line -j3 test-packages test-half test-other-half
+
+.PHONY: test-packages test-half test-other-half
+test-packages:
+	BALEEN_SOAK=2m $(TESTS) -- -timeout=20m -p=1 $$($(GO) list ./... | grep -v '/integration$$')
+test-half:
+	$(TESTS) -- -timeout=20m -run='$(HALF)' ./integration
+test-other-half:
+	$(TESTS) -- -timeout=20m -skip='$(HALF)' ./integration
 
 .PHONY: test-suites
 test-suites:
