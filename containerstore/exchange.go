@@ -76,12 +76,8 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 // That waits until all is on disk that was written to them, if nobody has synced
 // it before.
 func exchange(a, b string, durable bool) error {
-	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
-	switch {
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("exchange %s and %s: %w: %w", a, b, err, errors.ErrUnsupported)
-	case err != nil:
-		return fmt.Errorf("exchange %s and %s: %w", a, b, err)
+	if err := snapshotter.Exchange(a, b); err != nil {
+		return err
 	}
 	if !durable {
 		return nil

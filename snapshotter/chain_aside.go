@@ -209,12 +209,12 @@ func (a *aside) place(ctx context.Context) error {
 	if err := sameRoot(upper, a.dir); err != nil {
 		return err
 	}
-	err := unix.Renameat2(unix.AT_FDCWD, a.dir, unix.AT_FDCWD, upper, unix.RENAME_EXCHANGE)
-	switch {
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EOPNOTSUPP):
+	err := Exchange(a.dir, upper)
+	if errors.Is(err, errors.ErrUnsupported) {
 		return errInTurn
-	case err != nil:
-		return fmt.Errorf("exchange %s and %s: %w", a.dir, upper, err)
+	}
+	if err != nil {
+		return err
 	}
 	if err := a.sync(); err != nil {
 		return err
