@@ -90,6 +90,12 @@ test-all: test ## the same in all overlay modes, with the race detector, and Mob
 .PHONY: bench
 bench: build ## measure beside stock, overlay2 and podman: QUICK=1 for smaller inputs
 	$(GO) run ./integration/bench -install $(if $(QUICK),-quick) -json .build/bench.json -svg .build/bench.svg
+	$(MAKE) --no-print-directory bench-parts
+
+.PHONY: bench-parts
+bench-parts: # the snapshotter, the differ and user namespaces by themselves
+	$(GO) test ./snapshotter/overlay -run='^$$' -bench=. -benchtime=1x
+	BALEEN_COST=1 $(GO) test ./integration -run='Cost$$' -v | grep -v level=
 
 .PHONY: soak
 soak: build ## random changes, on mounts and in containers, until one is lost: FOR=10m

@@ -156,6 +156,14 @@ var Edits = []Edit{
 		With:   "\tdaemon.awaitThaw(ctr)\n\tif ctr.IsPaused() {\n\t\treturn nil, errExecPaused(name)\n",
 	},
 	{
+		// The runtime starts no command in a container that is frozen.
+		Name:   "exec-thawed",
+		File:   "daemon/exec.go",
+		Anchor: "\tec.Process, err = tsk.Exec(ctx, ec.ID, p, cStdin != nil, ec.InitializeStdio)\n",
+		With: "\tthawed := daemon.keepThawed(ec.Container)\n" +
+			"\tec.Process, err = tsk.Exec(ctx, ec.ID, p, cStdin != nil, ec.InitializeStdio)\n\tthawed()\n",
+	},
+	{
 		Name:   "attach-after-thaw",
 		File:   "daemon/attach.go",
 		Anchor: "\tif ctr.IsPaused() {\n",

@@ -236,6 +236,49 @@ func TestSetFreezesAgain(t *testing.T) {
 	}
 }
 
+// TestSetKeepsThawed: a pause waits for who needs the container to go on, and who
+// comes then waits for the pause.
+func TestSetKeepsThawed(t *testing.T) {
+	c := start(t)
+	var set freezer.Set
+	first, second := set.KeepThawed(c.pid, id), set.KeepThawed(c.pid, id)
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := set.Hold(short, c.pid, id); !errors.Is(err, context.DeadlineExceeded) || set.Held(c.pid, id) || !c.counts(t) {
+		t.Errorf("a pause did not wait in vain: %v", err)
+	}
+	held := make(chan func() (bool, error), 1)
+	go func() {
+		release, err := set.Hold(t.Context(), c.pid, id)
+		if err != nil {
+			t.Error(err)
+		}
+		held <- release
+	}()
+	first()
+	select {
+	case <-held:
+		t.Fatal("a pause began while one needed it to go on")
+	case <-time.After(50 * time.Millisecond):
+	}
+	third := make(chan func(), 1)
+	go func() { third <- set.KeepThawed(c.pid, id) }()
+	second()
+	release := <-held
+	select {
+	case <-third:
+		t.Fatal("it was said to go on during a pause")
+	case <-time.After(50 * time.Millisecond):
+	}
+	if _, err := release(); err != nil {
+		t.Error(err)
+	}
+	(<-third)()
+	if !c.counts(t) {
+		t.Error("it was left frozen")
+	}
+}
+
 // TestThawOfAnotherGroup: a container that was restarted has a group of the same
 // name, which may be paused by somebody else.
 func TestThawOfAnotherGroup(t *testing.T) {

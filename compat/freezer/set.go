@@ -2,6 +2,7 @@ package freezer
 
 import (
 	"context"
+	"fmt"
 	"sync"
 )
 
@@ -9,8 +10,9 @@ import (
 // it does from the first one's Hold to the last one's release. The zero value is
 // empty.
 type Set struct {
-	mu   sync.Mutex
-	held map[key]*hold
+	mu     sync.Mutex
+	held   map[key]*hold
+	thawed map[key]*thawed
 }
 
 // key is a container as long as it runs: when it is restarted its control group
@@ -36,7 +38,11 @@ func (s *Set) Hold(ctx context.Context, pid int, id string) (release func() (las
 	h := s.enter(k)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := h.freeze(ctx, k); err != nil {
+	err = s.idle(ctx, k)
+	if err == nil {
+		err = h.freeze(ctx, k)
+	}
+	if err != nil {
 		s.leave(k, h)
 		return nil, err
 	}
@@ -57,6 +63,62 @@ func (s *Set) Wait(pid int, id string) {
 	s.mu.Unlock()
 	if h != nil {
 		<-h.over
+	}
+}
+
+// thawed are those who need a container to go on.
+type thawed struct {
+	users int           // guarded by the set's mu
+	over  chan struct{} // closed when there are none
+}
+
+// KeepThawed waits like Wait, and then keeps Hold waiting until the caller calls
+// release: for what must not begin in the middle of a pause, nor see one begin.
+func (s *Set) KeepThawed(pid int, id string) (release func()) {
+	k := key{pid, id}
+	for {
+		s.mu.Lock()
+		h := s.held[k]
+		if h == nil {
+			break
+		}
+		s.mu.Unlock()
+		<-h.over
+	}
+	defer s.mu.Unlock()
+	t := s.thawed[k]
+	if t == nil {
+		if s.thawed == nil {
+			s.thawed = map[key]*thawed{}
+		}
+		t = &thawed{over: make(chan struct{})}
+		s.thawed[k] = t
+	}
+	t.users++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if t.users--; t.users == 0 {
+			delete(s.thawed, k)
+			close(t.over)
+		}
+	}
+}
+
+// idle waits until nobody needs the container to go on. Who comes later waits for
+// the hold that has been entered.
+func (s *Set) idle(ctx context.Context, k key) error {
+	s.mu.Lock()
+	t := s.thawed[k]
+	s.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	select {
+	case <-t.over:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("freeze container %s: something is being started in it: %w", k.id, ctx.Err())
 	}
 }
 

@@ -159,6 +159,18 @@ func (daemon *Daemon) awaitThaw(c *container.Container) {
 	}
 }
 
+// keepThawed is awaitThaw for what lasts: no commit or snapshot freezes the
+// container before release is called.
+func (daemon *Daemon) keepThawed(c *container.Container) (release func()) {
+	c.Lock()
+	task, err := c.GetRunningTask()
+	c.Unlock()
+	if err != nil {
+		return func() {}
+	}
+	return frozen.KeepThawed(int(task.Pid()), c.ID)
+}
+
 // thaw ends a pause of ours. While containerd is away it cannot, and goes on
 // trying in the background: the pause must not outlive the commit.
 func (daemon *Daemon) thaw(ctx context.Context, c *container.Container) {

@@ -1,0 +1,114 @@
+package integration_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// onlyForCost skips a test that measures times, which says little beside others.
+func onlyForCost(t *testing.T) {
+	t.Helper()
+	if os.Getenv("BALEEN_COST") == "" {
+		t.Skip("times are measured if BALEEN_COST is set: they are for a quiet machine")
+	}
+}
+
+// TestDifferCost has stock dockerd commit one small change on an image of many
+// files, in turns with containerd's differ and with ours, in and beside
+// containerd. Ours must take less than half the time of the walking one; it took
+// an eighth and a fifteenth.
+func TestDifferCost(t *testing.T) {
+	onlyForCost(t)
+	const walking, proxied, linked = "containerd's walking differ", "baleen-containerd", "linked with containerd"
+	contestants := map[string]*env{}
+	for name, c := range map[string]stack.Config{
+		walking: {},
+		proxied: {Proxy: true},
+		linked:  {ContainerdConfig: "[plugins.'io.containerd.service.v1.diff-service']\ndefault = ['baleen', 'walking']\n"},
+	} {
+		c.Flavor = stack.Stock
+		e := newEnv(t, c)
+		image := stack.GeneratedImage{Name: "large", Base: "busybox:latest", Files: 25_000, Bytes: 32 << 20}
+		if err := e.GenerateImage(t.Context(), image); err != nil {
+			t.Fatal(err)
+		}
+		contestants[name] = e
+		e.run(t, "large", "true", "--name", "work")
+	}
+	times := map[string][]time.Duration{}
+	for round := range 4 {
+		for name, e := range contestants {
+			e.docker(t, "exec", "work", "sh", "-c", fmt.Sprintf("echo %d > /data/0000/000001", round))
+			began := time.Now()
+			e.docker(t, "commit", "work", "made")
+			if round > 0 { // the first one reads from the disk
+				times[name] = append(times[name], time.Since(began))
+			}
+		}
+	}
+	median := medians(t, times)
+	for _, ours := range []string{proxied, linked} {
+		if ratio := float64(median(walking)) / float64(median(ours)); ratio < 2 {
+			t.Errorf("%s is %.1f times as fast as %s", ours, ratio, walking)
+		} else {
+			t.Logf("%s is %.1f times as fast as %s", ours, ratio, walking)
+		}
+	}
+}
+
+// medians logs what was measured, and returns the median of each.
+func medians(t *testing.T, times map[string][]time.Duration) func(name string) time.Duration {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(times)) {
+		slices.Sort(times[name])
+		t.Logf("%-28s %v", name, times[name])
+	}
+	return func(name string) time.Duration { return times[name][len(times[name])/2] }
+}
+
+// TestUserNamespaceCost creates containers under --userns-remap of an image of few
+// files and of one of many, on the fork, which maps ids by mounting or by a copy of
+// the image, and on stock, in turns. On the fork the time must not follow the image.
+func TestUserNamespaceCost(t *testing.T) {
+	onlyForCost(t)
+	stock := usernsConfig("", nil)
+	stock.Flavor = stack.Stock
+	contestants := map[string]*env{}
+	for name, c := range map[string]stack.Config{"mounted": usernsConfig("", nil), "copied": usernsConfig("copy", nil), "stock": stock} {
+		e := newEnv(t, c)
+		for _, files := range []int{1_000, 25_000} {
+			image := stack.GeneratedImage{Name: fmt.Sprint("files-", files), Base: "busybox:latest", Files: files, Bytes: 32 << 20}
+			if err := e.GenerateImage(t.Context(), image); err != nil {
+				t.Fatal(err)
+			}
+		}
+		contestants[name] = e
+	}
+	times := map[string][]time.Duration{}
+	for round := range 4 {
+		for name, e := range contestants {
+			for _, image := range []string{"files-1000", "files-25000"} {
+				began := time.Now()
+				id := e.docker(t, "create", image)
+				if round > 0 { // in the first one images are copied
+					times[name+", "+image] = append(times[name+", "+image], time.Since(began))
+				}
+				e.remove(t, id)
+			}
+		}
+	}
+	median := medians(t, times)
+	for _, ours := range []string{"mounted", "copied"} {
+		few, many := median(ours+", files-1000"), median(ours+", files-25000")
+		t.Logf("%s: many files take %.2f times as long as few, and stock %.1f times as long as that", ours, float64(many)/float64(few), float64(median("stock, files-25000"))/float64(many))
+		if many > 3*few {
+			t.Errorf("%s: the time follows the image", ours)
+		}
+	}
+}
