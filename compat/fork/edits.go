@@ -195,6 +195,14 @@ var Edits = []Edit{
 		With:   "import (\n\t\"github.com/baleen-project/baleen/compat\"\n",
 	},
 	{
+		// A container that is made of a checkpoint gets its files with its layer:
+		// nobody sees it without them.
+		Name:   "restored-layer",
+		File:   "daemon/create.go",
+		Anchor: "daemon.imageService.CreateLayer(ctr, setupInitLayer(daemon.idMapping.RootPair()))",
+		With:   "daemon.newLayer(ctx, ctr)",
+	},
+	{
 		Name:   "router",
 		File:   "cmd/dockerd/daemon.go",
 		Anchor: "\t\tcontainer.NewRouter(opts.daemon, decoder, opts.daemon.RawSysInfo().CgroupUnified),\n",

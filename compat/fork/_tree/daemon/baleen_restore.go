@@ -1,0 +1,82 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/docker/docker/api/types/backend"
+	networktypes "github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/container"
+	"github.com/docker/docker/errdefs"
+
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/imageservice"
+)
+
+// restoreContainer creates the container of a checkpoint, and starts it.
+func (daemon *Daemon) restoreContainer(ctx context.Context, r *imageservice.Restore, req api.RestoreRequest, status func(string)) (api.Restored, error) {
+	params, err := daemon.restoreParams(r, req.Name)
+	if err != nil {
+		return api.Restored{}, err
+	}
+	status("creating the container")
+	asked := r.Config.Image
+	params.Config.Image = r.Image
+	created, err := daemon.ContainerCreate(context.WithValue(ctx, restoreKey{}, r), params)
+	if err != nil {
+		return api.Restored{}, err
+	}
+	made := api.Restored{ID: created.ID, Kind: r.Kind, Warnings: append(r.Warnings, created.Warnings...)}
+	c, err := daemon.GetContainer(created.ID)
+	if err == nil {
+		made.Name = bare(c)
+		err = daemon.completeRestore(ctx, c, asked, req.CreateOnly, status)
+	}
+	if err != nil {
+		remove := &backend.ContainerRmConfig{ForceRemove: true, RemoveVolume: true}
+		return api.Restored{}, errors.Join(err, daemon.ContainerRm(created.ID, remove))
+	}
+	made.Started = !req.CreateOnly
+	return made, nil
+}
+
+// restoreParams is how the container is created. What it needs of the daemon is
+// looked for before there is anything of it.
+func (daemon *Daemon) restoreParams(r *imageservice.Restore, name string) (params backend.ContainerCreateConfig, err error) {
+	for network := range r.Networks {
+		if _, err := daemon.FindNetwork(network); err != nil && network != networktypes.NetworkDefault {
+			return params, errdefs.NotFound(fmt.Errorf("the container was connected to network %s, which this daemon does not have: create it first", network))
+		}
+	}
+	if name == "" {
+		name = r.Name
+	}
+	params = backend.ContainerCreateConfig{
+		Name: name, Config: r.Config, HostConfig: r.Host,
+		NetworkingConfig: &networktypes.NetworkingConfig{EndpointsConfig: r.Networks},
+	}
+	if r.Image != "" {
+		params.Platform = &r.Platform
+	}
+	return params, nil
+}
+
+// completeRestore has a new container call its image what the one did that was
+// checkpointed, and starts it. It is done also if the request ends.
+func (daemon *Daemon) completeRestore(ctx context.Context, c *container.Container, image string, createOnly bool, status func(string)) error {
+	ctx = context.WithoutCancel(ctx)
+	c.Lock()
+	c.Config.Image = image
+	err := c.CheckpointTo(ctx, daemon.containersReplica)
+	c.Unlock()
+	if err != nil {
+		return fmt.Errorf("write the record of the container: %w", err)
+	}
+	daemon.LogContainerEvent(c, "restore")
+	if createOnly {
+		return nil
+	}
+	status("starting the container")
+	return daemon.ContainerStart(ctx, c.ID, "", "")
+}
