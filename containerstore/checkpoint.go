@@ -2,9 +2,11 @@ package containerstore
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -40,6 +42,8 @@ const (
 	AnnotationCheckpointSnapshotter = "io.containerd.checkpoint.snapshotter"
 	// AnnotationCheckpointContainer is the name of the container.
 	AnnotationCheckpointContainer = "io.baleen.checkpoint.container"
+	// AnnotationCheckpointCRIU is the version of CRIU that kept the processes.
+	AnnotationCheckpointCRIU = "io.baleen.checkpoint.criu"
 	// AnnotationCheckpointKind is "files", or "processes" if those are in it.
 	AnnotationCheckpointKind = "io.baleen.checkpoint.kind"
 )
@@ -78,6 +82,7 @@ type Checkpoint struct {
 	Snapshotter string
 	Name        string // of the container; "" if not known
 	Created     time.Time
+	CRIU        string // version that kept the processes; "" if not known
 
 	// Config is that of the checkpoint as an image: the container's files. Layers
 	// are those of the container's image, and its own on top if Layer is not
@@ -110,6 +115,15 @@ func (c *Checkpoint) Kind() string {
 
 // IsCheckpoint reports whether a manifest is that of a checkpoint.
 func IsCheckpoint(m ocispec.Manifest) bool { return m.ArtifactType == ArtifactTypeCheckpoint }
+
+// CheckLayer compares what the container's layer unpacked to with what it is to
+// be, as far as that is known.
+func (c *Checkpoint) CheckLayer(diffID digest.Digest) error {
+	if c.Layer.DiffID == "" || c.Layer.DiffID == diffID {
+		return nil
+	}
+	return fmt.Errorf("layer %s unpacks to %s, and not to %s: %w", c.Layer.Blob.Digest, diffID, c.Layer.DiffID, errdefs.ErrDataLoss)
+}
 
 // slots are the parts that have a media type of their own.
 func (c *Checkpoint) slots() map[string]**ocispec.Descriptor {

@@ -102,7 +102,7 @@ func fromAnnotations(a map[string]string) *Checkpoint {
 	return &Checkpoint{
 		Image: a[AnnotationCheckpointImage], Runtime: a[AnnotationCheckpointRuntime],
 		Snapshotter: a[AnnotationCheckpointSnapshotter], Name: a[AnnotationCheckpointContainer],
-		Created: created, Layer: diff.EmptyLayer(),
+		CRIU: a[AnnotationCheckpointCRIU], Created: created, Layer: diff.EmptyLayer(),
 	}
 }
 

@@ -78,6 +78,7 @@ func (c *Checkpoint) annotations() map[string]string {
 		AnnotationCheckpointSnapshotter: c.Snapshotter,
 		AnnotationCheckpointContainer:   c.Name,
 		AnnotationCheckpointKind:        c.Kind(),
+		AnnotationCheckpointCRIU:        c.CRIU,
 		ocispec.AnnotationCreated:       c.Created.UTC().Format(time.RFC3339),
 	}
 	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/backend"
 	containertypes "github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/container"
@@ -38,13 +39,19 @@ const checkpointHint = "this image is a checkpoint of a container and not to be 
 type CheckpointOptions struct {
 	// Spec is the runtime spec that the container runs with; nil if it does not.
 	Spec []byte
+	// Dump keeps the container's processes, which are paused for that and until
+	// its files are read, under the lease in the context; nil to keep files alone.
+	// CRIU is the version of what it keeps them with.
+	Dump func(ctx context.Context) (ocispec.Descriptor, error)
+	CRIU string
 	// Tell is told what goes on.
 	Tell func(status string)
 }
 
-// Checkpoint keeps a container's files, with its configuration, as an image
-// without a name: one that [Service.PrepareRestore] makes a container of. A
-// running container is paused while its changes are read, as [WithPause] says.
+// Checkpoint keeps a container's files and configuration, and its processes if
+// asked to, as an image without a name: one that [Service.PrepareRestore] makes a
+// container of. A running container is paused while its changes are read, as
+// [WithPause] says.
 func (s *Service) Checkpoint(ctx context.Context, ctr *container.Container, o CheckpointOptions) (api.Checkpoint, error) {
 	made, err := s.checkpoint(ctx, ctr, o)
 	if err != nil {
@@ -72,17 +79,38 @@ func (s *Service) checkpoint(ctx context.Context, ctr *container.Container, o Ch
 	if err := s.wholeBase(ctx, ctr, l.base); err != nil {
 		return api.Checkpoint{}, err
 	}
+	var process *ocispec.Descriptor
+	sctx := ctx
+	if o.Dump != nil {
+		// One pause for both: the files are those that the processes know.
+		thaw := pause(ctx)
+		defer thaw()
+		o.Tell("keeping the processes")
+		dumped, err := dump(ctx, t, o)
+		if err != nil {
+			return api.Checkpoint{}, err
+		}
+		process = &dumped
+		sctx = WithPause(ctx, func() func() { return thaw })
+	}
 	o.Tell("reading what it changed")
-	made, err := s.seal(ctx, t, ctr, l)
+	made, err := s.seal(sctx, t, ctr, l)
 	if err != nil {
 		return api.Checkpoint{}, err
 	}
 	made.drop(ctx) // it was for reading alone: a restore applies the layer
 	o.Tell("storing the checkpoint")
 	ctx, done := t.phase(ctx, "publish")
-	published, err := s.publishCheckpoint(ctx, ctr, l.base, made.layer, o, began)
+	published, err := s.publishCheckpoint(ctx, ctr, l.base, made.layer, process, o, began)
 	done(err)
 	return published, err
+}
+
+func dump(ctx context.Context, t *timing, o CheckpointOptions) (ocispec.Descriptor, error) {
+	ctx, done := t.phase(ctx, "dump")
+	dumped, err := o.Dump(ctx)
+	done(err)
+	return dumped, err
 }
 
 // wholeBase makes sure that all of the container's image is there: without it a
@@ -104,12 +132,12 @@ func (s *Service) wholeBase(ctx context.Context, ctr *container.Container, base 
 
 // publishCheckpoint stores what a checkpoint holds besides layers, and makes its
 // record.
-func (s *Service) publishCheckpoint(ctx context.Context, ctr *container.Container, base containerstore.Base, layer diff.Layer, o CheckpointOptions, began time.Time) (api.Checkpoint, error) {
+func (s *Service) publishCheckpoint(ctx context.Context, ctr *container.Container, base containerstore.Base, layer diff.Layer, process *ocispec.Descriptor, o CheckpointOptions, began time.Time) (api.Checkpoint, error) {
 	described, err := s.describe(ctr, began)
 	if err != nil {
 		return api.Checkpoint{}, err
 	}
-	c, blobs, err := s.checkpointParts(ctr, base, layer, described, o)
+	c, blobs, err := s.checkpointParts(ctr, base, layer, process, described, o)
 	if err != nil {
 		return api.Checkpoint{}, err
 	}
@@ -139,10 +167,11 @@ func (s *Service) publishCheckpoint(ctx context.Context, ctr *container.Containe
 
 // checkpointParts describes a checkpoint whose layers are stored, and returns
 // the blobs that are not; the last one is its index.
-func (s *Service) checkpointParts(ctr *container.Container, base containerstore.Base, layer diff.Layer, described containerstore.CheckpointContainer, o CheckpointOptions) (*containerstore.Checkpoint, []blob, error) {
+func (s *Service) checkpointParts(ctr *container.Container, base containerstore.Base, layer diff.Layer, process *ocispec.Descriptor, described containerstore.CheckpointContainer, o CheckpointOptions) (*containerstore.Checkpoint, []blob, error) {
 	c := &containerstore.Checkpoint{
-		Platform: imagePlatform(base.Config.Platform, ctr.ImagePlatform), Image: described.Image, Layer: layer,
-		Runtime: ctr.HostConfig.Runtime, Snapshotter: ctr.Driver, Name: described.Name, Created: described.Created,
+		Platform: imagePlatform(base.Config.Platform, ctr.ImagePlatform), Image: imageName(described), Layer: layer,
+		Runtime: runtimeName(ctr.HostConfig.Runtime), Snapshotter: ctr.Driver, Name: described.Name, Created: described.Created,
+		Process: process, CRIU: o.CRIU,
 	}
 	if ctr.ImageManifest != nil {
 		manifest := *ctr.ImageManifest
@@ -171,6 +200,25 @@ func (s *Service) checkpointParts(ctr *container.Container, base containerstore.
 	}
 	manifest, index, err := c.Encode()
 	return c, append(blobs, blob{manifest.Desc, manifest.Text, manifest.Labels}, blob{index.Desc, index.Text, index.Labels}), err
+}
+
+// imageName is what containerd calls an image of Docker's; "" if it was asked for
+// by its id.
+func imageName(of containerstore.CheckpointContainer) string {
+	named, err := reference.ParseNormalizedNamed(of.Image)
+	if err != nil || of.ImageID == "" || strings.HasPrefix(of.ImageID.Encoded(), strings.TrimPrefix(of.Image, of.ImageID.Algorithm().String()+":")) {
+		return ""
+	}
+	return reference.TagNameOnly(named).String()
+}
+
+// runtimeName is what containerd calls a runtime of Docker's: by a name with dots,
+// and runc by two.
+func runtimeName(docker string) string {
+	if strings.Contains(docker, ".") {
+		return docker
+	}
+	return "io.containerd.runc.v2"
 }
 
 // hintConfig is the configuration of a checkpoint as an image.
@@ -207,7 +255,7 @@ func deref(d *ocispec.Descriptor) ocispec.Descriptor {
 
 // measure adds up what a checkpoint weighs, and what of it is new since began.
 func (s *Service) measure(ctx context.Context, made *api.Checkpoint, c *containerstore.Checkpoint, blobs []blob, began time.Time) error {
-	parts := append(slices.Clone(c.Layers), deref(c.Base), deref(c.BaseConfig))
+	parts := append(slices.Clone(c.Layers), deref(c.Base), deref(c.BaseConfig), deref(c.Process))
 	for _, b := range blobs {
 		parts = append(parts, b.desc)
 	}

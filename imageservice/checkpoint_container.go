@@ -25,16 +25,12 @@ func (s *Service) describe(ctr *container.Container, now time.Time) (c container
 		ImageID: digest.Digest(ctr.ImageID), Manifest: ctr.ImageManifest, Platform: ctr.ImagePlatform,
 		Volumes: slices.Sorted(maps.Keys(ctr.MountPoints)),
 	}
-	config := *ctr.Config
-	if strings.HasPrefix(ctr.ID, config.Hostname) {
-		config.Hostname = "" // it was made from the id: the new one gives another
-	}
 	host := *ctr.HostConfig
 	host.ContainerIDFile = ""
 	for _, part := range []struct {
 		into *json.RawMessage
 		from any
-	}{{&c.Config, config}, {&c.HostConfig, host}, {&c.Networks, endpoints(ctr)}} {
+	}{{&c.Config, ctr.Config}, {&c.HostConfig, host}, {&c.Networks, endpoints(ctr)}} {
 		if *part.into, err = json.Marshal(part.from); err != nil {
 			return c, fmt.Errorf("encode the container's configuration: %w", err)
 		}

@@ -40,6 +40,9 @@ type Restore struct {
 	Image    string
 	Platform ocispec.Platform
 	Warnings []string
+	// Process is what CRIU has dumped, by that version; nil in one of files.
+	Process *ocispec.Descriptor
+	CRIU    string
 
 	s          *Service
 	checkpoint *containerstore.Checkpoint
@@ -80,7 +83,7 @@ func (s *Service) prepareRestore(ctx context.Context, ref string) (_ *Restore, e
 	if err != nil {
 		return nil, err
 	}
-	r := &Restore{s: s, checkpoint: c, Kind: c.Kind(), base: c.Base, Platform: c.Platform, end: end}
+	r := &Restore{s: s, checkpoint: c, Kind: c.Kind(), Process: c.Process, CRIU: c.CRIU, base: c.Base, Platform: c.Platform, end: end}
 	if err = r.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -104,6 +107,9 @@ func (r *Restore) prepare(ctx context.Context) error {
 		return err
 	}
 	r.Name, r.Config, r.Host, r.Networks = described.Name, config.config, config.host, config.networks
+	if r.Process == nil && strings.HasPrefix(described.ID, r.Config.Hostname) {
+		r.Config.Hostname = "" // it was made from the id: the new one gives another
+	}
 	if len(described.Volumes) > 0 {
 		r.Warnings = append(r.Warnings, "volumes are new, or what this daemon has by their names: "+strings.Join(described.Volumes, ", "))
 	}
@@ -201,10 +207,7 @@ func (r *Restore) fill(ctx context.Context, mounts []mount.Mount) (err error) {
 	if err != nil {
 		return err
 	}
-	if l.DiffID != "" && diffID != l.DiffID {
-		return fmt.Errorf("layer %s unpacks to %s and not to %s: %w", l.Blob.Digest, diffID, l.DiffID, errdefs.ErrDataLoss)
-	}
-	return nil
+	return r.checkpoint.CheckLayer(diffID)
 }
 
 // End ends the restore: with a failure, what it made goes.
