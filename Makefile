@@ -38,6 +38,10 @@ build: deps ## build everything into bin/
 newest: # the newest containerd, which only tests need: two minutes the first time
 	$(GO) run ./cmd/mkstack containerd-2.4
 
+.PHONY: criu
+criu: ## unpack CRIU, without which the tests of processes in checkpoints are skipped
+	.ci/criu .build/criu
+
 .PHONY: install-plugin
 install-plugin: ## build docker-baleen and put it where your docker command finds it
 	$(BUILD_PLUGIN)

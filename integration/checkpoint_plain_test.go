@@ -11,7 +11,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/integration/stack"
@@ -108,7 +107,7 @@ func (e *plainEnv) putBack(t *testing.T, name string) func() {
 		t.Fatal(err)
 	}
 	return func() {
-		if _, err := store.Create(e.ctx, images.Image{Name: record.Name, Target: ocispec.Descriptor(record.Target)}); err != nil && !errdefs.IsAlreadyExists(err) {
+		if _, err := store.Create(e.ctx, images.Image{Name: record.Name, Target: record.Target}); err != nil && !errdefs.IsAlreadyExists(err) {
 			t.Log(err) // what it was of is gone
 		}
 	}

@@ -237,9 +237,10 @@ func TestRestoreRefuses(t *testing.T) {
 	halves(t, e, web)
 }
 
-// halves removes the parts of a checkpoint, one at a time.
-func halves(t *testing.T, e *env, c checkpointed) {
-	record, err := e.client.ImageService().Get(e.ctx(t), "docker.io/library/"+c.ref)
+// readCheckpoint reads a checkpoint as containerd has it.
+func (e *env) readCheckpoint(t *testing.T, ref string) *containerstore.Checkpoint {
+	t.Helper()
+	record, err := e.client.ImageService().Get(e.ctx(t), "docker.io/library/"+ref)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,6 +248,25 @@ func halves(t *testing.T, e *env, c checkpointed) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return read
+}
+
+// putCheckpoint stores one whose parts are stored.
+func (e *env) putCheckpoint(t *testing.T, c *containerstore.Checkpoint, name string) {
+	t.Helper()
+	manifest, index, err := c.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []containerstore.Blob{manifest, index} {
+		e.putBytes(t, b.Desc.MediaType, b.Text, b.Labels)
+	}
+	e.tag(t, name, index.Desc)
+}
+
+// halves removes the parts of a checkpoint, one at a time.
+func halves(t *testing.T, e *env, c checkpointed) {
+	read := e.readCheckpoint(t, c.ref)
 	var lost []string
 	for what, desc := range map[string]ocispec.Descriptor{
 		"the container's layer": read.Layer.Blob, "the container's configuration": *read.Container, "the runtime spec": *read.Spec,
@@ -267,26 +287,12 @@ func halves(t *testing.T, e *env, c checkpointed) {
 // otherArchitecture returns a checkpoint like another, of a container elsewhere.
 func (e *env) otherArchitecture(t *testing.T, c checkpointed) (ref string) {
 	t.Helper()
-	record, err := e.client.ImageService().Get(e.ctx(t), "docker.io/library/"+c.ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	read, err := containerstore.ReadCheckpoint(e.ctx(t), e.client.ContentStore(), record.Target)
-	if err != nil {
-		t.Fatal(err)
-	}
+	read := e.readCheckpoint(t, c.ref)
 	var config map[string]any
 	e.json(t, *read.Config, &config)
 	config["architecture"] = "s390x"
 	desc := e.put(t, ocispec.MediaTypeImageConfig, config)
 	read.Config, read.Platform = &desc, ocispec.Platform{OS: "linux", Architecture: "s390x"}
-	manifest, index, err := read.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range []containerstore.Blob{manifest, index} {
-		e.putBytes(t, b.Desc.MediaType, b.Text, b.Labels)
-	}
-	e.tag(t, "arm", index.Desc)
-	return "arm"
+	e.putCheckpoint(t, read, "elsewhere")
+	return "elsewhere"
 }

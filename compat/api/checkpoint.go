@@ -30,6 +30,13 @@ type Checkpoint struct {
 	Warnings         []string `json:",omitempty"`
 }
 
+// CheckpointAbility tells whether the daemon can keep processes, and restore them.
+type CheckpointAbility struct {
+	Processes bool
+	Version   string `json:",omitempty"` // of CRIU, if there is one
+	Reason    string `json:",omitempty"` // why it cannot
+}
+
 // RestoreRequest asks to make a container of a checkpoint.
 type RestoreRequest struct {
 	Ref  string // a name or id of an image that the daemon has

@@ -7,6 +7,7 @@
 //	GET  /containers/{id}/revisions                         -> []Revision
 //	POST /containers/{id}/revisions/prune   PruneRequest    -> PruneReport
 //	POST /containers/{id}/checkpoint        CheckpointRequest -> stream of Progress
+//	GET  /checkpoints/check                                 -> CheckpointAbility
 //	POST /checkpoints/restore               RestoreRequest    -> stream of Progress
 //
 // A snapshot answers 201, the others 200. A body may be empty but for an

@@ -121,9 +121,19 @@ func onContainer(container, verb string) route {
 	return route{path: path.Join("containers", name, verb), what: verb + " of container " + container}
 }
 
-// call sends a request and decodes the one answer.
+// CheckpointAbility asks whether the daemon can keep processes.
+func (c *Client) CheckpointAbility(ctx context.Context) (api.CheckpointAbility, error) {
+	var ability api.CheckpointAbility
+	err := c.callTo(ctx, http.MethodGet, route{path: "checkpoints/check", what: "check"}, nil, &ability)
+	return ability, err
+}
+
+// call sends a request about a container and decodes the one answer.
 func (c *Client) call(ctx context.Context, method, container, verb string, body, into any) error {
-	to := onContainer(container, verb)
+	return c.callTo(ctx, method, onContainer(container, verb), body, into)
+}
+
+func (c *Client) callTo(ctx context.Context, method string, to route, body, into any) error {
 	resp, err := c.send(ctx, method, to, body)
 	if err != nil {
 		return err

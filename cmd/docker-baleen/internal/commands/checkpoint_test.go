@@ -53,6 +53,23 @@ func TestCheckpointAndRestore(t *testing.T) {
 	}
 }
 
+func TestCheckpointCheck(t *testing.T) {
+	able := map[string]answer{"GET /checkpoints/check": {http.StatusOK, api.CheckpointAbility{Processes: true, Version: "4.2.1"}}}
+	o := run(t, able, "checkpoint", "--check")
+	if o.err != nil {
+		t.Error(o.err)
+	}
+	same(t, "the output", o.stdout, "The daemon can keep processes, with CRIU 4.2.1.\n")
+	unable := map[string]answer{"GET /checkpoints/check": {http.StatusOK, api.CheckpointAbility{Reason: "there is no criu"}}}
+	o = run(t, unable, "checkpoint", "--check")
+	if o.err == nil || o.err.Error() != "the daemon cannot keep processes, but files (--no-process): there is no criu" {
+		t.Errorf("without CRIU: %v", o.err)
+	}
+	if o = run(t, able, "checkpoint", "--check", "web"); o.err == nil {
+		t.Error("a check of a container passes")
+	}
+}
+
 func TestCheckpointFails(t *testing.T) {
 	for name, answered := range map[string]answer{
 		"at once":        refuse(http.StatusConflict, "it is busy"),

@@ -40,24 +40,34 @@ func (daemon *Daemon) checkpoint(ctx context.Context, name string, req api.Check
 	defer end()
 	ctx, stop := until(ctx, request)
 	defer stop()
-	if c.IsRunning() && !req.NoProcess {
-		return api.Checkpoint{}, errdefs.NotImplemented(fmt.Errorf("cannot checkpoint container %s: it runs, and this daemon does not keep processes: with --no-process it keeps the files", bare(c)))
-	}
-	spec, err := daemon.runtimeSpec(ctx, c)
-	if err != nil {
+	options := imageservice.CheckpointOptions{Tell: status}
+	if options.Spec, err = daemon.runtimeSpec(ctx, c); err != nil {
 		return api.Checkpoint{}, err
 	}
-	made, err := service.Checkpoint(daemon.pauseForCommit(ctx, c), c, imageservice.CheckpointOptions{Spec: spec, Tell: status})
+	var made api.Checkpoint
+	switch {
+	case !c.IsRunning() || req.NoProcess:
+		made, err = daemon.keep(daemon.pauseForCommit(ctx, c), service, c, ref, options)
+	default:
+		made, err = daemon.keepProcesses(ctx, service, c, ref, options, req.LeaveRunning)
+	}
 	if err != nil {
 		return api.Checkpoint{}, err
-	}
-	if ref != nil {
-		if err := daemon.imageService.TagImage(ctx, image.ID(made.ID), ref); err != nil {
-			return api.Checkpoint{}, fmt.Errorf("name the checkpoint %s: %w", made.ID, err)
-		}
-		made.Ref = reference.FamiliarString(ref)
 	}
 	daemon.LogContainerEventWithAttributes(c, events.ActionCheckpoint, map[string]string{"imageID": made.ID.String(), "imageRef": made.Ref})
+	return made, nil
+}
+
+// keep makes the checkpoint and names it.
+func (daemon *Daemon) keep(ctx context.Context, service *imageservice.Service, c *container.Container, ref reference.Named, options imageservice.CheckpointOptions) (api.Checkpoint, error) {
+	made, err := service.Checkpoint(ctx, c, options)
+	if err != nil || ref == nil {
+		return made, err
+	}
+	if err := daemon.imageService.TagImage(ctx, image.ID(made.ID), ref); err != nil {
+		return api.Checkpoint{}, fmt.Errorf("name the checkpoint %s: %w", made.ID, err)
+	}
+	made.Ref = reference.FamiliarString(ref)
 	return made, nil
 }
 

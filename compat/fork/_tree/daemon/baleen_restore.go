@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/docker/docker/api/types/backend"
 	networktypes "github.com/docker/docker/api/types/network"
@@ -16,6 +19,11 @@ import (
 
 // restoreContainer creates the container of a checkpoint, and starts it.
 func (daemon *Daemon) restoreContainer(ctx context.Context, r *imageservice.Restore, req api.RestoreRequest, status func(string)) (api.Restored, error) {
+	if r.Process != nil && !req.CreateOnly {
+		if err := restorable(ctx, r.CRIU); err != nil {
+			return api.Restored{}, errdefs.NotImplemented(fmt.Errorf("cannot restore the processes of %s: %w (--create-only makes the container without them)", req.Ref, err))
+		}
+	}
 	params, err := daemon.restoreParams(r, req.Name)
 	if err != nil {
 		return api.Restored{}, err
@@ -31,7 +39,7 @@ func (daemon *Daemon) restoreContainer(ctx context.Context, r *imageservice.Rest
 	c, err := daemon.GetContainer(created.ID)
 	if err == nil {
 		made.Name = bare(c)
-		err = daemon.completeRestore(ctx, c, asked, req.CreateOnly, status)
+		err = daemon.completeRestore(ctx, c, r, asked, req.CreateOnly, status)
 	}
 	if err != nil {
 		remove := &backend.ContainerRmConfig{ForceRemove: true, RemoveVolume: true}
@@ -64,7 +72,7 @@ func (daemon *Daemon) restoreParams(r *imageservice.Restore, name string) (param
 
 // completeRestore has a new container call its image what the one did that was
 // checkpointed, and starts it. It is done also if the request ends.
-func (daemon *Daemon) completeRestore(ctx context.Context, c *container.Container, image string, createOnly bool, status func(string)) error {
+func (daemon *Daemon) completeRestore(ctx context.Context, c *container.Container, r *imageservice.Restore, image string, createOnly bool, status func(string)) error {
 	ctx = context.WithoutCancel(ctx)
 	c.Lock()
 	c.Config.Image = image
@@ -77,6 +85,35 @@ func (daemon *Daemon) completeRestore(ctx context.Context, c *container.Containe
 	if createOnly {
 		return nil
 	}
+	if r.Process != nil {
+		status("restoring the processes")
+		return daemon.startRestored(ctx, c, *r.Process)
+	}
 	status("starting the container")
 	return daemon.ContainerStart(ctx, c.ID, "", "")
+}
+
+// restorable says why processes cannot be restored that a version of CRIU kept.
+func restorable(ctx context.Context, kept string) error {
+	version, err := criuVersion(ctx)
+	if err != nil {
+		return err
+	}
+	if older(version, kept) {
+		return fmt.Errorf("CRIU %s kept them, and the daemon has %s, which is older", kept, version)
+	}
+	return nil
+}
+
+// older compares versions such as 4.2.1. What is no number counts as 0.
+func older(a, b string) bool {
+	numbers := func(version string) []int {
+		var of []int
+		for part := range strings.SplitSeq(version, ".") {
+			n, _ := strconv.Atoi(part)
+			of = append(of, n)
+		}
+		return of
+	}
+	return slices.Compare(numbers(a), numbers(b)) < 0
 }

@@ -17,6 +17,7 @@ type Backend interface {
 	ContainerRevisionsPrune(ctx context.Context, name string, req api.PruneRequest) (api.PruneReport, error)
 	ContainerUpgrade(ctx context.Context, name string, req api.UpgradeRequest, tell func(api.Progress)) error
 	ContainerCheckpoint(ctx context.Context, name string, req api.CheckpointRequest, tell func(api.Progress)) error
+	CheckpointAbility(ctx context.Context) api.CheckpointAbility
 	CheckpointRestore(ctx context.Context, req api.RestoreRequest, tell func(api.Progress)) error
 	ContainerRollback(ctx context.Context, name string, req api.RollbackRequest, tell func(api.Progress)) error
 }

@@ -80,6 +80,10 @@ func (r *baleenRouter) postCheckpoint(ctx context.Context, w http.ResponseWriter
 	})
 }
 
+func (r *baleenRouter) getCheck(ctx context.Context, w http.ResponseWriter, _ *http.Request, _ map[string]string) error {
+	return httputils.WriteJSON(w, http.StatusOK, r.backend.CheckpointAbility(ctx))
+}
+
 func (r *baleenRouter) postRestore(ctx context.Context, w http.ResponseWriter, req *http.Request, _ map[string]string) error {
 	var body api.RestoreRequest
 	if err := decodeValid(req, &body); err != nil {
