@@ -44,6 +44,8 @@ type CheckpointOptions struct {
 	// CRIU is the version of what it keeps them with.
 	Dump func(ctx context.Context) (ocispec.Descriptor, error)
 	CRIU string
+	// Warnings are told with what has been made.
+	Warnings []string
 	// Tell is told what goes on.
 	Tell func(status string)
 }
@@ -150,6 +152,7 @@ func (s *Service) publishCheckpoint(ctx context.Context, ctr *container.Containe
 	index := blobs[len(blobs)-1].desc
 	made := api.Checkpoint{
 		ID: index.Digest, Container: described.ID, Name: described.Name, Kind: c.Kind(), Image: c.Image, Layer: layer.Blob.Size,
+		Warnings: slices.Clone(o.Warnings),
 	}
 	if len(described.Volumes) > 0 {
 		made.Warnings = append(made.Warnings, "the files of volumes are not in the checkpoint: "+strings.Join(described.Volumes, ", "))

@@ -123,6 +123,7 @@ func TestCheckpointFiles(t *testing.T) {
 		fork.docker(t, "rmi", "on-restored")
 		fork.docker(t, "image", "prune", "-f")
 	})
+	t.Run("through stock", func(t *testing.T) { throughStock(t, filepath.Join(dir, "registry"), web) })
 	for how, get := range map[string][]string{"pulled": {"pull", web.ref}, "loaded": {"load", "-i", archive}} {
 		t.Run(how+" elsewhere", func(t *testing.T) { restoredElsewhere(t, filepath.Join(dir, "registry"), web, get) })
 	}
@@ -160,6 +161,28 @@ func notRun(t *testing.T, e *env, c checkpointed) {
 		}
 	}
 	e.settled(t, before)
+}
+
+// throughStock: stock Docker takes a checkpoint from a registry to another place
+// in it, whole, and to run it is told what it is.
+func throughStock(t *testing.T, store string, c checkpointed) {
+	e := newEnv(t, stack.Config{Flavor: stack.Stock})
+	e.withRegistry(t, store)
+	e.docker(t, "pull", c.ref)
+	e.docker(t, "tag", c.ref, registry+"/on/web:1")
+	if got := e.push(t, registry+"/on/web:1"); got != c.made.ID {
+		t.Errorf("stock pushed the checkpoint %s as %s", c.made.ID, got)
+	}
+	record, err := e.client.ImageService().Get(e.ctx(t), c.ref)
+	if err == nil {
+		_, err = containerstore.ReadCheckpoint(e.ctx(t), e.client.ContentStore(), record.Target)
+	}
+	if err != nil {
+		t.Errorf("what stock has pulled: %v", err)
+	}
+	if out, err := e.try(t, "run", "--rm", c.ref); err == nil || !strings.Contains(out, "docker baleen restore makes the container again") {
+		t.Errorf("stock runs it: %v, %q", err, out)
+	}
 }
 
 func restoredElsewhere(t *testing.T, store string, c checkpointed, get []string) {
@@ -205,6 +228,64 @@ func TestCheckpointStopped(t *testing.T) {
 		t.Errorf("without its network: %v, %s", err, out)
 	}
 	e.settled(t, before)
+}
+
+// TestCheckpointOfMoved keeps a container that stands on revisions, one of them on
+// another image.
+func TestCheckpointOfMoved(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	if out, err := e.build(t, "FROM busybox\nRUN echo two > /two && rm /bin/vi\n", "-t", "two"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	id := e.run(t, "busybox", "[ -e /one ] || echo mine > /one", "--name", "moved")
+	e.docker(t, "baleen", "snapshot", id)
+	e.docker(t, "exec", id, "sh", "-c", "echo more > /more")
+	e.docker(t, "baleen", "upgrade", "moved", "two")
+	e.docker(t, "exec", id, "sh", "-c", "rm /more; echo most > /most")
+	diff := e.docker(t, "diff", id)
+	e.keep(t, id, "moved:1")
+	e.remove(t, id)
+	again := e.restore(t, "moved:1")
+	if got := e.docker(t, "diff", again); got != diff || !strings.Contains(got, "A /most") {
+		t.Errorf("docker diff prints\n%s\nand did\n%s", got, diff)
+	}
+	if got := e.docker(t, "exec", again, "sh", "-c", "cat /one /two /most; ls /more /bin/vi 2>&1 || true"); got !=
+		"mine\ntwo\nmost\nls: /more: No such file or directory\nls: /bin/vi: No such file or directory" {
+		t.Errorf("the restored container has\n%s", got)
+	}
+	e.docker(t, "baleen", "snapshot", again)
+	e.docker(t, "exec", again, "rm", "/one")
+	e.docker(t, "baleen", "rollback", again)
+	e.reads(t, again, "/one", "mine")
+}
+
+// TestCheckpointUserNamespaces keeps a container whose ids are shifted, and makes
+// it again where they are and where they are not.
+func TestCheckpointUserNamespaces(t *testing.T) {
+	const shift = "daemon:100000:65536\n"
+	store := t.TempDir()
+	e := newEnv(t, stack.Config{
+		Etc:          map[string]string{"subuid": shift, "subgid": shift},
+		DaemonConfig: map[string]any{"userns-remap": "daemon"},
+	}, "busybox")
+	e.withRegistry(t, store)
+	const look = `stat -c '%n %a %u:%g' /new /bin/sh; ls /etc/group 2>&1; true`
+	id := e.run(t, "busybox", "[ -e /new ] || { echo new > /new; chown 7:8 /new; chmod 4755 /new; rm /etc/group; }")
+	want := e.docker(t, "exec", id, "sh", "-c", look)
+	if !strings.Contains(want, "/new 4755 7:8") || !strings.Contains(want, "/bin/sh 755 0:0") {
+		t.Fatalf("the container has\n%s", want)
+	}
+	ref := registry + "/shifted:1"
+	e.keep(t, id, ref)
+	e.push(t, ref)
+	plain := newEnv(t, stack.Config{}, "busybox")
+	plain.withRegistry(t, store)
+	plain.docker(t, "pull", ref)
+	for where, to := range map[string]*env{"the same": e, "one without": plain} {
+		if got := to.docker(t, "exec", to.restore(t, ref, "--name", "again"), "sh", "-c", look); got != want {
+			t.Errorf("in %s the restored container has\n%s\nwant\n%s", where, got, want)
+		}
+	}
 }
 
 // TestRestoreRefuses: what cannot be restored is refused before there is

@@ -32,8 +32,8 @@ func withCRIU(t *testing.T) {
 }
 
 // counter counts into a file that it keeps open, from a variable. It notes how
-// often it has begun.
-const counter = "echo x >> /begun; exec 3>/counted; n=0; while :; do n=$((n+1)); echo $n >&3; sleep 0.05; done"
+// often it has begun, and does FIRST before.
+const counter = "eval \"$FIRST\"; echo x >> /begun; exec 3>/counted; n=0; while :; do n=$((n+1)); echo $n >&3; sleep 0.05; done"
 
 // count starts a container that counts.
 func (e *env) count(t *testing.T, name string, options ...string) string {
@@ -104,7 +104,11 @@ func TestProcessesGoOn(t *testing.T) {
 	ref := registry + "/counter:1"
 	id := e.count(t, "counter")
 	before := e.counted(t, id)
+	e.docker(t, "exec", "-d", id, "sleep", "1000")
 	out := e.docker(t, "baleen", "checkpoint", "--leave-running", id, ref)
+	if want := "WARNING: commands of docker exec are not in the checkpoint: sleep\n"; !strings.Contains(out, want) {
+		t.Errorf("docker baleen checkpoint printed\n%s\nwithout %q", out, want)
+	}
 	after := e.past(t, id, before)
 	t.Logf("kept between %d and %d: %s", before, after, lastLine(strings.TrimSuffix(out, "\nTo make it again: docker baleen restore "+ref)))
 	e.wentOn(t, e.restore(t, ref, "--name", "again"), before, after)
@@ -212,11 +216,21 @@ func TestProcessesCannotBeKept(t *testing.T) {
 		e.past(t, id, e.counted(t, id))
 		e.remove(t, id)
 	}
-	id := e.count(t, "counter")
+	id := e.count(t, "counter", "--device", "/dev/loop-control", "-e", "FIRST=exec 5< /dev/loop-control")
+	before := e.state(t)
+	out, err := e.try(t, "baleen", "checkpoint", id, "none:1")
+	if err == nil || !strings.Contains(out, "keep the processes: ") || !strings.Contains(out, "Can't dump file") {
+		t.Errorf("with an open device: %v, %s", err, out)
+	}
+	e.settled(t, before)
+	e.past(t, id, e.counted(t, id))
+	e.remove(t, id)
+
+	id = e.count(t, "counter")
 	e.docker(t, "baleen", "checkpoint", "--leave-running", id, "kept:1")
 	e.remove(t, id)
 	e.newerCRIU(t, "kept:1", "newer")
-	before := e.state(t)
+	before = e.state(t)
 	if out, err := e.try(t, "baleen", "restore", "newer"); err == nil || !strings.Contains(out, "CRIU 99.1 kept them, and the daemon has") {
 		t.Errorf("of a newer CRIU: %v, %s", err, out)
 	}

@@ -77,6 +77,9 @@ func (daemon *Daemon) keepProcesses(ctx context.Context, service *imageservice.S
 	if err != nil {
 		return api.Checkpoint{}, errdefs.NotImplemented(fmt.Errorf("cannot keep the processes of container %s: %w (--no-process keeps the files alone)", bare(c), err))
 	}
+	if commands := executed(c); len(commands) > 0 {
+		options.Warnings = append(options.Warnings, "commands of docker exec are not in the checkpoint: "+strings.Join(commands, ", "))
+	}
 	options.CRIU = version
 	options.Dump = func(ctx context.Context) (ocispec.Descriptor, error) { return daemon.dump(ctx, c) }
 	pause := daemon.pauser(ctx, c)
@@ -94,6 +97,19 @@ func (daemon *Daemon) keepProcesses(ctx context.Context, service *imageservice.S
 	}
 	options.Tell("ending the processes")
 	return made, daemon.endKept(ctx, c, thaw)
+}
+
+// executed are the commands that docker exec runs in a container: they are none
+// of its first process's children, which CRIU keeps.
+func executed(c *container.Container) (commands []string) {
+	for _, e := range c.ExecCommands.Commands() {
+		e.Lock()
+		if e.Running {
+			commands = append(commands, e.Entrypoint)
+		}
+		e.Unlock()
+	}
+	return commands
 }
 
 // endKept ends the processes of a paused container, for good.
