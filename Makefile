@@ -87,7 +87,7 @@ soak: build ## random changes, on mounts and in containers, until one is lost: F
 	$(GO) run ./integration/soak -in=raw,containers $(if $(FOR),-for=$(FOR))
 
 .PHONY: test-moby
-test-moby: build ## one of Moby's suites: SUITE=image|build|container|cli [RUN=regexp]
+test-moby: build ## one of Moby's suites: SUITE=image|build|container|cli|checkpoint [RUN=regexp]
 	$(GO) run ./integration/moby -suite='$(SUITE)' -run='$(RUN)'
 
 .PHONY: diff

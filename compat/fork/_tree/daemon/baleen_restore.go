@@ -42,11 +42,20 @@ func (daemon *Daemon) restoreContainer(ctx context.Context, r *imageservice.Rest
 		err = daemon.completeRestore(ctx, c, r, asked, req.CreateOnly, status)
 	}
 	if err != nil {
-		remove := &backend.ContainerRmConfig{ForceRemove: true, RemoveVolume: true}
-		return api.Restored{}, errors.Join(err, daemon.ContainerRm(created.ID, remove))
+		return api.Restored{}, errors.Join(err, daemon.removeRestored(created.ID))
 	}
 	made.Started = !req.CreateOnly
 	return made, nil
+}
+
+// removeRestored removes a container that did not come up. One that was created
+// with --rm may be on its way out already.
+func (daemon *Daemon) removeRestored(id string) error {
+	err := daemon.ContainerRm(id, &backend.ContainerRmConfig{ForceRemove: true, RemoveVolume: true})
+	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
+		return nil
+	}
+	return err
 }
 
 // restoreParams is how the container is created. What it needs of the daemon is
