@@ -73,6 +73,8 @@ func (s *Service) checkpoint(ctx context.Context, ctr *container.Container, o Ch
 	defer func() { end(err) }()
 
 	began := time.Now()
+	var paused time.Duration
+	ctx = timePause(ctx, &paused)
 	o.Tell("looking at the container")
 	l, err := s.look(ctx, t, ctr)
 	if err != nil {
@@ -104,8 +106,23 @@ func (s *Service) checkpoint(ctx context.Context, ctr *container.Container, o Ch
 	o.Tell("storing the checkpoint")
 	ctx, done := t.phase(ctx, "publish")
 	published, err := s.publishCheckpoint(ctx, ctr, l.base, made.layer, process, o, began)
+	published.Paused = paused
 	done(err)
 	return published, err
+}
+
+// timePause returns a context whose pause tells how long it was when it has ended.
+func timePause(ctx context.Context, took *time.Duration) context.Context {
+	if !pauses(ctx) {
+		return ctx
+	}
+	return WithPause(ctx, func() func() {
+		thaw, began := pause(ctx), time.Now()
+		return func() {
+			thaw()
+			*took = time.Since(began)
+		}
+	})
 }
 
 func dump(ctx context.Context, t *timing, o CheckpointOptions) (ocispec.Descriptor, error) {

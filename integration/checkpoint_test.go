@@ -213,6 +213,9 @@ func TestCheckpointStopped(t *testing.T) {
 			t.Errorf("docker baleen checkpoint printed\n%s\nwithout %q", out, want)
 		}
 	}
+	if strings.Contains(out, "stood still") {
+		t.Errorf("of a container that does not run it prints\n%s", out)
+	}
 	e.remove(t, id)
 	id = e.restore(t, "kept:1", "--create-only")
 	if got := e.inspect(t, id, "{{.State.Status}} {{len .Mounts}} {{index .Config.Cmd 1}}"); got != "created 2 1000" {
@@ -262,15 +265,21 @@ func TestCheckpointOfMoved(t *testing.T) {
 // TestCheckpointUserNamespaces keeps a container whose ids are shifted, and makes
 // it again where they are and where they are not.
 func TestCheckpointUserNamespaces(t *testing.T) {
-	const shift = "daemon:100000:65536\n"
+	native := usernsConfig("", nil)
+	native.StorageDriver = "native"
+	for name, config := range map[string]stack.Config{
+		"mounted": usernsConfig("mount", nil), "copied": usernsConfig("copy", nil), "native": native,
+	} {
+		t.Run(name, func(t *testing.T) { checkpointUserNamespace(t, config) })
+	}
+}
+
+func checkpointUserNamespace(t *testing.T, config stack.Config) {
 	store := t.TempDir()
-	e := newEnv(t, stack.Config{
-		Etc:          map[string]string{"subuid": shift, "subgid": shift},
-		DaemonConfig: map[string]any{"userns-remap": "daemon"},
-	}, "busybox")
+	e := newEnv(t, config, "busybox")
 	e.withRegistry(t, store)
-	const look = `stat -c '%n %a %u:%g' /new /bin/sh; ls /etc/group 2>&1; true`
-	id := e.run(t, "busybox", "[ -e /new ] || { echo new > /new; chown 7:8 /new; chmod 4755 /new; rm /etc/group; }")
+	const look = `stat -c '%n %a %u:%g' / /new /bin/sh /etc /deep /deep/er; ls /etc/group 2>&1; true`
+	id := e.run(t, "busybox", "[ -e /new ] || { echo new > /new; chown 7:8 /new; chmod 4755 /new; mkdir -p /deep/er; rm /etc/group; }")
 	want := e.docker(t, "exec", id, "sh", "-c", look)
 	if !strings.Contains(want, "/new 4755 7:8") || !strings.Contains(want, "/bin/sh 755 0:0") {
 		t.Fatalf("the container has\n%s", want)

@@ -110,7 +110,10 @@ func TestProcessesGoOn(t *testing.T) {
 		t.Errorf("docker baleen checkpoint printed\n%s\nwithout %q", out, want)
 	}
 	after := e.past(t, id, before)
-	t.Logf("kept between %d and %d: %s", before, after, lastLine(strings.TrimSuffix(out, "\nTo make it again: docker baleen restore "+ref)))
+	t.Logf("kept between %d and %d: %s", before, after, out)
+	if !strings.Contains(out, "\nIt stood still for ") {
+		t.Error("it does not say how long the container stood still")
+	}
 	e.wentOn(t, e.restore(t, ref, "--name", "again"), before, after)
 	e.past(t, id, after)
 	t.Run("in another daemon", func(t *testing.T) {

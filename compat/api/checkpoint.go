@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -27,7 +28,9 @@ type Checkpoint struct {
 	// did not have before, and Layer what the container changed, compressed; in
 	// bytes.
 	Size, New, Layer int64
-	Warnings         []string `json:",omitempty"`
+	// Paused is how long the container stood still, if it ran and goes on.
+	Paused   time.Duration `json:",omitempty"`
+	Warnings []string      `json:",omitempty"`
 }
 
 // CheckpointAbility tells whether the daemon can keep processes, and restore them.

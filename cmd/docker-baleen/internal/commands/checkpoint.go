@@ -94,6 +94,9 @@ func checkpoint(ctx context.Context, docker command.Cli, container string, r api
 		name = shortID(made.ID.String())
 	}
 	fmt.Fprintf(docker.Out(), "Kept the %s of %s as %s: %s, of which %s are new.\n", made.Kind, container, name, size(made.Size), size(made.New))
+	if made.Paused > 0 {
+		fmt.Fprintf(docker.Out(), "It stood still for %d ms.\n", made.Paused.Milliseconds())
+	}
 	fmt.Fprintf(docker.Out(), "To make it again: docker baleen restore %s\n", name)
 	return nil
 }

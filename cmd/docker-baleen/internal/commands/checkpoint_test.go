@@ -4,14 +4,15 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/baleen-project/baleen/compat/api"
 )
 
 func TestCheckpointAndRestore(t *testing.T) {
-	kept := api.Checkpoint{ID: newID, Ref: "web:1", Kind: "files", Size: 5_300_000, New: 1_200, Warnings: []string{"no volumes\x1b"}}
+	kept := api.Checkpoint{ID: newID, Ref: "web:1", Kind: "files", Size: 5_300_000, New: 1_200, Paused: 83 * time.Millisecond, Warnings: []string{"no volumes\x1b"}}
 	nameless := kept
-	nameless.Ref, nameless.Warnings = "", nil
+	nameless.Ref, nameless.Warnings, nameless.Paused = "", nil, 0
 	made := api.Restored{ID: "0123", Name: "web", Kind: "files", Started: true}
 	for name, test := range map[string]struct {
 		args                  string
@@ -21,7 +22,7 @@ func TestCheckpointAndRestore(t *testing.T) {
 		"a checkpoint": {
 			"checkpoint --no-process web web:1", api.Progress{Checkpoint: &kept},
 			`POST /containers/web/checkpoint {"Ref":"web:1","NoProcess":true}`,
-			"Kept the files of web as web:1: 5.3MB, of which 1.2kB are new.\nTo make it again: docker baleen restore web:1\n",
+			"Kept the files of web as web:1: 5.3MB, of which 1.2kB are new.\nIt stood still for 83 ms.\nTo make it again: docker baleen restore web:1\n",
 			"reading\nWARNING: no volumes\uFFFD\n",
 		},
 		"one without a name": {

@@ -46,7 +46,9 @@ func (daemon *Daemon) checkpoint(ctx context.Context, name string, req api.Check
 	}
 	var made api.Checkpoint
 	switch {
-	case !c.IsRunning() || req.NoProcess:
+	case !c.IsRunning():
+		made, err = daemon.keep(ctx, service, c, ref, options)
+	case req.NoProcess:
 		made, err = daemon.keep(daemon.pauseForCommit(ctx, c), service, c, ref, options)
 	default:
 		made, err = daemon.keepProcesses(ctx, service, c, ref, options, req.LeaveRunning)

@@ -95,6 +95,7 @@ func (daemon *Daemon) keepProcesses(ctx context.Context, service *imageservice.S
 	if err != nil {
 		return made, err
 	}
+	made.Paused = 0
 	options.Tell("ending the processes")
 	return made, daemon.endKept(ctx, c, thaw)
 }
