@@ -86,7 +86,8 @@
 // whoever copies an image copies all of a checkpoint: save, push, pull and load,
 // of stock Docker and of containerd too, which show it as an image of the
 // container's files and keep its parts from garbage collection. [ReadCheckpoint]
-// reads both.
+// reads both, and [WithCheckpoint] and [WithTaskCheckpoint] make containers of
+// them by containerd's client.
 //
 // # What it promises
 //

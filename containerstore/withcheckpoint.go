@@ -31,7 +31,8 @@ import (
 //
 // Options after this one can set others, such as client.WithSpec where the
 // checkpoint has none, since its container did not run, or where its spec names
-// files that are not here, as that of a container of Docker's does. The history
+// files that are not here, as that of a container of Docker's does, or a control
+// group that is in use, as that of the checkpointed container is. The history
 // of the container begins with what it is restored to, as with [WithNewSnapshot].
 func WithCheckpoint(checkpoint client.Image) client.NewContainerOpts {
 	return func(ctx context.Context, cl *client.Client, c *containers.Container) error {
