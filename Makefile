@@ -38,6 +38,10 @@ build: deps ## build everything into bin/
 newest: # the newest containerd, which only tests need: two minutes the first time
 	$(GO) run ./cmd/mkstack containerd-2.4
 
+.PHONY: criu
+criu: ## unpack CRIU, without which the tests of processes in checkpoints are skipped
+	.ci/criu .build/criu
+
 .PHONY: install-plugin
 install-plugin: ## build docker-baleen and put it where your docker command finds it
 	$(BUILD_PLUGIN)
@@ -102,7 +106,7 @@ soak: build ## random changes, on mounts and in containers, until one is lost: F
 	$(GO) run ./integration/soak -in=raw,containers $(if $(FOR),-for=$(FOR))
 
 .PHONY: test-moby
-test-moby: build ## one of Moby's suites: SUITE=image|build|container|cli [RUN=regexp]
+test-moby: build ## one of Moby's suites: SUITE=image|build|container|cli|checkpoint [RUN=regexp]
 	$(GO) run ./integration/moby -suite='$(SUITE)' -run='$(RUN)'
 
 .PHONY: diff

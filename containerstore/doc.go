@@ -61,6 +61,34 @@
 // it containerd collects them. [Revisions], [PruneRevisions], [Discard] and
 // [WithRevisionCleanup] look after them.
 //
+// # Checkpoints
+//
+// A [Checkpoint] is a container's whole state as an image:
+//
+//	index       artifactType [ArtifactTypeCheckpoint]; annotations
+//	└ manifest  artifactType [ArtifactTypeCheckpoint], platform of the container
+//	  ├ config  of an image: the layers below; its command says what this is
+//	  ├ layers  of the container's image
+//	  ├ layer   what the container changed in its image; not there if nothing
+//	  └ parts, as further layers of types that are none of an image's:
+//	    [MediaTypeCheckpointBaseManifest]  manifest and config of the container's
+//	    [MediaTypeCheckpointBaseConfig]    image, byte by byte
+//	    [MediaTypeCheckpointContainer]     what the container was created with
+//	    images.MediaTypeContainerd1CheckpointConfig          runtime spec
+//	    images.MediaTypeContainerd1CheckpointRuntimeOptions  its runtime's options
+//	    images.MediaTypeContainerd1Checkpoint                what CRIU dumped, a tar
+//	    images.MediaTypeContainerd1CheckpointOptions         how it did
+//
+// The last four, and the annotations of the index, are what containerd's own
+// checkpoints have, whose index lists all parts itself. Registries refuse such
+// an index, since its entries are no manifests, and a pull takes one entry of
+// the host's platform alone. Here there is one entry, with all under it, so
+// whoever copies an image copies all of a checkpoint: save, push, pull and load,
+// of stock Docker and of containerd too, which show it as an image of the
+// container's files and keep its parts from garbage collection. [ReadCheckpoint]
+// reads both, and [WithCheckpoint] and [WithTaskCheckpoint] make containers of
+// them by containerd's client.
+//
 // # What it promises
 //
 // Sealing what is active and preparing it on another revision are two calls,

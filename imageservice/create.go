@@ -38,7 +38,7 @@ func (s *Service) CreateLayer(ctr *container.Container, initFunc layer.MountInit
 	size, err := storageSize(options)
 	var l *rwLayer
 	if err == nil {
-		l, err = s.createLayer(s.background(), ctr.ImageManifest, ctr.ID, size, initFunc)
+		l, err = s.createLayer(s.background(), ctr.ImageManifest, ctr.ID, size, initFunc, nil)
 	}
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("create layer of container %s: %w", ctr.ID, err))
@@ -54,7 +54,7 @@ func (s *Service) CreateLayerFromImage(img *image.Image, name string, _ *layer.C
 	if img != nil && img.Details != nil {
 		manifest = img.Details.ManifestDescriptor
 	}
-	l, err := s.createLayer(s.background(), manifest, name, 0, nil)
+	l, err := s.createLayer(s.background(), manifest, name, 0, nil, nil)
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("create layer %s: %w", name, err))
 	}
@@ -63,8 +63,9 @@ func (s *Service) CreateLayerFromImage(img *image.Image, name string, _ *layer.C
 
 // createLayer works under the lease of an operation. The lease that holds the
 // layer for the container's life is made last: until then a crash leaves only
-// what the next start sweeps.
-func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor, id string, size int64, initFunc layer.MountInit) (_ *rwLayer, err error) {
+// what the next start sweeps. fill, if there is one, writes into the new layer,
+// with the ids of the image.
+func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor, id string, size int64, initFunc layer.MountInit, fill fillFunc) (_ *rwLayer, err error) {
 	sn := s.snapshots("")
 	if _, err := sn.Stat(ctx, id); err == nil {
 		return nil, fmt.Errorf("snapshot %s: %w", id, errdefs.ErrAlreadyExists)
@@ -102,6 +103,11 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 	if parent == "" && !ids.Map.Empty() {
 		if err := snapshotter.Remap(ctx, mounts, rootToHost(ids.Map)); err != nil {
 			return nil, errors.Join(fmt.Errorf("map ids of the root file system: %w", err), unlimit(mounts, project))
+		}
+	}
+	if fill != nil {
+		if err := fillMapped(ctx, mounts, ids.Map, fill); err != nil {
+			return nil, errors.Join(fmt.Errorf("fill snapshot: %w", err), unlimit(mounts, project))
 		}
 	}
 	if err := s.hold(ctx, id); err != nil {

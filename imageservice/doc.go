@@ -30,6 +30,16 @@
 // container up. Whoever reads the files meanwhile reads the state that they
 // began with.
 //
+// # Checkpoints
+//
+// [Service.Checkpoint] keeps all of a container as an image: what it changed in
+// its image, that image, its configuration, and its processes if the daemon can
+// dump them. It pauses for the dump and for the seal of its files. A [Restore]
+// makes the image known and the layer whole before there is a container; package
+// containerstore has the format.
+//
+// # Limits
+//
 // Changes are merged by reading layers, so upgrades and Carry need an overlay
 // snapshotter; keeping and going back do not.
 //

@@ -7,6 +7,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/layer"
 	"github.com/moby/sys/user"
 
@@ -101,6 +102,29 @@ func fillInit(ctx context.Context, mounts []mount.Mount, hasParent bool, ids con
 		_, err = snapshotter.UnmapUpper(ctx, o.Uppers[0], ids.Map)
 	}
 	return err
+}
+
+// fillFunc writes into a layer that is empty, as if there were no user namespace.
+type fillFunc func(ctx context.Context, mounts []mount.Mount) error
+
+// fillMapped has a new layer filled, and gives what is in it then the host's ids.
+// Directories that had to be made on the way may have those already.
+func fillMapped(ctx context.Context, mounts []mount.Mount, m diff.IDMap, fill fillFunc) error {
+	if m.Empty() {
+		return fill(ctx, mounts)
+	}
+	if !m.Disjoint() {
+		return fmt.Errorf("ids inside and outside of the user namespace are partly the same: %w", errdefs.ErrNotImplemented)
+	}
+	if err := fill(ctx, mounts); err != nil {
+		return err
+	}
+	return snapshotter.RemapWritten(ctx, mounts, func(id uint32, of diff.IDKind) (uint32, error) {
+		if host, err := m.ToHost(id, of); err == nil {
+			return host, nil
+		}
+		return id, nil
+	})
 }
 
 // rootToHost maps root into the user namespace, and nobody else.

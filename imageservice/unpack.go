@@ -2,6 +2,7 @@ package imageservice
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -34,8 +35,14 @@ func (s *Service) Unpack(ctx context.Context, manifest ocispec.Descriptor) (err 
 		defer func() { end(err) }()
 	}
 	_, err = s.unpack(ctx, &manifest)
+	if errors.Is(err, errCheckpoint) { // what there is to unpack is so at its restore
+		return nil
+	}
 	return err
 }
+
+// errCheckpoint says that an image is a checkpoint.
+var errCheckpoint = fmt.Errorf("it is a checkpoint of a container, and not an image to run or to build on: `docker baleen restore` makes the container again: %w", errdefs.ErrInvalidArgument)
 
 // unpack returns the snapshot of an image's layers, and makes it when it does
 // not exist. Without a manifest it is "", the parent of FROM scratch. It works
@@ -51,6 +58,9 @@ func (s *Service) unpack(ctx context.Context, target *ocispec.Descriptor) (strin
 	}
 	if strings.HasPrefix(strings.ToLower(manifest.Config.MediaType), "application/vnd.docker.ai.") {
 		return "", fmt.Errorf("image %s is an AI model: the engine does not run those, `docker model run` does: %w", target.Digest, errdefs.ErrInvalidArgument)
+	}
+	if containerstore.IsCheckpoint(manifest) {
+		return "", fmt.Errorf("image %s: %w", target.Digest, errCheckpoint)
 	}
 	img, err := containerstore.ReadConfig(ctx, s.content, manifest)
 	if err != nil {

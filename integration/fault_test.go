@@ -53,8 +53,14 @@ func newFaultEnvWith(t *testing.T, c stack.Config, images ...string) (*env, *fau
 // last run, in which none failed, printed.
 func eachCall(t *testing.T, p *fault.Proxy, operation func() (string, error), check func(failed, out string, err error)) string {
 	t.Helper()
+	return eachCallOf(t, p, faultServices, operation, check)
+}
+
+// eachCallOf is eachCall for the calls of these services.
+func eachCallOf(t *testing.T, p *fault.Proxy, services []string, operation func() (string, error), check func(failed, out string, err error)) string {
+	t.Helper()
 	for n := 1; n <= mostCalls; n++ {
-		p.Set(fault.Plan{Methods: faultServices, Nth: n})
+		p.Set(fault.Plan{Methods: services, Nth: n})
 		out, err := operation()
 		_, failed := p.Clear()
 		if failed == "" {

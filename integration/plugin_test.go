@@ -15,7 +15,7 @@ func TestPlugin(t *testing.T) {
 	e.docker(t, "create", "--name", "work", "busybox", "true")
 
 	help := e.docker(t, "baleen", "--help")
-	for _, verb := range []string{"snapshot", "upgrade", "rollback", "revisions", "prune"} {
+	for _, verb := range []string{"snapshot", "upgrade", "rollback", "revisions", "prune", "checkpoint", "restore"} {
 		if !strings.Contains(help, "\n  "+verb+" ") {
 			t.Errorf("the help does not list %s:\n%s", verb, help)
 		}
@@ -32,7 +32,7 @@ func TestPlugin(t *testing.T) {
 			t.Errorf("the completion of %s is %q", args, out)
 		}
 	}
-	for _, args := range []string{"snapshot work", "upgrade work busybox", "rollback work", "revisions work", "prune work"} {
+	for _, args := range []string{"snapshot work", "upgrade work busybox", "rollback work", "revisions work", "prune work", "checkpoint work", "restore busybox"} {
 		out, err := e.try(t, append([]string{"baleen"}, strings.Fields(args)...)...)
 		if err == nil || !strings.Contains(out, "the daemon at "+e.Host()+" is not Baleen's") {
 			t.Errorf("on stock %s prints %q (%v)", args, out, err)

@@ -1,7 +1,8 @@
 // Docker-baleen is a plugin of the docker command for containers with
-// revisions:
+// revisions and checkpoints:
 //
-//	docker baleen snapshot|upgrade|rollback|revisions|prune CONTAINER
+//	docker baleen snapshot|upgrade|rollback|revisions|prune|checkpoint CONTAINER
+//	docker baleen restore REF
 //
 // It is made with Docker's own plugin library and goes to the daemon that
 // docker goes to: by context, DOCKER_HOST, ssh or TLS. The docker command finds

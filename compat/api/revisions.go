@@ -1,18 +1,22 @@
 // Package api has the messages of the routes that Baleen adds to the Docker
-// Engine API, below /containers/{id}. The daemon and its clients share it.
+// Engine API. The daemon and its clients share it.
 //
 //	POST /containers/{id}/snapshot          SnapshotRequest -> Revision
 //	POST /containers/{id}/upgrade           UpgradeRequest  -> stream of Progress
 //	POST /containers/{id}/rollback          RollbackRequest -> stream of Progress
 //	GET  /containers/{id}/revisions                         -> []Revision
 //	POST /containers/{id}/revisions/prune   PruneRequest    -> PruneReport
+//	POST /containers/{id}/checkpoint        CheckpointRequest -> stream of Progress
+//	GET  /checkpoints/check                                 -> CheckpointAbility
+//	POST /checkpoints/restore               RestoreRequest    -> stream of Progress
 //
 // A snapshot answers 201, the others 200. A body may be empty but for an
-// upgrade; fields that the daemon does not know are refused. While one of the
+// upgrade and a restore; fields that the daemon does not know are refused. While one of the
 // POST routes is at work on a container the others answer 409.
 //
 // A stream is JSON messages one after the other. The last one has either Error
-// or Result, which a dry run leaves empty. Errors before the first message have
+// or Result, which a dry run leaves empty, or in place of that Checkpoint or
+// Restored. Errors before the first message have
 // an HTTP status and a body as elsewhere in the API. A daemon without Baleen
 // answers 404 with the message "page not found"; for a container that is not
 // there the message names it.
@@ -122,6 +126,14 @@ type Progress struct {
 	Plan   *Plan   `json:",omitempty"`
 	Result *Result `json:",omitempty"`
 	Error  string  `json:",omitempty"`
+
+	Checkpoint *Checkpoint `json:",omitempty"` // the end of a checkpoint
+	Restored   *Restored   `json:",omitempty"` // the end of a restore
+}
+
+// Last reports whether no message follows.
+func (p Progress) Last() bool {
+	return p.Error != "" || p.Result != nil || p.Checkpoint != nil || p.Restored != nil
 }
 
 // Plan is what an upgrade or rollback does to the container.

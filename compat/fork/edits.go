@@ -203,6 +203,45 @@ var Edits = []Edit{
 		With:   "import (\n\t\"github.com/baleen-project/baleen/compat\"\n",
 	},
 	{
+		// A container that is made of a checkpoint gets its files with its layer:
+		// nobody sees it without them.
+		Name:   "restored-layer",
+		File:   "daemon/create.go",
+		Anchor: "daemon.imageService.CreateLayer(ctr, setupInitLayer(daemon.idMapping.RootPair()))",
+		With:   "daemon.newLayer(ctx, ctr)",
+	},
+	{
+		// Moby fails if containerd has the checkpoint already, which it has, since
+		// that came from there.
+		Name:   "checkpoint-upload",
+		File:   "libcontainerd/remote/client.go",
+		Anchor: checkpointUpload,
+		With: "\t\tvar err error\n\t\tvar release func()\n\t\tcheckpoint, release, err = c.client.uploadCheckpoint(ctx, checkpointDir)\n" +
+			"\t\tif err != nil {\n\t\t\treturn nil, errors.Wrapf(err, \"failed to upload checkpoint to containerd\")\n\t\t}\n\t\tdefer release()\n",
+	},
+	{
+		Name:   "checkpoint-import",
+		File:   "libcontainerd/remote/client.go",
+		Anchor: "\t\"github.com/opencontainers/go-digest\"\n",
+		With:   "",
+	},
+	{
+		// The network of a container is the daemon's to make, also for processes
+		// that are restored: CRIU makes the namespace alone.
+		Name:   "checkpoint-network",
+		File:   "libcontainerd/remote/client.go",
+		Anchor: "r.Options = &runcoptions.CheckpointOptions{}",
+		With:   "r.Options = &runcoptions.CheckpointOptions{FileLocks: true, EmptyNamespaces: []string{\"network\"}}",
+	},
+	{
+		Name: "start-task",
+		File: "daemon/start.go",
+		Anchor: "\tif err := daemon.initializeCreatedTask(ctx, &daemonCfg.Config, tsk, container, spec); err != nil {\n\t\treturn err\n\t}\n\n" +
+			"\tif err := tsk.Start(context.WithoutCancel(ctx)); err != nil { // passing a cancelable ctx caused integration tests to be stuck in the cleanup phase\n" +
+			"\t\treturn setExitCodeFromError(container.SetExitCode, err)\n\t}\n",
+		With: "\tif err := daemon.startTask(ctx, &daemonCfg.Config, tsk, container, spec, checkpoint); err != nil {\n\t\treturn err\n\t}\n",
+	},
+	{
 		Name:   "router",
 		File:   "cmd/dockerd/daemon.go",
 		Anchor: "\t\tcontainer.NewRouter(opts.daemon, decoder, opts.daemon.RawSysInfo().CgroupUnified),\n",
@@ -223,3 +262,28 @@ var Edits = []Edit{
 		With:   `fmt.Sprintf("%s, build %s (Baleen's fork of Moby ` + MobyVersion + `)", dockerversion.Version, dockerversion.GitCommit)`,
 	},
 }
+
+// checkpointUpload is how Moby brings a checkpoint into containerd's store.
+const checkpointUpload = `		// write checkpoint to the content store
+		tar := archive.Diff(ctx, "", checkpointDir)
+		var err error
+		checkpoint, err = c.client.writeContent(ctx, c8dimages.MediaTypeContainerd1Checkpoint, checkpointDir, tar)
+		// remove the checkpoint when we're done
+		defer func() {
+			if checkpoint != nil {
+				err := c.client.client.ContentStore().Delete(ctx, digest.Digest(checkpoint.Digest))
+				if err != nil {
+					c.client.logger.WithError(err).WithFields(log.Fields{
+						"ref":    checkpointDir,
+						"digest": checkpoint.Digest,
+					}).Warnf("failed to delete temporary checkpoint entry")
+				}
+			}
+		}()
+		if err := tar.Close(); err != nil {
+			return nil, errors.Wrap(err, "failed to close checkpoint tar stream")
+		}
+		if err != nil {
+			return nil, errors.Wrapf(err, "failed to upload checkpoint to containerd")
+		}
+`

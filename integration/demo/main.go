@@ -28,6 +28,9 @@ func run() (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
+	if err := findCRIU(); err != nil {
+		return err
+	}
 	say("Two daemons, each with a containerd of its own, in namespaces that nothing else sees")
 	fork, end, err := start(ctx, stack.Fork)
 	if err != nil {
@@ -45,6 +48,9 @@ func run() (err error) {
 		return err
 	}
 	if err := s.revise(); err != nil {
+		return err
+	}
+	if err := s.checkpoint(); err != nil {
 		return err
 	}
 	if err := compare(ctx, fork, stock); err != nil {

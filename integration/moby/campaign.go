@@ -147,7 +147,7 @@ func (c *campaign) goOut(ctx context.Context, flavor stack.Flavor) (outing, erro
 func (c *campaign) runOnce(
 	ctx context.Context, flavor stack.Flavor, sel selection, whole time.Duration, log io.Writer, o *outing,
 ) (rec *recording, how ending, err error) {
-	r, err := newRig(ctx, flavor, c.bin, c.binary, c.tree, c.suite.pkg)
+	r, err := newRig(ctx, flavor, c.bin, c.binary, c.tree, c.suite)
 	if err != nil {
 		return nil, "", err
 	}
@@ -200,7 +200,7 @@ func (c *campaign) alone(ctx context.Context, flavor stack.Flavor, name string) 
 	fmt.Fprintf(c.out, "%s on %v: running %s alone\n", c.suite.name, flavor, name)
 	r := c.rigs[flavor]
 	if r == nil {
-		if r, err = newRig(ctx, flavor, c.bin, c.binary, c.tree, c.suite.pkg); err != nil {
+		if r, err = newRig(ctx, flavor, c.bin, c.binary, c.tree, c.suite); err != nil {
 			return nil, err
 		}
 		c.rigs[flavor] = r

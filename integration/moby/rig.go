@@ -36,12 +36,12 @@ type rig struct {
 }
 
 // newRig starts a stack and lays out what the tests need.
-func newRig(ctx context.Context, flavor stack.Flavor, bin, binary, tree, pkg string) (*rig, error) {
-	s, err := stack.Start(ctx, stack.Config{Flavor: flavor})
+func newRig(ctx context.Context, flavor stack.Flavor, bin, binary, tree string, of suite) (*rig, error) {
+	s, err := stack.Start(ctx, stack.Config{Flavor: flavor, DaemonConfig: of.daemon})
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{stack: s, flavor: flavor, bin: bin, binary: binary, dir: filepath.Join(tree, pkg)}
+	r := &rig{stack: s, flavor: flavor, bin: bin, binary: binary, dir: filepath.Join(tree, of.pkg)}
 	if err := r.prepare(ctx, tree); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare %v stack for tests: %w", flavor, err), s.Kill())
 	}

@@ -79,34 +79,90 @@ func (c *Client) Rollback(ctx context.Context, container string, r api.RollbackR
 	return c.move(ctx, container, "rollback", r, r.DryRun, report)
 }
 
-// call sends a request and decodes the one answer.
+// Checkpoint keeps the container's whole state as an image. Each message of the
+// daemon goes to report as it arrives.
+func (c *Client) Checkpoint(ctx context.Context, container string, r api.CheckpointRequest, report func(api.Progress)) (api.Checkpoint, error) {
+	end, err := c.stream(ctx, onContainer(container, "checkpoint"), r, report)
+	if err == nil && end.Checkpoint == nil {
+		err = c.noResult(onContainer(container, "checkpoint"), io.ErrUnexpectedEOF)
+	}
+	if err != nil {
+		return api.Checkpoint{}, err
+	}
+	return *end.Checkpoint, nil
+}
+
+// Restore makes a container of a checkpoint, and is like Checkpoint otherwise.
+func (c *Client) Restore(ctx context.Context, r api.RestoreRequest, report func(api.Progress)) (api.Restored, error) {
+	to := route{path: "checkpoints/restore", what: "restore of " + r.Ref}
+	end, err := c.stream(ctx, to, r, report)
+	if err == nil && end.Restored == nil {
+		err = c.noResult(to, io.ErrUnexpectedEOF)
+	}
+	if err != nil {
+		return api.Restored{}, err
+	}
+	return *end.Restored, nil
+}
+
+// route is where a request goes.
+type route struct {
+	path string // behind the version
+	what string // for a person: what the request is
+	err  error  // there is none
+}
+
+// onContainer is the route of a verb on a container.
+func onContainer(container, verb string) route {
+	name := strings.TrimPrefix(container, "/")
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/ \t\n") {
+		return route{err: errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid container name or ID: %q", container))}
+	}
+	return route{path: path.Join("containers", name, verb), what: verb + " of container " + container}
+}
+
+// CheckpointAbility asks whether the daemon can keep processes.
+func (c *Client) CheckpointAbility(ctx context.Context) (api.CheckpointAbility, error) {
+	var ability api.CheckpointAbility
+	err := c.callTo(ctx, http.MethodGet, route{path: "checkpoints/check", what: "check"}, nil, &ability)
+	return ability, err
+}
+
+// call sends a request about a container and decodes the one answer.
 func (c *Client) call(ctx context.Context, method, container, verb string, body, into any) error {
-	resp, err := c.send(ctx, method, container, verb, body)
+	return c.callTo(ctx, method, onContainer(container, verb), body, into)
+}
+
+func (c *Client) callTo(ctx context.Context, method string, to route, body, into any) error {
+	resp, err := c.send(ctx, method, to, body)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	if err := decode(resp.Body, into); err != nil {
-		return fmt.Errorf("read the answer of the daemon at %s to %s of container %s: %w", c.docker.DaemonHost(), verb, container, err)
+		return fmt.Errorf("read the answer of the daemon at %s to %s: %w", c.docker.DaemonHost(), to.what, err)
 	}
 	return nil
 }
 
 // send returns the response to a request if its status is a success.
-func (c *Client) send(ctx context.Context, method, container, verb string, body any) (*http.Response, error) {
+func (c *Client) send(ctx context.Context, method string, to route, body any) (*http.Response, error) {
+	if to.err != nil {
+		return nil, to.err
+	}
 	// The ping fails in Docker's own words if there is no daemon.
 	ping, err := c.docker.Ping(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c.docker.NegotiateAPIVersionPing(ping)
-	req, err := c.request(ctx, method, container, verb, body)
+	req, err := c.request(ctx, method, to.path, body)
 	if err != nil {
 		return nil, err
 	}
 	resp, err := c.docker.HTTPClient().Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%s of container %s: %w", verb, container, err)
+		return nil, fmt.Errorf("%s: %w", to.what, err)
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		return resp, nil
@@ -115,8 +171,8 @@ func (c *Client) send(ctx context.Context, method, container, verb string, body 
 	return nil, c.refusal(resp)
 }
 
-func (c *Client) request(ctx context.Context, method, container, verb string, body any) (*http.Request, error) {
-	u, err := c.url(container, verb)
+func (c *Client) request(ctx context.Context, method, route string, body any) (*http.Request, error) {
+	u, err := c.url(route)
 	if err != nil {
 		return nil, err
 	}
@@ -141,11 +197,7 @@ func (c *Client) request(ctx context.Context, method, container, verb string, bo
 
 // url is that of a route. Sockets have no host name; Docker's transport does
 // not look at the one that stands in for it.
-func (c *Client) url(container, verb string) (*url.URL, error) {
-	name := strings.TrimPrefix(container, "/")
-	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/ \t\n") {
-		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid container name or ID: %q", container))
-	}
+func (c *Client) url(route string) (*url.URL, error) {
 	host, err := docker.ParseHostURL(c.docker.DaemonHost())
 	if err != nil {
 		return nil, err
@@ -157,7 +209,7 @@ func (c *Client) url(container, verb string) (*url.URL, error) {
 	if host.Scheme == "unix" || host.Scheme == "npipe" {
 		u.Host = docker.DummyHost
 	}
-	u.Path = path.Join("/", host.Path, c.version(), "containers", name, verb)
+	u.Path = path.Join("/", host.Path, c.version(), route)
 	return u, nil
 }
 

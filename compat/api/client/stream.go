@@ -15,31 +15,45 @@ import (
 
 // move sends an upgrade or rollback and follows it to its end.
 func (c *Client) move(ctx context.Context, container, verb string, body any, dryRun bool, report func(api.Progress)) (api.Result, error) {
-	resp, err := c.send(ctx, http.MethodPost, container, verb, body)
-	if err != nil {
-		return api.Result{}, err
-	}
-	defer resp.Body.Close()
-	end, err := follow(resp.Body, report)
+	to := onContainer(container, verb)
+	end, err := c.stream(ctx, to, body, report)
 	switch {
-	case err != nil && ctx.Err() != nil:
-		return api.Result{}, ctx.Err()
 	case err != nil:
-		return api.Result{}, fmt.Errorf("the daemon at %s ended the %s of container %s without a result: %w",
-			c.docker.DaemonHost(), verb, container, err)
-	case end.Error != "":
-		return api.Result{}, refused{message: end.Error, class: errdefs.ErrUnknown}
+		return api.Result{}, err
 	case end.Result != nil:
 		return *end.Result, nil
 	case dryRun && end.Plan != nil:
 		return api.Result{}, nil
 	}
-	return api.Result{}, fmt.Errorf("the daemon at %s ended the %s of container %s without a result: %w",
-		c.docker.DaemonHost(), verb, container, io.ErrUnexpectedEOF)
+	return api.Result{}, c.noResult(to, io.ErrUnexpectedEOF)
 }
 
-// follow reads messages up to one with an error or a result, or the stream's
-// end, and returns the last, with the plan if there was one.
+// stream sends a request and follows the answer to its end, which is returned.
+func (c *Client) stream(ctx context.Context, to route, body any, report func(api.Progress)) (api.Progress, error) {
+	resp, err := c.send(ctx, http.MethodPost, to, body)
+	if err != nil {
+		return api.Progress{}, err
+	}
+	defer resp.Body.Close()
+	end, err := follow(resp.Body, report)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return api.Progress{}, ctx.Err()
+	case err != nil:
+		return api.Progress{}, c.noResult(to, err)
+	case end.Error != "":
+		return api.Progress{}, refused{message: end.Error, class: errdefs.ErrUnknown}
+	}
+	return end, nil
+}
+
+// noResult is the error of a stream that ended too early.
+func (c *Client) noResult(to route, err error) error {
+	return fmt.Errorf("the daemon at %s ended the %s without a result: %w", c.docker.DaemonHost(), to.what, err)
+}
+
+// follow reads messages up to the last, one with an error or a result, or the
+// stream's end, and returns the last, with the plan if there was one.
 func follow(r io.Reader, report func(api.Progress)) (api.Progress, error) {
 	var last api.Progress
 	for dec := json.NewDecoder(r); ; {
@@ -57,7 +71,7 @@ func follow(r io.Reader, report func(api.Progress)) (api.Progress, error) {
 		if next.Plan == nil {
 			next.Plan = last.Plan
 		}
-		if last = next; last.Error != "" || last.Result != nil {
+		if last = next; last.Last() {
 			return last, nil
 		}
 	}

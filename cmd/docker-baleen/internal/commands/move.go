@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/docker/cli/cli"
@@ -63,11 +62,8 @@ func (m *move) run(ctx context.Context, docker command.Cli, container string, se
 	})
 	steps.end(err == nil && result.RolledBack == "")
 	switch {
-	case errors.Is(err, context.Canceled):
-		return cli.StatusError{StatusCode: statusInterrupted, Cause: err, Status: fmt.Sprintf(
-			"interrupted: docker baleen revisions %s shows what it stands on now", container)}
 	case err != nil:
-		return err
+		return interrupted(err, fmt.Sprintf("docker baleen revisions %s shows what it stands on now", container))
 	case m.dryRun:
 		return m.showPlan(docker, container, plan)
 	}
@@ -82,9 +78,7 @@ func (m *move) showPlan(docker command.Cli, container string, plan api.Plan) err
 }
 
 func (m *move) showResult(docker command.Cli, container string, plan api.Plan, r api.Result) error {
-	for _, w := range r.Warnings {
-		fmt.Fprintln(docker.Err(), "WARNING:", printable(w))
-	}
+	warn(docker, r.Warnings)
 	if err := m.printResult(docker, container, plan, r); err != nil {
 		return err
 	}
@@ -108,7 +102,7 @@ func (m *move) printResult(docker command.Cli, container string, plan api.Plan, 
 		return err
 	}
 	if r.RolledBack == "" {
-		fmt.Fprintf(docker.Out(), "%s is on %s%s.\n", container, where(r.Revision), started(r))
+		fmt.Fprintf(docker.Out(), "%s is on %s%s.\n", container, where(r.Revision), started(r.Started))
 		if r.Before.Number > 0 {
 			fmt.Fprintf(docker.Out(), "To go back: docker baleen rollback %s %d\n", container, r.Before.Number)
 		}
@@ -128,8 +122,8 @@ func where(r api.Revision) string {
 	return fmt.Sprintf("revision %d, %s", r.Number, image)
 }
 
-func started(r api.Result) string {
-	if r.Started {
+func started(runs bool) string {
+	if runs {
 		return ", and runs"
 	}
 	return ", and is stopped"

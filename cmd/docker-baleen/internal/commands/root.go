@@ -19,11 +19,12 @@ import (
 func New(docker command.Cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "baleen",
-		Short: "Snapshot, upgrade and roll back containers in place",
-		Long: `Snapshot, upgrade and roll back containers in place
+		Short: "Snapshot, upgrade, roll back and checkpoint containers",
+		Long: `Snapshot, upgrade, roll back and checkpoint containers
 
 A container has revisions: states of its files, image and configuration that are
-kept until they are pruned or the container is removed. It needs a daemon with
+kept until they are pruned or the container is removed. A checkpoint is an image
+of all of a container, for making it again anywhere. It needs a daemon with
 Baleen.`,
 		Example: `  # Move a container to a new image; what it wrote stays
   docker baleen upgrade --dry-run web nginx:1.29
@@ -39,7 +40,7 @@ Baleen.`,
 		Args: cli.NoArgs,
 		RunE: command.ShowHelp(docker.Err()),
 	}
-	for _, verb := range []func(command.Cli) *cobra.Command{newSnapshot, newUpgrade, newRollback, newRevisions, newPrune} {
+	for _, verb := range []func(command.Cli) *cobra.Command{newSnapshot, newUpgrade, newRollback, newRevisions, newPrune, newCheckpoint, newRestore} {
 		cmd.AddCommand(interruptible(verb(docker)))
 	}
 	return cmd

@@ -76,7 +76,12 @@ func thawGroup(ctx context.Context, client *containerd.Client, id string) error 
 // cannot freeze it, is committed as it is; one that somebody else paused is not
 // thawed.
 func (daemon *Daemon) pauseForCommit(ctx context.Context, c *container.Container) context.Context {
-	return imageservice.WithPause(ctx, func() (thaw func()) {
+	return imageservice.WithPause(ctx, daemon.pauser(ctx, c))
+}
+
+// pauser returns what pauses a container, and in turn returns what thaws it.
+func (daemon *Daemon) pauser(ctx context.Context, c *container.Container) func() (thaw func()) {
+	return func() (thaw func()) {
 		if !c.IsRunning() {
 			return func() {}
 		}
@@ -92,7 +97,7 @@ func (daemon *Daemon) pauseForCommit(ctx context.Context, c *container.Container
 			log.G(ctx).WithError(err).WithField("container", c.ID).Debug("not paused for the commit")
 		}
 		return func() { daemon.thaw(context.WithoutCancel(ctx), c) }
-	})
+	}
 }
 
 // frozen are the containers that commits have stopped for a moment.

@@ -16,6 +16,9 @@ func NewRouter(b Backend) router.Router {
 		router.NewPostRoute("/containers/{name:.*}/snapshot", r.postSnapshot),
 		router.NewPostRoute("/containers/{name:.*}/upgrade", r.postUpgrade),
 		router.NewPostRoute("/containers/{name:.*}/rollback", r.postRollback),
+		router.NewPostRoute("/containers/{name:.*}/checkpoint", r.postCheckpoint),
+		router.NewGetRoute("/checkpoints/check", r.getCheck),
+		router.NewPostRoute("/checkpoints/restore", r.postRestore),
 		router.NewGetRoute("/containers/{name:.*}/revisions", r.getRevisions),
 		router.NewPostRoute("/containers/{name:.*}/revisions/prune", r.postPrune),
 	}

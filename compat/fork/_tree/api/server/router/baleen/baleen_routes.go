@@ -70,6 +70,30 @@ func (r *baleenRouter) postRollback(ctx context.Context, w http.ResponseWriter, 
 	})
 }
 
+func (r *baleenRouter) postCheckpoint(ctx context.Context, w http.ResponseWriter, req *http.Request, vars map[string]string) error {
+	var body api.CheckpointRequest
+	if err := decodeValid(req, &body); err != nil {
+		return err
+	}
+	return stream(w, func(tell func(api.Progress)) error {
+		return r.backend.ContainerCheckpoint(ctx, vars["name"], body, tell)
+	})
+}
+
+func (r *baleenRouter) getCheck(ctx context.Context, w http.ResponseWriter, _ *http.Request, _ map[string]string) error {
+	return httputils.WriteJSON(w, http.StatusOK, r.backend.CheckpointAbility(ctx))
+}
+
+func (r *baleenRouter) postRestore(ctx context.Context, w http.ResponseWriter, req *http.Request, _ map[string]string) error {
+	var body api.RestoreRequest
+	if err := decodeValid(req, &body); err != nil {
+		return err
+	}
+	return stream(w, func(tell func(api.Progress)) error {
+		return r.backend.CheckpointRestore(ctx, body, tell)
+	})
+}
+
 // decode reads the request's body, which may be empty. Unlike Moby's other
 // routes it refuses a field that it does not know: an option that silently
 // does nothing is no way to treat a file system.

@@ -1,0 +1,139 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/flags"
+	"github.com/spf13/cobra"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+func newCheckpoint(docker command.Cli) *cobra.Command {
+	var (
+		r     api.CheckpointRequest
+		check bool
+		out   output
+	)
+	cmd := &cobra.Command{
+		Use:   "checkpoint [OPTIONS] CONTAINER [REF]",
+		Short: "Keep a container's whole state as an image",
+		Long: `Keep a container's whole state as an image
+
+The image holds the container's files, its configuration and the image that it
+was created from, so a container can be made of it on any daemon with Baleen. It
+is saved, pushed and pulled like every other. The files of volumes are not in it.
+
+The processes of a container that runs are kept, too, where the daemon has CRIU.
+They stand still meanwhile, and end when there is a checkpoint, or go on with
+--leave-running.`,
+		Example: `  docker baleen checkpoint --leave-running sandbox registry.example.com/sandbox:1
+  docker push registry.example.com/sandbox:1
+
+  # Elsewhere
+  docker pull registry.example.com/sandbox:1
+  docker baleen restore registry.example.com/sandbox:1
+
+  # Can the daemon keep processes?
+  docker baleen checkpoint --check`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if check {
+				return cli.NoArgs(cmd, args)
+			}
+			return cli.RequiresRangeArgs(1, 2)(cmd, args)
+		},
+		ValidArgsFunction: completeContainer(docker),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if check {
+				return checkAbility(cmd.Context(), docker, out)
+			}
+			if len(args) > 1 {
+				r.Ref = args[1]
+			}
+			return checkpoint(cmd.Context(), docker, args[0], r, out)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&r.NoProcess, "no-process", false, "Keep the files of a container that runs, and not its processes")
+	f.BoolVar(&r.LeaveRunning, "leave-running", false, "Have the processes go on")
+	f.BoolVar(&check, "check", false, "Only tell whether the daemon can keep processes, and why not")
+	f.BoolVarP(&out.quiet, "quiet", "q", false, "Only print the id of the image")
+	f.StringVar(&out.format, "format", "", flags.InspectFormatHelp)
+	completeWith(cmd, "format", formats...)
+	return cmd
+}
+
+func checkpoint(ctx context.Context, docker command.Cli, container string, r api.CheckpointRequest, out output) error {
+	if err := out.check(); err != nil {
+		return err
+	}
+	steps := newSteps(docker.Err(), out.quiet)
+	made, err := connect(docker).Checkpoint(ctx, container, r, func(p api.Progress) {
+		if p.Status != "" {
+			steps.begin(p.Status)
+		}
+	})
+	steps.end(err == nil)
+	if err != nil {
+		return interrupted(err, "whether there is a checkpoint docker images shows")
+	}
+	warn(docker, made.Warnings)
+	switch {
+	case out.custom():
+		return out.write(docker.Out(), made)
+	case out.quiet:
+		fmt.Fprintln(docker.Out(), made.ID)
+		return nil
+	}
+	name := made.Ref
+	if name == "" {
+		name = shortID(made.ID.String())
+	}
+	fmt.Fprintf(docker.Out(), "Kept the %s of %s as %s: %s, of which %s are new.\n", made.Kind, container, name, size(made.Size), size(made.New))
+	if made.Paused > 0 {
+		fmt.Fprintf(docker.Out(), "It stood still for %d ms.\n", made.Paused.Milliseconds())
+	}
+	fmt.Fprintf(docker.Out(), "To make it again: docker baleen restore %s\n", name)
+	return nil
+}
+
+// checkAbility fails if the daemon cannot keep processes.
+func checkAbility(ctx context.Context, docker command.Cli, out output) error {
+	if err := out.check(); err != nil {
+		return err
+	}
+	can, err := connect(docker).CheckpointAbility(ctx)
+	if err != nil {
+		return err
+	}
+	if out.custom() {
+		if err := out.write(docker.Out(), can); err != nil {
+			return err
+		}
+	}
+	if !can.Processes {
+		return fmt.Errorf("the daemon cannot keep processes, but files (--no-process): %s", printable(can.Reason))
+	}
+	if !out.custom() && !out.quiet {
+		fmt.Fprintf(docker.Out(), "The daemon can keep processes, with CRIU %s.\n", printable(can.Version))
+	}
+	return nil
+}
+
+// interrupted tells what is known after a signal.
+func interrupted(err error, how string) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return cli.StatusError{StatusCode: statusInterrupted, Cause: err, Status: "interrupted: " + how}
+}
+
+func warn(docker command.Cli, warnings []string) {
+	for _, w := range warnings {
+		fmt.Fprintln(docker.Err(), "WARNING:", printable(w))
+	}
+}

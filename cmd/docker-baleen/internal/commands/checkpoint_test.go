@@ -1,0 +1,89 @@
+package commands_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+func TestCheckpointAndRestore(t *testing.T) {
+	kept := api.Checkpoint{ID: newID, Ref: "web:1", Kind: "files", Size: 5_300_000, New: 1_200, Paused: 83 * time.Millisecond, Warnings: []string{"no volumes\x1b"}}
+	nameless := kept
+	nameless.Ref, nameless.Warnings, nameless.Paused = "", nil, 0
+	made := api.Restored{ID: "0123", Name: "web", Kind: "files", Started: true}
+	for name, test := range map[string]struct {
+		args                  string
+		end                   api.Progress
+		request, stdout, rest string
+	}{
+		"a checkpoint": {
+			"checkpoint --no-process web web:1", api.Progress{Checkpoint: &kept},
+			`POST /containers/web/checkpoint {"Ref":"web:1","NoProcess":true}`,
+			"Kept the files of web as web:1: 5.3MB, of which 1.2kB are new.\nIt stood still for 83 ms.\nTo make it again: docker baleen restore web:1\n",
+			"reading\nWARNING: no volumes\uFFFD\n",
+		},
+		"one without a name": {
+			"checkpoint web", api.Progress{Checkpoint: &nameless}, `POST /containers/web/checkpoint {}`,
+			"Kept the files of web as aaaaaaaaaaaa: 5.3MB, of which 1.2kB are new.\nTo make it again: docker baleen restore aaaaaaaaaaaa\n", "reading\n",
+		},
+		"a quiet one": {"checkpoint -q web", api.Progress{Checkpoint: &nameless}, `POST /containers/web/checkpoint {}`, newID + "\n", ""},
+		"a restore": {
+			"restore web:1", api.Progress{Restored: &made}, `POST /checkpoints/restore {"Ref":"web:1"}`,
+			"Made web of the files in web:1, and runs.\n", "reading\n",
+		},
+		"one with options": {
+			"restore --format {{.ID}} --name other --create-only web:1", api.Progress{Restored: &made},
+			`POST /checkpoints/restore {"Ref":"web:1","Name":"other","CreateOnly":true}`, "0123\n", "reading\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answered := stream(t, api.Progress{Status: "reading"}, test.end)
+			o := run(t, map[string]answer{"POST /containers/web/checkpoint": answered, "POST /checkpoints/restore": answered}, strings.Fields(test.args)...)
+			if o.err != nil {
+				t.Fatal(o.err)
+			}
+			same(t, "the output", o.stdout, test.stdout)
+			same(t, "what goes on", o.stderr, test.rest)
+			if len(o.requests) != 1 || o.requests[0] != test.request {
+				t.Errorf("the requests are %q", o.requests)
+			}
+		})
+	}
+}
+
+func TestCheckpointCheck(t *testing.T) {
+	able := map[string]answer{"GET /checkpoints/check": {http.StatusOK, api.CheckpointAbility{Processes: true, Version: "4.2.1"}}}
+	o := run(t, able, "checkpoint", "--check")
+	if o.err != nil {
+		t.Error(o.err)
+	}
+	same(t, "the output", o.stdout, "The daemon can keep processes, with CRIU 4.2.1.\n")
+	unable := map[string]answer{"GET /checkpoints/check": {http.StatusOK, api.CheckpointAbility{Reason: "there is no criu"}}}
+	o = run(t, unable, "checkpoint", "--check")
+	if o.err == nil || o.err.Error() != "the daemon cannot keep processes, but files (--no-process): there is no criu" {
+		t.Errorf("without CRIU: %v", o.err)
+	}
+	if o = run(t, able, "checkpoint", "--check", "web"); o.err == nil {
+		t.Error("a check of a container passes")
+	}
+}
+
+func TestCheckpointFails(t *testing.T) {
+	for name, answered := range map[string]answer{
+		"at once":        refuse(http.StatusConflict, "it is busy"),
+		"on its way":     stream(t, api.Progress{Status: "reading"}, api.Progress{Error: "it is busy"}),
+		"without an end": stream(t, api.Progress{Status: "reading"}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, args := range [][]string{{"checkpoint", "web"}, {"restore", "web:1"}} {
+				o := run(t, map[string]answer{"POST /containers/web/checkpoint": answered, "POST /checkpoints/restore": answered}, args...)
+				if o.err == nil || o.stdout != "" {
+					t.Errorf("%v: %v, %q", args, o.err, o.stdout)
+				}
+			}
+		})
+	}
+}

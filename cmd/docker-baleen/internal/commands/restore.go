@@ -1,0 +1,74 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/command/completion"
+	"github.com/docker/cli/cli/flags"
+	"github.com/spf13/cobra"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+func newRestore(docker command.Cli) *cobra.Command {
+	var (
+		r   api.RestoreRequest
+		out output
+	)
+	cmd := &cobra.Command{
+		Use:   "restore [OPTIONS] REF",
+		Short: "Make a container of a checkpoint",
+		Long: `Make a container of a checkpoint
+
+The container gets the configuration and the files that the one had which was
+checkpointed, and runs. The checkpoint must be there: pull or load it first. The
+container's image need not be. If anything fails, nothing remains of it.`,
+		Example: `  docker baleen restore registry.example.com/sandbox:1
+
+  # Beside the one that it was made of
+  docker baleen restore --name other --create-only sandbox:1`,
+		Args:              cli.ExactArgs(1),
+		ValidArgsFunction: completeArguments(completion.ImageNames(docker, 1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r.Ref = args[0]
+			return restore(cmd.Context(), docker, r, out)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.Name, "name", "", "Name of the new container (default: the one that it had)")
+	f.BoolVar(&r.CreateOnly, "create-only", false, "Do not start the container")
+	f.BoolVarP(&out.quiet, "quiet", "q", false, "Only print the id of the container")
+	f.StringVar(&out.format, "format", "", flags.InspectFormatHelp)
+	completeWith(cmd, "format", formats...)
+	completeNothing(cmd, "name")
+	return cmd
+}
+
+func restore(ctx context.Context, docker command.Cli, r api.RestoreRequest, out output) error {
+	if err := out.check(); err != nil {
+		return err
+	}
+	steps := newSteps(docker.Err(), out.quiet)
+	made, err := connect(docker).Restore(ctx, r, func(p api.Progress) {
+		if p.Status != "" {
+			steps.begin(p.Status)
+		}
+	})
+	steps.end(err == nil)
+	if err != nil {
+		return interrupted(err, "whether there is a container docker ps -a shows")
+	}
+	warn(docker, made.Warnings)
+	switch {
+	case out.custom():
+		return out.write(docker.Out(), made)
+	case out.quiet:
+		fmt.Fprintln(docker.Out(), made.ID)
+		return nil
+	}
+	fmt.Fprintf(docker.Out(), "Made %s of the %s in %s%s.\n", made.Name, made.Kind, r.Ref, started(made.Started))
+	return nil
+}

@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/pkg/protobuf/proto"
+	"github.com/containerd/typeurl/v2"
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/container"
+	"github.com/docker/docker/errdefs"
+	"github.com/docker/docker/image"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/imageservice"
+)
+
+// ContainerCheckpoint keeps a container's whole state as an image.
+func (daemon *Daemon) ContainerCheckpoint(ctx context.Context, name string, req api.CheckpointRequest, tell func(api.Progress)) error {
+	made, err := daemon.checkpoint(ctx, name, req, func(status string) { tell(api.Progress{Status: status}) })
+	if err != nil {
+		return err
+	}
+	tell(api.Progress{Checkpoint: &made})
+	return nil
+}
+
+func (daemon *Daemon) checkpoint(ctx context.Context, name string, req api.CheckpointRequest, status func(string)) (api.Checkpoint, error) {
+	ref, err := checkpointName(req.Ref)
+	if err != nil {
+		return api.Checkpoint{}, err
+	}
+	request := ctx
+	ctx, c, service, end, err := daemon.begin(ctx, name, "a checkpoint")
+	if err != nil {
+		return api.Checkpoint{}, err
+	}
+	defer end()
+	ctx, stop := until(ctx, request)
+	defer stop()
+	options := imageservice.CheckpointOptions{Tell: status}
+	if options.Spec, err = daemon.runtimeSpec(ctx, c); err != nil {
+		return api.Checkpoint{}, err
+	}
+	var made api.Checkpoint
+	switch {
+	case !c.IsRunning():
+		made, err = daemon.keep(ctx, service, c, ref, options)
+	case req.NoProcess:
+		made, err = daemon.keep(daemon.pauseForCommit(ctx, c), service, c, ref, options)
+	default:
+		made, err = daemon.keepProcesses(ctx, service, c, ref, options, req.LeaveRunning)
+	}
+	if err != nil {
+		return api.Checkpoint{}, err
+	}
+	daemon.LogContainerEventWithAttributes(c, events.ActionCheckpoint, map[string]string{"imageID": made.ID.String(), "imageRef": made.Ref})
+	return made, nil
+}
+
+// keep makes the checkpoint and names it.
+func (daemon *Daemon) keep(ctx context.Context, service *imageservice.Service, c *container.Container, ref reference.Named, options imageservice.CheckpointOptions) (api.Checkpoint, error) {
+	made, err := service.Checkpoint(ctx, c, options)
+	if err != nil || ref == nil {
+		return made, err
+	}
+	if err := daemon.imageService.TagImage(ctx, image.ID(made.ID), ref); err != nil {
+		return api.Checkpoint{}, fmt.Errorf("name the checkpoint %s: %w", made.ID, err)
+	}
+	made.Ref = reference.FamiliarString(ref)
+	return made, nil
+}
+
+// checkpointName reads the name that a checkpoint is to have; nil for none.
+func checkpointName(ref string) (reference.Named, error) {
+	if ref == "" {
+		return nil, nil
+	}
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return nil, errdefs.InvalidParameter(err)
+	}
+	if _, digested := named.(reference.Digested); digested {
+		return nil, errdefs.InvalidParameter(fmt.Errorf("the name of a checkpoint cannot have a digest: %s", ref))
+	}
+	return reference.TagNameOnly(named), nil
+}
+
+// runtimeSpec returns what a container runs with, encoded as containerd's own
+// checkpoints have it; nil if it does not run.
+func (daemon *Daemon) runtimeSpec(ctx context.Context, c *container.Container) ([]byte, error) {
+	if !c.IsRunning() {
+		return nil, nil
+	}
+	record, err := daemon.containerdClient.ContainerService().Get(ctx, c.ID)
+	if err != nil {
+		return nil, compat.DockerError(fmt.Errorf("read the runtime spec of container %s: %w", bare(c), err))
+	}
+	return proto.Marshal(typeurl.MarshalProto(record.Spec))
+}
+
+type restoreKey struct{}
+
+// newLayer makes the writable layer of a new container: an empty one, or that of
+// the checkpoint which the container is made of.
+func (daemon *Daemon) newLayer(ctx context.Context, c *container.Container) (container.RWLayer, error) {
+	init := setupInitLayer(daemon.idMapping.RootPair())
+	if r, ok := ctx.Value(restoreKey{}).(*imageservice.Restore); ok {
+		return r.CreateLayer(ctx, c, init)
+	}
+	return daemon.imageService.CreateLayer(c, init)
+}
+
+// CheckpointRestore makes a container of a checkpoint. When it fails, nothing
+// remains.
+func (daemon *Daemon) CheckpointRestore(ctx context.Context, req api.RestoreRequest, tell func(api.Progress)) error {
+	service, err := daemon.baleenService()
+	if err != nil {
+		return err
+	}
+	tell(api.Progress{Status: "looking at the checkpoint"})
+	prepared, err := service.PrepareRestore(ctx, req.Ref)
+	if err != nil {
+		return err
+	}
+	made, err := daemon.restoreContainer(ctx, prepared, req, func(status string) { tell(api.Progress{Status: status}) })
+	prepared.End(ctx, err)
+	if err != nil {
+		return fmt.Errorf("restore %s: %w", req.Ref, err)
+	}
+	tell(api.Progress{Restored: &made})
+	return nil
+}

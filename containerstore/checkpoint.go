@@ -1,0 +1,138 @@
+package containerstore
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/diff"
+)
+
+// ArtifactTypeCheckpoint marks the index and the manifest of a checkpoint.
+const ArtifactTypeCheckpoint = "application/vnd.baleen.checkpoint.v1"
+
+// Media types of the parts of a checkpoint's manifest that are no layers of an
+// image. Those that containerd has a name for keep it:
+// images.MediaTypeContainerd1CheckpointConfig is the runtime spec, and
+// images.MediaTypeContainerd1Checkpoint what CRIU has dumped.
+const (
+	// MediaTypeCheckpointContainer is a [CheckpointContainer] as JSON.
+	MediaTypeCheckpointContainer = "application/vnd.baleen.checkpoint.container.v1+json"
+	// MediaTypeCheckpointBaseManifest and MediaTypeCheckpointBaseConfig are the
+	// manifest and the config of the container's image, byte by byte. Named so
+	// they are two more blobs to whoever copies the checkpoint; under their own
+	// names the image would be one more of the same platform in the index, of
+	// which a pull takes the first alone.
+	MediaTypeCheckpointBaseManifest = "application/vnd.baleen.checkpoint.base.manifest.v1+json"
+	MediaTypeCheckpointBaseConfig   = "application/vnd.baleen.checkpoint.base.config.v1+json"
+)
+
+// Annotations of a checkpoint's index. The first three are containerd's.
+const (
+	// AnnotationCheckpointImage is the name of the container's image.
+	AnnotationCheckpointImage = ocispec.AnnotationRefName
+	// AnnotationCheckpointRuntime is the runtime of the container's processes.
+	AnnotationCheckpointRuntime = "io.containerd.checkpoint.runtime"
+	// AnnotationCheckpointSnapshotter is where the container's files were.
+	AnnotationCheckpointSnapshotter = "io.containerd.checkpoint.snapshotter"
+	// AnnotationCheckpointContainer is the name of the container.
+	AnnotationCheckpointContainer = "io.baleen.checkpoint.container"
+	// AnnotationCheckpointCRIU is the version of CRIU that kept the processes.
+	AnnotationCheckpointCRIU = "io.baleen.checkpoint.criu"
+	// AnnotationCheckpointKind is "files", or "processes" if those are in it.
+	AnnotationCheckpointKind = "io.baleen.checkpoint.kind"
+)
+
+// Kinds of checkpoints.
+const (
+	CheckpointFiles     = "files"
+	CheckpointProcesses = "processes"
+)
+
+// CheckpointContainer is the configuration that a container was created with.
+type CheckpointContainer struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name,omitempty"`
+	Created time.Time `json:"created"` // the checkpoint, not the container
+	// Image is the name by which the image was asked for, ImageID its id, and
+	// Manifest that of the container's platform; nil FROM scratch.
+	Image    string              `json:"image,omitempty"`
+	ImageID  digest.Digest       `json:"imageID,omitempty"`
+	Manifest *ocispec.Descriptor `json:"manifest,omitempty"`
+	Platform ocispec.Platform    `json:"platform"`
+	// Docker's own, as its API has them.
+	Config     json.RawMessage `json:"config,omitempty"`
+	HostConfig json.RawMessage `json:"hostConfig,omitempty"`
+	Networks   json.RawMessage `json:"networks,omitempty"`
+	// Volumes are the paths of mounts, whose files are not in the checkpoint.
+	Volumes []string `json:"volumes,omitempty"`
+}
+
+// Checkpoint is a container's whole state in the content store, or on its way
+// there. Parts that it does not have are nil.
+type Checkpoint struct {
+	Platform    ocispec.Platform
+	Image       string // the name of the container's image
+	Runtime     string // of its processes
+	Snapshotter string
+	Name        string // of the container; "" if not known
+	Created     time.Time
+	CRIU        string // version that kept the processes; "" if not known
+
+	// Config is that of the checkpoint as an image: the container's files. Layers
+	// are those of the container's image, and its own on top if Layer is not
+	// empty.
+	Config *ocispec.Descriptor
+	Layers []ocispec.Descriptor
+	// Layer is what the container changed in its image. Of one of containerd's
+	// checkpoints the diffID may not be known.
+	Layer diff.Layer
+	// Base is the manifest of the container's image for its platform: under its
+	// own media type; nil FROM scratch, or if the checkpoint has it only by name.
+	// BaseConfig is the config of that, which only a [Checkpoint] to be written
+	// needs.
+	Base, BaseConfig *ocispec.Descriptor
+
+	Container      *ocispec.Descriptor // a CheckpointContainer
+	Spec           *ocispec.Descriptor // the runtime spec
+	RuntimeOptions *ocispec.Descriptor
+	Process        *ocispec.Descriptor // what CRIU has dumped, a tar file
+	ProcessOptions *ocispec.Descriptor // how it has
+}
+
+// Kind says what the checkpoint holds besides configuration.
+func (c *Checkpoint) Kind() string {
+	if c.Process != nil {
+		return CheckpointProcesses
+	}
+	return CheckpointFiles
+}
+
+// IsCheckpoint reports whether a manifest is that of a checkpoint.
+func IsCheckpoint(m ocispec.Manifest) bool { return m.ArtifactType == ArtifactTypeCheckpoint }
+
+// CheckLayer compares what the container's layer unpacked to with what it is to
+// be, as far as that is known.
+func (c *Checkpoint) CheckLayer(diffID digest.Digest) error {
+	if c.Layer.DiffID == "" || c.Layer.DiffID == diffID {
+		return nil
+	}
+	return fmt.Errorf("layer %s unpacks to %s, and not to %s: %w", c.Layer.Blob.Digest, diffID, c.Layer.DiffID, errdefs.ErrDataLoss)
+}
+
+// slots are the parts that have a media type of their own.
+func (c *Checkpoint) slots() map[string]**ocispec.Descriptor {
+	return map[string]**ocispec.Descriptor{
+		MediaTypeCheckpointBaseConfig:                       &c.BaseConfig,
+		MediaTypeCheckpointContainer:                        &c.Container,
+		images.MediaTypeContainerd1CheckpointConfig:         &c.Spec,
+		images.MediaTypeContainerd1CheckpointRuntimeOptions: &c.RuntimeOptions,
+		images.MediaTypeContainerd1Checkpoint:               &c.Process,
+		images.MediaTypeContainerd1CheckpointOptions:        &c.ProcessOptions,
+	}
+}

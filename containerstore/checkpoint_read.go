@@ -1,0 +1,253 @@
+package containerstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/diff"
+)
+
+// ErrNotCheckpoint says that an image is none of ours and none of containerd's
+// checkpoints.
+var ErrNotCheckpoint = fmt.Errorf("not a checkpoint of a container: %w", errdefs.ErrInvalidArgument)
+
+// labelUncompressed, on a compressed layer, is its diffID.
+const labelUncompressed = "containerd.io/uncompressed"
+
+// ReadCheckpoint reads what an image record has as its target: a checkpoint of
+// ours or of containerd's, [ErrNotCheckpoint] if it is neither. All that it
+// refers to is there, or the error is errdefs.ErrNotFound and says what is not:
+// [MissingParts].
+//
+// Of several platforms in an index, that of the host is taken if there is one,
+// and the first if not.
+func ReadCheckpoint(ctx context.Context, store content.Store, target ocispec.Descriptor) (*Checkpoint, error) {
+	c, err := readCheckpoint(ctx, store, target)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.whole(ctx, store)
+}
+
+func readCheckpoint(ctx context.Context, store content.Store, target ocispec.Descriptor) (*Checkpoint, error) {
+	if images.IsManifestType(target.MediaType) {
+		return readManifestCheckpoint(ctx, store, target)
+	}
+	if !images.IsIndexType(target.MediaType) {
+		return nil, fmt.Errorf("it is a %s: %w", target.MediaType, ErrNotCheckpoint)
+	}
+	var index ocispec.Index
+	if err := readJSON(ctx, store, target, &index); err != nil {
+		return nil, missing("the index", target, err)
+	}
+	if index.ArtifactType == ArtifactTypeCheckpoint {
+		return readManifestCheckpoint(ctx, store, preferred(index.Manifests))
+	}
+	if index.Annotations[AnnotationCheckpointRuntime] == "" {
+		return nil, ErrNotCheckpoint
+	}
+	return readFlat(ctx, store, index)
+}
+
+// preferred returns the manifest for the host, else the first.
+func preferred(manifests []ocispec.Descriptor) ocispec.Descriptor {
+	host := platforms.Default()
+	fits := func(d ocispec.Descriptor) bool { return d.Platform != nil && host.Match(*d.Platform) }
+	if i := slices.IndexFunc(manifests, fits); i >= 0 {
+		return manifests[i]
+	}
+	if len(manifests) == 0 {
+		return ocispec.Descriptor{}
+	}
+	return manifests[0]
+}
+
+// readManifestCheckpoint reads a checkpoint of ours.
+func readManifestCheckpoint(ctx context.Context, store content.Store, desc ocispec.Descriptor) (*Checkpoint, error) {
+	if desc.Digest == "" {
+		return nil, fmt.Errorf("its index is empty: %w", ErrNotCheckpoint)
+	}
+	var m ocispec.Manifest
+	if err := readJSON(ctx, store, desc, &m); err != nil {
+		return nil, missing("the manifest", desc, err)
+	}
+	if !IsCheckpoint(m) {
+		return nil, ErrNotCheckpoint
+	}
+	c := fromAnnotations(m.Annotations)
+	c.Config = &m.Config
+	c.take(m.Layers)
+	var config ocispec.Image
+	if err := readJSON(ctx, store, m.Config, &config); err != nil {
+		return nil, missing("the config", m.Config, err)
+	}
+	c.Platform = config.Platform
+	return c, c.takeLayer(ctx, store, config.RootFS.DiffIDs)
+}
+
+func fromAnnotations(a map[string]string) *Checkpoint {
+	created, _ := time.Parse(time.RFC3339, a[ocispec.AnnotationCreated]) // zero if it does not say
+	return &Checkpoint{
+		Image: a[AnnotationCheckpointImage], Runtime: a[AnnotationCheckpointRuntime],
+		Snapshotter: a[AnnotationCheckpointSnapshotter], Name: a[AnnotationCheckpointContainer],
+		CRIU: a[AnnotationCheckpointCRIU], Created: created, Layer: diff.EmptyLayer(),
+	}
+}
+
+// take sorts the parts by their media types. Others than are known are for
+// later versions.
+func (c *Checkpoint) take(parts []ocispec.Descriptor) {
+	slots := c.slots()
+	for _, part := range parts {
+		slot, ok := slots[part.MediaType]
+		switch {
+		case ok:
+			*slot = &part
+		case part.MediaType == MediaTypeCheckpointBaseManifest:
+			part.MediaType, part.Annotations = part.Annotations[annotationMediaType], nil
+			c.Base = &part
+		case images.IsLayerType(part.MediaType):
+			c.Layers = append(c.Layers, part)
+		}
+	}
+}
+
+// takeLayer finds the container's own layer: the one that its image does not
+// have.
+func (c *Checkpoint) takeLayer(ctx context.Context, store content.Store, diffIDs []digest.Digest) error {
+	if len(diffIDs) != len(c.Layers) {
+		return fmt.Errorf("it has %d layers, and its config %d diffIDs: %w", len(c.Layers), len(diffIDs), errdefs.ErrDataLoss)
+	}
+	below := 0
+	if c.Base != nil {
+		var base ocispec.Manifest
+		if err := readJSON(ctx, store, *c.Base, &base); err != nil {
+			return missing("the manifest of the container's image", *c.Base, err)
+		}
+		below = len(base.Layers)
+	}
+	switch own := len(c.Layers) - below; own {
+	case 0:
+	case 1:
+		c.Layer = diff.Layer{Blob: c.Layers[below], DiffID: diffIDs[below]}
+	default:
+		return fmt.Errorf("it has %d layers, and the container's image %d: %w", len(c.Layers), below, errdefs.ErrDataLoss)
+	}
+	return nil
+}
+
+// readFlat reads a checkpoint of containerd's, whose index has all parts itself.
+func readFlat(ctx context.Context, store content.Store, index ocispec.Index) (*Checkpoint, error) {
+	c := fromAnnotations(index.Annotations)
+	c.Platform = platforms.DefaultSpec()
+	c.take(index.Manifests)
+	for _, part := range index.Manifests {
+		if images.IsManifestType(part.MediaType) || images.IsIndexType(part.MediaType) {
+			c.Base = &part
+		} else if part.Platform != nil {
+			c.Platform = *part.Platform
+		}
+	}
+	if len(c.Layers) > 1 {
+		return nil, fmt.Errorf("it has %d layers of the container: %w", len(c.Layers), errdefs.ErrDataLoss)
+	}
+	if len(c.Layers) == 0 {
+		return c, nil
+	}
+	c.Layer = diff.Layer{Blob: c.Layers[0]}
+	info, err := store.Info(ctx, c.Layer.Blob.Digest)
+	if err != nil {
+		return nil, missing("the container's layer", c.Layer.Blob, err)
+	}
+	if id, err := digest.Parse(info.Labels[labelUncompressed]); err == nil {
+		c.Layer.DiffID = id
+	}
+	return c, nil
+}
+
+// ReadContainer reads the configuration that the container was created with. It
+// is errdefs.ErrNotFound in one of containerd's checkpoints, which has only the
+// runtime spec.
+func (c *Checkpoint) ReadContainer(ctx context.Context, provider content.Provider) (r CheckpointContainer, err error) {
+	if c.Container == nil {
+		return r, fmt.Errorf("the checkpoint has no configuration of the container: %w", errdefs.ErrNotFound)
+	}
+	if err := readJSON(ctx, provider, *c.Container, &r); err != nil {
+		return r, fmt.Errorf("read the configuration of the container: %w", err)
+	}
+	return r, nil
+}
+
+// MissingParts says which parts of a checkpoint are not in the content store.
+type MissingParts struct{ Parts []string }
+
+func (e *MissingParts) Error() string {
+	return "the checkpoint is not whole here, pull or load it again: missing are " + strings.Join(e.Parts, ", ")
+}
+
+// Unwrap has it be errdefs.ErrNotFound.
+func (e *MissingParts) Unwrap() error { return errdefs.ErrNotFound }
+
+// missing is the error for a part that cannot be read.
+func missing(what string, desc ocispec.Descriptor, err error) error {
+	if errdefs.IsNotFound(err) {
+		return &MissingParts{Parts: []string{describe(what, desc)}}
+	}
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		err = errors.Join(err, errdefs.ErrDataLoss)
+	}
+	return fmt.Errorf("read %s %s: %w", what, desc.Digest, err)
+}
+
+func describe(what string, desc ocispec.Descriptor) string {
+	return fmt.Sprintf("%s (%s, %d bytes)", what, desc.Digest, desc.Size)
+}
+
+// whole makes sure that all parts are in the store, with their sizes.
+func (c *Checkpoint) whole(ctx context.Context, store content.InfoProvider) error {
+	lacks := &MissingParts{}
+	look := func(what string, desc *ocispec.Descriptor) error {
+		if desc == nil {
+			return nil
+		}
+		info, err := store.Info(ctx, desc.Digest)
+		switch {
+		case errdefs.IsNotFound(err):
+			lacks.Parts = append(lacks.Parts, describe(what, *desc))
+		case err != nil:
+			return fmt.Errorf("look up %s: %w", what, err)
+		case info.Size != desc.Size:
+			return fmt.Errorf("%s has %d bytes here: %w", describe(what, *desc), info.Size, errdefs.ErrDataLoss)
+		}
+		return nil
+	}
+	var failed error
+	for i := range c.Layers {
+		what := "a layer of the container's image"
+		if c.Layers[i].Digest == c.Layer.Blob.Digest {
+			what = "the container's layer"
+		}
+		failed = errors.Join(failed, look(what, &c.Layers[i]))
+	}
+	failed = errors.Join(failed, look("the container's image", c.Base), look("the config of the container's image", c.BaseConfig),
+		look("the container's configuration", c.Container), look("the runtime spec", c.Spec),
+		look("the runtime's options", c.RuntimeOptions), look("the state of the processes", c.Process),
+		look("the options of the processes' state", c.ProcessOptions))
+	if failed == nil && len(lacks.Parts) > 0 {
+		return lacks
+	}
+	return failed
+}

@@ -1,0 +1,194 @@
+package containerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/containerd/api/types"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/pkg/protobuf/proto"
+	ptypes "github.com/containerd/containerd/v2/pkg/protobuf/types"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/diff"
+)
+
+// WithCheckpoint gives a new container what a checkpoint holds: its image, its
+// files on a snapshot of its own, its runtime and its spec. The checkpoint is one
+// of ours or of containerd's (`ctr containers checkpoint`), and wholly in the
+// content store: if it is not, the error is [MissingParts].
+//
+// The container's image must be in the checkpoint, or known here by its name. One
+// that is only in the checkpoint gets its name here. Layers may be packed in any
+// way that [diff.Apply] reads. The snapshotter is the one that an earlier option
+// has chosen, or the namespace's.
+//
+// Options after this one can set others, such as client.WithSpec where the
+// checkpoint has none, since its container did not run, or where its spec names
+// files that are not here, as that of a container of Docker's does, or a control
+// group that is in use, as that of the checkpointed container is. The history
+// of the container begins with what it is restored to, as with [WithNewSnapshot].
+func WithCheckpoint(checkpoint client.Image) client.NewContainerOpts {
+	return func(ctx context.Context, cl *client.Client, c *containers.Container) error {
+		if err := restorePlain(ctx, cl, c, checkpoint); err != nil {
+			return fmt.Errorf("restore container %s of %s: %w", c.ID, checkpoint.Name(), err)
+		}
+		return nil
+	}
+}
+
+// WithTaskCheckpoint has a new task go on where the processes of a checkpoint
+// stood, which it must have. The container is one that [WithCheckpoint] made of
+// the same. It takes the place of client.WithTaskCheckpoint.
+func WithTaskCheckpoint(checkpoint client.Image) client.NewTaskOpts {
+	return func(ctx context.Context, cl *client.Client, info *client.TaskInfo) error {
+		c, err := ReadCheckpoint(ctx, cl.ContentStore(), checkpoint.Target())
+		if err == nil && c.Process == nil {
+			err = fmt.Errorf("it has files alone, and no processes: %w", errdefs.ErrNotFound)
+		}
+		if err != nil {
+			return fmt.Errorf("restore the processes of %s: %w", checkpoint.Name(), err)
+		}
+		info.Checkpoint = &types.Descriptor{
+			MediaType: c.Process.MediaType, Digest: c.Process.Digest.String(), Size: c.Process.Size, Annotations: c.Process.Annotations,
+		}
+		return nil
+	}
+}
+
+func restorePlain(ctx context.Context, cl *client.Client, c *containers.Container, checkpoint client.Image) error {
+	from, err := ReadCheckpoint(ctx, cl.ContentStore(), checkpoint.Target())
+	if err != nil {
+		return err
+	}
+	base, known, err := from.image(ctx, cl)
+	if err != nil {
+		return err
+	}
+	if err := from.restoreSpec(ctx, cl.ContentStore(), c); err != nil {
+		return err
+	}
+	// The lease is the caller's, which client.NewContainer is.
+	if err := newSnapshot(ctx, cl, c, base, nil); err != nil {
+		return err
+	}
+	if err := from.fill(ctx, cl, c); err != nil {
+		cctx, cancel := cleanup(ctx)
+		defer cancel()
+		return errors.Join(err, cl.SnapshotService(c.Snapshotter).Remove(cctx, c.SnapshotKey))
+	}
+	if known || base.Name() == "" {
+		return nil
+	}
+	_, err = cl.ImageService().Create(ctx, images.Image{Name: base.Name(), Target: base.Target()})
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return fmt.Errorf("make image %s: %w", base.Name(), err)
+	}
+	return nil
+}
+
+// image is that of the container; known if there is a record of it.
+func (c *Checkpoint) image(ctx context.Context, cl *client.Client) (_ client.Image, known bool, err error) {
+	var record images.Image
+	if c.Image != "" {
+		record, err = cl.ImageService().Get(ctx, c.Image)
+	} else {
+		err = errdefs.ErrNotFound
+	}
+	switch {
+	case err == nil && (c.Base == nil || record.Target.Digest == c.Base.Digest):
+		return client.NewImage(cl, record), true, nil
+	case err != nil && !errdefs.IsNotFound(err):
+		return nil, false, fmt.Errorf("look up image %s: %w", c.Image, err)
+	case c.Base == nil:
+		return nil, false, fmt.Errorf("the container's image %q is neither in the checkpoint nor here, pull it first: %w", c.Image, errdefs.ErrNotFound)
+	}
+	if err := c.adoptBase(ctx, cl.ContentStore()); err != nil {
+		return nil, false, err
+	}
+	// Another image may have that name here: it keeps it.
+	return client.NewImage(cl, images.Image{Name: c.Image, Target: *c.Base}), err == nil, nil
+}
+
+// adoptBase has the manifest of the container's image keep what it refers to,
+// which it has not done as a part of a checkpoint.
+func (c *Checkpoint) adoptBase(ctx context.Context, store content.Store) error {
+	if !images.IsManifestType(c.Base.MediaType) {
+		return nil // of containerd's, whose parts all keep theirs
+	}
+	var m ocispec.Manifest
+	if err := readJSON(ctx, store, *c.Base, &m); err != nil {
+		return missing("the manifest of the container's image", *c.Base, err)
+	}
+	info := content.Info{Digest: c.Base.Digest, Labels: references(append([]ocispec.Descriptor{m.Config}, m.Layers...))}
+	var paths []string
+	for label := range info.Labels {
+		paths = append(paths, "labels."+label)
+	}
+	if _, err := store.Update(ctx, info, paths...); err != nil {
+		return fmt.Errorf("keep the container's image: %w", err)
+	}
+	return nil
+}
+
+// restoreSpec sets a container's spec and runtime, as far as the checkpoint has
+// them.
+func (c *Checkpoint) restoreSpec(ctx context.Context, provider content.Provider, to *containers.Container) error {
+	spec, err := readAny(ctx, provider, "the runtime spec", c.Spec)
+	if err != nil {
+		return err
+	}
+	options, err := readAny(ctx, provider, "the runtime's options", c.RuntimeOptions)
+	if err != nil {
+		return err
+	}
+	if spec != nil {
+		to.Spec = spec
+	}
+	if c.Runtime != "" {
+		to.Runtime = containers.RuntimeInfo{Name: c.Runtime, Options: options}
+	}
+	return nil
+}
+
+func readAny(ctx context.Context, provider content.Provider, what string, desc *ocispec.Descriptor) (typeurl.Any, error) {
+	if desc == nil {
+		return nil, nil
+	}
+	data, err := content.ReadBlob(ctx, provider, *desc)
+	if err != nil {
+		return nil, missing(what, *desc, err)
+	}
+	var a ptypes.Any
+	if err := proto.Unmarshal(data, &a); err != nil {
+		return nil, fmt.Errorf("read %s: %w: %w", what, err, errdefs.ErrDataLoss)
+	}
+	return &a, nil
+}
+
+// fill writes what the checkpointed container changed into a new one's snapshot.
+func (c *Checkpoint) fill(ctx context.Context, cl *client.Client, into *containers.Container) (err error) {
+	if c.Layer.Blob.Digest == "" {
+		return nil
+	}
+	mounts, err := cl.SnapshotService(into.Snapshotter).Mounts(ctx, into.SnapshotKey)
+	if err != nil {
+		return fmt.Errorf("look up mounts of %s: %w", into.SnapshotKey, err)
+	}
+	blob, err := cl.ContentStore().ReaderAt(ctx, c.Layer.Blob)
+	if err != nil {
+		return missing("the container's layer", c.Layer.Blob, err)
+	}
+	defer func() { err = errors.Join(err, blob.Close()) }()
+	diffID, _, err := diff.ApplyMounts(ctx, content.NewReader(blob), mounts, true)
+	if err != nil {
+		return err
+	}
+	return c.CheckLayer(diffID)
+}

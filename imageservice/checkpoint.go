@@ -1,0 +1,296 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types/backend"
+	containertypes "github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/container"
+	"github.com/docker/docker/image"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
+)
+
+// labelCheckpoint, in the config of a checkpoint, is its kind: images are listed
+// by it.
+const labelCheckpoint = "io.baleen.checkpoint"
+
+// checkpointHint is the command of a checkpoint as an image, for daemons that do
+// not know what it is: they say that they do not find it.
+const checkpointHint = "this image is a checkpoint of a container and not to be run: docker baleen restore makes the container again"
+
+// CheckpointOptions says how a checkpoint is made.
+type CheckpointOptions struct {
+	// Spec is the runtime spec that the container runs with; nil if it does not.
+	Spec []byte
+	// Dump keeps the container's processes, which are paused for that and until
+	// its files are read, under the lease in the context; nil to keep files alone.
+	// CRIU is the version of what it keeps them with.
+	Dump func(ctx context.Context) (ocispec.Descriptor, error)
+	CRIU string
+	// Warnings are told with what has been made.
+	Warnings []string
+	// Tell is told what goes on.
+	Tell func(status string)
+}
+
+// Checkpoint keeps a container's files and configuration, and its processes if
+// asked to, as an image without a name: one that [Service.PrepareRestore] makes a
+// container of. A running container is paused while its changes are read, as
+// [WithPause] says.
+func (s *Service) Checkpoint(ctx context.Context, ctr *container.Container, o CheckpointOptions) (api.Checkpoint, error) {
+	made, err := s.checkpoint(ctx, ctr, o)
+	if err != nil {
+		return api.Checkpoint{}, compat.DockerError(fmt.Errorf("checkpoint container %s: %w", ctr.ID, err))
+	}
+	return made, nil
+}
+
+func (s *Service) checkpoint(ctx context.Context, ctr *container.Container, o CheckpointOptions) (_ api.Checkpoint, err error) {
+	defer s.turns.read(ctr.ID)()
+	ctx, t, finish := begin(ctx, "checkpoint", ctr.ID)
+	defer func() { finish(err) }()
+	ctx, end, err := s.lease(ctx, "checkpoint", ctr.ID)
+	if err != nil {
+		return api.Checkpoint{}, err
+	}
+	defer func() { end(err) }()
+
+	began := time.Now()
+	var paused time.Duration
+	ctx = timePause(ctx, &paused)
+	o.Tell("looking at the container")
+	l, err := s.look(ctx, t, ctr)
+	if err != nil {
+		return api.Checkpoint{}, err
+	}
+	if err := s.wholeBase(ctx, ctr, l.base); err != nil {
+		return api.Checkpoint{}, err
+	}
+	var process *ocispec.Descriptor
+	sctx := ctx
+	if o.Dump != nil {
+		// One pause for both: the files are those that the processes know.
+		thaw := pause(ctx)
+		defer thaw()
+		o.Tell("keeping the processes")
+		dumped, err := dump(ctx, t, o)
+		if err != nil {
+			return api.Checkpoint{}, err
+		}
+		process = &dumped
+		sctx = WithPause(ctx, func() func() { return thaw })
+	}
+	o.Tell("reading what it changed")
+	made, err := s.seal(sctx, t, ctr, l)
+	if err != nil {
+		return api.Checkpoint{}, err
+	}
+	made.drop(ctx) // it was for reading alone: a restore applies the layer
+	o.Tell("storing the checkpoint")
+	ctx, done := t.phase(ctx, "publish")
+	published, err := s.publishCheckpoint(ctx, ctr, l.base, made.layer, process, o, began)
+	published.Paused = paused
+	done(err)
+	return published, err
+}
+
+// timePause returns a context whose pause tells how long it was when it has ended.
+func timePause(ctx context.Context, took *time.Duration) context.Context {
+	if !pauses(ctx) {
+		return ctx
+	}
+	return WithPause(ctx, func() func() {
+		thaw, began := pause(ctx), time.Now()
+		return func() {
+			thaw()
+			*took = time.Since(began)
+		}
+	})
+}
+
+func dump(ctx context.Context, t *timing, o CheckpointOptions) (ocispec.Descriptor, error) {
+	ctx, done := t.phase(ctx, "dump")
+	dumped, err := o.Dump(ctx)
+	done(err)
+	return dumped, err
+}
+
+// wholeBase makes sure that all of the container's image is there: without it a
+// checkpoint could not be restored.
+func (s *Service) wholeBase(ctx context.Context, ctr *container.Container, base containerstore.Base) error {
+	if ctr.ImageManifest == nil {
+		return nil
+	}
+	if !images.IsManifestType(ctr.ImageManifest.MediaType) {
+		return fmt.Errorf("its image is known as a %s alone: %w", ctr.ImageManifest.MediaType, errdefs.ErrNotImplemented)
+	}
+	for _, l := range base.Manifest.Layers {
+		if _, err := s.content.Info(ctx, l.Digest); err != nil {
+			return fmt.Errorf("look up layer %s of its image, which a checkpoint holds, too (pull the image again if it is missing): %w", l.Digest, err)
+		}
+	}
+	return nil
+}
+
+// publishCheckpoint stores what a checkpoint holds besides layers, and makes its
+// record.
+func (s *Service) publishCheckpoint(ctx context.Context, ctr *container.Container, base containerstore.Base, layer diff.Layer, process *ocispec.Descriptor, o CheckpointOptions, began time.Time) (api.Checkpoint, error) {
+	described, err := s.describe(ctr, began)
+	if err != nil {
+		return api.Checkpoint{}, err
+	}
+	c, blobs, err := s.checkpointParts(ctr, base, layer, process, described, o)
+	if err != nil {
+		return api.Checkpoint{}, err
+	}
+	if err := s.keepBase(ctx, c); err != nil {
+		return api.Checkpoint{}, err
+	}
+	if err := s.writeBlobs(ctx, blobs); err != nil {
+		return api.Checkpoint{}, err
+	}
+	index := blobs[len(blobs)-1].desc
+	made := api.Checkpoint{
+		ID: index.Digest, Container: described.ID, Name: described.Name, Kind: c.Kind(), Image: c.Image, Layer: layer.Blob.Size,
+		Warnings: slices.Clone(o.Warnings),
+	}
+	if len(described.Volumes) > 0 {
+		made.Warnings = append(made.Warnings, "the files of volumes are not in the checkpoint: "+strings.Join(described.Volumes, ", "))
+	}
+	if err := s.measure(ctx, &made, c, blobs, began); err != nil {
+		return api.Checkpoint{}, err
+	}
+	_, err = s.images.Create(ctx, images.Image{Name: compat.DanglingName(index.Digest), Target: index, CreatedAt: time.Now()})
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return api.Checkpoint{}, fmt.Errorf("create image %s: %w", index.Digest, err)
+	}
+	s.logCreated(image.ID(index.Digest), nil)
+	return made, nil
+}
+
+// checkpointParts describes a checkpoint whose layers are stored, and returns
+// the blobs that are not; the last one is its index.
+func (s *Service) checkpointParts(ctr *container.Container, base containerstore.Base, layer diff.Layer, process *ocispec.Descriptor, described containerstore.CheckpointContainer, o CheckpointOptions) (*containerstore.Checkpoint, []blob, error) {
+	c := &containerstore.Checkpoint{
+		Platform: imagePlatform(base.Config.Platform, ctr.ImagePlatform), Image: imageName(described), Layer: layer,
+		Runtime: runtimeName(ctr.HostConfig.Runtime), Snapshotter: ctr.Driver, Name: described.Name, Created: described.Created,
+		Process: process, CRIU: o.CRIU,
+	}
+	if ctr.ImageManifest != nil {
+		manifest := *ctr.ImageManifest
+		manifest.Platform, manifest.Annotations = nil, nil
+		c.Base, c.BaseConfig = &manifest, &base.Manifest.Config
+	}
+	img := committed(base, ctr.ImagePlatform, layer, backend.CommitConfig{
+		Config: hintConfig(ctr.Config, c.Kind()), ContainerConfig: ctr.Config,
+		Comment: "checkpoint of container " + described.Name,
+	}, described.Created)
+	c.Layers = img.layers
+	config, text, err := encode(ocispec.MediaTypeImageConfig, img.config)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.Config = &config
+	blobs := []blob{{config, text, compat.ConfigLabels(s.snapshotter, identity.ChainID(base.Config.RootFS.DiffIDs))}}
+	part, err := containerstore.EncodePart(containerstore.MediaTypeCheckpointContainer, described)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.Container, blobs = &part.Desc, append(blobs, blob{part.Desc, part.Text, part.Labels})
+	if o.Spec != nil {
+		desc := ocispec.Descriptor{MediaType: images.MediaTypeContainerd1CheckpointConfig, Digest: digest.FromBytes(o.Spec), Size: int64(len(o.Spec))}
+		c.Spec, blobs = &desc, append(blobs, blob{desc, o.Spec, nil})
+	}
+	manifest, index, err := c.Encode()
+	return c, append(blobs, blob{manifest.Desc, manifest.Text, manifest.Labels}, blob{index.Desc, index.Text, index.Labels}), err
+}
+
+// imageName is what containerd calls an image of Docker's; "" if it was asked for
+// by its id.
+func imageName(of containerstore.CheckpointContainer) string {
+	named, err := reference.ParseNormalizedNamed(of.Image)
+	if err != nil || of.ImageID == "" || strings.HasPrefix(of.ImageID.Encoded(), strings.TrimPrefix(of.Image, of.ImageID.Algorithm().String()+":")) {
+		return ""
+	}
+	return reference.TagNameOnly(named).String()
+}
+
+// runtimeName is what containerd calls a runtime of Docker's: by a name with dots,
+// and runc by two.
+func runtimeName(docker string) string {
+	if strings.Contains(docker, ".") {
+		return docker
+	}
+	return "io.containerd.runc.v2"
+}
+
+// hintConfig is the configuration of a checkpoint as an image.
+func hintConfig(of *containertypes.Config, kind string) *containertypes.Config {
+	labels := maps.Clone(of.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[labelCheckpoint] = kind
+	return &containertypes.Config{
+		User: of.User, Env: of.Env, WorkingDir: of.WorkingDir, Labels: labels, Cmd: []string{checkpointHint},
+	}
+}
+
+// keepBase puts what a checkpoint has of the container's image under the lease.
+func (s *Service) keepBase(ctx context.Context, c *containerstore.Checkpoint) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for _, desc := range append(slices.Clone(c.Layers), deref(c.Base), deref(c.BaseConfig)) {
+		if desc.Digest != "" {
+			all.Go(func() error {
+				return s.keep(ctx, leases.Resource{ID: desc.Digest.String(), Type: "content"})
+			})
+		}
+	}
+	return all.Wait()
+}
+
+func deref(d *ocispec.Descriptor) ocispec.Descriptor {
+	if d == nil {
+		return ocispec.Descriptor{}
+	}
+	return *d
+}
+
+// measure adds up what a checkpoint weighs, and what of it is new since began.
+func (s *Service) measure(ctx context.Context, made *api.Checkpoint, c *containerstore.Checkpoint, blobs []blob, began time.Time) error {
+	parts := append(slices.Clone(c.Layers), deref(c.Base), deref(c.BaseConfig), deref(c.Process))
+	for _, b := range blobs {
+		parts = append(parts, b.desc)
+	}
+	for _, desc := range parts {
+		if desc.Digest == "" {
+			continue
+		}
+		info, err := s.content.Info(ctx, desc.Digest)
+		if err != nil {
+			return fmt.Errorf("look up %s: %w", desc.Digest, err)
+		}
+		made.Size += info.Size
+		if !info.CreatedAt.Before(began) {
+			made.New += info.Size
+		}
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package imageservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/containerd/platforms"
+	containertypes "github.com/docker/docker/api/types/container"
+	networktypes "github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/container"
+	"github.com/docker/docker/layer"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
+)
+
+// Restore is a checkpoint that has been found whole and fit for this daemon. The
+// daemon creates the container as the fields say, with its layer by
+// [Restore.CreateLayer]; End comes after it.
+type Restore struct {
+	Name   string // of the container that was checkpointed
+	Kind   string // of the checkpoint
+	Config *containertypes.Config
+	Host   *containertypes.HostConfig
+	// Networks are by name.
+	Networks map[string]*networktypes.EndpointSettings
+	// Image is by what the daemon finds the container's image, "" FROM scratch;
+	// Config.Image is by what it was asked for. Platform is the image's.
+	Image    string
+	Platform ocispec.Platform
+	Warnings []string
+	// Process is what CRIU has dumped, by that version; nil in one of files.
+	Process *ocispec.Descriptor
+	CRIU    string
+
+	s          *Service
+	checkpoint *containerstore.Checkpoint
+	base       *ocispec.Descriptor
+	made       string // the image record that was made for the container
+	end        func(error)
+}
+
+// PrepareRestore looks at a checkpoint, and makes the image of its container
+// known to the daemon. Nothing else is there before the container is created.
+func (s *Service) PrepareRestore(ctx context.Context, ref string) (*Restore, error) {
+	r, err := s.prepareRestore(ctx, ref)
+	if err != nil {
+		return nil, compat.DockerError(fmt.Errorf("restore %s: %w", ref, err))
+	}
+	return r, nil
+}
+
+func (s *Service) prepareRestore(ctx context.Context, ref string) (_ *Restore, err error) {
+	img, err := s.ResolveImage(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	ctx, end, err := s.lease(ctx, "restore", img.Target.Digest.String())
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			end(err)
+		}
+	}()
+	// Whoever removes the image now does not take it away.
+	if err := s.keep(ctx, leases.Resource{ID: img.Target.Digest.String(), Type: "content"}); err != nil {
+		return nil, err
+	}
+	c, err := containerstore.ReadCheckpoint(ctx, s.content, img.Target)
+	if err != nil {
+		return nil, err
+	}
+	r := &Restore{s: s, checkpoint: c, Kind: c.Kind(), Process: c.Process, CRIU: c.CRIU, base: c.Base, Platform: c.Platform, end: end}
+	if err = r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Restore) prepare(ctx context.Context) error {
+	if host := platforms.DefaultSpec(); !platforms.Only(host).Match(r.Platform) {
+		return fmt.Errorf("it is of a container for %s, and this daemon runs %s: %w",
+			platforms.FormatAll(r.Platform), platforms.FormatAll(host), errdefs.ErrInvalidArgument)
+	}
+	described, err := r.checkpoint.ReadContainer(ctx, r.s.content)
+	if err != nil {
+		return err
+	}
+	if (described.Manifest == nil) != (r.base == nil) {
+		return fmt.Errorf("the checkpoint has no image of the container: %w", errdefs.ErrNotFound)
+	}
+	config, err := readRestored(described)
+	if err != nil {
+		return err
+	}
+	r.Name, r.Config, r.Host, r.Networks = described.Name, config.config, config.host, config.networks
+	if r.Process == nil && strings.HasPrefix(described.ID, r.Config.Hostname) {
+		r.Config.Hostname = "" // it was made from the id: the new one gives another
+	}
+	if len(described.Volumes) > 0 {
+		r.Warnings = append(r.Warnings, "volumes are new, or what this daemon has by their names: "+strings.Join(described.Volumes, ", "))
+	}
+	return r.imageRecord(ctx, described)
+}
+
+// imageRecord finds the image of the container by its id or its manifest, and
+// makes a record without a name if there is none.
+func (r *Restore) imageRecord(ctx context.Context, described containerstore.CheckpointContainer) error {
+	if r.base == nil {
+		return nil
+	}
+	for _, id := range []digest.Digest{described.ImageID, r.base.Digest} {
+		if id == "" {
+			continue
+		}
+		found, err := r.s.images.List(ctx, "target.digest=="+id.String())
+		if err != nil {
+			return fmt.Errorf("look for the container's image: %w", err)
+		}
+		if len(found) > 0 && r.readable(ctx, found[0].Target) {
+			r.Image = id.String()
+			return nil
+		}
+	}
+	base, err := containerstore.ReadBase(ctx, r.s.content, *r.base, r.Platform)
+	if err != nil {
+		return fmt.Errorf("read the container's image: %w", err)
+	}
+	if err := r.s.adopt(ctx, r.base.Digest, compat.ManifestLabels(base.Manifest.Config, base.Manifest.Layers)); err != nil {
+		return fmt.Errorf("keep the container's image: %w", err)
+	}
+	name := compat.DanglingName(r.base.Digest)
+	_, err = r.s.images.Create(ctx, images.Image{Name: name, Target: *r.base, CreatedAt: time.Now()})
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return fmt.Errorf("create image %s: %w", r.base.Digest, err)
+	}
+	if err == nil {
+		r.made = name
+	}
+	r.Image = r.base.Digest.String()
+	return nil
+}
+
+// readable reports whether the manifest of the container's image is what the
+// daemon would find under a record.
+func (r *Restore) readable(ctx context.Context, target ocispec.Descriptor) bool {
+	if target.Digest == r.base.Digest {
+		return true
+	}
+	children, err := images.Children(ctx, r.s.content, target)
+	if err != nil {
+		return false
+	}
+	for _, c := range children {
+		if c.Digest == r.base.Digest {
+			return true
+		}
+	}
+	return false
+}
+
+// CreateLayer makes the writable layer of the container, with the files that it
+// had. When it fails, nothing remains.
+func (r *Restore) CreateLayer(ctx context.Context, ctr *container.Container, initFunc layer.MountInit) (container.RWLayer, error) {
+	l, err := r.createLayer(ctx, ctr, initFunc)
+	if err != nil {
+		return nil, compat.DockerError(fmt.Errorf("restore the files of container %s: %w", ctr.ID, err))
+	}
+	return l, nil
+}
+
+func (r *Restore) createLayer(ctx context.Context, ctr *container.Container, initFunc layer.MountInit) (*rwLayer, error) {
+	// The one of the checkpoint, should the daemon have chosen another platform's.
+	ctr.ImageManifest = r.base
+	size, err := storageSize(ctr.HostConfig.StorageOpt)
+	if err != nil {
+		return nil, err
+	}
+	return r.s.createLayer(ctx, r.base, ctr.ID, size, initFunc, r.fill)
+}
+
+// fill writes the container's changes into its layer, which is empty.
+func (r *Restore) fill(ctx context.Context, mounts []mount.Mount) (err error) {
+	l := r.checkpoint.Layer
+	if l.Empty() {
+		return nil
+	}
+	blob, err := r.s.fetch(ctx, l.Blob)
+	if err != nil {
+		return fmt.Errorf("open layer %s: %w", l.Blob.Digest, err)
+	}
+	defer func() { err = errors.Join(err, blob.Close()) }()
+	diffID, _, err := diff.ApplyMounts(ctx, blob, mounts, true)
+	if err != nil {
+		return err
+	}
+	return r.checkpoint.CheckLayer(diffID)
+}
+
+// End ends the restore: with a failure, what it made goes.
+func (r *Restore) End(ctx context.Context, failure error) {
+	if failure != nil && r.made != "" {
+		ctx, cancel := cleanup(ctx)
+		defer cancel()
+		if err := r.s.images.Delete(ctx, r.made); err != nil && !errdefs.IsNotFound(err) {
+			log.G(ctx).WithError(err).WithField("image", r.made).Warn("could not remove the image of a restore that failed")
+		}
+	}
+	r.end(failure)
+}

@@ -1,0 +1,388 @@
+package integration_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// changeTree has a container change its image in all the ways of a layer, when
+// it starts for the first time.
+const changeTree = "[ -L /tree/done ] || { cd /tree; rm -r gone gone-file file-to-dir dir-to-file dangling; mkdir gone file-to-dir; " +
+	"echo new > gone/new; echo new > file-to-dir/new; echo file > dir-to-file; chmod 700 setuid; mkdir kept/deep; echo mixed > kept/deep/file; " +
+	"mkfifo kept/pipe; ln kept/one kept/three; ln -s /nowhere done; }"
+
+// checkpointed is a container and the checkpoint of it.
+type checkpointed struct {
+	id, name, ref string
+	tree, diff    string
+	made          api.Checkpoint
+}
+
+// checkpoint makes a container that has a configuration of its own and changed
+// its files, and a checkpoint of it.
+func (e *env) checkpoint(t *testing.T, name, ref string) checkpointed {
+	t.Helper()
+	c := checkpointed{name: name, ref: ref}
+	c.id = e.run(t, "tree", changeTree, "--name", name, "-e", "KRILL=1", "-l", "team=whale", "--memory", "64m", "-w", "/tree")
+	c.tree, c.diff = e.docker(t, "exec", c.id, "/fstool", "list", "/tree"), e.docker(t, "diff", c.id)
+	c.made = e.keep(t, c.id, ref)
+	return c
+}
+
+func (e *env) keep(t *testing.T, id, ref string) (made api.Checkpoint) {
+	t.Helper()
+	out := e.docker(t, "baleen", "checkpoint", "--no-process", "--format", "json", id, ref)
+	if err := json.Unmarshal([]byte(lastLine(out)), &made); err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
+	return made
+}
+
+func lastLine(s string) string { return s[strings.LastIndexByte(s, '\n')+1:] }
+
+// restore makes a container of a checkpoint.
+func (e *env) restore(t *testing.T, ref string, options ...string) string {
+	t.Helper()
+	out := e.docker(t, append(append([]string{"baleen", "restore", "-q"}, options...), ref)...)
+	id := lastLine(out)
+	t.Cleanup(func() { e.remove(t, id) })
+	return id
+}
+
+// isRestored fails the test if a container is not as the one was that had been
+// checkpointed.
+func (e *env) isRestored(t *testing.T, id string, of checkpointed) {
+	t.Helper()
+	if got := e.docker(t, "exec", id, "/fstool", "list", "/tree"); got != of.tree {
+		t.Errorf("the restored files are\n%s\nwant\n%s", got, of.tree)
+	}
+	if got := e.docker(t, "diff", id); got != of.diff {
+		t.Errorf("docker diff of what was restored prints\n%s\nwant\n%s", got, of.diff)
+	}
+	const format = "{{.Config.Env}} {{.Config.Labels}} {{.HostConfig.Memory}} {{.Config.WorkingDir}} {{.Config.Image}}"
+	want := "[KRILL=1 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin] map[team:whale] 67108864 /tree tree"
+	if got := e.inspect(t, id, format); got != want {
+		t.Errorf("the restored configuration is %q, want %q", got, want)
+	}
+	if got, want := e.docker(t, "exec", id, "hostname"), id[:12]; got != want {
+		t.Errorf("the restored container calls itself %s, and its id is %s", got, want)
+	}
+}
+
+// TestCheckpointFiles keeps a container's files as an image and makes it again:
+// beside the first, after that is gone with its image, through an archive and
+// through a registry in another daemon.
+func TestCheckpointFiles(t *testing.T) {
+	dir := t.TempDir()
+	fork := forkWithTree(t)
+	fork.withRegistry(t, filepath.Join(dir, "registry"))
+	before := fork.state(t)
+	web := fork.checkpoint(t, "web", registry+"/web:1")
+	if status := fork.inspect(t, web.id, "{{.State.Status}}"); status != "running" || web.made.Kind != "files" || web.made.New >= web.made.Size {
+		t.Errorf("the container is %s after its checkpoint %+v", status, web.made)
+	}
+	t.Run("a container beside the first", func(t *testing.T) {
+		id := fork.restore(t, web.ref, "--name", "beside")
+		fork.isRestored(t, id, web)
+		fork.remove(t, id)
+	})
+	t.Run("shown as what it is", func(t *testing.T) { shownAsCheckpoint(t, fork, web) })
+	t.Run("not run as an image", func(t *testing.T) { notRun(t, fork, web) })
+	t.Run("a second one shares", func(t *testing.T) {
+		again := fork.keep(t, web.id, "")
+		if again.New > 16<<10 || again.Size != web.made.Size {
+			t.Errorf("of %d bytes %d are new in a checkpoint of the same files", again.Size, again.New)
+		}
+		fork.docker(t, "rmi", again.ID.String())
+	})
+	archive := filepath.Join(dir, "web.tar")
+	fork.docker(t, "save", "-o", archive, web.ref)
+	if got := fork.push(t, web.ref); got != web.made.ID {
+		t.Errorf("the checkpoint %s was pushed as %s", web.made.ID, got)
+	}
+	t.Run("after the container and its image", func(t *testing.T) {
+		fork.remove(t, web.id)
+		fork.docker(t, "rmi", "tree")
+		fork.collect(t)
+		id := fork.restore(t, web.ref)
+		fork.isRestored(t, id, web)
+		fork.docker(t, "rmi", web.ref)
+		fork.collect(t)
+		fork.isRestored(t, id, web)
+		fork.docker(t, "commit", id, "on-restored")
+		fork.remove(t, id)
+		fork.docker(t, "rmi", "on-restored")
+		fork.docker(t, "image", "prune", "-f")
+	})
+	t.Run("through stock", func(t *testing.T) { throughStock(t, filepath.Join(dir, "registry"), web) })
+	for how, get := range map[string][]string{"pulled": {"pull", web.ref}, "loaded": {"load", "-i", archive}} {
+		t.Run(how+" elsewhere", func(t *testing.T) { restoredElsewhere(t, filepath.Join(dir, "registry"), web, get) })
+	}
+	fork.remove(t, web.id)
+	if got := fork.state(t); len(operations(got.leases)) > 0 || len(got.ingests) > len(before.ingests) {
+		t.Errorf("in the end there are leases %v and ingests %v", operations(got.leases), got.ingests)
+	}
+}
+
+func shownAsCheckpoint(t *testing.T, e *env, c checkpointed) {
+	list := e.docker(t, "images", "--filter", "label=io.baleen.checkpoint=files", "--format", "{{.Repository}}:{{.Tag}}")
+	if list != c.ref {
+		t.Errorf("images that are checkpoints: %q", list)
+	}
+	if comment := e.inspect(t, c.ref, "{{.Comment}}"); comment != "checkpoint of container "+c.name {
+		t.Errorf("its comment is %q", comment)
+	}
+	var index ocispec.Index
+	record, err := e.client.ImageService().Get(e.ctx(t), c.ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.json(t, record.Target, &index)
+	if index.ArtifactType != containerstore.ArtifactTypeCheckpoint || index.Annotations[containerstore.AnnotationCheckpointContainer] != c.name {
+		t.Errorf("the index is %+v", index)
+	}
+}
+
+func notRun(t *testing.T, e *env, c checkpointed) {
+	before := e.state(t)
+	for _, args := range [][]string{{"run", "--rm", c.ref}, {"run", "--rm", c.ref, "sh"}, {"create", c.ref}} {
+		out, err := e.try(t, args...)
+		if err == nil || !strings.Contains(out, "docker baleen restore") {
+			t.Errorf("docker %s: %v, %q", args, err, out)
+		}
+	}
+	e.settled(t, before)
+}
+
+// throughStock: stock Docker takes a checkpoint from a registry to another place
+// in it, whole, and to run it is told what it is.
+func throughStock(t *testing.T, store string, c checkpointed) {
+	e := newEnv(t, stack.Config{Flavor: stack.Stock})
+	e.withRegistry(t, store)
+	e.docker(t, "pull", c.ref)
+	e.docker(t, "tag", c.ref, registry+"/on/web:1")
+	if got := e.push(t, registry+"/on/web:1"); got != c.made.ID {
+		t.Errorf("stock pushed the checkpoint %s as %s", c.made.ID, got)
+	}
+	record, err := e.client.ImageService().Get(e.ctx(t), c.ref)
+	if err == nil {
+		_, err = containerstore.ReadCheckpoint(e.ctx(t), e.client.ContentStore(), record.Target)
+	}
+	if err != nil {
+		t.Errorf("what stock has pulled: %v", err)
+	}
+	if out, err := e.try(t, "run", "--rm", c.ref); err == nil || !strings.Contains(out, "docker baleen restore makes the container again") {
+		t.Errorf("stock runs it: %v, %q", err, out)
+	}
+}
+
+func restoredElsewhere(t *testing.T, store string, c checkpointed, get []string) {
+	e := newEnv(t, stack.Config{})
+	e.withRegistry(t, store)
+	e.docker(t, get...)
+	id := e.restore(t, c.ref)
+	e.isRestored(t, id, c)
+	if name := e.inspect(t, id, "{{.Name}}"); name != "/"+c.name {
+		t.Errorf("it is called %s", name)
+	}
+	e.docker(t, "rmi", c.ref)
+	e.collect(t)
+	e.docker(t, "restart", "-t", "0", id)
+	e.isRestored(t, id, c)
+}
+
+// TestCheckpointStopped keeps a container that does not run, and one that has
+// moved to another image, changed nothing and has volumes and an own network.
+func TestCheckpointStopped(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	e.docker(t, "network", "create", "reef")
+	id := e.docker(t, "create", "--name", "plain", "--network", "reef", "-v", "/data", "-v", "named:/named", "busybox", "sleep", "1000")
+	defer e.remove(t, id)
+	out := e.docker(t, "baleen", "checkpoint", id, "kept:1")
+	for _, want := range []string{"WARNING: the files of volumes are not in the checkpoint: /data, /named", "Kept the files of " + id + " as kept:1"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("docker baleen checkpoint printed\n%s\nwithout %q", out, want)
+		}
+	}
+	if strings.Contains(out, "stood still") {
+		t.Errorf("of a container that does not run it prints\n%s", out)
+	}
+	e.remove(t, id)
+	id = e.restore(t, "kept:1", "--create-only")
+	if got := e.inspect(t, id, "{{.State.Status}} {{len .Mounts}} {{index .Config.Cmd 1}}"); got != "created 2 1000" {
+		t.Errorf("what was restored is %q", got)
+	}
+	if got := e.docker(t, "diff", id); got != "" {
+		t.Errorf("docker diff prints %q", got)
+	}
+	e.remove(t, id)
+	e.docker(t, "network", "rm", "reef")
+	before := e.state(t)
+	if out, err := e.try(t, "baleen", "restore", "kept:1"); err == nil || !strings.Contains(out, "network reef") {
+		t.Errorf("without its network: %v, %s", err, out)
+	}
+	e.settled(t, before)
+}
+
+// TestCheckpointOfMoved keeps a container that stands on revisions, one of them on
+// another image.
+func TestCheckpointOfMoved(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	if out, err := e.build(t, "FROM busybox\nRUN echo two > /two && rm /bin/vi\n", "-t", "two"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	id := e.run(t, "busybox", "[ -e /one ] || echo mine > /one", "--name", "moved")
+	e.docker(t, "baleen", "snapshot", id)
+	e.docker(t, "exec", id, "sh", "-c", "echo more > /more")
+	e.docker(t, "baleen", "upgrade", "moved", "two")
+	e.docker(t, "exec", id, "sh", "-c", "rm /more; echo most > /most")
+	diff := e.docker(t, "diff", id)
+	e.keep(t, id, "moved:1")
+	e.remove(t, id)
+	again := e.restore(t, "moved:1")
+	if got := e.docker(t, "diff", again); got != diff || !strings.Contains(got, "A /most") {
+		t.Errorf("docker diff prints\n%s\nand did\n%s", got, diff)
+	}
+	if got := e.docker(t, "exec", again, "sh", "-c", "cat /one /two /most; ls /more /bin/vi 2>&1 || true"); got !=
+		"mine\ntwo\nmost\nls: /more: No such file or directory\nls: /bin/vi: No such file or directory" {
+		t.Errorf("the restored container has\n%s", got)
+	}
+	e.docker(t, "baleen", "snapshot", again)
+	e.docker(t, "exec", again, "rm", "/one")
+	e.docker(t, "baleen", "rollback", again)
+	e.reads(t, again, "/one", "mine")
+}
+
+// TestCheckpointUserNamespaces keeps a container whose ids are shifted, and makes
+// it again where they are and where they are not.
+func TestCheckpointUserNamespaces(t *testing.T) {
+	native := usernsConfig("", nil)
+	native.StorageDriver = "native"
+	for name, config := range map[string]stack.Config{
+		"mounted": usernsConfig("mount", nil), "copied": usernsConfig("copy", nil), "native": native,
+	} {
+		t.Run(name, func(t *testing.T) { checkpointUserNamespace(t, config) })
+	}
+}
+
+func checkpointUserNamespace(t *testing.T, config stack.Config) {
+	store := t.TempDir()
+	e := newEnv(t, config, "busybox")
+	e.withRegistry(t, store)
+	const look = `stat -c '%n %a %u:%g' / /new /bin/sh /etc /deep /deep/er; ls /etc/group 2>&1; true`
+	id := e.run(t, "busybox", "[ -e /new ] || { echo new > /new; chown 7:8 /new; chmod 4755 /new; mkdir -p /deep/er; rm /etc/group; }")
+	want := e.docker(t, "exec", id, "sh", "-c", look)
+	if !strings.Contains(want, "/new 4755 7:8") || !strings.Contains(want, "/bin/sh 755 0:0") {
+		t.Fatalf("the container has\n%s", want)
+	}
+	ref := registry + "/shifted:1"
+	e.keep(t, id, ref)
+	e.push(t, ref)
+	plain := newEnv(t, stack.Config{}, "busybox")
+	plain.withRegistry(t, store)
+	plain.docker(t, "pull", ref)
+	for where, to := range map[string]*env{"the same": e, "one without": plain} {
+		if got := to.docker(t, "exec", to.restore(t, ref, "--name", "again"), "sh", "-c", look); got != want {
+			t.Errorf("in %s the restored container has\n%s\nwant\n%s", where, got, want)
+		}
+	}
+}
+
+// TestRestoreRefuses: what cannot be restored is refused before there is
+// anything of it.
+func TestRestoreRefuses(t *testing.T) {
+	e := forkWithTree(t)
+	web := e.checkpoint(t, "web", "web:1")
+	arm := e.otherArchitecture(t, web)
+	before := e.state(t)
+	for ref, want := range map[string]string{
+		"busybox":    "not a checkpoint",
+		"nothing:1":  "No such image: nothing:1",
+		arm:          "for linux/s390x, and this daemon runs linux/",
+		"web:1":      `The container name "/web" is already in use`,
+		"not a name": "invalid reference format",
+	} {
+		out, err := e.try(t, "baleen", "restore", ref)
+		if err == nil || !strings.Contains(out, want) {
+			t.Errorf("restore %s: %v, %q without %q", ref, err, out, want)
+		}
+	}
+	out, err := e.try(t, "baleen", "checkpoint", "web", "a@sha256:"+strings.Repeat("0", 64))
+	if err == nil || !strings.Contains(out, "cannot have a digest") {
+		t.Errorf("a digest for a name: %v, %s", err, out)
+	}
+	e.settled(t, before)
+	if list := strings.Fields(e.docker(t, "ps", "-aq", "--no-trunc")); !slices.Equal(list, []string{web.id}) {
+		t.Errorf("there are containers %v", list)
+	}
+	halves(t, e, web)
+}
+
+// readCheckpoint reads a checkpoint as containerd has it.
+func (e *env) readCheckpoint(t *testing.T, ref string) *containerstore.Checkpoint {
+	t.Helper()
+	record, err := e.client.ImageService().Get(e.ctx(t), "docker.io/library/"+ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := containerstore.ReadCheckpoint(e.ctx(t), e.client.ContentStore(), record.Target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read
+}
+
+// putCheckpoint stores one whose parts are stored.
+func (e *env) putCheckpoint(t *testing.T, c *containerstore.Checkpoint, name string) {
+	t.Helper()
+	manifest, index, err := c.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []containerstore.Blob{manifest, index} {
+		e.putBytes(t, b.Desc.MediaType, b.Text, b.Labels)
+	}
+	e.tag(t, name, index.Desc)
+}
+
+// halves removes the parts of a checkpoint, one at a time.
+func halves(t *testing.T, e *env, c checkpointed) {
+	read := e.readCheckpoint(t, c.ref)
+	var lost []string
+	for what, desc := range map[string]ocispec.Descriptor{
+		"the container's layer": read.Layer.Blob, "the container's configuration": *read.Container, "the runtime spec": *read.Spec,
+	} {
+		if err := e.client.ContentStore().Delete(e.ctx(t), desc.Digest); err != nil {
+			t.Fatal(err)
+		}
+		lost = append(lost, what+" ("+desc.Digest.String())
+		out, err := e.try(t, "baleen", "restore", "--name", "half", c.ref)
+		for _, want := range append([]string{"is not whole here"}, lost...) {
+			if err == nil || !strings.Contains(out, want) {
+				t.Errorf("without %s: %v, %q lacks %q", what, err, out, want)
+			}
+		}
+	}
+}
+
+// otherArchitecture returns a checkpoint like another, of a container elsewhere.
+func (e *env) otherArchitecture(t *testing.T, c checkpointed) (ref string) {
+	t.Helper()
+	read := e.readCheckpoint(t, c.ref)
+	var config map[string]any
+	e.json(t, *read.Config, &config)
+	config["architecture"] = "s390x"
+	desc := e.put(t, ocispec.MediaTypeImageConfig, config)
+	read.Config, read.Platform = &desc, ocispec.Platform{OS: "linux", Architecture: "s390x"}
+	e.putCheckpoint(t, read, "elsewhere")
+	return "elsewhere"
+}
