@@ -99,8 +99,9 @@ func TestCheckpointFiles(t *testing.T) {
 	t.Run("not run as an image", func(t *testing.T) { notRun(t, fork, web) })
 	t.Run("a second one shares", func(t *testing.T) {
 		again := fork.keep(t, web.id, "")
-		if again.New > 16<<10 || again.Size != web.made.Size {
-			t.Errorf("of %d bytes %d are new in a checkpoint of the same files", again.Size, again.New)
+		// A time may take fewer digits.
+		if again.New > 16<<10 || max(again.Size-web.made.Size, web.made.Size-again.Size) > 256 {
+			t.Errorf("of %d bytes %d are new in a checkpoint of the same files, and the first had %d", again.Size, again.New, web.made.Size)
 		}
 		fork.docker(t, "rmi", again.ID.String())
 	})

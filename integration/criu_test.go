@@ -247,3 +247,34 @@ func (e *env) newerCRIU(t *testing.T, ref, name string) {
 	read.CRIU = "99.1"
 	e.putCheckpoint(t, read, name)
 }
+
+// TestKilledWhileKeeping kills the daemon in the middle of checkpoints with
+// processes: the container goes on, and of the checkpoint nothing is left or all.
+func TestKilledWhileKeeping(t *testing.T) {
+	withCRIU(t)
+	e := newEnv(t, stack.Config{DaemonConfig: map[string]any{"live-restore": true}}, "busybox")
+	id := e.count(t, "counter")
+	before := e.state(t)
+	for n := range 8 {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			// It may end before it is killed.
+			_, _ = e.try(t, "baleen", "checkpoint", "--leave-running", id, "kept:1")
+		}()
+		time.Sleep(time.Duration(n*60) * time.Millisecond)
+		e.killAndStart(t, stack.Dockerd)
+		<-done
+		e.past(t, id, e.counted(t, id))
+		if out, err := e.try(t, "image", "inspect", "kept:1"); err == nil {
+			again := e.restore(t, "kept:1", "--name", "again")
+			e.past(t, again, e.counted(t, again))
+			e.remove(t, again)
+			e.docker(t, "rmi", "kept:1")
+		} else if !strings.Contains(out, "No such image") {
+			t.Errorf("%v: %s", err, out)
+		}
+		e.docker(t, "image", "prune", "-f") // one that had no name yet
+	}
+	e.settled(t, before)
+}
