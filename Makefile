@@ -103,7 +103,8 @@ bench-parts: # the snapshotter, the differ and user namespaces by themselves
 	BALEEN_COST=1 $(GO) test ./integration -run='Cost$$' -v | grep -v level=
 
 .PHONY: soak
-soak: build ## random changes, on mounts and in containers, until one is lost: FOR=10m
+soak: build ## kills and power cuts of the snapshotter, then random changes until one is lost: FOR=10m
+	BALEEN_KILL_ROUNDS=500 BALEEN_POWER_ROUNDS=40 $(GO) test ./snapshotter/overlay -run='^Test(Kill|PowerCut)$$' -timeout=60m -v
 	$(GO) run ./integration/soak -in=raw,containers $(if $(FOR),-for=$(FOR))
 
 .PHONY: test-moby
