@@ -219,6 +219,9 @@ func (s *Service) checkpointParts(ctr *container.Container, base containerstore.
 		c.Spec, blobs = &desc, append(blobs, blob{desc, o.Spec, nil})
 	}
 	manifest, index, err := c.Encode()
+	if err == nil {
+		index.Labels[labelMadeBy] = s.owner
+	}
 	return c, append(blobs, blob{manifest.Desc, manifest.Text, manifest.Labels}, blob{index.Desc, index.Text, index.Labels}), err
 }
 

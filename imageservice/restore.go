@@ -46,6 +46,7 @@ type Restore struct {
 
 	s          *Service
 	checkpoint *containerstore.Checkpoint
+	index      digest.Digest
 	base       *ocispec.Descriptor
 	made       string // the image record that was made for the container
 	end        func(error)
@@ -53,15 +54,18 @@ type Restore struct {
 
 // PrepareRestore looks at a checkpoint, and makes the image of its container
 // known to the daemon. Nothing else is there before the container is created.
-func (s *Service) PrepareRestore(ctx context.Context, ref string) (*Restore, error) {
-	r, err := s.prepareRestore(ctx, ref)
+//
+// With trust, one that this daemon has not made may ask for what reaches out of a
+// container: host folders, privileges, other containers' volumes and networks.
+func (s *Service) PrepareRestore(ctx context.Context, ref string, trust bool) (*Restore, error) {
+	r, err := s.prepareRestore(ctx, ref, trust)
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("restore %s: %w", ref, err))
 	}
 	return r, nil
 }
 
-func (s *Service) prepareRestore(ctx context.Context, ref string) (_ *Restore, err error) {
+func (s *Service) prepareRestore(ctx context.Context, ref string, trust bool) (_ *Restore, err error) {
 	img, err := s.ResolveImage(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -83,14 +87,14 @@ func (s *Service) prepareRestore(ctx context.Context, ref string) (_ *Restore, e
 	if err != nil {
 		return nil, err
 	}
-	r := &Restore{s: s, checkpoint: c, Kind: c.Kind(), Process: c.Process, CRIU: c.CRIU, base: c.Base, Platform: c.Platform, end: end}
-	if err = r.prepare(ctx); err != nil {
+	r := &Restore{s: s, checkpoint: c, index: img.Target.Digest, Kind: c.Kind(), Process: c.Process, CRIU: c.CRIU, base: c.Base, Platform: c.Platform, end: end}
+	if err = r.prepare(ctx, trust); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *Restore) prepare(ctx context.Context) error {
+func (r *Restore) prepare(ctx context.Context, trust bool) error {
 	if host := platforms.DefaultSpec(); !platforms.Only(host).Match(r.Platform) {
 		return fmt.Errorf("it is of a container for %s, and this daemon runs %s: %w",
 			platforms.FormatAll(r.Platform), platforms.FormatAll(host), errdefs.ErrInvalidArgument)
@@ -107,6 +111,11 @@ func (r *Restore) prepare(ctx context.Context) error {
 		return err
 	}
 	r.Name, r.Config, r.Host, r.Networks = described.Name, config.config, config.host, config.networks
+	if !trust {
+		if err := r.trusted(ctx); err != nil {
+			return err
+		}
+	}
 	if r.Process == nil && strings.HasPrefix(described.ID, r.Config.Hostname) {
 		r.Config.Hostname = "" // it was made from the id: the new one gives another
 	}

@@ -46,6 +46,10 @@ type RestoreRequest struct {
 	Name string `json:",omitempty"` // of the new container; "" for the one that it had
 	// CreateOnly does not start the container.
 	CreateOnly bool `json:",omitempty"`
+	// Trust allows a checkpoint that the daemon has not made itself to ask for
+	// what reaches out of a container: privileges, folders of the host, volumes
+	// and networks of others. Without it that is answered by 403.
+	Trust bool `json:",omitempty"`
 }
 
 // Restored is a container that was made of a checkpoint.

@@ -25,7 +25,11 @@ func newRestore(docker command.Cli) *cobra.Command {
 
 The container gets the configuration and the files that the one had which was
 checkpointed, and runs. The checkpoint must be there: pull or load it first. The
-container's image need not be. If anything fails, nothing remains of it.`,
+container's image need not be. If anything fails, nothing remains of it.
+
+A checkpoint that the daemon has not made itself can ask for whatever a container
+can be created with, and its processes come as they are. What reaches out of a
+container is refused without --trust, and listed.`,
 		Example: `  docker baleen restore registry.example.com/sandbox:1
 
   # Beside the one that it was made of
@@ -40,6 +44,7 @@ container's image need not be. If anything fails, nothing remains of it.`,
 	f := cmd.Flags()
 	f.StringVar(&r.Name, "name", "", "Name of the new container (default: the one that it had)")
 	f.BoolVar(&r.CreateOnly, "create-only", false, "Do not start the container")
+	f.BoolVar(&r.Trust, "trust", false, "Allow what reaches out of the container, such as privileges and folders of the host")
 	f.BoolVarP(&out.quiet, "quiet", "q", false, "Only print the id of the container")
 	f.StringVar(&out.format, "format", "", flags.InspectFormatHelp)
 	completeWith(cmd, "format", formats...)

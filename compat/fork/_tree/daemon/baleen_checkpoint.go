@@ -121,7 +121,7 @@ func (daemon *Daemon) CheckpointRestore(ctx context.Context, req api.RestoreRequ
 		return err
 	}
 	tell(api.Progress{Status: "looking at the checkpoint"})
-	prepared, err := service.PrepareRestore(ctx, req.Ref)
+	prepared, err := service.PrepareRestore(ctx, req.Ref, req.Trust)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,44 @@
+package integration_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// TestRestoreTrusts: a checkpoint from elsewhere must not get a folder of the host,
+// or whatever else no image could, unless that is allowed. One of the daemon's own
+// may.
+func TestRestoreTrusts(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	kept := map[string][]string{
+		"reaching": {"-v", "/etc:/host", "-v", "data:/data", "--cap-add", "SYS_ADMIN", "--pid", "host", "--security-opt", "systempaths=unconfined", "--annotation", "org.systemd.property.x=y"},
+		"tame":     {"-v", "/anonymous", "--cap-drop", "CHOWN", "--security-opt", "no-new-privileges", "--tmpfs", "/t", "-m", "64m", "-e", "A=B"},
+	}
+	saved := filepath.Join(t.TempDir(), "saved.tar")
+	for name, options := range kept {
+		id := e.docker(t, append(append([]string{"create", "--name", name}, options...), "busybox", "true")...)
+		e.keep(t, id, name+":1")
+		e.remove(t, id)
+		e.restore(t, name+":1", "--create-only")
+	}
+	e.docker(t, "save", "-o", saved, "reaching:1", "tame:1")
+
+	other := newEnv(t, stack.Config{}, "busybox")
+	other.docker(t, "load", "-i", saved)
+	before := other.state(t)
+	out, err := other.try(t, "baleen", "restore", "--create-only", "reaching:1")
+	if err == nil {
+		t.Fatalf("a checkpoint from elsewhere got all that it asked for: %s", out)
+	}
+	for _, want := range []string{"volume or folder /etc", "volume or folder data", "SYS_ADMIN", "pid namespace of host", "system paths", "annotation org.systemd.property.x", "--trust"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the refusal does not say %q: %s", want, out)
+		}
+	}
+	other.settled(t, before)
+	other.restore(t, "tame:1", "--create-only")
+	other.restore(t, "reaching:1", "--create-only", "--trust")
+}
