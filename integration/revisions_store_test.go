@@ -273,8 +273,8 @@ func backAndForth(t *testing.T, k *kept) {
 	k.must(t, map[string]string{"a": "1", "b": "lost?"})
 	stack, err := k.Stack(k.ctx)
 	id := k.Container
-	want := containerstore.Stack{Own: []string{id, id + ".r7", id + ".r4", id + ".r1"}, Init: id + "-init", Base: id + "-base2"}
-	if err != nil || fmt.Sprint(stack) != fmt.Sprint(want) {
+	want := containerstore.Stack{Own: []string{id, id + ".r7", id + ".r4", id + ".r1"}, Init: id + "-init", Base: id + "-base2", Made: stack.Made}
+	if err != nil || stack.Made.IsZero() || fmt.Sprint(stack) != fmt.Sprint(want) {
 		t.Errorf("the stack is %v, %v; want %v", stack, err, want)
 	}
 }
