@@ -43,9 +43,13 @@ func (h *History) PendingInit(ctx context.Context, n int, image string, ids IDs,
 func (h *History) Abandon(ctx context.Context, n int) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
+	name := h.revisionKey(n)
 	return errors.Join(
-		h.remove(ctx, h.revisionKey(n)),
-		h.remove(ctx, h.revisionKey(n)+initSuffix))
+		// containerd lists it no more if it was cut short in the middle of its
+		// Commit, and has it even so.
+		h.remove(ctx, name+keySuffix),
+		h.remove(ctx, name),
+		h.remove(ctx, name+initSuffix))
 }
 
 // Switch keeps what the container has written as a new revision, and then gives
@@ -204,18 +208,26 @@ func (h *History) recover(ctx context.Context, t *tree) error {
 		}
 	}
 	// First what was being filled: it may stand on what else is removed.
+	var left error
 	for _, kind := range []snapshots.Kind{snapshots.KindActive, snapshots.KindView, snapshots.KindCommitted} {
 		for _, i := range t.all {
 			if i.Kind != kind {
 				continue
 			}
 			if err := h.settle(ctx, t, i); err != nil {
-				return err
+				left = errors.Join(left, err)
 			}
 		}
 	}
+	if left != nil {
+		return fmt.Errorf("%w: %w", ErrLeft, left)
+	}
 	return nil
 }
+
+// ErrLeft says that what an operation left could not be removed. The container is
+// where it should be.
+var ErrLeft = errors.New("not all that was cut short could be removed")
 
 // noteLabels are those of a note.
 var noteLabels = []string{labelNext, labelNextState, labelNextProject}

@@ -171,5 +171,10 @@ func (s *Service) recover(ctx context.Context, id string) error {
 	turn := s.turns.get(id)
 	turn.Lock()
 	defer turn.Unlock()
-	return s.history(id, "").Recover(ctx)
+	err := s.history(id, "").Recover(ctx)
+	if errors.Is(err, containerstore.ErrLeft) {
+		s.settleLater(ctx, id)
+		return nil
+	}
+	return err
 }
