@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/baleen-project/baleen/integration/fault"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -172,6 +173,34 @@ func took(do func()) time.Duration {
 	began := time.Now()
 	do()
 	return time.Since(began)
+}
+
+// TestDockerCheckpointIsKept collects garbage between the upload of a checkpoint
+// and the start from it. containerd has the blob already, from the making of the
+// checkpoint, and nothing else keeps it.
+func TestDockerCheckpointIsKept(t *testing.T) {
+	withCRIU(t)
+	e, proxy := newFaultEnvWith(t, stack.Config{DaemonConfig: map[string]any{"experimental": true}}, "busybox")
+	id := e.count(t, "counter")
+	before := e.counted(t, id)
+	e.docker(t, "checkpoint", "create", id, "point")
+	e.eventually(t, "the container to end", func() error {
+		if got := e.inspect(t, id, "{{.State.Status}}"); got != "exited" {
+			return fmt.Errorf("it is %s", got)
+		}
+		return nil
+	})
+	collected := false
+	proxy.Set(fault.Plan{Methods: []string{"Tasks/Create"}, Nth: 1, Pass: true, Do: func() {
+		e.collect(t)
+		collected = true
+	}})
+	e.docker(t, "start", "--checkpoint", "point", id)
+	proxy.Clear()
+	if !collected {
+		t.Error("nothing was collected meanwhile")
+	}
+	e.wentOn(t, id, before, before)
 }
 
 // TestDockerCheckpoint: the ordinary docker command's checkpoints are made and

@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/containerd/v2/core/content"
 	c8dimages "github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/archive"
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -64,10 +65,24 @@ func (c *client) writeCheckpoint(ctx context.Context, dir string) (_ *types.Desc
 	if err != nil {
 		return nil, err
 	}
+	// Before: of a blob that it has already containerd says so, and nothing keeps
+	// it then.
+	if err := c.keepContent(ctx, sum.Digest()); err != nil {
+		return nil, err
+	}
 	if err := w.Commit(ctx, size, sum.Digest()); err != nil && !cerrdefs.IsAlreadyExists(err) {
 		return nil, err
 	}
 	return descriptor(sum.Digest(), size), nil
+}
+
+// keepContent puts a blob, which need not exist yet, under the lease in ctx.
+func (c *client) keepContent(ctx context.Context, dgst digest.Digest) error {
+	id, ok := leases.FromContext(ctx)
+	if !ok {
+		return fmt.Errorf("keep checkpoint %s: no lease: %w", dgst, cerrdefs.ErrFailedPrecondition)
+	}
+	return c.client.LeasesService().AddResource(ctx, leases.Lease{ID: id}, leases.Resource{ID: dgst.String(), Type: "content"})
 }
 
 func descriptor(dgst digest.Digest, size int64) *types.Descriptor {
