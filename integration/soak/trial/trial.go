@@ -117,13 +117,18 @@ func copyRoot(path, below string) error {
 
 // mount shows an upper on layers, topmost first, and returns where.
 func (t *trial) mount(upper string, layers, options []string) (string, error) {
-	merged, work := upper+".merged", upper+".work"
-	for _, dir := range []string{merged, work} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return "", err
-		}
+	work := upper + ".work"
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		return "", err
 	}
-	data := append([]string{"index=off", "lowerdir=" + strings.Join(layers, ":"), "upperdir=" + upper, "workdir=" + work}, options...)
+	return t.mountAt(upper+".merged", layers, append([]string{"upperdir=" + upper, "workdir=" + work}, options...))
+}
+
+func (t *trial) mountAt(merged string, layers, options []string) (string, error) {
+	if err := os.MkdirAll(merged, 0o755); err != nil {
+		return "", err
+	}
+	data := append([]string{"index=off", "lowerdir=" + strings.Join(layers, ":")}, options...)
 	if err := mountOverlay(merged, data); err != nil {
 		return "", err
 	}
@@ -207,9 +212,11 @@ func (t *trial) check(ctx context.Context) error {
 	return t.checkApplier(ctx, live, merged, layer)
 }
 
-// compare mounts an upper on the image and compares it with another tree. The
-// root's time is that of the snapshot's making and tells nothing.
-func (t *trial) compare(ctx context.Context, merged, upper string, options diff.CompareOptions) error {
+// compare mounts a layer on the image, as an image's view is mounted, and compares
+// it with another tree. As an upper the layer could show the inode number of a
+// file of the image, by what overlay keeps on one that was copied up. The root's
+// time is that of the snapshot's making and tells nothing.
+func (t *trial) compare(ctx context.Context, merged, layer string, options diff.CompareOptions) error {
 	var mountOptions []string
 	if t.live().UserXattr {
 		mountOptions = []string{userXattr}
@@ -221,7 +228,7 @@ func (t *trial) compare(ctx context.Context, merged, upper string, options diff.
 	options.Accept = func(d diff.Difference) bool {
 		return d.Path == "/" && d.Aspect == diff.ModTime || movedLink(d)
 	}
-	other, err := t.mount(upper, t.live().Lowers, mountOptions)
+	other, err := t.mountAt(layer+".merged", append([]string{layer}, t.live().Lowers...), mountOptions)
 	if err != nil {
 		return err
 	}
