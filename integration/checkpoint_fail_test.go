@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,7 +94,6 @@ func TestProcessesFailCleanly(t *testing.T) {
 	})
 	e.remove(t, id)
 	before = e.state(t)
-	// Moby's own start keeps a lease for a day that it could not delete.
 	restore := func() (string, error) { return e.try(t, "baleen", "restore", "-q", last) }
 	plan(restore, func(failed, out string, err error) {
 		if err == nil {
@@ -106,10 +106,22 @@ func TestProcessesFailCleanly(t *testing.T) {
 			t.Errorf("%s failed, and container %s is left", failed, left)
 		}
 		if strings.HasSuffix(failed, "Leases/Delete") {
-			before = e.state(t)
+			before.leases = e.withMobys(t, before.leases)
 		}
 		e.settledBut(t, failed, before)
 	})
+}
+
+// withMobys adds Moby's own leases to a list: its start keeps one for a day that it
+// could not delete.
+func (e *env) withMobys(t *testing.T, all []string) []string {
+	t.Helper()
+	for _, l := range e.state(t).leases {
+		if !slices.Contains(all, l) && !strings.Contains(l, "io.baleen.") {
+			all = append(all, l)
+		}
+	}
+	return all
 }
 
 // TestCheckpointWithoutCRIU: a container that runs is not kept without its

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,11 +17,10 @@ import (
 // one that runs on this kernel.
 func withCRIU(t *testing.T) {
 	t.Helper()
-	bin, err := filepath.Abs("../.build/criu/bin")
-	if err != nil {
+	t.Setenv("PATH", os.Getenv("PATH")) // so it is as it was after the test
+	if err := stack.FindCRIU(); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	path, err := exec.LookPath("criu")
 	if err != nil {
 		t.Skip("there is no CRIU: make criu")

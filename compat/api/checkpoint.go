@@ -12,7 +12,8 @@ type CheckpointRequest struct {
 	Ref string `json:",omitempty"` // the name of the image; "" for none
 	// NoProcess leaves out the processes of a container that runs.
 	NoProcess bool `json:",omitempty"`
-	// LeaveRunning has the processes go on that were kept. Without it they end.
+	// LeaveRunning has the processes go on that were kept. Without it they end. With
+	// NoProcess they go on anyway.
 	LeaveRunning bool `json:",omitempty"`
 }
 
@@ -59,14 +60,6 @@ type Restored struct {
 	Kind     string   // as of the checkpoint
 	Started  bool     `json:",omitempty"`
 	Warnings []string `json:",omitempty"`
-}
-
-// Validate tells what is wrong with a request, in words for the one who made it.
-func (r CheckpointRequest) Validate() error {
-	if r.NoProcess && r.LeaveRunning {
-		return errors.New("without processes in the checkpoint the container goes on anyway: leave one of the two options out")
-	}
-	return nil
 }
 
 // Validate tells what is wrong with a request, in words for the one who made it.

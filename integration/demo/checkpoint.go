@@ -2,24 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 )
-
-// criuFolder is where make criu unpacks CRIU.
-const criuFolder = ".build/criu/bin"
-
-// findCRIU has the daemons find CRIU there, if it is.
-func findCRIU() error {
-	bin, err := filepath.Abs(criuFolder)
-	if err != nil {
-		return err
-	}
-	return os.Setenv("PATH", os.Getenv("PATH")+":"+bin)
-}
 
 // counting counts from 1, in a variable and in a file.
 const counting = "n=0; while :; do n=$((n+1)); echo $n > /count; sleep 0.1; done"

@@ -28,7 +28,7 @@ func run() (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	if err := findCRIU(); err != nil {
+	if err := stack.FindCRIU(); err != nil {
 		return err
 	}
 	say("Two daemons, each with a containerd of its own, in namespaces that nothing else sees")

@@ -102,8 +102,7 @@ func run(ctx context.Context, o options, out io.Writer) (tally, error) {
 	if err := needPrograms(bin, o.flavors()); err != nil {
 		return tally{}, err
 	}
-	// The daemons and the tests find CRIU there, if it is.
-	if err := os.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(repo, ".build", "criu", "bin")); err != nil {
+	if err := stack.FindCRIU(); err != nil {
 		return tally{}, err
 	}
 	var total tally

@@ -23,6 +23,16 @@ func BinDir() (string, error) {
 	return filepath.Join(repo, "bin"), nil
 }
 
+// FindCRIU has daemons that are started from now on find the CRIU that make criu
+// unpacks, if it did and there is no other.
+func FindCRIU() error {
+	repo, err := repoRoot()
+	if err != nil {
+		return err
+	}
+	return os.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(repo, ".build", "criu", "bin"))
+}
+
 func repoRoot() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {

@@ -74,6 +74,9 @@ func start(ctx context.Context, stock bool) error {
 	if !errdefs.IsNotFound(err) {
 		return err
 	}
+	if err := stack.FindCRIU(); err != nil {
+		return err
+	}
 	config := stack.Config{Root: root, Detach: true}
 	if stock {
 		config.Flavor = stack.Stock

@@ -32,7 +32,7 @@ func TestCheckpointAndRestore(t *testing.T) {
 		"a quiet one": {"checkpoint -q web", api.Progress{Checkpoint: &nameless}, `POST /containers/web/checkpoint {}`, newID + "\n", ""},
 		"a restore": {
 			"restore web:1", api.Progress{Restored: &made}, `POST /checkpoints/restore {"Ref":"web:1"}`,
-			"Made web of the files in web:1, and runs.\n", "reading\n",
+			"Made web of the files in web:1, and started it.\n", "reading\n",
 		},
 		"one with options": {
 			"restore --format {{.ID}} --name other --create-only web:1", api.Progress{Restored: &made},

@@ -74,6 +74,10 @@ func restore(ctx context.Context, docker command.Cli, r api.RestoreRequest, out 
 		fmt.Fprintln(docker.Out(), made.ID)
 		return nil
 	}
-	fmt.Fprintf(docker.Out(), "Made %s of the %s in %s%s.\n", made.Name, made.Kind, r.Ref, started(made.Started))
+	does := ""
+	if made.Started {
+		does = ", and started it"
+	}
+	fmt.Fprintf(docker.Out(), "Made %s of the %s in %s%s.\n", made.Name, made.Kind, r.Ref, does)
 	return nil
 }

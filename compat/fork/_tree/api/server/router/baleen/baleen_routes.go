@@ -72,7 +72,7 @@ func (r *baleenRouter) postRollback(ctx context.Context, w http.ResponseWriter, 
 
 func (r *baleenRouter) postCheckpoint(ctx context.Context, w http.ResponseWriter, req *http.Request, vars map[string]string) error {
 	var body api.CheckpointRequest
-	if err := decodeValid(req, &body); err != nil {
+	if err := decode(req, &body); err != nil {
 		return err
 	}
 	return stream(w, func(tell func(api.Progress)) error {
