@@ -110,6 +110,11 @@ soak: build ## kills and power cuts of the snapshotter, then random changes unti
 test-moby: build ## one of Moby's suites: SUITE=image|build|container|cli|checkpoint [RUN=regexp]
 	$(GO) run ./integration/moby -suite='$(SUITE)' -run='$(RUN)'
 
+.PHONY: test-quota
+test-quota: build ## the tests of --storage-opt size in a user-mode Linux, whose kernel has project quotas
+	$(GO) test -c -o .build/quota.test ./integration
+	.ci/uml .build/uml 'cd integration && ../.build/quota.test -test.run=TestStorageSize$$ -test.v | grep -v level='
+
 .PHONY: diff
 diff: ## print the fork as a unified diff against Moby
 	@$(GO) run ./cmd/mkdockerd -diff
