@@ -69,6 +69,7 @@ HALF  := ^Test[A-K]
 
 .PHONY: test-go
 test-go: newest
+	-timeout 5m .ci/criu .build/criu # what needs it says so if it cannot be had
 	$(MAKE) --no-print-directory --output-sync=line -j3 test-packages test-half test-other-half
 
 .PHONY: test-packages test-half test-other-half
@@ -83,6 +84,7 @@ test-other-half:
 test-suites:
 	$(GO) run ./integration/moby -suite=image,build
 	$(GO) run ./integration/moby -suite=container -run='$(CONTAINER_TESTS)'
+	if [[ -x .build/criu/bin/criu ]]; then $(GO) run ./integration/moby -suite=checkpoint; else echo "Suite checkpoint is skipped: there is no CRIU."; fi
 
 .PHONY: test-all
 test-all: test ## the same in all overlay modes, with the race detector, and Moby's command line suite
