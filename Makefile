@@ -112,10 +112,14 @@ soak: build ## kills and power cuts of the snapshotter, then random changes unti
 test-moby: build ## one of Moby's suites: SUITE=image|build|container|cli|checkpoint [RUN=regexp]
 	$(GO) run ./integration/moby -suite='$(SUITE)' -run='$(RUN)'
 
-.PHONY: test-quota
-test-quota: build ## the tests of --storage-opt size in a user-mode Linux, whose kernel has project quotas
-	$(GO) test -c -o .build/quota.test ./integration
-	.ci/uml .build/uml 'cd integration && ../.build/quota.test -test.run=TestStorageSize$$ -test.v | grep -v level='
+# What concerns control groups: commits and revisions of what runs.
+CGROUP_TESTS := TestCommit$$|Frozen|TestUpgradeThatDoesNotComeUp|TestSnapshotsAmongStarts
+
+.PHONY: test-uml
+test-uml: build ## what this kernel may lack, in a user-mode Linux: project quotas, and control groups v2 (half an hour)
+	$(GO) test -c -o .build/uml.test ./integration
+	.ci/uml .build/uml 'cd integration && ../.build/uml.test -test.run=TestStorageSize$$ -test.v | grep -v level='
+	UML_CGROUPS=2 .ci/uml .build/uml 'cd integration && ../.build/uml.test -test.run="$(CGROUP_TESTS)" -test.timeout=40m -test.v | grep -v level='
 
 .PHONY: diff
 diff: ## print the fork as a unified diff against Moby
