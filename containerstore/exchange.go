@@ -29,8 +29,9 @@ const emptyMark = "trusted.baleen.empty"
 // snapshotter's and its own, and if it ends in between, the next collection of
 // garbage takes the container's files for garbage. So an empty snapshot is
 // committed, and then its folder and the container's are exchanged in one step.
-// Only where there are no such folders Commit has to do.
-func (h *History) sealActive(ctx context.Context, active snapshots.Info, name string, labels map[string]string) error {
+// Only where there are no such folders Commit has to do. If it is to be durable,
+// both the files and the exchange are on disk in the end.
+func (h *History) sealActive(ctx context.Context, active snapshots.Info, name string, labels map[string]string, durable bool) error {
 	host, err := hostIDs(active)
 	if err != nil {
 		return err
@@ -56,13 +57,13 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 		sealed = o.Uppers[0]
 		return pathError("mark", sealed, unix.Setxattr(sealed, emptyMark, []byte("1"), 0))
 	})
-	if err == nil && labels[labelRecord] != "" {
+	if err == nil && durable {
 		// Unmounting the container's root has done so, unless somebody else
 		// has it mounted too.
 		err = snapshotter.SyncFileSystem(live)
 	}
 	if err == nil {
-		err = exchange(live, sealed, labels[labelRecord] != "")
+		err = exchange(live, sealed, durable)
 		if errors.Is(err, errors.ErrUnsupported) {
 			if err = h.remove(ctx, name); err == nil {
 				return commit()

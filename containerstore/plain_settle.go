@@ -106,7 +106,7 @@ func (p *plain) settleOne(ctx context.Context, i snapshots.Info) error {
 // sealLeft seals a revision that the container has left.
 func (p *plain) sealLeft(ctx context.Context, i snapshots.Info) error {
 	name := p.sealedName(number(i))
-	if err := p.sealActive(ctx, i, name, i.Labels); err != nil {
+	if err := p.sealActive(ctx, i, name, i.Labels, i.Labels[labelRecord] != ""); err != nil {
 		return fmt.Errorf("seal snapshot %s as %s: %w", i.Name, name, err)
 	}
 	sealed, err := p.Snapshots.Stat(ctx, name)

@@ -33,7 +33,7 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 		return Revision{}, err
 	}
 	name := h.revisionKey(r.Number)
-	if err := h.sealUnder(ctx, *t.active, name, labels); err != nil {
+	if err := h.sealUnder(ctx, *t.active, name, labels, true); err != nil {
 		if _, missing := h.Revision(ctx, r.Number); missing != nil {
 			return Revision{}, err
 		}
@@ -47,27 +47,45 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 
 // SealLayer makes what the container has written a sealed layer of its own, which
 // is no revision, and gives it a new active snapshot on top. The container is
-// stopped, and its root not mounted. No data are copied. It is for a container
-// that is about to be thrown away: one that goes on pays for it, by copying each
-// file that it writes, and cannot rename directories of the layer; and after a
-// power cut it may lack what it wrote, as it may if that has not been synced.
-func (h *History) SealLayer(ctx context.Context) error {
+// stopped, and its root not mounted. No data are copied.
+//
+// It suits a container that is about to be thrown away: one that goes on pays for
+// it, by copying each file that it writes, and cannot rename directories of the
+// layer. goesOn has what it wrote put on disk, as for a revision; without that it
+// may lack it all after a power cut. And if many layers are merged, those that are
+// no revisions are removed: the container holds no longer what it has overwritten.
+func (h *History) SealLayer(ctx context.Context, goesOn bool) error {
 	t, err := h.open(ctx)
 	if err != nil {
 		return err
 	}
 	// The number is used up: merged layers are called by those of revisions.
 	name := h.revisionKey(t.next())
-	if err := h.sealUnder(ctx, *t.active, name, map[string]string{labelContainer: h.Container}); err != nil {
+	if err := h.sealUnder(ctx, *t.active, name, map[string]string{labelContainer: h.Container}, goesOn); err != nil {
 		return err
 	}
-	return h.finish(ctx)
+	if err := h.finish(ctx); err != nil || !goesOn {
+		return err
+	}
+	h.removeMerged(ctx)
+	return nil
+}
+
+// removeMerged removes what nothing stands on and what is no revision.
+func (h *History) removeMerged(ctx context.Context) {
+	t, err := h.load(ctx)
+	if err == nil && t.settled() {
+		_, err = h.removeAll(ctx, t, nil)
+	}
+	if err != nil {
+		log.G(ctx).WithError(err).WithField("container", h.Container).Warn("could not remove layers that were merged; tried again with the next, or a prune")
+	}
 }
 
 // sealUnder seals the active snapshot under a name, and notes that the container
 // is to go on on that. After an error it has been taken back or completed.
-func (h *History) sealUnder(ctx context.Context, active snapshots.Info, name string, labels map[string]string) error {
-	if err := h.sealActive(ctx, active, name, with(labels, h.note(active, active.Labels[labelState]))); err != nil {
+func (h *History) sealUnder(ctx context.Context, active snapshots.Info, name string, labels map[string]string, durable bool) error {
+	if err := h.sealActive(ctx, active, name, with(labels, h.note(active, active.Labels[labelState])), durable); err != nil {
 		return errors.Join(fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err), h.recoverAlways(ctx))
 	}
 	return nil

@@ -88,7 +88,7 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 		return Revision{}, errors.Join(fmt.Errorf("note the switch: %w", err), h.recoverAlways(ctx))
 	}
 	name := h.revisionKey(before.Number)
-	if err := h.sealActive(ctx, *t.active, name, labels); err != nil {
+	if err := h.sealActive(ctx, *t.active, name, labels, true); err != nil {
 		err = fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err)
 		return Revision{}, errors.Join(err, h.recoverAlways(ctx))
 	}

@@ -88,7 +88,7 @@ func (s *Service) sealStep(ctx context.Context, ctr *container.Container) error 
 	if s.turns.reading(ctr.ID) > 1 { // besides this commit
 		return fmt.Errorf("another commit or diff of it is under way: %w", errdefs.ErrConflict)
 	}
-	if err := s.history(ctr.ID, ctr.Driver).SealLayer(ctx); err != nil {
+	if err := s.history(ctr.ID, ctr.Driver).SealLayer(ctx, false); err != nil {
 		s.settleLater(ctx, ctr.ID)
 		return err
 	}

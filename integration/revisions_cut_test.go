@@ -84,7 +84,7 @@ func cuts(t *testing.T, e *env, ids containerstore.IDs) {
 	}{
 		{"seal", nil, func(k *kept) error { _, err := k.Seal(k.ctx, record("snapshot")); return err },
 			func(t *testing.T, k *kept) { k.must(t, map[string]string{"a": "2"}) }},
-		{"seal of a layer", nil, func(k *kept) error { return k.SealLayer(k.ctx) }, func(t *testing.T, k *kept) {
+		{"seal of a layer", nil, func(k *kept) error { return k.SealLayer(k.ctx, true) }, func(t *testing.T, k *kept) {
 			k.must(t, map[string]string{"a": "2"})
 			k.listed(t, "1<0*")
 		}},

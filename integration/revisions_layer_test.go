@@ -13,7 +13,7 @@ import (
 func sealedLayers(t *testing.T, k *kept) {
 	layer := func() {
 		t.Helper()
-		if err := k.SealLayer(k.ctx); err != nil {
+		if err := k.SealLayer(k.ctx, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -74,7 +74,7 @@ func (k *kept) merged(t *testing.T) {
 	k.MaxLayers = 4
 	for i := range 10 {
 		k.write(t, "c", fmt.Sprint(i))
-		if err := k.SealLayer(k.ctx); err != nil {
+		if err := k.SealLayer(k.ctx, i%2 == 0); err != nil {
 			t.Fatal(err)
 		}
 	}
