@@ -29,9 +29,14 @@ import (
 // the digest of its manifest. The image has the layers of the container's
 // image and one more with the container's changes, or none more if there are
 // no changes. Its snapshot stands on the image's snapshots: files that only
-// the runtime put into the container are not in it.
+// the runtime put into the container are not in it. With [FeatureSealCommits] a
+// stopped container is sealed first.
 func (s *Service) CommitImage(ctx context.Context, c backend.CommitConfig) (image.ID, error) {
-	id, err := s.commit(ctx, c, s.look)
+	look := s.look
+	if s.sealCommits != nil && s.sealCommits() {
+		look = s.lookSealed(sparing)
+	}
+	id, err := s.commit(ctx, c, look)
 	return commitResult(c, id, err)
 }
 

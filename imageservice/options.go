@@ -24,6 +24,36 @@ type Options struct {
 	CopyIDs bool
 }
 
+// FeatureSealCommits is what an operator sets to true among the "features" of
+// daemon.json, or by dockerd --feature, for `docker commit` of a stopped container
+// to write no file data but the layer's blob, where large files would have to be
+// copied. It counts for the next commit after a reload (SIGHUP).
+//
+// The container is sealed then, if it has files of 1 MiB and more of 16 MiB
+// together that are not sealed yet. They become files of the image too, by further
+// names, and the container goes on above them. That is not the default, for it
+// costs the container:
+//
+//   - the first write to such a file copies it, at a worse moment than the commit;
+//   - a file of several names comes apart when it is written: who has opened it by
+//     another name does not see that, as with those of its image;
+//   - directories that it made before cannot be renamed any more (EXDEV, for which
+//     mv copies), as those of its image cannot;
+//   - its large files, like the image's, tell that they have several names;
+//   - what it overwrites or deletes stays on disk until 16 layers are merged, or it
+//     is removed;
+//   - stock dockerd, after a way back, takes what is above the seal for all that it
+//     ever wrote, in commits and `docker diff`.
+//
+// Copied are smaller files, as they were, for some programs mind the names of those
+// (cron, logrotate, mail spools) and to copy them costs hardly more than to link
+// them; files with attributes that a layer does not carry, since the image must not
+// have them; those of a container that a quota limits, or whose ids are mapped
+// otherwise than the image's; all of a container that runs, or that another commit,
+// diff, copy or export reads. Where the file system shares data by itself (XFS with
+// reflink, btrfs), or snapshots are no overlays, nothing changes.
+const FeatureSealCommits = "baleen-seal-commits"
+
 // optionPrefix tells our storage options from those of graph drivers, which a
 // daemon with the containerd store leaves alone.
 const optionPrefix = "baleen."

@@ -39,7 +39,7 @@ type Events interface {
 	Log(action events.Action, eventType events.Type, actor events.Actor)
 }
 
-// Config is what a [Service] works with. All fields but IDMapping are needed.
+// Config is what a [Service] works with. All fields but IDMapping and SealCommits are needed.
 // The process must not have a second service: temporary mounts are in one place.
 type Config struct {
 	Client      *containerd.Client // its default namespace is the daemon's
@@ -54,7 +54,9 @@ type Config struct {
 	Thaw       func(ctx context.Context, id string) error
 	TempMounts string // a folder of the daemon's own, for temporary mounts
 	Options    Options
-	Upstream   Upstream
+	// SealCommits reports at any time whether [FeatureSealCommits] is on. Nil is no.
+	SealCommits func() bool
+	Upstream    Upstream
 }
 
 // Service implements daemon.ImageService of Moby. Its methods may be called
@@ -75,6 +77,7 @@ type Service struct {
 	maps        mapsByMount
 	events      Events
 	options     Options
+	sealCommits func() bool
 	packing     *semaphore.Weighted // of large layers
 	thawFrozen  func(ctx context.Context, id string) error
 	interrupted []string
@@ -104,6 +107,7 @@ func New(c Config) *Service {
 		ids:         idMap(c.IDMapping),
 		events:      c.Events,
 		options:     c.Options,
+		sealCommits: c.SealCommits,
 		thawFrozen:  c.Thaw,
 		packing:     semaphore.NewWeighted(packers()),
 	}

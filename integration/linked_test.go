@@ -90,7 +90,7 @@ func (e *env) writesOnlyBlob(t *testing.T, image string, before int64) {
 	written := e.written(t) - before
 	layers := e.image(t, e.inspect(t, image, "{{.Id}}")).manifest.Layers
 	blob := layers[len(layers)-1].Size
-	t.Logf("%d bytes of changes, a blob of %d, %d written", largeBytes, blob, written)
+	t.Logf("a blob of %d bytes, %d written", blob, written)
 	if most := blob + 8<<20; written > most {
 		t.Errorf("dockerd wrote %d bytes for a blob of %d", written, blob)
 	}

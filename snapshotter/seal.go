@@ -69,15 +69,10 @@ func SealBelow(ctx context.Context, c *diff.Container, upper string, from int64)
 	if len(c.Uppers) < 2 {
 		return Seal(ctx, c, upper)
 	}
-	for _, not := range []func() (bool, error){
-		func() (bool, error) { return Clones(upper) },
-		func() (bool, error) { return limited(c) },
-	} {
-		if copies, err := not(); err != nil {
-			return SealStats{}, err
-		} else if copies {
-			return Seal(ctx, c, upper)
-		}
+	if links, err := Links(c, upper); err != nil {
+		return SealStats{}, err
+	} else if !links {
+		return Seal(ctx, c, upper)
 	}
 	return seal(ctx, c, upper, func(change *diff.Change) (bool, error) {
 		if at := change.Layer(); at == 0 || at >= len(c.Uppers) || change.Stat.Size < from {
@@ -85,6 +80,17 @@ func SealBelow(ctx context.Context, c *diff.Container, upper string, from int64)
 		}
 		return change.Plain()
 	})
+}
+
+// Links reports whether [SealBelow] would link files of a container into a folder, if
+// they were sealed and large: not where data can be shared, nor files that count
+// for a project.
+func Links(c *diff.Container, into string) (bool, error) {
+	if over, err := limited(c); err != nil || over {
+		return false, err
+	}
+	clones, err := Clones(into)
+	return !clones && err == nil, err
 }
 
 // linkFunc says whether a regular file is linked, and not copied. A nil one says

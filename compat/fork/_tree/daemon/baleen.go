@@ -46,6 +46,7 @@ func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.Im
 		Thaw:        func(ctx context.Context, id string) error { return thawGroup(ctx, cfg.Client, id) },
 		TempMounts:  filepath.Join(daemon.root, "baleen-mounts"),
 		Options:     options,
+		SealCommits: func() bool { return daemon.Features()[imageservice.FeatureSealCommits] },
 		Upstream:    upstreamImages{upstream, daemon},
 	})
 	upstream.UnpackBy(service.Unpack)
