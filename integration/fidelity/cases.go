@@ -25,7 +25,7 @@ type Case struct {
 // Cases returns the corpus.
 func Cases() []Case {
 	return slices.Concat(nothingCases, goneCases, turnedCases, contentCases, metadataCases, ownerCases,
-		linkCases, specialCases, nameCases, renameCases)
+		linkCases, specialCases, nameCases, renameCases, largeCases)
 }
 
 var nothingCases = []Case{

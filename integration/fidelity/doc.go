@@ -39,7 +39,7 @@
 //	go test -v ./integration/fidelity
 //	go test -v ./integration/fidelity -timeout=1h -flavor=fork,stock -mode=all
 //	go test -v ./integration/fidelity -mode=default,redirect -case='hard link'
-//	go test -v ./integration/fidelity -mode=sealed
+//	go test -v ./integration/fidelity -mode=sealed,sparing
 //
 // Without -mode it is the default one, and of redirect and userxattr the cases
 // in which an upper looks different there. A mode takes two to four minutes on two

@@ -149,12 +149,16 @@ func (l *Lab) Run(ctx context.Context, image string, flags ...string) (string, e
 
 // commit looks at what `docker diff` says of a container, and commits it.
 func (l *Lab) commit(ctx context.Context, id string, c Case) (image string, diff, err error) {
-	if !l.mode.Sealed {
+	if !l.mode.Sealed && !l.mode.Sparing {
 		diff = l.checkDiff(ctx, id, c)
 		image, err = l.Call(ctx, "", "commit", id)
 		return image, diff, err
 	}
-	for _, args := range [][]string{{"stop", "-t", "0", id}, {"baleen", "snapshot", id}} {
+	before := [][]string{{"stop", "-t", "0", id}, {"baleen", "snapshot", id}}
+	if l.mode.Sparing {
+		before = before[:1]
+	}
+	for _, args := range before {
 		if _, err := l.Call(ctx, "", args...); err != nil {
 			return "", nil, err
 		}
@@ -185,19 +189,35 @@ func (l *Lab) Try(ctx context.Context, c Case) (_ Verdict, err error) {
 		_, rerr := l.Call(context.WithoutCancel(ctx), "", "rm", "-f", id)
 		err = errors.Join(err, rerr)
 	}()
+	if l.mode.Sparing {
+		c = l.withBallast(c)
+	}
+	v, image, err := l.try(ctx, id, c)
+	if err != nil || image == "" {
+		return v, err
+	}
+	if l.mode.Sparing {
+		err = l.tryAgain(ctx, id, image, c, &v)
+	}
+	_, rerr := l.Call(ctx, "", "rmi", image)
+	return v, errors.Join(err, rerr)
+}
+
+// try changes a container, commits it and checks the image, which is "" if the
+// commit has failed.
+func (l *Lab) try(ctx context.Context, id string, c Case) (_ Verdict, image string, _ error) {
 	if _, err := l.Call(ctx, c.Script, "exec", "-i", id, "sh", "-e"); err != nil {
-		return Verdict{}, fmt.Errorf("run the script: %w", err)
+		return Verdict{}, "", fmt.Errorf("run the script: %w", err)
 	}
 	image, diffErr, err := l.commit(ctx, id, c)
 	v := Verdict{Case: c, Diff: diffErr}
 	switch {
 	case err != nil && c.Reserved && strings.Contains(err.Error(), ".wh."):
-		return v, nil // refused, and the reason told
+		return v, "", nil // refused, and the reason told
 	case err != nil:
 		v.Image = err
-		return v, nil
+		return v, "", nil
 	}
 	v.Image = l.Check(ctx, id, image, "", c)
-	_, err = l.Call(ctx, "", "rmi", image)
-	return v, err
+	return v, image, nil
 }

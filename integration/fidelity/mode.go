@@ -36,6 +36,10 @@ type Mode struct {
 	// Sealed says that containers are stopped, and what they wrote is sealed as a
 	// revision, before they are committed. They run again when they are compared.
 	Sealed bool
+	// Sparing says that containers have a file so large that they are sealed by
+	// their commits (imageservice.FeatureSealCommits), and that they are changed
+	// and committed a second time.
+	Sparing bool
 	// IDs is the mapping of dockerd's --userns-remap, if it is not empty.
 	IDs diff.IDMap
 	// Except matches the names of cases that cannot be tried.
@@ -65,6 +69,12 @@ var Modes = []Mode{
 	{Name: "differ", Proxy: true, Concerns: contentCases},
 	// Files that the image can share.
 	{Name: "sealed", Sealed: true},
+	// Files that a commit shares with the container.
+	{
+		Name: "sparing", Sparing: true,
+		DaemonConfig: map[string]any{"features": map[string]any{"baleen-seal-commits": true}},
+		Concerns:     largeCases,
+	},
 	// Ids mapped by mounting, and by a copy of the image.
 	userns("userns", "mount"),
 	userns("userns-copy", "copy"),
