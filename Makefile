@@ -38,6 +38,10 @@ build: deps ## build everything into bin/
 newest: # the newest containerd, which only tests need: two minutes the first time
 	$(GO) run ./cmd/mkstack containerd-2.4
 
+.PHONY: buildx
+buildx: # the docker command's plugin for BuildKit, without which its tests are skipped
+	$(GO) run ./cmd/mkstack docker-buildx
+
 .PHONY: criu
 criu: ## unpack CRIU, without which the tests of processes in checkpoints are skipped
 	.ci/criu .build/criu

@@ -17,6 +17,7 @@ var pinFile string
 const (
 	Moby         = "github.com/docker/docker"
 	CLI          = "github.com/docker/cli"
+	Buildx       = "github.com/docker/buildx"
 	Containerd   = "github.com/containerd/containerd/v2"
 	Runc         = "github.com/opencontainers/runc"
 	Distribution = "github.com/distribution/distribution/v3"
