@@ -354,6 +354,32 @@ func sealedAfterReload(t *testing.T, e *env, id string) {
 	}
 }
 
+// TestSealCommitsWithMappedIDs commits containers whose ids are mapped: by mounting
+// they are sealed, and with a copy of the image they are copied.
+func TestSealCommitsWithMappedIDs(t *testing.T) {
+	for _, way := range []string{"mount", "copy"} {
+		t.Run(way, func(t *testing.T) {
+			e := newEnv(t, usernsConfig(way, sparingConfig().DaemonConfig), "busybox")
+			if clones, err := snapshots.Clones(e.Root()); err != nil || clones {
+				t.Skipf("the file system of %s shares data by itself, so nothing is sealed (%v)", e.Root(), err)
+			}
+			id := e.docker(t, "create", "--network=none", "busybox", "sh", "-ec", sparingChange+"\n"+sparingLook)
+			defer e.remove(t, id)
+			if way == "mount" {
+				sealedThrice(t, e, id)
+				return
+			}
+			want := e.docker(t, "start", "-a", id)
+			if got := e.looks(t, e.docker(t, "commit", id)); got != want {
+				t.Errorf("the image has\n%s\nand the container had\n%s", got, want)
+			}
+			if parent := e.activeSnapshot(t, id).Parent; parent != id+"-init" {
+				t.Errorf("the container stands on %s", parent)
+			}
+		})
+	}
+}
+
 // TestKilledSealedCommit kills dockerd at each call by which a container is sealed
 // and committed. The container has all that it wrote, and nothing else is left.
 func TestKilledSealedCommit(t *testing.T) {
