@@ -116,6 +116,14 @@ func (s *Service) interruptedMoves(ctx context.Context) {
 	s.cut.ids = ids
 }
 
+// reopen mends what a power cut has left of a container's active snapshot.
+func (s *Service) reopen(ctx context.Context, id string) error {
+	turn := s.turns.get(id)
+	turn.Lock()
+	defer turn.Unlock()
+	return s.history(id, "").Reopen(ctx)
+}
+
 // settle completes or takes back what a crash has cut short of a container's
 // moves.
 func (s *Service) settle(ctx context.Context, id string) error {

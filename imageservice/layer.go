@@ -97,6 +97,9 @@ func (s *Service) GetLayerByID(id string) (container.RWLayer, error) {
 }
 
 func (s *Service) findLayer(ctx context.Context, id string) (*rwLayer, error) {
+	if err := s.reopen(ctx, id); err != nil {
+		return nil, fmt.Errorf("look after what a power cut has left: %w", err)
+	}
 	if err := s.settle(ctx, id); err != nil {
 		return nil, fmt.Errorf("settle an interrupted move: %w", err)
 	}

@@ -1,0 +1,53 @@
+package containerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+
+	"github.com/baleen-project/baleen/diff"
+)
+
+// Reopen is for a container that a daemon finds when it starts. One that has moved
+// gets another active snapshot if the folder of its own is missing. A power cut
+// leaves that of a move just before: containerd has written down that there is the
+// snapshot, and the file system not. There was nothing in it then: to sync a file
+// in a folder brings the folder to disk.
+func (h *History) Reopen(ctx context.Context) error {
+	active, err := h.Snapshots.Stat(ctx, h.Container)
+	if errdefs.IsNotFound(err) || err == nil && active.Labels[labelContainer] == "" {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look up snapshot %s: %w", h.Container, err)
+	}
+	missing, err := h.missingFolder(ctx, active)
+	if err != nil || !missing {
+		return err
+	}
+	log.G(ctx).WithField("container", h.Container).Warn("the empty folder of the container's snapshot was lost, as in a power cut; making it again")
+	return h.restack(ctx, active, active.Parent)
+}
+
+// missingFolder reports whether an active snapshot has no folder where it should
+// have one.
+func (h *History) missingFolder(ctx context.Context, active snapshots.Info) (bool, error) {
+	upper, err := h.upper(ctx, active)
+	if errors.Is(err, diff.ErrUnsupported) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	_, err = os.Lstat(upper)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return false, err
+}
