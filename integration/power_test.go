@@ -53,10 +53,11 @@ func powerRounds(t *testing.T) (rounds, places int) {
 	return n, len(powerPlaces)
 }
 
-// TestPowerCut cuts the power at random instants while containers are committed
-// and kept as revisions, and starts the daemons on what the disk holds then.
+// TestPowerCut cuts the power at random instants while containers are committed,
+// kept as revisions, upgraded and rolled back, and starts the daemons on what the disk holds then.
 // Whatever was acknowledged is there and whole, and what was not is whole or
-// not there. With BALEEN_POWER_ROUNDS set it does so that often, in more places.
+// not there: a container that was on the move has wholly the old or the new, and
+// starts. With BALEEN_POWER_ROUNDS set it does so that often, in more places.
 func TestPowerCut(t *testing.T) {
 	rounds, places := powerRounds(t)
 	random := seeded(t)
@@ -64,15 +65,18 @@ func TestPowerCut(t *testing.T) {
 		t.Run(powerPlaces[i].name, func(t *testing.T) {
 			p := newPowered(t, i, random)
 			acts, cuts := p.cutWhileWorking(t, rounds, nil)
-			found := 0
+			found, between := 0, 0
 			for n, c := range cuts {
+				if len(c.versions) > 1 {
+					between++
+				}
 				there, err := p.check(t, c)
 				if err != nil {
 					t.Errorf("cut %d, after %v: %v", n+1, c.last(), err)
 				}
 				found += there
 			}
-			t.Logf("%d power cuts between %d acts left %d images and revisions", rounds, acts, found)
+			t.Logf("%d power cuts between %d acts, %d of them during one of %d moves, left %d images and revisions", rounds, acts, between, cuts[len(cuts)-1].moved, found)
 		})
 	}
 }
@@ -131,7 +135,7 @@ func TestPowerCutAfterKeepingAMountedRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = holder.Wait() // it was killed with the stack
-	if _, err := p.check(t, powerCut{c, []keptState{k}}); err != nil {
+	if _, err := p.check(t, powerCut{c, []keptState{k}, 0, []int{1}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -181,6 +185,8 @@ func newPowered(t *testing.T, place int, random *rand.Rand) *powered {
 type powerCut struct {
 	*power.Cut
 	acknowledged []keptState
+	moved        int   // how many moves had been acknowledged
+	versions     []int // to which the container may have moved
 }
 
 // last is what was acknowledged last.
@@ -207,14 +213,18 @@ func (p *powered) cutWhileWorking(t *testing.T, rounds int, unsynced []string) (
 	done := make(chan struct{})
 	go func() { defer close(done); w.work(ctx) }()
 	for range rounds {
-		cuts = append(cuts, p.cut(t, w, len(unsynced) > 0 || p.random.IntN(2) == 0))
+		when := cutMoments[p.random.IntN(len(cutMoments))]
+		if len(unsynced) > 0 {
+			when = afterAct
+		}
+		cuts = append(cuts, p.cut(t, w, when))
 	}
 	cancel()
 	<-done
 	if err := w.failure(); err != nil {
 		t.Fatal(err)
 	}
-	return len(w.acknowledged()), cuts
+	return len(w.acknowledged()) + w.moves.acknowledged(), cuts
 }
 
 // start starts a stack on the disk, of which some daemons sync nothing.
@@ -258,26 +268,43 @@ func (p *powered) sync(t *testing.T) {
 	}
 }
 
-// cut waits a while and cuts the power: at any instant, or soon after something
-// was acknowledged.
-func (p *powered) cut(t *testing.T, w *worker, soon bool) powerCut {
+// cutMoment is when the power is cut.
+type cutMoment int
+
+const (
+	anyInstant cutMoment = iota
+	afterAct             // soon after something was acknowledged
+	duringMove           // soon after a move has begun
+)
+
+var cutMoments = [...]cutMoment{anyInstant, afterAct, duringMove}
+
+// cut waits a while, and for its moment, and cuts the power.
+func (p *powered) cut(t *testing.T, w *worker, when cutMoment) powerCut {
 	t.Helper()
 	time.Sleep(time.Duration(p.random.IntN(1500)) * time.Millisecond)
-	if soon {
-		before := len(w.acknowledged())
-		eventually(t, "something to be acknowledged", func() error {
-			if len(w.acknowledged()) == before {
+	counts := map[cutMoment]func() int{
+		afterAct:   func() int { return len(w.acknowledged()) + w.moves.acknowledged() },
+		duringMove: func() int { return len(w.moves.since(0)) },
+	}
+	if count := counts[when]; count != nil {
+		before := count()
+		eventually(t, "something to begin or to be acknowledged", func() error {
+			if count() == before {
 				return fmt.Errorf("nothing was: %w", w.failure())
 			}
 			return nil
 		})
 	}
-	acknowledged := w.acknowledged()
+	if when == duringMove { // which takes about as long
+		time.Sleep(time.Duration(p.random.IntN(200)) * time.Millisecond)
+	}
+	acknowledged, moved := w.acknowledged(), w.moves.acknowledged()
 	c, err := p.Cut()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return powerCut{c, acknowledged}
+	return powerCut{c, acknowledged, moved, w.moves.since(moved)}
 }
 
 // check starts daemons on what a cut left and returns what is lost, and how many
@@ -312,5 +339,6 @@ func (p *powered) check(t *testing.T, c powerCut) (found int, lost error) {
 	}
 	defer client.Close()
 	left := survivor{env: &env{Stack: s, client: client}, snapshotter: p.snapshotter}
-	return left.check(t, c.acknowledged)
+	found, lost = left.check(t, c.acknowledged)
+	return found, errors.Join(lost, left.moved(t, c.versions, c.moved), left.complaints(t))
 }

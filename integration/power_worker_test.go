@@ -108,6 +108,7 @@ type worker struct {
 	*env
 	random *rand.Rand
 	states map[string]int
+	moves  *moves
 
 	mu  sync.Mutex
 	all []keptState
@@ -121,7 +122,8 @@ func newWorker(t *testing.T, e *env, seed uint64) *worker {
 	}
 	e.docker(t, "run", "-d", "--network", "none", "--name", running, "busybox", "sleep", "100000")
 	e.docker(t, "create", "--network", "none", "--name", resting, "busybox", "sh", "-c", "n=$(cat /now 2>/dev/null || echo 0); n=$((n + 1)); "+changeScript)
-	return &worker{env: e, random: rand.New(rand.NewPCG(seed, 1)), states: map[string]int{}}
+	e.makeMoving(t)
+	return &worker{env: e, random: rand.New(rand.NewPCG(seed, 1)), states: map[string]int{}, moves: newMoves()}
 }
 
 // acknowledged is what has been kept so far.
@@ -141,24 +143,34 @@ func (w *worker) failure() error {
 // work goes on until the context ends.
 func (w *worker) work(ctx context.Context) {
 	for ctx.Err() == nil {
-		k := keptState{container: workers[w.random.IntN(5)/2]} // a build takes long
-		k.revision = k.container != built && w.random.IntN(2) == 0
-		w.states[k.container]++
-		k.n = w.states[k.container]
-		err := w.act(ctx, k)
-		w.mu.Lock()
-		switch {
-		case err == nil:
-			w.all = append(w.all, k)
-		case ctx.Err() == nil:
-			w.err = err
-		}
-		w.mu.Unlock()
-		if err != nil {
+		if err := w.next(ctx); err != nil {
+			if ctx.Err() == nil {
+				w.mu.Lock()
+				w.err = err
+				w.mu.Unlock()
+			}
 			return
 		}
 		time.Sleep(time.Duration(w.random.IntN(80)) * time.Millisecond)
 	}
+}
+
+// next keeps a state of a container, or moves one.
+func (w *worker) next(ctx context.Context) error {
+	if w.random.IntN(3) == 0 {
+		return w.moves.move(ctx, w.env, w.random)
+	}
+	k := keptState{container: workers[w.random.IntN(5)/2]} // a build takes long
+	k.revision = k.container != built && w.random.IntN(2) == 0
+	w.states[k.container]++
+	k.n = w.states[k.container]
+	if err := w.act(ctx, k); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all = append(w.all, k)
+	return nil
 }
 
 // act makes a change and keeps what came of it.
