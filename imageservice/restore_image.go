@@ -16,6 +16,12 @@ import (
 	"github.com/baleen-project/baleen/containerstore"
 )
 
+// labelRestoring is on the record of an image that a restore has made for its
+// container, until a restore has ended well; its value is the daemon's id. At the
+// start of a daemon none is under way: a record with it that no container uses
+// goes.
+const labelRestoring = "io.baleen.restoring"
+
 // restoredImages are the records that restores under way have made, by the
 // manifest's digest. All who make, find, keep and remove one do so under mu.
 type restoredImages struct {
@@ -75,6 +81,7 @@ func (r *Restore) makeRecord(ctx context.Context) error {
 	}
 	_, err = r.s.images.Create(ctx, images.Image{
 		Name: compat.DanglingName(r.base.Digest), Target: *r.base, CreatedAt: time.Now(),
+		Labels: map[string]string{labelRestoring: r.s.owner},
 	})
 	if !errdefs.IsAlreadyExists(err) {
 		r.s.restored.add(r.base.Digest)
@@ -131,16 +138,17 @@ func (r *Restore) endImage(ctx context.Context, failure error) {
 	settle := func(ctx context.Context) error { return r.s.settleImage(ctx, r.shared) }
 	logger := log.G(ctx).WithField("image", r.shared)
 	if err := settle(ctx); err != nil {
-		logger.WithError(err).Warn("could not remove the image of a restore that failed; trying again")
+		logger.WithError(err).Warn("could not mend the image record of a restore; trying again")
 		go func() {
 			if err := later(ctx, settle); err != nil {
-				logger.WithError(err).Error("gave up removing the image of a restore that failed")
+				logger.WithError(err).Error("gave up mending the image record of a restore; it is mended at the next start")
 			}
 		}()
 	}
 }
 
-// settleImage removes a record that no restore uses or has used.
+// settleImage removes a record that no restore uses or has used, and takes the
+// mark off one that has been.
 func (s *Service) settleImage(ctx context.Context, dgst digest.Digest) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
@@ -150,11 +158,41 @@ func (s *Service) settleImage(ctx context.Context, dgst digest.Digest) error {
 	if of == nil || of.restores > 0 {
 		return nil // the last one does it
 	}
-	if !of.used {
-		if err := s.images.Delete(ctx, compat.DanglingName(dgst)); err != nil && !errdefs.IsNotFound(err) {
-			return err
-		}
+	if err := s.keepOrRemove(ctx, dgst, of.used); err != nil {
+		return err
 	}
 	delete(s.restored.of, dgst)
+	return nil
+}
+
+func (s *Service) keepOrRemove(ctx context.Context, dgst digest.Digest, keep bool) (err error) {
+	name := compat.DanglingName(dgst)
+	if keep {
+		_, err = s.images.Update(ctx, images.Image{Name: name}, "labels."+labelRestoring)
+	} else {
+		err = s.images.Delete(ctx, name)
+	}
+	if err != nil && !errdefs.IsNotFound(err) {
+		return err
+	}
+	return nil // it may have got a name meanwhile
+}
+
+// MendRestores removes the image records that restores have made which a crash
+// cut short, but for those that a container uses.
+func (s *Service) MendRestores(ctx context.Context, used func(manifest digest.Digest) bool) error {
+	found, err := s.images.List(ctx, fmt.Sprintf("labels.%q==%q", labelRestoring, s.owner))
+	if err != nil {
+		return compat.DockerError(fmt.Errorf("look for image records of interrupted restores: %w", err))
+	}
+	for _, record := range found {
+		dgst := record.Target.Digest
+		if record.Name != compat.DanglingName(dgst) {
+			continue // it was given a name
+		}
+		if err := s.keepOrRemove(ctx, dgst, used(dgst)); err != nil {
+			return compat.DockerError(fmt.Errorf("mend image record %s of an interrupted restore: %w", record.Name, err))
+		}
+	}
 	return nil
 }
