@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/container"
@@ -111,6 +112,10 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 		}
 	}
 	if err := s.hold(ctx, id); err != nil {
+		// The lease may be there even so: containerd can fail after it has made it.
+		if l := (leases.Lease{ID: id}); s.unhold(ctx, l) != nil {
+			go s.deleteLater(ctx, l)
+		}
 		return nil, errors.Join(err, unlimit(mounts, project))
 	}
 	return s.layer(id, sn, project), nil

@@ -36,7 +36,10 @@
 // its image, that image, its configuration, and its processes if the daemon can
 // dump them. It pauses for the dump and for the seal of its files. A [Restore]
 // makes the image known and the layer whole before there is a container; package
-// containerstore has the format.
+// containerstore has the format. Restores at the same time share the record of an
+// image that one of them has made, and the last one removes what none has needed.
+// What a crash has cut short is removed at the daemon's next start, with
+// [Service.DropLayer] and [Service.MendRestores].
 //
 // # Limits
 //

@@ -181,13 +181,33 @@ func (s *Service) ReleaseLayer(layer container.RWLayer) error {
 	if !ok {
 		return fmt.Errorf("release layer: not a layer of this service: %T", layer)
 	}
-	drop := l.unlimited(s.background())
+	return s.release(s.background(), l)
+}
+
+func (s *Service) release(ctx context.Context, l *rwLayer) error {
+	drop := l.unlimited(ctx)
 	// Synchronous: when `docker rm` returns, the space is free.
-	err := s.leases.Delete(s.background(), leases.Lease{ID: l.id}, leases.SynchronousDelete)
+	err := s.leases.Delete(ctx, leases.Lease{ID: l.id}, leases.SynchronousDelete)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return compat.DockerError(fmt.Errorf("release layer of container %s: %w", l.id, err))
 	}
 	drop()
 	s.turns.forget(l.id)
+	return nil
+}
+
+// DropLayer gives up what there is of the layer of a container that the daemon
+// did not come to register before it crashed.
+func (s *Service) DropLayer(ctx context.Context, id string) error {
+	l, err := s.findLayer(ctx, id)
+	if err == nil {
+		return s.release(ctx, l)
+	}
+	if errdefs.IsNotFound(err) { // its lease may hold nothing yet
+		err = s.unhold(ctx, leases.Lease{ID: id})
+	}
+	if err != nil {
+		return compat.DockerError(fmt.Errorf("drop layer of container %s: %w", id, err))
+	}
 	return nil
 }

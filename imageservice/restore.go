@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
-	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/log"
 	"github.com/containerd/platforms"
 	containertypes "github.com/docker/docker/api/types/container"
 	networktypes "github.com/docker/docker/api/types/network"
@@ -48,7 +45,7 @@ type Restore struct {
 	checkpoint *containerstore.Checkpoint
 	index      digest.Digest
 	base       *ocispec.Descriptor
-	made       string // the image record that was made for the container
+	shared     digest.Digest // whose image record a restore under way has made; "" for none
 	end        func(error)
 }
 
@@ -89,6 +86,7 @@ func (s *Service) prepareRestore(ctx context.Context, ref string, trust bool) (_
 	}
 	r := &Restore{s: s, checkpoint: c, index: img.Target.Digest, Kind: c.Kind(), Process: c.Process, CRIU: c.CRIU, base: c.Base, Platform: c.Platform, end: end}
 	if err = r.prepare(ctx, trust); err != nil {
+		r.endImage(ctx, err)
 		return nil, err
 	}
 	return r, nil
@@ -123,62 +121,6 @@ func (r *Restore) prepare(ctx context.Context, trust bool) error {
 		r.Warnings = append(r.Warnings, "volumes are new, or what this daemon has by their names: "+strings.Join(described.Volumes, ", "))
 	}
 	return r.imageRecord(ctx, described)
-}
-
-// imageRecord finds the image of the container by its id or its manifest, and
-// makes a record without a name if there is none.
-func (r *Restore) imageRecord(ctx context.Context, described containerstore.CheckpointContainer) error {
-	if r.base == nil {
-		return nil
-	}
-	for _, id := range []digest.Digest{described.ImageID, r.base.Digest} {
-		if id == "" {
-			continue
-		}
-		found, err := r.s.images.List(ctx, "target.digest=="+id.String())
-		if err != nil {
-			return fmt.Errorf("look for the container's image: %w", err)
-		}
-		if len(found) > 0 && r.readable(ctx, found[0].Target) {
-			r.Image = id.String()
-			return nil
-		}
-	}
-	base, err := containerstore.ReadBase(ctx, r.s.content, *r.base, r.Platform)
-	if err != nil {
-		return fmt.Errorf("read the container's image: %w", err)
-	}
-	if err := r.s.adopt(ctx, r.base.Digest, compat.ManifestLabels(base.Manifest.Config, base.Manifest.Layers)); err != nil {
-		return fmt.Errorf("keep the container's image: %w", err)
-	}
-	name := compat.DanglingName(r.base.Digest)
-	_, err = r.s.images.Create(ctx, images.Image{Name: name, Target: *r.base, CreatedAt: time.Now()})
-	if err != nil && !errdefs.IsAlreadyExists(err) {
-		return fmt.Errorf("create image %s: %w", r.base.Digest, err)
-	}
-	if err == nil {
-		r.made = name
-	}
-	r.Image = r.base.Digest.String()
-	return nil
-}
-
-// readable reports whether the manifest of the container's image is what the
-// daemon would find under a record.
-func (r *Restore) readable(ctx context.Context, target ocispec.Descriptor) bool {
-	if target.Digest == r.base.Digest {
-		return true
-	}
-	children, err := images.Children(ctx, r.s.content, target)
-	if err != nil {
-		return false
-	}
-	for _, c := range children {
-		if c.Digest == r.base.Digest {
-			return true
-		}
-	}
-	return false
 }
 
 // CreateLayer makes the writable layer of the container, with the files that it
@@ -221,12 +163,6 @@ func (r *Restore) fill(ctx context.Context, mounts []mount.Mount) (err error) {
 
 // End ends the restore: with a failure, what it made goes.
 func (r *Restore) End(ctx context.Context, failure error) {
-	if failure != nil && r.made != "" {
-		ctx, cancel := cleanup(ctx)
-		defer cancel()
-		if err := r.s.images.Delete(ctx, r.made); err != nil && !errdefs.IsNotFound(err) {
-			log.G(ctx).WithError(err).WithField("image", r.made).Warn("could not remove the image of a restore that failed")
-		}
-	}
+	r.endImage(ctx, failure)
 	r.end(failure)
 }

@@ -83,6 +83,7 @@ type Service struct {
 	interrupted []string
 	turns       turns
 	blobs       blobFolder
+	restored    restoredImages
 	cut         struct {
 		mu  sync.Mutex
 		ids []string // of containers whose moves a crash has cut short

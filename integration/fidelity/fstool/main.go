@@ -7,6 +7,7 @@
 //	fstool open FILE...                    for writing, and write nothing
 //	fstool pwrite OFFSET TEXT FILE...
 //	fstool socket FILE...                  binds one and goes
+//	fstool connect FILE...                 to a stream socket, and stays so
 //	fstool deep LEVELS NAME FOLDER...      a folder in a folder in a folder
 //	fstool list FOLDER...                  prints all that is below it, with contents' hashes
 package main
@@ -38,6 +39,7 @@ var verbs = map[string]struct {
 	"open":        {0, func(_ []string, file string) error { return withFile(file, func(*os.File) error { return nil }) }},
 	"pwrite":      {2, pwrite},
 	"socket":      {0, socket},
+	"connect":     {0, connect},
 	"deep":        {2, deep},
 	"list":        {0, list},
 }
@@ -108,6 +110,17 @@ func socket(_ []string, file string) error {
 	}
 	defer unix.Close(fd)
 	return unix.Bind(fd, &unix.SockaddrUnix{Name: file})
+}
+
+func connect(_ []string, file string) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: file}); err != nil {
+		return err
+	}
+	return unix.Pause() // until it is killed
 }
 
 func deep(args []string, folder string) error {

@@ -101,18 +101,6 @@ func (daemon *Daemon) runtimeSpec(ctx context.Context, c *container.Container) (
 	return proto.Marshal(typeurl.MarshalProto(record.Spec))
 }
 
-type restoreKey struct{}
-
-// newLayer makes the writable layer of a new container: an empty one, or that of
-// the checkpoint which the container is made of.
-func (daemon *Daemon) newLayer(ctx context.Context, c *container.Container) (container.RWLayer, error) {
-	init := setupInitLayer(daemon.idMapping.RootPair())
-	if r, ok := ctx.Value(restoreKey{}).(*imageservice.Restore); ok {
-		return r.CreateLayer(ctx, c, init)
-	}
-	return daemon.imageService.CreateLayer(c, init)
-}
-
 // CheckpointRestore makes a container of a checkpoint. When it fails, nothing
 // remains.
 func (daemon *Daemon) CheckpointRestore(ctx context.Context, req api.RestoreRequest, tell func(api.Progress)) error {

@@ -165,7 +165,7 @@ func (daemon *Daemon) dump(ctx context.Context, c *container.Container) (ocispec
 	}
 	kept, err := daemon.containerdClient.TaskService().Checkpoint(ctx, &tasks.CheckpointTaskRequest{ContainerID: c.ID, Options: encoded})
 	if err != nil {
-		return ocispec.Descriptor{}, errdefs.System(fmt.Errorf("keep the processes: %w%s", errgrpc.ToNative(err), criuLog(err)))
+		return ocispec.Descriptor{}, errdefs.System(fmt.Errorf("keep the processes: %w%s (--no-process keeps the files alone)", errgrpc.ToNative(err), criuLog(err)))
 	}
 	for _, d := range kept.Descriptors {
 		if d.MediaType == images.MediaTypeContainerd1Checkpoint {

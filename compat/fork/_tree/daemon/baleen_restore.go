@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -29,33 +28,18 @@ func (daemon *Daemon) restoreContainer(ctx context.Context, r *imageservice.Rest
 		return api.Restored{}, err
 	}
 	status("creating the container")
-	asked := r.Config.Image
-	params.Config.Image = r.Image
-	created, err := daemon.ContainerCreate(context.WithValue(ctx, restoreKey{}, r), params)
-	if err != nil {
-		return api.Restored{}, err
-	}
-	made := api.Restored{ID: created.ID, Kind: r.Kind, Warnings: append(r.Warnings, created.Warnings...)}
-	c, err := daemon.GetContainer(created.ID)
+	of := &restoring{Restore: r}
+	created, err := daemon.ContainerCreate(context.WithValue(ctx, restoreKey{}, of), params)
 	if err == nil {
-		made.Name = bare(c)
-		err = daemon.completeRestore(ctx, c, r, asked, req.CreateOnly, status)
+		err = daemon.completeRestore(ctx, of.container, r, req.CreateOnly, status)
 	}
 	if err != nil {
-		return api.Restored{}, errors.Join(err, daemon.removeRestored(created.ID))
+		return api.Restored{}, daemon.takeBack(ctx, of.container, err)
 	}
-	made.Started = !req.CreateOnly
-	return made, nil
-}
-
-// removeRestored removes a container that did not come up. One that was created
-// with --rm may be on its way out already.
-func (daemon *Daemon) removeRestored(id string) error {
-	err := daemon.ContainerRm(id, &backend.ContainerRmConfig{ForceRemove: true, RemoveVolume: true})
-	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
-		return nil
-	}
-	return err
+	return api.Restored{
+		ID: created.ID, Name: bare(of.container), Kind: r.Kind, Started: !req.CreateOnly,
+		Warnings: append(r.Warnings, created.Warnings...),
+	}, nil
 }
 
 // restoreParams is how the container is created. What it needs of the daemon is
@@ -69,8 +53,10 @@ func (daemon *Daemon) restoreParams(r *imageservice.Restore, name string) (param
 	if name == "" {
 		name = r.Name
 	}
+	config := *r.Config
+	config.Image = r.Image
 	params = backend.ContainerCreateConfig{
-		Name: name, Config: r.Config, HostConfig: r.Host,
+		Name: name, Config: &config, HostConfig: r.Host,
 		NetworkingConfig: &networktypes.NetworkingConfig{EndpointsConfig: r.Networks},
 	}
 	if r.Image != "" {
@@ -79,27 +65,49 @@ func (daemon *Daemon) restoreParams(r *imageservice.Restore, name string) (param
 	return params, nil
 }
 
-// completeRestore has a new container call its image what the one did that was
-// checkpointed, and starts it. It is done also if the request ends.
-func (daemon *Daemon) completeRestore(ctx context.Context, c *container.Container, r *imageservice.Restore, image string, createOnly bool, status func(string)) error {
+type restoreKey struct{}
+
+// restoring is a restore under way; it has no container before its layer is made.
+type restoring struct {
+	*imageservice.Restore
+	container *container.Container
+}
+
+// newLayer makes the writable layer of a new container: an empty one, or that of
+// the checkpoint which the container is made of. The container calls its image
+// then what the one did that was checkpointed.
+func (daemon *Daemon) newLayer(ctx context.Context, c *container.Container) (container.RWLayer, error) {
+	init := setupInitLayer(daemon.idMapping.RootPair())
+	r, ok := ctx.Value(restoreKey{}).(*restoring)
+	if !ok {
+		return daemon.imageService.CreateLayer(c, init)
+	}
+	if err := markRestoring(c.Root); err != nil {
+		return nil, err
+	}
+	r.container = c
+	c.Config.Image = r.Config.Image
+	return r.CreateLayer(ctx, c, init)
+}
+
+// completeRestore starts a new container. It is done also if the request ends.
+func (daemon *Daemon) completeRestore(ctx context.Context, c *container.Container, r *imageservice.Restore, createOnly bool, status func(string)) error {
 	ctx = context.WithoutCancel(ctx)
-	c.Lock()
-	c.Config.Image = image
-	err := c.CheckpointTo(ctx, daemon.containersReplica)
-	c.Unlock()
-	if err != nil {
-		return fmt.Errorf("write the record of the container: %w", err)
-	}
 	daemon.LogContainerEvent(c, "restore")
-	if createOnly {
-		return nil
-	}
-	if r.Process != nil {
+	var err error
+	switch {
+	case createOnly:
+	case r.Process != nil:
 		status("restoring the processes")
-		return daemon.startRestored(ctx, c, *r.Process)
+		err = daemon.startRestored(ctx, c, *r.Process)
+	default:
+		status("starting the container")
+		err = daemon.ContainerStart(ctx, c.ID, "", "")
 	}
-	status("starting the container")
-	return daemon.ContainerStart(ctx, c.ID, "", "")
+	if err != nil {
+		return err
+	}
+	return unmarkRestoring(c.Root)
 }
 
 // restorable says why processes cannot be restored that a version of CRIU kept.
