@@ -12,9 +12,10 @@ func (a *applier) whiteout(at folder, name string) error {
 	if name == "" || name == "." || name == ".." {
 		return invalid("a deletion of %q", name)
 	}
-	if !a.opts.Overlay {
-		_, err := a.prune(at, name, a.isPlaced)
-		return err
+	if a.deletes() {
+		if _, err := a.prune(at, name, a.isPlaced); err != nil || !a.opts.Overlay {
+			return err
+		}
 	}
 	err := unix.Mknodat(at.fd, name, unix.S_IFCHR, 0)
 	if err == nil {
@@ -37,11 +38,12 @@ func (a *applier) whiteout(at folder, name string) error {
 
 // opaque takes the mark that says that nothing from below shows in a directory.
 func (a *applier) opaque(at folder) error {
-	switch {
-	case !a.opts.Overlay:
-		_, err := a.pruneAll(at, a.isPlaced)
-		return err
-	case at.path != "":
+	if a.deletes() {
+		if _, err := a.pruneAll(at, a.isPlaced); err != nil || !a.opts.Overlay {
+			return err
+		}
+	}
+	if at.path != "" {
 		return a.setOpaque(at.fd, ".")
 	}
 	// The kernel heeds no such mark on the root.
