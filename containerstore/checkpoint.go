@@ -2,11 +2,9 @@ package containerstore
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -85,13 +83,13 @@ type Checkpoint struct {
 	CRIU        string // version that kept the processes; "" if not known
 
 	// Config is that of the checkpoint as an image: the container's files. Layers
-	// are those of the container's image, and its own on top if Layer is not
-	// empty.
+	// are those of the container's image, and its own on top.
 	Config *ocispec.Descriptor
 	Layers []ocispec.Descriptor
-	// Layer is what the container changed in its image. Of one of containerd's
+	// Own is what the container changed in its image, the lowest first: none if
+	// nothing, and several if it stood on sealed layers. Of one of containerd's
 	// checkpoints the diffID may not be known.
-	Layer diff.Layer
+	Own []diff.Layer
 	// Base is the manifest of the container's image for its platform: under its
 	// own media type; nil FROM scratch, or if the checkpoint has it only by name.
 	// BaseConfig is the config of that, which only a [Checkpoint] to be written
@@ -115,15 +113,6 @@ func (c *Checkpoint) Kind() string {
 
 // IsCheckpoint reports whether a manifest is that of a checkpoint.
 func IsCheckpoint(m ocispec.Manifest) bool { return m.ArtifactType == ArtifactTypeCheckpoint }
-
-// CheckLayer compares what the container's layer unpacked to with what it is to
-// be, as far as that is known.
-func (c *Checkpoint) CheckLayer(diffID digest.Digest) error {
-	if c.Layer.DiffID == "" || c.Layer.DiffID == diffID {
-		return nil
-	}
-	return fmt.Errorf("layer %s unpacks to %s, and not to %s: %w", c.Layer.Blob.Digest, diffID, c.Layer.DiffID, errdefs.ErrDataLoss)
-}
 
 // slots are the parts that have a media type of their own.
 func (c *Checkpoint) slots() map[string]**ocispec.Descriptor {

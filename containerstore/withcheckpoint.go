@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/containerd/v2/client"
@@ -15,8 +16,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"github.com/baleen-project/baleen/diff"
 )
 
 // WithCheckpoint gives a new container what a checkpoint holds: its image, its
@@ -173,22 +172,22 @@ func readAny(ctx context.Context, provider content.Provider, what string, desc *
 }
 
 // fill writes what the checkpointed container changed into a new one's snapshot.
-func (c *Checkpoint) fill(ctx context.Context, cl *client.Client, into *containers.Container) (err error) {
-	if c.Layer.Blob.Digest == "" {
+func (c *Checkpoint) fill(ctx context.Context, cl *client.Client, into *containers.Container) error {
+	if len(c.Own) == 0 {
 		return nil
 	}
 	mounts, err := cl.SnapshotService(into.Snapshotter).Mounts(ctx, into.SnapshotKey)
 	if err != nil {
 		return fmt.Errorf("look up mounts of %s: %w", into.SnapshotKey, err)
 	}
-	blob, err := cl.ContentStore().ReaderAt(ctx, c.Layer.Blob)
-	if err != nil {
-		return missing("the container's layer", c.Layer.Blob, err)
-	}
-	defer func() { err = errors.Join(err, blob.Close()) }()
-	diffID, _, err := diff.ApplyMounts(ctx, content.NewReader(blob), mounts, true)
-	if err != nil {
-		return err
-	}
-	return c.CheckLayer(diffID)
+	return c.Fill(ctx, mounts, func(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
+		blob, err := cl.ContentStore().ReaderAt(ctx, layer)
+		if err != nil {
+			return nil, missing("the container's layer", layer, err)
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{content.NewReader(blob), blob}, nil
+	})
 }

@@ -17,6 +17,19 @@ func (a *applier) whiteout(at folder, name string) error {
 			return err
 		}
 	}
+	if a.opts.Over {
+		// What is gone may have been an earlier layer's alone. In a directory that
+		// has nothing below, or hides it, the kernel lists a mark as a name.
+		shows, err := a.lookBelow(at.path, name, func(*dir, *entry) error { return nil })
+		if err != nil || !shows {
+			return err
+		}
+	}
+	return a.markGone(at, name)
+}
+
+// markGone leaves a mark that a name is gone from below.
+func (a *applier) markGone(at folder, name string) error {
 	err := unix.Mknodat(at.fd, name, unix.S_IFCHR, 0)
 	if err == nil {
 		return nil

@@ -2,7 +2,6 @@ package imageservice
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,7 +21,6 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/diff"
 )
 
 // Restore is a checkpoint that has been found whole and fit for this daemon. The
@@ -202,21 +200,8 @@ func (r *Restore) createLayer(ctx context.Context, ctr *container.Container, ini
 }
 
 // fill writes the container's changes into its layer, which is empty.
-func (r *Restore) fill(ctx context.Context, mounts []mount.Mount) (err error) {
-	l := r.checkpoint.Layer
-	if l.Empty() {
-		return nil
-	}
-	blob, err := r.s.fetch(ctx, l.Blob)
-	if err != nil {
-		return fmt.Errorf("open layer %s: %w", l.Blob.Digest, err)
-	}
-	defer func() { err = errors.Join(err, blob.Close()) }()
-	diffID, _, err := diff.ApplyMounts(ctx, blob, mounts, true)
-	if err != nil {
-		return err
-	}
-	return r.checkpoint.CheckLayer(diffID)
+func (r *Restore) fill(ctx context.Context, mounts []mount.Mount) error {
+	return r.checkpoint.Fill(ctx, mounts, r.s.fetch)
 }
 
 // End ends the restore: with a failure, what it made goes.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -76,7 +77,23 @@ func checkSplit(t *testing.T, c *diff.Container, dir, merged string) {
 		if err := diff.CompareTrees(t.Context(), merged, check, diff.CompareOptions{IgnoreRoot: true}); err != nil {
 			t.Errorf("%s: %v", how, err)
 		}
+		noMarks(t, check)
 		unmount(t, check)
+	}
+}
+
+// noMarks fails the test if a tree lists names that cannot be looked up: marks of an
+// overlay in a directory that is not merged.
+func noMarks(t *testing.T, root string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
+		if err == nil {
+			_, err = entry.Info()
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 
