@@ -30,6 +30,14 @@ const (
 	MediaTypeCheckpointBaseConfig   = "application/vnd.baleen.checkpoint.base.config.v1+json"
 )
 
+// MediaTypeCheckpointProcess is what CRIU has dumped, compressed with zstd, which
+// containerd cannot: [Checkpoint.UnpackProcess] undoes it for a restore. A shell
+// that counts gives 24 kB in place of 205 kB, a process with 100 MiB of memory, of
+// which half is random, 53 MB in place of 108 MB. That takes 0.2 s, after the
+// container goes on, and a restore of it 0.76 s in place of 0.59 s (in turns, 2
+// cores). Level 1 is used: level 3 took twice as long for a fifth of a percent.
+const MediaTypeCheckpointProcess = images.MediaTypeContainerd1Checkpoint + "+zstd"
+
 // Annotations of a checkpoint's index. The first three are containerd's.
 const (
 	// AnnotationCheckpointImage is the name of the container's image.
@@ -99,7 +107,7 @@ type Checkpoint struct {
 	Container      *ocispec.Descriptor // a CheckpointContainer
 	Spec           *ocispec.Descriptor // the runtime spec
 	RuntimeOptions *ocispec.Descriptor
-	Process        *ocispec.Descriptor // what CRIU has dumped, a tar file
+	Process        *ocispec.Descriptor // what CRIU has dumped: see RawProcess
 	ProcessOptions *ocispec.Descriptor // how it has
 }
 

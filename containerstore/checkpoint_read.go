@@ -89,6 +89,9 @@ func readManifestCheckpoint(ctx context.Context, store content.Store, desc ocisp
 	c := fromAnnotations(m.Annotations)
 	c.Config = &m.Config
 	c.take(m.Layers)
+	if m.Annotations[AnnotationCheckpointKind] == CheckpointProcesses && c.Process == nil {
+		return nil, fmt.Errorf("it has processes in a form that is not known here: %w", errdefs.ErrNotImplemented)
+	}
 	var config ocispec.Image
 	if err := readJSON(ctx, store, m.Config, &config); err != nil {
 		return nil, missing("the config", m.Config, err)
@@ -118,6 +121,8 @@ func (c *Checkpoint) take(parts []ocispec.Descriptor) {
 		case part.MediaType == MediaTypeCheckpointBaseManifest:
 			part.MediaType, part.Annotations = part.Annotations[annotationMediaType], nil
 			c.Base = &part
+		case part.MediaType == MediaTypeCheckpointProcess:
+			c.Process = &part
 		case images.IsLayerType(part.MediaType):
 			c.Layers = append(c.Layers, part)
 		}

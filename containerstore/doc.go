@@ -76,7 +76,8 @@
 //	    [MediaTypeCheckpointContainer]     what the container was created with
 //	    images.MediaTypeContainerd1CheckpointConfig          runtime spec
 //	    images.MediaTypeContainerd1CheckpointRuntimeOptions  its runtime's options
-//	    images.MediaTypeContainerd1Checkpoint                what CRIU dumped, a tar
+//	    images.MediaTypeContainerd1Checkpoint                what CRIU dumped, a tar,
+//	    or [MediaTypeCheckpointProcess]                      and the same compressed
 //	    images.MediaTypeContainerd1CheckpointOptions         how it did
 //
 // The layers of a container that stands on sealed ones are those: what each of

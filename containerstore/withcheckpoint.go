@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/protobuf/proto"
 	ptypes "github.com/containerd/containerd/v2/pkg/protobuf/types"
 	"github.com/containerd/errdefs"
@@ -44,21 +46,56 @@ func WithCheckpoint(checkpoint client.Image) client.NewContainerOpts {
 
 // WithTaskCheckpoint has a new task go on where the processes of a checkpoint
 // stood, which it must have. The container is one that [WithCheckpoint] made of
-// the same. It takes the place of client.WithTaskCheckpoint.
+// the same. It takes the place of client.WithTaskCheckpoint. What the checkpoint
+// has compressed is unpacked in the content store: under the lease in the context,
+// or if there is none under one that ends after an hour.
 func WithTaskCheckpoint(checkpoint client.Image) client.NewTaskOpts {
 	return func(ctx context.Context, cl *client.Client, info *client.TaskInfo) error {
 		c, err := ReadCheckpoint(ctx, cl.ContentStore(), checkpoint.Target())
-		if err == nil && c.Process == nil {
-			err = fmt.Errorf("it has files alone, and no processes: %w", errdefs.ErrNotFound)
+		var raw ocispec.Descriptor
+		if err == nil {
+			raw, err = c.plainProcess(ctx, cl)
 		}
 		if err != nil {
 			return fmt.Errorf("restore the processes of %s: %w", checkpoint.Name(), err)
 		}
 		info.Checkpoint = &types.Descriptor{
-			MediaType: c.Process.MediaType, Digest: c.Process.Digest.String(), Size: c.Process.Size, Annotations: c.Process.Annotations,
+			MediaType: raw.MediaType, Digest: raw.Digest.String(), Size: raw.Size, Annotations: raw.Annotations,
 		}
 		return nil
 	}
+}
+
+// taskPatience is how long what was unpacked for a new task is kept at least.
+const taskPatience = time.Hour
+
+func (c *Checkpoint) plainProcess(ctx context.Context, cl *client.Client) (ocispec.Descriptor, error) {
+	raw, packed, err := c.RawProcess()
+	if err != nil || !packed {
+		return raw, err
+	}
+	ls := cl.LeasesService()
+	if id, ok := leases.FromContext(ctx); ok {
+		return raw, c.unpackUnder(ctx, cl, leases.Lease{ID: id}, raw)
+	}
+	l, err := ls.Create(ctx, leases.WithRandomID(), leases.WithExpiration(taskPatience))
+	if err != nil {
+		return raw, fmt.Errorf("create lease: %w", err)
+	}
+	if err = c.unpackUnder(leases.WithLease(ctx, l.ID), cl, l, raw); err != nil {
+		cctx, cancel := cleanup(ctx)
+		defer cancel()
+		err = errors.Join(err, ls.Delete(cctx, l))
+	}
+	return raw, err
+}
+
+// unpackUnder unpacks the state of the processes, which a lease keeps.
+func (c *Checkpoint) unpackUnder(ctx context.Context, cl *client.Client, l leases.Lease, raw ocispec.Descriptor) error {
+	if err := cl.LeasesService().AddResource(ctx, l, leases.Resource{ID: raw.Digest.String(), Type: "content"}); err != nil {
+		return fmt.Errorf("keep the state of the processes: %w", err)
+	}
+	return c.UnpackProcess(ctx, cl.ContentStore())
 }
 
 func restorePlain(ctx context.Context, cl *client.Client, c *containers.Container, checkpoint client.Image) error {

@@ -87,6 +87,11 @@ func (s *Service) checkpoint(ctx context.Context, ctr *container.Container, o Ch
 	if err != nil {
 		return api.Checkpoint{}, err
 	}
+	if process != nil {
+		if process, err = s.packProcess(ctx, t, *process, o); err != nil {
+			return api.Checkpoint{}, err
+		}
+	}
 	o.Tell("storing the checkpoint")
 	ctx, done := t.phase(ctx, "publish")
 	published, err := s.publishCheckpoint(ctx, ctr, l.base, own, process, o, began)

@@ -38,7 +38,9 @@ type Restore struct {
 	Image    string
 	Platform ocispec.Platform
 	Warnings []string
-	// Process is what CRIU has dumped, by that version; nil in one of files.
+	// Process is what the checkpoint has of processes, dumped by that version of
+	// CRIU; nil in one of files. [Restore.UnpackProcess] makes of it what containerd
+	// reads.
 	Process *ocispec.Descriptor
 	CRIU    string
 
@@ -47,6 +49,7 @@ type Restore struct {
 	index      digest.Digest
 	base       *ocispec.Descriptor
 	made       string // the image record that was made for the container
+	lease      string // until End
 	end        func(error)
 }
 
@@ -85,7 +88,8 @@ func (s *Service) prepareRestore(ctx context.Context, ref string, trust bool) (_
 	if err != nil {
 		return nil, err
 	}
-	r := &Restore{s: s, checkpoint: c, index: img.Target.Digest, Kind: c.Kind(), Process: c.Process, CRIU: c.CRIU, base: c.Base, Platform: c.Platform, end: end}
+	lease, _ := leases.FromContext(ctx)
+	r := &Restore{s: s, lease: lease, checkpoint: c, index: img.Target.Digest, Kind: c.Kind(), Process: c.Process, CRIU: c.CRIU, base: c.Base, Platform: c.Platform, end: end}
 	if err = r.prepare(ctx, trust); err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/docker/docker/container"
 	"github.com/docker/docker/errdefs"
 
+	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/imageservice"
 )
@@ -96,7 +97,11 @@ func (daemon *Daemon) completeRestore(ctx context.Context, c *container.Containe
 	}
 	if r.Process != nil {
 		status("restoring the processes")
-		return daemon.startRestored(ctx, c, *r.Process)
+		process, err := r.UnpackProcess(ctx)
+		if err != nil {
+			return compat.DockerError(err)
+		}
+		return daemon.startRestored(ctx, c, process)
 	}
 	status("starting the container")
 	return daemon.ContainerStart(ctx, c.ID, "", "")
