@@ -48,6 +48,8 @@ type CheckpointOptions struct {
 	Warnings []string
 	// Tell is told what goes on.
 	Tell func(status string)
+	// Bytes, if it is set, is told how far the last of these has got.
+	Bytes BytesFunc
 }
 
 // Checkpoint keeps a container's files and configuration, and its processes if
@@ -74,7 +76,7 @@ func (s *Service) checkpoint(ctx context.Context, ctr *container.Container, o Ch
 
 	began := time.Now()
 	var paused time.Duration
-	ctx = timePause(ctx, &paused)
+	ctx = withBytes(timePause(ctx, &paused), o.Bytes)
 	o.Tell("looking at the container")
 	l, err := s.look(ctx, t, ctr)
 	if err != nil {

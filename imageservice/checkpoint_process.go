@@ -24,7 +24,7 @@ func (s *Service) packProcess(ctx context.Context, t *timing, raw ocispec.Descri
 	o.Tell("packing the processes")
 	ctx, done := t.phase(ctx, "pack processes")
 	defer func() { done(err) }()
-	dumped, err := s.fetch(ctx, raw)
+	dumped, err := fetchFrom(ctx, meteredStore{s.content, newMeter(ctx, raw.Size)}, raw)
 	if err != nil {
 		return nil, fmt.Errorf("open the state of the processes: %w", err)
 	}
@@ -61,9 +61,9 @@ func (r *Restore) UnpackProcess(ctx context.Context) (ocispec.Descriptor, error)
 	if err != nil || !packed {
 		return raw, err
 	}
-	ctx = leases.WithLease(ctx, r.lease)
+	ctx = withBytes(leases.WithLease(ctx, r.lease), r.Bytes)
 	if err := r.s.keep(ctx, leases.Resource{ID: raw.Digest.String(), Type: "content"}); err != nil {
 		return raw, err
 	}
-	return raw, r.checkpoint.UnpackProcess(ctx, r.s.content)
+	return raw, r.checkpoint.UnpackProcess(ctx, meteredStore{r.s.content, newMeter(ctx, r.Process.Size)})
 }

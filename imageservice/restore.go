@@ -3,6 +3,7 @@ package imageservice
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -38,6 +39,9 @@ type Restore struct {
 	Image    string
 	Platform ocispec.Platform
 	Warnings []string
+	// Bytes, if it is set, is told how far the files and the processes have been
+	// unpacked.
+	Bytes BytesFunc
 	// Process is what the checkpoint has of processes, dumped by that version of
 	// CRIU; nil in one of files. [Restore.UnpackProcess] makes of it what containerd
 	// reads.
@@ -205,7 +209,14 @@ func (r *Restore) createLayer(ctx context.Context, ctr *container.Container, ini
 
 // fill writes the container's changes into its layer, which is empty.
 func (r *Restore) fill(ctx context.Context, mounts []mount.Mount) error {
-	return r.checkpoint.Fill(ctx, mounts, r.s.fetch)
+	var total int64
+	for _, l := range r.checkpoint.Own {
+		total += l.Blob.Size
+	}
+	from := meteredStore{r.s.content, newMeter(withBytes(ctx, r.Bytes), total)}
+	return r.checkpoint.Fill(ctx, mounts, func(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
+		return fetchFrom(ctx, from, layer)
+	})
 }
 
 // End ends the restore: with a failure, what it made goes.

@@ -26,7 +26,8 @@ func packers() int64 { return int64(max(2, runtime.GOMAXPROCS(0)/2)) }
 // lease in ctx.
 func (s *Service) ship(ctx context.Context, upper string, userXattr bool, stats snapshotter.SealStats) (diff.Layer, error) {
 	return s.shipBy(ctx, stats.Bytes > largeLayer, func(w io.Writer) (diff.Layer, error) {
-		layer, _, err := diff.Pack(ctx, w, upper, diff.TarOptions{UserXattr: userXattr, Root: stats.Root}, s.compression(ctx))
+		opts := diff.TarOptions{UserXattr: userXattr, Root: stats.Root, Wrote: newMeter(ctx, stats.Bytes).add}
+		layer, _, err := diff.Pack(ctx, w, upper, opts, s.compression(ctx))
 		return layer, err
 	})
 }
@@ -35,7 +36,7 @@ func (s *Service) ship(ctx context.Context, upper string, userXattr bool, stats 
 // nothing if there are none.
 func (s *Service) shipChanges(ctx context.Context, c *diff.Container) (diff.Layer, error) {
 	return s.shipBy(ctx, true, func(w io.Writer) (diff.Layer, error) {
-		layer, _, err := diff.PackChanges(ctx, w, c, diff.TarOptions{}, s.compression(ctx))
+		layer, _, err := diff.PackChanges(ctx, w, c, diff.TarOptions{Wrote: newMeter(ctx, 0).add}, s.compression(ctx))
 		return layer, err
 	})
 }

@@ -1,6 +1,10 @@
 package integration_test
 
 import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -233,4 +238,52 @@ func (s *stacked) restoredPlain(t *testing.T, e *plainEnv, archive string) {
 	}
 	r := e.restored(t, "again", containerd.NewImage(e.client, imported[0]))
 	r.do(t, func(root string) { s.is(t, root) })
+}
+
+// TestCheckpointTellsBytes: what a checkpoint packs and a restore unpacks is told
+// while it goes on, in bytes.
+func TestCheckpointTellsBytes(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	id := e.run(t, "busybox", "head -c 50000000 /dev/urandom > /large")
+	e.tellsBytes(t, "/containers/"+id+"/checkpoint", api.CheckpointRequest{Ref: "large:1", NoProcess: true}, "reading what it changed", 50_000_000)
+	e.tellsBytes(t, "/checkpoints/restore", api.RestoreRequest{Ref: "large:1", Name: "again"}, "creating the container",
+		e.readCheckpoint(t, "large:1").Own[0].Blob.Size)
+	e.remove(t, "again")
+}
+
+func (e *env) tellsBytes(t *testing.T, path string, request any, step string, total int64) {
+	t.Helper()
+	text, err := json.Marshal(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := e.open(t.Context(), http.MethodPost, path, string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var (
+		told    api.ProgressDetail
+		present string
+	)
+	for dec := json.NewDecoder(resp.Body); ; {
+		var p api.Progress
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil || p.Error != "" {
+			t.Fatal(err, p.Error)
+		}
+		if p.Status != "" {
+			present = p.Status
+		}
+		if d := p.ProgressDetail; d != nil {
+			if d.Current < told.Current || d.Total != total || present != step {
+				t.Errorf("%q: after %+v came %+v", present, told, *d)
+			}
+			told = *d
+		}
+	}
+	if told.Current != total {
+		t.Errorf("in the end %d of %d bytes are told", told.Current, total)
+	}
 }
