@@ -2,11 +2,9 @@ package containerstore
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -31,6 +29,14 @@ const (
 	MediaTypeCheckpointBaseManifest = "application/vnd.baleen.checkpoint.base.manifest.v1+json"
 	MediaTypeCheckpointBaseConfig   = "application/vnd.baleen.checkpoint.base.config.v1+json"
 )
+
+// MediaTypeCheckpointProcess is what CRIU has dumped, compressed with zstd, which
+// containerd cannot: [Checkpoint.UnpackProcess] undoes it for a restore. A shell
+// that counts gives 24 kB in place of 205 kB, a process with 100 MiB of memory, of
+// which half is random, 53 MB in place of 108 MB. That takes 0.2 s, after the
+// container goes on, and a restore of it 0.76 s in place of 0.59 s (in turns, 2
+// cores). Level 1 is used: level 3 took twice as long for a fifth of a percent.
+const MediaTypeCheckpointProcess = images.MediaTypeContainerd1Checkpoint + "+zstd"
 
 // Annotations of a checkpoint's index. The first three are containerd's.
 const (
@@ -85,13 +91,13 @@ type Checkpoint struct {
 	CRIU        string // version that kept the processes; "" if not known
 
 	// Config is that of the checkpoint as an image: the container's files. Layers
-	// are those of the container's image, and its own on top if Layer is not
-	// empty.
+	// are those of the container's image, and its own on top.
 	Config *ocispec.Descriptor
 	Layers []ocispec.Descriptor
-	// Layer is what the container changed in its image. Of one of containerd's
+	// Own is what the container changed in its image, the lowest first: none if
+	// nothing, and several if it stood on sealed layers. Of one of containerd's
 	// checkpoints the diffID may not be known.
-	Layer diff.Layer
+	Own []diff.Layer
 	// Base is the manifest of the container's image for its platform: under its
 	// own media type; nil FROM scratch, or if the checkpoint has it only by name.
 	// BaseConfig is the config of that, which only a [Checkpoint] to be written
@@ -101,7 +107,7 @@ type Checkpoint struct {
 	Container      *ocispec.Descriptor // a CheckpointContainer
 	Spec           *ocispec.Descriptor // the runtime spec
 	RuntimeOptions *ocispec.Descriptor
-	Process        *ocispec.Descriptor // what CRIU has dumped, a tar file
+	Process        *ocispec.Descriptor // what CRIU has dumped: see RawProcess
 	ProcessOptions *ocispec.Descriptor // how it has
 }
 
@@ -115,15 +121,6 @@ func (c *Checkpoint) Kind() string {
 
 // IsCheckpoint reports whether a manifest is that of a checkpoint.
 func IsCheckpoint(m ocispec.Manifest) bool { return m.ArtifactType == ArtifactTypeCheckpoint }
-
-// CheckLayer compares what the container's layer unpacked to with what it is to
-// be, as far as that is known.
-func (c *Checkpoint) CheckLayer(diffID digest.Digest) error {
-	if c.Layer.DiffID == "" || c.Layer.DiffID == diffID {
-		return nil
-	}
-	return fmt.Errorf("layer %s unpacks to %s, and not to %s: %w", c.Layer.Blob.Digest, diffID, c.Layer.DiffID, errdefs.ErrDataLoss)
-}
 
 // slots are the parts that have a media type of their own.
 func (c *Checkpoint) slots() map[string]**ocispec.Descriptor {

@@ -89,12 +89,15 @@ func readManifestCheckpoint(ctx context.Context, store content.Store, desc ocisp
 	c := fromAnnotations(m.Annotations)
 	c.Config = &m.Config
 	c.take(m.Layers)
+	if m.Annotations[AnnotationCheckpointKind] == CheckpointProcesses && c.Process == nil {
+		return nil, fmt.Errorf("it has processes in a form that is not known here: %w", errdefs.ErrNotImplemented)
+	}
 	var config ocispec.Image
 	if err := readJSON(ctx, store, m.Config, &config); err != nil {
 		return nil, missing("the config", m.Config, err)
 	}
 	c.Platform = config.Platform
-	return c, c.takeLayer(ctx, store, config.RootFS.DiffIDs)
+	return c, c.takeOwn(ctx, store, config.RootFS.DiffIDs)
 }
 
 func fromAnnotations(a map[string]string) *Checkpoint {
@@ -102,7 +105,7 @@ func fromAnnotations(a map[string]string) *Checkpoint {
 	return &Checkpoint{
 		Image: a[AnnotationCheckpointImage], Runtime: a[AnnotationCheckpointRuntime],
 		Snapshotter: a[AnnotationCheckpointSnapshotter], Name: a[AnnotationCheckpointContainer],
-		CRIU: a[AnnotationCheckpointCRIU], Created: created, Layer: diff.EmptyLayer(),
+		CRIU: a[AnnotationCheckpointCRIU], Created: created,
 	}
 }
 
@@ -118,15 +121,16 @@ func (c *Checkpoint) take(parts []ocispec.Descriptor) {
 		case part.MediaType == MediaTypeCheckpointBaseManifest:
 			part.MediaType, part.Annotations = part.Annotations[annotationMediaType], nil
 			c.Base = &part
+		case part.MediaType == MediaTypeCheckpointProcess:
+			c.Process = &part
 		case images.IsLayerType(part.MediaType):
 			c.Layers = append(c.Layers, part)
 		}
 	}
 }
 
-// takeLayer finds the container's own layer: the one that its image does not
-// have.
-func (c *Checkpoint) takeLayer(ctx context.Context, store content.Store, diffIDs []digest.Digest) error {
+// takeOwn finds the container's own layers: those that its image does not have.
+func (c *Checkpoint) takeOwn(ctx context.Context, store content.Store, diffIDs []digest.Digest) error {
 	if len(diffIDs) != len(c.Layers) {
 		return fmt.Errorf("it has %d layers, and its config %d diffIDs: %w", len(c.Layers), len(diffIDs), errdefs.ErrDataLoss)
 	}
@@ -138,12 +142,11 @@ func (c *Checkpoint) takeLayer(ctx context.Context, store content.Store, diffIDs
 		}
 		below = len(base.Layers)
 	}
-	switch own := len(c.Layers) - below; own {
-	case 0:
-	case 1:
-		c.Layer = diff.Layer{Blob: c.Layers[below], DiffID: diffIDs[below]}
-	default:
+	if len(c.Layers) < below {
 		return fmt.Errorf("it has %d layers, and the container's image %d: %w", len(c.Layers), below, errdefs.ErrDataLoss)
+	}
+	for i := below; i < len(c.Layers); i++ {
+		c.Own = append(c.Own, diff.Layer{Blob: c.Layers[i], DiffID: diffIDs[i]})
 	}
 	return nil
 }
@@ -166,14 +169,15 @@ func readFlat(ctx context.Context, store content.Store, index ocispec.Index) (*C
 	if len(c.Layers) == 0 {
 		return c, nil
 	}
-	c.Layer = diff.Layer{Blob: c.Layers[0]}
-	info, err := store.Info(ctx, c.Layer.Blob.Digest)
+	own := diff.Layer{Blob: c.Layers[0]}
+	info, err := store.Info(ctx, own.Blob.Digest)
 	if err != nil {
-		return nil, missing("the container's layer", c.Layer.Blob, err)
+		return nil, missing("the container's layer", own.Blob, err)
 	}
 	if id, err := digest.Parse(info.Labels[labelUncompressed]); err == nil {
-		c.Layer.DiffID = id
+		own.DiffID = id
 	}
+	c.Own = []diff.Layer{own}
 	return c, nil
 }
 
@@ -237,7 +241,7 @@ func (c *Checkpoint) whole(ctx context.Context, store content.InfoProvider) erro
 	var failed error
 	for i := range c.Layers {
 		what := "a layer of the container's image"
-		if c.Layers[i].Digest == c.Layer.Blob.Digest {
+		if i >= len(c.Layers)-len(c.Own) {
 			what = "the container's layer"
 		}
 		failed = errors.Join(failed, look(what, &c.Layers[i]))

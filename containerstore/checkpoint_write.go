@@ -41,7 +41,9 @@ func (c *Checkpoint) Encode() (manifest, index Blob, err error) {
 	for _, mediaType := range slices.Sorted(maps.Keys(slots)) {
 		if part := *slots[mediaType]; part != nil {
 			desc := *part
-			desc.MediaType = mediaType
+			if desc.MediaType != MediaTypeCheckpointProcess {
+				desc.MediaType = mediaType
+			}
 			parts = append(parts, desc)
 		}
 	}

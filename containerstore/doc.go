@@ -69,15 +69,21 @@
 //	└ manifest  artifactType [ArtifactTypeCheckpoint], platform of the container
 //	  ├ config  of an image: the layers below; its command says what this is
 //	  ├ layers  of the container's image
-//	  ├ layer   what the container changed in its image; not there if nothing
+//	  ├ layers  what the container changed in its image; none if nothing
 //	  └ parts, as further layers of types that are none of an image's:
 //	    [MediaTypeCheckpointBaseManifest]  manifest and config of the container's
 //	    [MediaTypeCheckpointBaseConfig]    image, byte by byte
 //	    [MediaTypeCheckpointContainer]     what the container was created with
 //	    images.MediaTypeContainerd1CheckpointConfig          runtime spec
 //	    images.MediaTypeContainerd1CheckpointRuntimeOptions  its runtime's options
-//	    images.MediaTypeContainerd1Checkpoint                what CRIU dumped, a tar
+//	    images.MediaTypeContainerd1Checkpoint                what CRIU dumped, a tar,
+//	    or [MediaTypeCheckpointProcess]                      and the same compressed
 //	    images.MediaTypeContainerd1CheckpointOptions         how it did
+//
+// The layers of a container that stands on sealed ones are those: what each of
+// them changed of all below it, and on top what is active. So each is packed
+// once, and shared by all checkpoints that have it; what it was packed as is noted
+// with its snapshot ([History.Packed]). A restore unpacks them into one.
 //
 // The last four, and the annotations of the index, are what containerd's own
 // checkpoints have, whose index lists all parts itself. Registries refuse such

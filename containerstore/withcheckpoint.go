@@ -4,19 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"time"
 
 	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/protobuf/proto"
 	ptypes "github.com/containerd/containerd/v2/pkg/protobuf/types"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"github.com/baleen-project/baleen/diff"
 )
 
 // WithCheckpoint gives a new container what a checkpoint holds: its image, its
@@ -45,21 +46,56 @@ func WithCheckpoint(checkpoint client.Image) client.NewContainerOpts {
 
 // WithTaskCheckpoint has a new task go on where the processes of a checkpoint
 // stood, which it must have. The container is one that [WithCheckpoint] made of
-// the same. It takes the place of client.WithTaskCheckpoint.
+// the same. It takes the place of client.WithTaskCheckpoint. What the checkpoint
+// has compressed is unpacked in the content store: under the lease in the context,
+// or if there is none under one that ends after an hour.
 func WithTaskCheckpoint(checkpoint client.Image) client.NewTaskOpts {
 	return func(ctx context.Context, cl *client.Client, info *client.TaskInfo) error {
 		c, err := ReadCheckpoint(ctx, cl.ContentStore(), checkpoint.Target())
-		if err == nil && c.Process == nil {
-			err = fmt.Errorf("it has files alone, and no processes: %w", errdefs.ErrNotFound)
+		var raw ocispec.Descriptor
+		if err == nil {
+			raw, err = c.plainProcess(ctx, cl)
 		}
 		if err != nil {
 			return fmt.Errorf("restore the processes of %s: %w", checkpoint.Name(), err)
 		}
 		info.Checkpoint = &types.Descriptor{
-			MediaType: c.Process.MediaType, Digest: c.Process.Digest.String(), Size: c.Process.Size, Annotations: c.Process.Annotations,
+			MediaType: raw.MediaType, Digest: raw.Digest.String(), Size: raw.Size, Annotations: raw.Annotations,
 		}
 		return nil
 	}
+}
+
+// taskPatience is how long what was unpacked for a new task is kept at least.
+const taskPatience = time.Hour
+
+func (c *Checkpoint) plainProcess(ctx context.Context, cl *client.Client) (ocispec.Descriptor, error) {
+	raw, packed, err := c.RawProcess()
+	if err != nil || !packed {
+		return raw, err
+	}
+	ls := cl.LeasesService()
+	if id, ok := leases.FromContext(ctx); ok {
+		return raw, c.unpackUnder(ctx, cl, leases.Lease{ID: id}, raw)
+	}
+	l, err := ls.Create(ctx, leases.WithRandomID(), leases.WithExpiration(taskPatience))
+	if err != nil {
+		return raw, fmt.Errorf("create lease: %w", err)
+	}
+	if err = c.unpackUnder(leases.WithLease(ctx, l.ID), cl, l, raw); err != nil {
+		cctx, cancel := cleanup(ctx)
+		defer cancel()
+		err = errors.Join(err, ls.Delete(cctx, l))
+	}
+	return raw, err
+}
+
+// unpackUnder unpacks the state of the processes, which a lease keeps.
+func (c *Checkpoint) unpackUnder(ctx context.Context, cl *client.Client, l leases.Lease, raw ocispec.Descriptor) error {
+	if err := cl.LeasesService().AddResource(ctx, l, leases.Resource{ID: raw.Digest.String(), Type: "content"}); err != nil {
+		return fmt.Errorf("keep the state of the processes: %w", err)
+	}
+	return c.UnpackProcess(ctx, cl.ContentStore())
 }
 
 func restorePlain(ctx context.Context, cl *client.Client, c *containers.Container, checkpoint client.Image) error {
@@ -173,22 +209,22 @@ func readAny(ctx context.Context, provider content.Provider, what string, desc *
 }
 
 // fill writes what the checkpointed container changed into a new one's snapshot.
-func (c *Checkpoint) fill(ctx context.Context, cl *client.Client, into *containers.Container) (err error) {
-	if c.Layer.Blob.Digest == "" {
+func (c *Checkpoint) fill(ctx context.Context, cl *client.Client, into *containers.Container) error {
+	if len(c.Own) == 0 {
 		return nil
 	}
 	mounts, err := cl.SnapshotService(into.Snapshotter).Mounts(ctx, into.SnapshotKey)
 	if err != nil {
 		return fmt.Errorf("look up mounts of %s: %w", into.SnapshotKey, err)
 	}
-	blob, err := cl.ContentStore().ReaderAt(ctx, c.Layer.Blob)
-	if err != nil {
-		return missing("the container's layer", c.Layer.Blob, err)
-	}
-	defer func() { err = errors.Join(err, blob.Close()) }()
-	diffID, _, err := diff.ApplyMounts(ctx, content.NewReader(blob), mounts, true)
-	if err != nil {
-		return err
-	}
-	return c.CheckLayer(diffID)
+	return c.Fill(ctx, mounts, func(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
+		blob, err := cl.ContentStore().ReaderAt(ctx, layer)
+		if err != nil {
+			return nil, missing("the container's layer", layer, err)
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{content.NewReader(blob), blob}, nil
+	})
 }

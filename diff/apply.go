@@ -22,6 +22,10 @@ type ApplyOptions struct {
 	// Overlay says that the target is the upper directory of an overlay, empty
 	// so far: deletions become the overlay's marks.
 	Overlay bool
+	// Over says that the upper is not empty, and that all in it has been unpacked
+	// before: this layer comes on top of those, in the same folder. Nobody must
+	// have mounted it since.
+	Over bool
 	// UserXattr says that the overlay keeps its marks in user.overlay, not in
 	// trusted.overlay (mount option userxattr).
 	UserXattr bool
@@ -94,7 +98,7 @@ type applier struct {
 	stale bool   // the name may lead elsewhere now, or the directory be changed
 	times map[string]fileTimes
 	// placed are the paths that this layer made, by hash: a deletion spares
-	// them. Only kept where deletions delete.
+	// them. Only kept where deletions delete, see deletes.
 	placed  map[uint64]struct{}
 	seed    maphash.Seed
 	below   *view // of the lowers, once it was needed
@@ -240,10 +244,14 @@ func isAufs(name string) bool {
 
 // place remembers that this layer made a path.
 func (a *applier) place(p string) {
-	if !a.opts.Overlay {
+	if a.deletes() {
 		a.placed[maphash.String(a.seed, p)] = struct{}{}
 	}
 }
+
+// deletes reports whether there may be something of an earlier layer for a
+// deletion to remove.
+func (a *applier) deletes() bool { return !a.opts.Overlay || a.opts.Over }
 
 func (a *applier) isPlaced(p string) bool {
 	_, ok := a.placed[maphash.String(a.seed, p)]

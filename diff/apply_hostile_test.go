@@ -129,7 +129,10 @@ func TestApplyTouchesNothingOutside(t *testing.T) {
 	for name, c := range hostileCases {
 		t.Run(name, func(t *testing.T) {
 			layer := layerOf(t, c.members...)
-			for _, opts := range []diff.ApplyOptions{{}, {Root: true}, {Overlay: true, Lowers: []string{t.TempDir()}}, {Overlay: true, UserXattr: true}} {
+			for _, opts := range []diff.ApplyOptions{
+				{}, {Root: true}, {Overlay: true, Lowers: []string{t.TempDir()}}, {Overlay: true, UserXattr: true},
+				{Overlay: true, Over: true, Lowers: []string{t.TempDir()}},
+			} {
 				y := newYard(t)
 				_, _, err := diff.Apply(t.Context(), bytes.NewReader(layer), y.target, opts)
 				y.check(t)
@@ -251,7 +254,7 @@ func FuzzApply(f *testing.F) {
 		y := newYard(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		opts := diff.ApplyOptions{Overlay: overlay, Root: len(layer)%2 == 0}
+		opts := diff.ApplyOptions{Overlay: overlay, Root: len(layer)%2 == 0, Over: overlay && len(layer)%3 == 0}
 		if overlay {
 			opts.Lowers = []string{t.TempDir()}
 		}

@@ -22,7 +22,7 @@ func (a *applier) lookBelow(p, name string, f func(d *dir, e *entry) error) (boo
 	if err := a.openLowers(); err != nil {
 		return false, err
 	}
-	d, err := a.below.descend(0, p)
+	d, err := a.below.descend(0, 0, p)
 	if err != nil || d == nil {
 		return false, err
 	}
@@ -74,7 +74,7 @@ func (a *applier) lowerNames(f func(name string) error) error {
 	if err := a.openLowers(); err != nil {
 		return err
 	}
-	root, err := a.below.root(0)
+	root, err := a.below.root(0, 0)
 	if err != nil {
 		return err
 	}

@@ -12,10 +12,24 @@ func (a *applier) whiteout(at folder, name string) error {
 	if name == "" || name == "." || name == ".." {
 		return invalid("a deletion of %q", name)
 	}
-	if !a.opts.Overlay {
-		_, err := a.prune(at, name, a.isPlaced)
-		return err
+	if a.deletes() {
+		if _, err := a.prune(at, name, a.isPlaced); err != nil || !a.opts.Overlay {
+			return err
+		}
 	}
+	if a.opts.Over {
+		// What is gone may have been an earlier layer's alone. In a directory that
+		// has nothing below, or hides it, the kernel lists a mark as a name.
+		shows, err := a.lookBelow(at.path, name, func(*dir, *entry) error { return nil })
+		if err != nil || !shows {
+			return err
+		}
+	}
+	return a.markGone(at, name)
+}
+
+// markGone leaves a mark that a name is gone from below.
+func (a *applier) markGone(at folder, name string) error {
 	err := unix.Mknodat(at.fd, name, unix.S_IFCHR, 0)
 	if err == nil {
 		return nil
@@ -37,11 +51,12 @@ func (a *applier) whiteout(at folder, name string) error {
 
 // opaque takes the mark that says that nothing from below shows in a directory.
 func (a *applier) opaque(at folder) error {
-	switch {
-	case !a.opts.Overlay:
-		_, err := a.pruneAll(at, a.isPlaced)
-		return err
-	case at.path != "":
+	if a.deletes() {
+		if _, err := a.pruneAll(at, a.isPlaced); err != nil || !a.opts.Overlay {
+			return err
+		}
+	}
+	if at.path != "" {
 		return a.setOpaque(at.fd, ".")
 	}
 	// The kernel heeds no such mark on the root.

@@ -18,8 +18,17 @@ import (
 // to as it is; only everything else is mounted, for as long as it takes. With
 // sync all is on disk at the end.
 func ApplyMounts(ctx context.Context, r io.Reader, mounts []mount.Mount, sync bool) (diffID digest.Digest, stats ApplyStats, err error) {
-	target, opts, err := applyTarget(mounts)
-	opts.Sync = sync
+	return applyMounts(ctx, r, mounts, ApplyOptions{Sync: sync})
+}
+
+// ApplyMountsOver is ApplyMounts for a layer on top of what has just been unpacked
+// there, into the same folder. Nobody has mounted or written to it since.
+func ApplyMountsOver(ctx context.Context, r io.Reader, mounts []mount.Mount, sync bool) (diffID digest.Digest, stats ApplyStats, err error) {
+	return applyMounts(ctx, r, mounts, ApplyOptions{Sync: sync, Over: true})
+}
+
+func applyMounts(ctx context.Context, r io.Reader, mounts []mount.Mount, opts ApplyOptions) (diffID digest.Digest, stats ApplyStats, err error) {
+	target, opts, err := applyTarget(mounts, opts)
 	if err == nil {
 		return Apply(ctx, r, target, opts)
 	}
@@ -29,7 +38,7 @@ func ApplyMounts(ctx context.Context, r io.Reader, mounts []mount.Mount, sync bo
 	log.G(ctx).WithError(err).Debug("mounting a snapshot to unpack a layer")
 	err = mount.WithTempMount(ctx, mounts, func(root string) error {
 		var err error
-		diffID, stats, err = Apply(ctx, r, root, ApplyOptions{Sync: sync})
+		diffID, stats, err = Apply(ctx, r, root, ApplyOptions{Sync: opts.Sync})
 		return err
 	})
 	return diffID, stats, err
@@ -37,8 +46,7 @@ func ApplyMounts(ctx context.Context, r io.Reader, mounts []mount.Mount, sync bo
 
 // applyTarget finds the directory in which to unpack without mounting what is to
 // be mounted, and how; ErrUnsupported if there is none.
-func applyTarget(mounts []mount.Mount) (string, ApplyOptions, error) {
-	var opts ApplyOptions
+func applyTarget(mounts []mount.Mount, opts ApplyOptions) (string, ApplyOptions, error) {
 	o, err := ParseOverlay(mounts, false)
 	if err != nil {
 		return "", opts, err
@@ -50,7 +58,7 @@ func applyTarget(mounts []mount.Mount) (string, ApplyOptions, error) {
 		return o.Uppers[0], opts, nil
 	}
 	// What is in the upper already would be taken for the layer's own.
-	if empty, err := isEmptyDir(o.Uppers[0]); err != nil || !empty {
+	if empty, err := isEmptyDir(o.Uppers[0]); err != nil || !empty && !opts.Over {
 		return "", opts, errors.Join(err, fmt.Errorf("%w: there are changes in it", ErrUnsupported))
 	}
 	opts.Overlay, opts.UserXattr, opts.Lowers = true, o.UserXattr, o.Lowers

@@ -317,7 +317,7 @@ func (v *view) openBelow(d *dir, e *entry) (*os.File, error) {
 	at, name := d.below(e.layer), e.name
 	switch {
 	case path.IsAbs(redirect):
-		if at, err = v.descend(e.layer+1, path.Dir(redirect)); err != nil {
+		if at, err = v.descend(e.layer+1, d.without, path.Dir(redirect)); err != nil {
 			return nil, err
 		}
 		defer at.close()

@@ -15,13 +15,26 @@ import (
 // returns what it is. On an error what was written to w is worthless. A w that
 // is a [Digester] is asked for the blob's digest.
 func Pack(ctx context.Context, w io.Writer, dir string, opts TarOptions, c Compression) (Layer, LayerStats, error) {
+	layer, stats, err := pack(w, c, func(w io.Writer) (LayerStats, error) { return writeTar(ctx, w, dir, opts) })
+	if err != nil {
+		return Layer{}, LayerStats{}, fmt.Errorf("pack layer of %s: %w", dir, err)
+	}
+	return layer, stats, nil
+}
+
+// PackChanges is Pack for changes where they lie, see [WriteChanges].
+func PackChanges(ctx context.Context, w io.Writer, changes Walker, opts TarOptions, c Compression) (Layer, LayerStats, error) {
+	return pack(w, c, func(w io.Writer) (LayerStats, error) { return WriteChanges(ctx, w, changes, opts) })
+}
+
+func pack(w io.Writer, c Compression, write func(io.Writer) (LayerStats, error)) (Layer, LayerStats, error) {
 	lw, err := NewLayerWriter(w, c)
 	if err != nil {
 		return Layer{}, LayerStats{}, err
 	}
-	stats, err := writeTar(ctx, lw, dir, opts)
+	stats, err := write(lw)
 	if err = errors.Join(err, lw.Close()); err != nil {
-		return Layer{}, LayerStats{}, fmt.Errorf("pack layer of %s: %w", dir, err)
+		return Layer{}, LayerStats{}, err
 	}
 	return lw.Layer(), stats, nil
 }

@@ -90,7 +90,7 @@ func (m *Merge) Walk(ctx context.Context, visit func(*Change) error) (WalkStats,
 	defer image.close()
 	g := &merging{ctx: ctx, merge: m, visit: visit, image: image}
 	defer g.leaveTo("")
-	root, err := image.root(0)
+	root, err := image.root(0, 0)
 	if err != nil {
 		return WalkStats{}, err
 	}

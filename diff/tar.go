@@ -28,6 +28,9 @@ type TarOptions struct {
 	// Latest, if not nil, is put in place of times after it, for builds that can
 	// be repeated (SOURCE_DATE_EPOCH).
 	Latest *time.Time
+	// Wrote, if not nil, is told how many bytes of files have been written since
+	// it was told last.
+	Wrote func(bytes int64)
 }
 
 // LayerStats says what went into a layer.

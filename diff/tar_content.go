@@ -88,6 +88,7 @@ func (t *layerTar) hole(size int64) error {
 		if err != nil {
 			return err
 		}
+		t.wrote(n)
 		size -= int64(n)
 	}
 	return nil
@@ -116,7 +117,14 @@ func (t *layerTar) data(s *source, from, to int64) error {
 		if _, err := t.tw.Write(room[:n]); err != nil {
 			return fmt.Errorf("write %q: %w", s.path, err)
 		}
+		t.wrote(n)
 		from += int64(n)
 	}
 	return nil
+}
+
+func (t *layerTar) wrote(n int) {
+	if t.opts.Wrote != nil {
+		t.opts.Wrote(int64(n))
+	}
 }

@@ -32,6 +32,9 @@ type part struct {
 // dir is a merged directory: the directories that make it, topmost first.
 type dir struct {
 	parts []part
+	// without is a layer that is left out, as if it were not in the stack; 0 for
+	// none, since the topmost never is.
+	without int
 	// plain says that all layers below, from where the parts above end, show
 	// through at the same path: nothing is opaque or was renamed.
 	plain bool
@@ -105,19 +108,23 @@ func (v *view) xattrs(e *entry) ([]Xattr, error) {
 	return attrs, mapACLs(attrs, v.mapOf(e.layer))
 }
 
-// root is the merged root of the layers from one on; nil if there are none.
-func (v *view) root(from int) (*dir, error) {
-	if from >= len(v.roots) {
-		return nil, nil
-	}
-	d := &dir{plain: true}
+// root is the merged root of the layers from one on, one of which may be left
+// out; nil if there are none.
+func (v *view) root(from, without int) (*dir, error) {
+	d := &dir{plain: true, without: without}
 	for i := from; i < len(v.roots); i++ {
+		if i == without && without > 0 {
+			continue
+		}
 		fd, err := openDirAt(v.roots[i], ".")
 		if err != nil {
 			d.close()
 			return nil, err
 		}
 		d.parts = append(d.parts, part{i, fd})
+	}
+	if len(d.parts) == 0 {
+		return nil, nil
 	}
 	return d, nil
 }
@@ -204,7 +211,7 @@ func (v *view) mark(path, name string) (value string, ok bool, err error) {
 
 // open opens the merged directory that an entry of d is.
 func (v *view) open(d *dir, e entry) (_ *dir, err error) {
-	sub := &dir{plain: d.plain}
+	sub := &dir{plain: d.plain, without: d.without}
 	defer func() {
 		if err != nil {
 			sub.close()
@@ -256,7 +263,7 @@ func (v *view) follow(sub, parent *dir, layer int, redirect string) error {
 	at, name := parent.below(layer), redirect
 	if path.IsAbs(redirect) {
 		var err error
-		if at, err = v.descend(layer+1, path.Dir(redirect)); err != nil {
+		if at, err = v.descend(layer+1, parent.without, path.Dir(redirect)); err != nil {
 			return err
 		}
 		defer at.close()
@@ -277,7 +284,7 @@ func (v *view) follow(sub, parent *dir, layer int, redirect string) error {
 // below is what a directory is made of in the layers below one. It shares the
 // descriptors: it is not closed.
 func (d *dir) below(layer int) *dir {
-	b := &dir{}
+	b := &dir{without: d.without}
 	for _, p := range d.parts {
 		if p.layer > layer {
 			b.parts = append(b.parts, p)
@@ -287,9 +294,9 @@ func (d *dir) below(layer int) *dir {
 }
 
 // descend opens a directory by its path from the root of the layers from one
-// on; nil if there is none.
-func (v *view) descend(layer int, p string) (*dir, error) {
-	at, err := v.root(layer)
+// on, without another; nil if there is none.
+func (v *view) descend(layer, without int, p string) (*dir, error) {
+	at, err := v.root(layer, without)
 	if err != nil || at == nil {
 		return at, err
 	}

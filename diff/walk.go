@@ -15,9 +15,13 @@ import (
 // may be running.
 type Container struct {
 	Overlay
-	// Init says that the topmost lower is not of the image: it holds what the
-	// runtime needs, files to mount over. It counts as seen by the container,
-	// but nothing of it is a change.
+	// Sealed is how many of the topmost lowers hold what the container changed
+	// before, which is told elsewhere: they count as the image's. [Container.Split]
+	// sets it.
+	Sealed int
+	// Init says that the topmost lower below those is not of the image: it holds
+	// what the runtime needs, files to mount over. It counts as seen by the
+	// container, but nothing of it is a change.
 	Init bool
 	// Reserved says to tell names as well that the layers of an image cannot
 	// hold. Without it they are ErrReserved.
@@ -88,16 +92,18 @@ func (c *Container) Untouched(ctx context.Context) (bool, error) {
 }
 
 func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk, error) {
-	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved, shown: c.Shown, uppers: len(c.Uppers), base: len(c.Uppers)}
+	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved, shown: c.Shown, uppers: len(c.Uppers)}
+	base := w.uppers + c.Sealed // how many layers lie above the image's
 	if c.Init {
-		if len(c.Lowers) == 0 {
-			return nil, fmt.Errorf("%w: an init layer without a folder", ErrUnsupported)
-		}
-		w.base++
+		w.init = base
+		base++
+	}
+	if len(c.Lowers) < base-w.uppers {
+		return nil, fmt.Errorf("%w: %d folders, and %d of them above the image's", ErrUnsupported, w.uppers+len(c.Lowers), base)
 	}
 	layers := append(append([]string{}, c.Uppers...), c.Lowers...)
 	var err error
-	if w.view, err = openView(layers, w.base, c.UserXattr); err != nil {
+	if w.view, err = openView(layers, base, c.UserXattr); err != nil {
 		return nil, err
 	}
 	w.view.mapped, w.view.mapIDs = c.Mapped, c.IDs.Inside
@@ -112,7 +118,7 @@ type walk struct {
 	anyName bool // names that layers cannot hold are told
 	shown   bool // what goes meanwhile is left out
 	uppers  int  // layers that hold changes
-	base    int  // layers above the image's
+	init    int  // the init layer; 0 if there is none
 	stats   WalkStats
 	buf     [32 << 10]byte // for reading directories
 }
@@ -150,13 +156,13 @@ func (p *place) close() {
 
 // heights opens the root as it is seen from each.
 func (w *walk) heights(p *place) (err error) {
-	if p.whole, err = w.view.root(0); err != nil {
+	if p.whole, err = w.view.root(0, 0); err != nil {
 		return err
 	}
-	if p.lower, err = w.view.root(w.uppers); err != nil {
+	if p.lower, err = w.view.root(w.uppers, 0); err != nil {
 		return err
 	}
-	p.image, err = w.view.root(w.base)
+	p.image, err = w.view.root(w.uppers, w.init)
 	return err
 }
 
@@ -252,7 +258,7 @@ func (w *walk) name(p *place, name string) error {
 }
 
 // hidden reports whether a layer is the init layer.
-func (w *walk) hidden(layer int) bool { return layer >= w.uppers && layer < w.base }
+func (w *walk) hidden(layer int) bool { return w.init > 0 && layer == w.init }
 
 // deleted reports that nothing is under a name, if the image has something
 // there. A socket counts as nothing: a layer cannot hold it. If the image has

@@ -48,6 +48,8 @@ type CheckpointOptions struct {
 	Warnings []string
 	// Tell is told what goes on.
 	Tell func(status string)
+	// Bytes, if it is set, is told how far the last of these has got.
+	Bytes BytesFunc
 }
 
 // Checkpoint keeps a container's files and configuration, and its processes if
@@ -74,7 +76,7 @@ func (s *Service) checkpoint(ctx context.Context, ctr *container.Container, o Ch
 
 	began := time.Now()
 	var paused time.Duration
-	ctx = timePause(ctx, &paused)
+	ctx = withBytes(timePause(ctx, &paused), o.Bytes)
 	o.Tell("looking at the container")
 	l, err := s.look(ctx, t, ctr)
 	if err != nil {
@@ -83,7 +85,30 @@ func (s *Service) checkpoint(ctx context.Context, ctr *container.Container, o Ch
 	if err := s.wholeBase(ctx, ctr, l.base); err != nil {
 		return api.Checkpoint{}, err
 	}
-	var process *ocispec.Descriptor
+	own, process, err := s.keepState(ctx, t, ctr, l, o)
+	if err != nil {
+		return api.Checkpoint{}, err
+	}
+	if process != nil {
+		if process, err = s.packProcess(ctx, t, *process, o); err != nil {
+			return api.Checkpoint{}, err
+		}
+	}
+	o.Tell("storing the checkpoint")
+	ctx, done := t.phase(ctx, "publish")
+	published, err := s.publishCheckpoint(ctx, ctr, l.base, own, process, o, began)
+	published.Paused = paused
+	done(err)
+	return published, err
+}
+
+// keepState stores what a container changed, as layers, and what is asked for of
+// its processes. It is paused while it is read; what is sealed is read before.
+func (s *Service) keepState(ctx context.Context, t *timing, ctr *container.Container, l looked, o CheckpointOptions) (own []diff.Layer, process *ocispec.Descriptor, err error) {
+	live, below, err := s.splitSealed(ctx, t, ctr, l, o)
+	if err != nil {
+		return nil, nil, err
+	}
 	sctx := ctx
 	if o.Dump != nil {
 		// One pause for both: the files are those that the processes know.
@@ -92,23 +117,21 @@ func (s *Service) checkpoint(ctx context.Context, ctr *container.Container, o Ch
 		o.Tell("keeping the processes")
 		dumped, err := dump(ctx, t, o)
 		if err != nil {
-			return api.Checkpoint{}, err
+			return nil, nil, err
 		}
 		process = &dumped
 		sctx = WithPause(ctx, func() func() { return thaw })
 	}
 	o.Tell("reading what it changed")
-	made, err := s.seal(sctx, t, ctr, l)
+	made, err := s.seal(sctx, t, ctr, live)
 	if err != nil {
-		return api.Checkpoint{}, err
+		return nil, nil, err
 	}
 	made.drop(ctx) // it was for reading alone: a restore applies the layer
-	o.Tell("storing the checkpoint")
-	ctx, done := t.phase(ctx, "publish")
-	published, err := s.publishCheckpoint(ctx, ctr, l.base, made.layer, process, o, began)
-	published.Paused = paused
-	done(err)
-	return published, err
+	if made.whole {
+		below = nil // it is all in there
+	}
+	return s.ownLayers(ctx, ctr, below, made.layer), process, nil
 }
 
 // timePause returns a context whose pause tells how long it was when it has ended.
@@ -151,12 +174,12 @@ func (s *Service) wholeBase(ctx context.Context, ctr *container.Container, base 
 
 // publishCheckpoint stores what a checkpoint holds besides layers, and makes its
 // record.
-func (s *Service) publishCheckpoint(ctx context.Context, ctr *container.Container, base containerstore.Base, layer diff.Layer, process *ocispec.Descriptor, o CheckpointOptions, began time.Time) (api.Checkpoint, error) {
+func (s *Service) publishCheckpoint(ctx context.Context, ctr *container.Container, base containerstore.Base, own []diff.Layer, process *ocispec.Descriptor, o CheckpointOptions, began time.Time) (api.Checkpoint, error) {
 	described, err := s.describe(ctr, began)
 	if err != nil {
 		return api.Checkpoint{}, err
 	}
-	c, blobs, err := s.checkpointParts(ctr, base, layer, process, described, o)
+	c, blobs, err := s.checkpointParts(ctr, base, own, process, described, o)
 	if err != nil {
 		return api.Checkpoint{}, err
 	}
@@ -168,8 +191,11 @@ func (s *Service) publishCheckpoint(ctx context.Context, ctr *container.Containe
 	}
 	index := blobs[len(blobs)-1].desc
 	made := api.Checkpoint{
-		ID: index.Digest, Container: described.ID, Name: described.Name, Kind: c.Kind(), Image: c.Image, Layer: layer.Blob.Size,
+		ID: index.Digest, Container: described.ID, Name: described.Name, Kind: c.Kind(), Image: c.Image,
 		Warnings: slices.Clone(o.Warnings),
+	}
+	for _, l := range own {
+		made.Layer += l.Blob.Size
 	}
 	if len(described.Volumes) > 0 {
 		made.Warnings = append(made.Warnings, "the files of volumes are not in the checkpoint: "+strings.Join(described.Volumes, ", "))
@@ -187,9 +213,9 @@ func (s *Service) publishCheckpoint(ctx context.Context, ctr *container.Containe
 
 // checkpointParts describes a checkpoint whose layers are stored, and returns
 // the blobs that are not; the last one is its index.
-func (s *Service) checkpointParts(ctr *container.Container, base containerstore.Base, layer diff.Layer, process *ocispec.Descriptor, described containerstore.CheckpointContainer, o CheckpointOptions) (*containerstore.Checkpoint, []blob, error) {
+func (s *Service) checkpointParts(ctr *container.Container, base containerstore.Base, own []diff.Layer, process *ocispec.Descriptor, described containerstore.CheckpointContainer, o CheckpointOptions) (*containerstore.Checkpoint, []blob, error) {
 	c := &containerstore.Checkpoint{
-		Platform: imagePlatform(base.Config.Platform, ctr.ImagePlatform), Image: imageName(described), Layer: layer,
+		Platform: imagePlatform(base.Config.Platform, ctr.ImagePlatform), Image: imageName(described), Own: own,
 		Runtime: runtimeName(ctr.HostConfig.Runtime), Snapshotter: ctr.Driver, Name: described.Name, Created: described.Created,
 		Process: process, CRIU: o.CRIU,
 	}
@@ -198,7 +224,7 @@ func (s *Service) checkpointParts(ctr *container.Container, base containerstore.
 		manifest.Platform, manifest.Annotations = nil, nil
 		c.Base, c.BaseConfig = &manifest, &base.Manifest.Config
 	}
-	img := committed(base, ctr.ImagePlatform, layer, backend.CommitConfig{
+	img := withOwn(base, ctr.ImagePlatform, own, backend.CommitConfig{
 		Config: hintConfig(ctr.Config, c.Kind()), ContainerConfig: ctr.Config,
 		Comment: "checkpoint of container " + described.Name,
 	}, described.Created)

@@ -2,8 +2,8 @@ package imageservice
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/leases"
@@ -19,7 +19,6 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/diff"
 )
 
 // Restore is a checkpoint that has been found whole and fit for this daemon. The
@@ -37,7 +36,12 @@ type Restore struct {
 	Image    string
 	Platform ocispec.Platform
 	Warnings []string
-	// Process is what CRIU has dumped, by that version; nil in one of files.
+	// Bytes, if it is set, is told how far the files and the processes have been
+	// unpacked.
+	Bytes BytesFunc
+	// Process is what the checkpoint has of processes, dumped by that version of
+	// CRIU; nil in one of files. [Restore.UnpackProcess] makes of it what containerd
+	// reads.
 	Process *ocispec.Descriptor
 	CRIU    string
 
@@ -46,6 +50,7 @@ type Restore struct {
 	index      digest.Digest
 	base       *ocispec.Descriptor
 	shared     digest.Digest // whose image record a restore under way has made; "" for none
+	lease      string        // until End
 	end        func(error)
 }
 
@@ -84,7 +89,8 @@ func (s *Service) prepareRestore(ctx context.Context, ref string, trust bool) (_
 	if err != nil {
 		return nil, err
 	}
-	r := &Restore{s: s, checkpoint: c, index: img.Target.Digest, Kind: c.Kind(), Process: c.Process, CRIU: c.CRIU, base: c.Base, Platform: c.Platform, end: end}
+	lease, _ := leases.FromContext(ctx)
+	r := &Restore{s: s, lease: lease, checkpoint: c, index: img.Target.Digest, Kind: c.Kind(), Process: c.Process, CRIU: c.CRIU, base: c.Base, Platform: c.Platform, end: end}
 	if err = r.prepare(ctx, trust); err != nil {
 		r.endImage(ctx, err)
 		return nil, err
@@ -144,21 +150,15 @@ func (r *Restore) createLayer(ctx context.Context, ctr *container.Container, ini
 }
 
 // fill writes the container's changes into its layer, which is empty.
-func (r *Restore) fill(ctx context.Context, mounts []mount.Mount) (err error) {
-	l := r.checkpoint.Layer
-	if l.Empty() {
-		return nil
+func (r *Restore) fill(ctx context.Context, mounts []mount.Mount) error {
+	var total int64
+	for _, l := range r.checkpoint.Own {
+		total += l.Blob.Size
 	}
-	blob, err := r.s.fetch(ctx, l.Blob)
-	if err != nil {
-		return fmt.Errorf("open layer %s: %w", l.Blob.Digest, err)
-	}
-	defer func() { err = errors.Join(err, blob.Close()) }()
-	diffID, _, err := diff.ApplyMounts(ctx, blob, mounts, true)
-	if err != nil {
-		return err
-	}
-	return r.checkpoint.CheckLayer(diffID)
+	from := meteredStore{r.s.content, newMeter(withBytes(ctx, r.Bytes), total)}
+	return r.checkpoint.Fill(ctx, mounts, func(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
+		return fetchFrom(ctx, from, layer)
+	})
 }
 
 // End ends the restore: with a failure, what it made goes.

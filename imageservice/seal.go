@@ -26,6 +26,7 @@ import (
 type sealed struct {
 	layer diff.Layer
 	chain []digest.Digest // diffIDs below the layer
+	whole bool            // it was made by comparing whole trees
 
 	sn   snapshots.Snapshotter
 	key  string                                       // of the active snapshot; "" if there is none
@@ -40,14 +41,7 @@ type sealed struct {
 // comparing whole trees, which costs what the image weighs.
 func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container, l looked) (sealed, error) {
 	chain := l.base.Config.RootFS.DiffIDs
-	err := l.unreadable
-	want := identity.ChainID(chain).String()
-	if l.stack.IDs.Way == containerstore.Remapped {
-		want = snapshotter.RemappedName(want, l.stack.IDs.Map)
-	}
-	if err == nil && l.stack.Base != want {
-		err = fmt.Errorf("%w: its layers stand on snapshot %q, and not on the image's %q", diff.ErrUnsupported, l.stack.Base, want)
-	}
+	err := l.readable()
 	if err == nil {
 		var layer sealed
 		still := func(ctx context.Context) error { return s.unmoved(ctx, ctr, l.stack.Made) }
@@ -60,7 +54,19 @@ func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container,
 	}
 	log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("committing by comparing whole trees")
 	layer, err := s.sealTrees(ctx, t, ctr, l.stack.Made, chain)
-	return sealed{layer: layer}, err
+	return sealed{layer: layer, whole: true}, err
+}
+
+// readable says why a container's uppers do not tell what it changed in its image.
+func (l looked) readable() error {
+	want := identity.ChainID(l.base.Config.RootFS.DiffIDs).String()
+	if l.stack.IDs.Way == containerstore.Remapped {
+		want = snapshotter.RemappedName(want, l.stack.IDs.Map)
+	}
+	if l.unreadable == nil && l.stack.Base != want {
+		return fmt.Errorf("%w: its layers stand on snapshot %q, and not on the image's %q", diff.ErrUnsupported, l.stack.Base, want)
+	}
+	return l.unreadable
 }
 
 // sealUpper copies what a container's upper holds into a new snapshot on chain, and

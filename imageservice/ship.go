@@ -3,6 +3,7 @@ package imageservice
 import (
 	"context"
 	"fmt"
+	"io"
 	"runtime"
 
 	"github.com/containerd/errdefs"
@@ -23,8 +24,26 @@ func packers() int64 { return int64(max(2, runtime.GOMAXPROCS(0)/2)) }
 
 // ship makes a layer of a sealed upper, in one pass, and stores it under the
 // lease in ctx.
-func (s *Service) ship(ctx context.Context, upper string, userXattr bool, stats snapshotter.SealStats) (_ diff.Layer, err error) {
-	if stats.Bytes > largeLayer {
+func (s *Service) ship(ctx context.Context, upper string, userXattr bool, stats snapshotter.SealStats) (diff.Layer, error) {
+	return s.shipBy(ctx, stats.Bytes > largeLayer, func(w io.Writer) (diff.Layer, error) {
+		opts := diff.TarOptions{UserXattr: userXattr, Root: stats.Root, Wrote: newMeter(ctx, stats.Bytes).add}
+		layer, _, err := diff.Pack(ctx, w, upper, opts, s.compression(ctx))
+		return layer, err
+	})
+}
+
+// shipChanges is ship for changes that are sealed where they lie. It stores
+// nothing if there are none.
+func (s *Service) shipChanges(ctx context.Context, c *diff.Container) (diff.Layer, error) {
+	return s.shipBy(ctx, true, func(w io.Writer) (diff.Layer, error) {
+		layer, _, err := diff.PackChanges(ctx, w, c, diff.TarOptions{Wrote: newMeter(ctx, 0).add}, s.compression(ctx))
+		return layer, err
+	})
+}
+
+// shipBy stores the layer that pack writes, which may be a large one.
+func (s *Service) shipBy(ctx context.Context, large bool, pack func(io.Writer) (diff.Layer, error)) (_ diff.Layer, err error) {
+	if large {
 		if err := s.packing.Acquire(ctx, 1); err != nil {
 			return diff.Layer{}, fmt.Errorf("wait for other layers to be packed: %w", err)
 		}
@@ -36,9 +55,9 @@ func (s *Service) ship(ctx context.Context, upper string, userXattr bool, stats 
 	}
 	defer func() { err = w.close(ctx, err) }()
 
-	layer, _, err := diff.Pack(ctx, w, upper, diff.TarOptions{UserXattr: userXattr, Root: stats.Root}, s.compression(ctx))
-	if err != nil {
-		return diff.Layer{}, err
+	layer, err := pack(w)
+	if err != nil || layer.Empty() {
+		return layer, err
 	}
 	// What is not compressed has been digested on both sides.
 	if layer.Blob.MediaType == ocispec.MediaTypeImageLayer && layer.Blob.Digest != layer.DiffID {

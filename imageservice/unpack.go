@@ -121,7 +121,11 @@ func foreign(layer ocispec.Descriptor) bool {
 
 // fetch opens a layer in the content store.
 func (s *Service) fetch(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
-	blob, err := s.content.ReaderAt(ctx, layer)
+	return fetchFrom(ctx, s.content, layer)
+}
+
+func fetchFrom(ctx context.Context, from content.Provider, layer ocispec.Descriptor) (io.ReadCloser, error) {
+	blob, err := from.ReaderAt(ctx, layer)
 	if err != nil {
 		return nil, err
 	}

@@ -9,10 +9,16 @@ import (
 )
 
 // TestCheckpointFailsCleanly fails every call to containerd that a checkpoint
-// makes, one at a time.
+// makes of a container on a sealed layer, one at a time.
 func TestCheckpointFailsCleanly(t *testing.T) {
 	e, p := newFaultEnv(t, "busybox")
-	id := e.run(t, "busybox", "echo x > /x")
+	id := e.run(t, "busybox", "echo x >> /x")
+	e.sealOwn(t, id)
+	e.docker(t, "start", id)
+	e.eventually(t, "it to write", func() error {
+		_, err := e.try(t, "exec", id, "sh", "-c", "[ $(wc -l < /x) = 2 ]")
+		return err
+	})
 	before := e.state(t)
 	checkpoint := func() (string, error) { return e.try(t, "baleen", "checkpoint", "-q", "--no-process", id) }
 	last := eachCall(t, p, checkpoint, func(failed, out string, err error) {

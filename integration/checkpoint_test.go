@@ -279,8 +279,12 @@ func checkpointUserNamespace(t *testing.T, config stack.Config) {
 	store := t.TempDir()
 	e := newEnv(t, config, "busybox")
 	e.withRegistry(t, store)
-	const look = `stat -c '%n %a %u:%g' / /new /bin/sh /etc /deep /deep/er; ls /etc/group 2>&1; true`
-	id := e.run(t, "busybox", "[ -e /new ] || { echo new > /new; chown 7:8 /new; chmod 4755 /new; mkdir -p /deep/er; rm /etc/group; }")
+	const look = `stat -c '%n %a %u:%g' / /new /bin/sh /etc /deep /deep/er /twin /etc/passwd; ls /etc/group /deep/gone 2>&1; true`
+	id := e.run(t, "busybox", "[ -e /new ] || { echo new > /new; chown 7:8 /new; chmod 4755 /new; mkdir -p /deep/er; touch /deep/gone; rm /etc/group; }")
+	e.docker(t, "kill", id)
+	e.docker(t, "baleen", "snapshot", id)
+	e.docker(t, "start", id)
+	e.docker(t, "exec", id, "sh", "-c", "chown 9:10 /deep/er; rm /deep/gone; ln /new /twin; chmod 640 /etc/passwd")
 	want := e.docker(t, "exec", id, "sh", "-c", look)
 	if !strings.Contains(want, "/new 4755 7:8") || !strings.Contains(want, "/bin/sh 755 0:0") {
 		t.Fatalf("the container has\n%s", want)
@@ -360,7 +364,7 @@ func halves(t *testing.T, e *env, c checkpointed) {
 	read := e.readCheckpoint(t, c.ref)
 	var lost []string
 	for what, desc := range map[string]ocispec.Descriptor{
-		"the container's layer": read.Layer.Blob, "the container's configuration": *read.Container, "the runtime spec": *read.Spec,
+		"the container's layer": read.Own[0].Blob, "the container's configuration": *read.Container, "the runtime spec": *read.Spec,
 	} {
 		if err := e.client.ContentStore().Delete(e.ctx(t), desc.Digest); err != nil {
 			t.Fatal(err)

@@ -9,6 +9,11 @@ import (
 	"testing"
 	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+
+	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/integration/fault"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -115,6 +120,7 @@ func TestProcessesGoOn(t *testing.T) {
 	}
 	e.wentOn(t, e.restore(t, ref, "--name", "again"), before, after)
 	e.past(t, id, after)
+	t.Run("not compressed", func(t *testing.T) { notCompressed(t, e, before, after) })
 	t.Run("in another daemon", func(t *testing.T) {
 		e.push(t, ref)
 		other := newEnv(t, stack.Config{})
@@ -138,6 +144,47 @@ func TestProcessesGoOn(t *testing.T) {
 		e.remove(t, id)
 		e.wentOn(t, e.restore(t, "stopped:1"), before, before)
 	})
+}
+
+// notCompressed: the state of processes is a small part of what CRIU has dumped, and
+// is restored as well from a checkpoint that has that itself.
+func notCompressed(t *testing.T, e *env, before, after int) {
+	e.docker(t, "tag", registry+"/counter:1", "packed:1")
+	c := e.readCheckpoint(t, "packed:1")
+	raw, packed, err := c.RawProcess()
+	if err != nil || !packed || c.Process.Size*4 > raw.Size || c.Process.MediaType != containerstore.MediaTypeCheckpointProcess {
+		t.Errorf("the state of the processes is %+v of %+v, %v", c.Process, raw, err)
+	}
+	e.collect(t)
+	if _, err := e.client.ContentStore().Info(e.ctx(t), raw.Digest); !errdefs.IsNotFound(err) {
+		t.Errorf("what it was made of is still there: %v", err)
+	}
+	ctx, done, err := e.client.WithLease(e.ctx(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := e.client.GetImage(ctx, "docker.io/library/packed:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var task containerd.TaskInfo
+	if err := containerstore.WithTaskCheckpoint(image)(ctx, e.client, &task); err != nil {
+		t.Fatal(err)
+	}
+	if got := task.Checkpoint; got.Digest != raw.Digest.String() || got.Size != raw.Size || got.MediaType != images.MediaTypeContainerd1Checkpoint {
+		t.Errorf("a new task is given %+v", got)
+	}
+	c.Process = &raw
+	e.putCheckpoint(t, c, "raw")
+	if err := done(ctx); err != nil {
+		t.Error(err)
+	}
+	e.docker(t, "rmi", "packed:1")
+	e.collect(t)
+	again := e.restore(t, "raw", "--name", "raw", "--trust")
+	e.wentOn(t, again, before, after)
+	e.remove(t, again)
+	e.docker(t, "rmi", "raw")
 }
 
 // TestRewind goes back 20 times to where a container was, which goes on in

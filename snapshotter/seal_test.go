@@ -147,6 +147,7 @@ func checkSeal(t *testing.T, lowers []string, options string, scripts []string) 
 		shell(t, merged, script)
 	}
 	defer unmount(t, merged)
+	checkSplit(t, c, dir, merged)
 
 	var layers [2]bytes.Buffer
 	for i, seal := range []func(context.Context, string) (snapshotter.SealStats, error){

@@ -122,13 +122,23 @@ type PruneReport struct {
 // Progress is one message of a stream.
 type Progress struct {
 	// Status tells a person what goes on: "stopping the container".
-	Status string  `json:",omitempty"`
+	Status string `json:",omitempty"`
+	// ProgressDetail is how far the last Status has got.
+	ProgressDetail *ProgressDetail `json:"progressDetail,omitempty"`
+
 	Plan   *Plan   `json:",omitempty"`
 	Result *Result `json:",omitempty"`
 	Error  string  `json:",omitempty"`
 
 	Checkpoint *Checkpoint `json:",omitempty"` // the end of a checkpoint
 	Restored   *Restored   `json:",omitempty"` // the end of a restore
+}
+
+// ProgressDetail is how much of a step is done, in bytes; Total is 0 if it is not
+// known. It has the form that it has in the messages of `docker pull`.
+type ProgressDetail struct {
+	Current int64 `json:"current"`
+	Total   int64 `json:"total,omitempty"`
 }
 
 // Last reports whether no message follows.

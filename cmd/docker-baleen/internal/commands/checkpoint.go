@@ -72,11 +72,7 @@ func checkpoint(ctx context.Context, docker command.Cli, container string, r api
 		return err
 	}
 	steps := newSteps(docker.Err(), out.quiet)
-	made, err := connect(docker).Checkpoint(ctx, container, r, func(p api.Progress) {
-		if p.Status != "" {
-			steps.begin(p.Status)
-		}
-	})
+	made, err := connect(docker).Checkpoint(ctx, container, r, steps.show)
 	steps.end(err == nil)
 	if err != nil {
 		return interrupted(err, "whether there is a checkpoint docker images shows")

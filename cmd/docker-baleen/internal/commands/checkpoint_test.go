@@ -40,7 +40,8 @@ func TestCheckpointAndRestore(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			answered := stream(t, api.Progress{Status: "reading"}, test.end)
+			far := &api.ProgressDetail{Current: 1e6, Total: 2e6}
+			answered := stream(t, api.Progress{Status: "reading"}, api.Progress{ProgressDetail: far}, test.end)
 			o := run(t, map[string]answer{"POST /containers/web/checkpoint": answered, "POST /checkpoints/restore": answered}, strings.Fields(test.args)...)
 			if o.err != nil {
 				t.Fatal(o.err)

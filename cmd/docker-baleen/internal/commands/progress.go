@@ -7,19 +7,22 @@ import (
 	"unicode/utf8"
 
 	"github.com/docker/cli/cli/streams"
+
+	"github.com/baleen-project/baleen/compat/api"
 )
 
 // tick is how often the time of a step moves on a terminal.
 const tick = 200 * time.Millisecond
 
-// steps shows what goes on: on a terminal the running step with its time, and
-// elsewhere one line for each step as it begins.
+// steps shows what goes on: on a terminal the running step with its time and how
+// far it has got, and elsewhere one line for each step as it begins.
 type steps struct {
 	out   *streams.Out
 	quiet bool
 
 	mu      sync.Mutex
 	current string // "" between steps
+	far     string // " 1MB of 2MB", or ""
 	began   time.Time
 	stop    chan struct{} // ends the ticking; nil before the first step
 	done    chan struct{}
@@ -27,6 +30,26 @@ type steps struct {
 
 func newSteps(out *streams.Out, quiet bool) *steps {
 	return &steps{out: out, quiet: quiet}
+}
+
+// show takes a message of the daemon.
+func (s *steps) show(p api.Progress) {
+	if p.Status != "" {
+		s.begin(p.Status)
+	}
+	if p.ProgressDetail != nil {
+		s.at(*p.ProgressDetail)
+	}
+}
+
+// at notes how far the running step has got.
+func (s *steps) at(d api.ProgressDetail) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.far = " " + size(d.Current)
+	if d.Total > 0 {
+		s.far += " of " + size(d.Total)
+	}
 }
 
 // begin ends the running step well and starts another.
@@ -42,7 +65,7 @@ func (s *steps) begin(status string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finish("done")
-	s.current, s.began = status, time.Now()
+	s.current, s.far, s.began = status, "", time.Now()
 	s.draw("")
 	if s.stop == nil {
 		s.stop, s.done = make(chan struct{}), make(chan struct{})
@@ -95,7 +118,7 @@ func (s *steps) finish(how string) {
 // draw writes the running step over its line. A line that is wider than the
 // terminal could not be written over.
 func (s *steps) draw(how string) {
-	took := fmt.Sprintf(" %s %.1fs", how, time.Since(s.began).Seconds())
+	took := fmt.Sprintf("%s %s %.1fs", s.far, how, time.Since(s.began).Seconds())
 	text := s.current
 	if _, width := s.out.GetTtySize(); width > 0 {
 		room := max(int(width)-len(took)-1, 0)

@@ -34,6 +34,20 @@ func TestProgressOnATerminal(t *testing.T) {
 	}
 }
 
+// A step that tells how far it has got says so until the next one begins.
+func TestProgressInBytes(t *testing.T) {
+	far := func(current, total int64) api.Progress {
+		return api.Progress{ProgressDetail: &api.ProgressDetail{Current: current, Total: total}}
+	}
+	d := &daemon{terminal: true, answers: map[string]answer{"POST /checkpoints/restore": stream(t,
+		api.Progress{Status: "reading"}, far(1e6, 0), api.Progress{Status: "unpacking"}, far(1e6, 5e7), far(5e7, 5e7),
+		api.Progress{Status: "starting"}, api.Progress{Restored: &api.Restored{}})}}
+	server := httptest.NewServer(d)
+	defer server.Close()
+	o := d.run(t, on(server), "restore", "web:1")
+	same(t, "what is left", seen(o.stderr), "reading 1MB done TIME\nunpacking 50MB of 50MB done TIME\nstarting done TIME\n")
+}
+
 var times = regexp.MustCompile(`\d+\.\ds`)
 
 // seen is what a terminal shows in the end, without the times.

@@ -57,11 +57,7 @@ func restore(ctx context.Context, docker command.Cli, r api.RestoreRequest, out 
 		return err
 	}
 	steps := newSteps(docker.Err(), out.quiet)
-	made, err := connect(docker).Restore(ctx, r, func(p api.Progress) {
-		if p.Status != "" {
-			steps.begin(p.Status)
-		}
-	})
+	made, err := connect(docker).Restore(ctx, r, steps.show)
 	steps.end(err == nil)
 	if err != nil {
 		return interrupted(err, "whether there is a container docker ps -a shows")

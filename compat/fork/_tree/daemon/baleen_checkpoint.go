@@ -19,7 +19,7 @@ import (
 
 // ContainerCheckpoint keeps a container's whole state as an image.
 func (daemon *Daemon) ContainerCheckpoint(ctx context.Context, name string, req api.CheckpointRequest, tell func(api.Progress)) error {
-	made, err := daemon.checkpoint(ctx, name, req, func(status string) { tell(api.Progress{Status: status}) })
+	made, err := daemon.checkpoint(ctx, name, req, tell)
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func (daemon *Daemon) ContainerCheckpoint(ctx context.Context, name string, req 
 	return nil
 }
 
-func (daemon *Daemon) checkpoint(ctx context.Context, name string, req api.CheckpointRequest, status func(string)) (api.Checkpoint, error) {
+func (daemon *Daemon) checkpoint(ctx context.Context, name string, req api.CheckpointRequest, tell func(api.Progress)) (api.Checkpoint, error) {
 	ref, err := checkpointName(req.Ref)
 	if err != nil {
 		return api.Checkpoint{}, err
@@ -40,7 +40,7 @@ func (daemon *Daemon) checkpoint(ctx context.Context, name string, req api.Check
 	defer end()
 	ctx, stop := until(ctx, request)
 	defer stop()
-	options := imageservice.CheckpointOptions{Tell: status}
+	options := imageservice.CheckpointOptions{Tell: func(status string) { tell(api.Progress{Status: status}) }, Bytes: tellBytes(tell)}
 	if options.Spec, err = daemon.runtimeSpec(ctx, c); err != nil {
 		return api.Checkpoint{}, err
 	}
@@ -58,6 +58,13 @@ func (daemon *Daemon) checkpoint(ctx context.Context, name string, req api.Check
 	}
 	daemon.LogContainerEventWithAttributes(c, events.ActionCheckpoint, map[string]string{"imageID": made.ID.String(), "imageRef": made.Ref})
 	return made, nil
+}
+
+// tellBytes tells how far a step has got.
+func tellBytes(tell func(api.Progress)) imageservice.BytesFunc {
+	return func(current, total int64) {
+		tell(api.Progress{ProgressDetail: &api.ProgressDetail{Current: current, Total: total}})
+	}
 }
 
 // keep makes the checkpoint and names it.
@@ -113,6 +120,7 @@ func (daemon *Daemon) CheckpointRestore(ctx context.Context, req api.RestoreRequ
 	if err != nil {
 		return err
 	}
+	prepared.Bytes = tellBytes(tell)
 	made, err := daemon.restoreContainer(ctx, prepared, req, func(status string) { tell(api.Progress{Status: status}) })
 	prepared.End(ctx, err)
 	if err != nil {

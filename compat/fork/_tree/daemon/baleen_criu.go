@@ -207,7 +207,11 @@ func criuErrors(text string) string {
 const restoredCheckpoint = "baleen-restored"
 
 // startRestored starts a container whose processes go on where they stood.
-func (daemon *Daemon) startRestored(ctx context.Context, c *container.Container, process ocispec.Descriptor) (err error) {
+func (daemon *Daemon) startRestored(ctx context.Context, c *container.Container, r *imageservice.Restore) (err error) {
+	process, err := r.UnpackProcess(ctx)
+	if err != nil {
+		return compat.DockerError(err)
+	}
 	dir := filepath.Join(c.CheckpointDir(), restoredCheckpoint)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

@@ -99,7 +99,7 @@ func (daemon *Daemon) completeRestore(ctx context.Context, c *container.Containe
 	case createOnly:
 	case r.Process != nil:
 		status("restoring the processes")
-		err = daemon.startRestored(ctx, c, *r.Process)
+		err = daemon.startRestored(ctx, c, r)
 	default:
 		status("starting the container")
 		err = daemon.ContainerStart(ctx, c.ID, "", "")

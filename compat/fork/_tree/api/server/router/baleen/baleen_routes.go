@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 
 	"github.com/docker/docker/api/server/httputils"
 	"github.com/docker/docker/errdefs"
@@ -133,7 +134,10 @@ func stream(w http.ResponseWriter, work func(tell func(api.Progress)) error) err
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	began := false
+	var mu sync.Mutex
 	tell := func(p api.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
 		if !began {
 			began = true
 			w.Header().Set("Content-Type", "application/json")

@@ -1,0 +1,69 @@
+package imageservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff"
+)
+
+// processCompression is how the state of processes is packed: see
+// containerstore.MediaTypeCheckpointProcess.
+var processCompression = diff.Compression{Kind: diff.Zstd, Level: 1}
+
+// packProcess compresses what CRIU has dumped, once the container is thawed. The
+// dump itself goes with the lease.
+func (s *Service) packProcess(ctx context.Context, t *timing, raw ocispec.Descriptor, o CheckpointOptions) (_ *ocispec.Descriptor, err error) {
+	o.Tell("packing the processes")
+	ctx, done := t.phase(ctx, "pack processes")
+	defer func() { done(err) }()
+	dumped, err := fetchFrom(ctx, meteredStore{s.content, newMeter(ctx, raw.Size)}, raw)
+	if err != nil {
+		return nil, fmt.Errorf("open the state of the processes: %w", err)
+	}
+	defer func() { err = errors.Join(err, dumped.Close()) }()
+	packed, err := s.shipBy(ctx, raw.Size > largeLayer, func(w io.Writer) (diff.Layer, error) {
+		return packStream(w, containerstore.MediaTypeCheckpointProcess, dumped)
+	})
+	if err == nil && packed.DiffID != raw.Digest {
+		err = fmt.Errorf("what was dumped as %s has been read as %s: %w", raw.Digest, packed.DiffID, errdefs.ErrDataLoss)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pack the state of the processes: %w", err)
+	}
+	return containerstore.PackedProcess(packed.Blob, raw), nil
+}
+
+func packStream(w io.Writer, mediaType string, from io.Reader) (diff.Layer, error) {
+	lw, err := diff.NewLayerWriterBy(w, mediaType, func(w io.Writer) (io.WriteCloser, error) {
+		return diff.NewWriter(w, processCompression)
+	})
+	if err != nil {
+		return diff.Layer{}, err
+	}
+	// Each piece is a call to containerd.
+	_, err = io.CopyBuffer(lw, struct{ io.Reader }{from}, make([]byte, shipChunk))
+	err = errors.Join(err, lw.Close())
+	return lw.Layer(), err
+}
+
+// UnpackProcess returns what CRIU has dumped as containerd reads it, and keeps it
+// until End.
+func (r *Restore) UnpackProcess(ctx context.Context) (ocispec.Descriptor, error) {
+	raw, packed, err := r.checkpoint.RawProcess()
+	if err != nil || !packed {
+		return raw, err
+	}
+	ctx = withBytes(leases.WithLease(ctx, r.lease), r.Bytes)
+	if err := r.s.keep(ctx, leases.Resource{ID: raw.Digest.String(), Type: "content"}); err != nil {
+		return raw, err
+	}
+	return raw, r.checkpoint.UnpackProcess(ctx, meteredStore{r.s.content, newMeter(ctx, r.Process.Size)})
+}
