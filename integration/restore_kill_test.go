@@ -95,17 +95,26 @@ func (k *restoreKiller) nothing(t *testing.T, what string) {
 // the restore makes fewer calls, and whether the restore was said to be done.
 func (k *restoreKiller) kill(t *testing.T, d stack.Daemon, n int) (where string, done bool) {
 	t.Helper()
+	where, failed := k.killIn(t, k.proxy, d, n, "baleen", "restore", "-q", "web:1")
+	return where, failed == nil
+}
+
+// killIn runs a docker command and kills a daemon before the nth of those calls to
+// containerd that countedCalls lists, and starts it again. It returns which one
+// that was, "" if the command makes fewer calls, and how the command failed.
+func (e *env) killIn(t *testing.T, p *fault.Proxy, d stack.Daemon, n int, args ...string) (where string, failed error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	killed := make(chan error, 1)
-	kill, start := k.KillDockerd, k.StartDockerd
+	kill, start := e.KillDockerd, e.StartDockerd
 	if d == stack.Containerd {
-		kill, start = k.KillContainerd, k.StartContainerd
+		kill, start = e.KillContainerd, e.StartContainerd
 	}
-	k.proxy.Set(fault.Plan{Methods: restoreCalls(), Nth: n, Do: func() { killed <- kill(ctx) }})
+	p.Set(fault.Plan{Methods: countedCalls(), Nth: n, Do: func() { killed <- kill(ctx) }})
 	ended := make(chan error, 1)
 	go func() {
-		out, err := output(k.Docker(ctx, "baleen", "restore", "-q", "web:1"))
+		out, err := output(e.Docker(ctx, args...))
 		if err != nil {
 			err = fmt.Errorf("%w: %s", err, out)
 		}
@@ -115,8 +124,8 @@ func (k *restoreKiller) kill(t *testing.T, d stack.Daemon, n int) (where string,
 	select {
 	case err = <-killed:
 	case failed := <-ended:
-		if _, where = k.proxy.Clear(); where == "" {
-			return "", failed == nil
+		if _, where = p.Clear(); where == "" {
+			return "", failed
 		}
 		ended <- failed
 		err = <-killed
@@ -127,20 +136,21 @@ func (k *restoreKiller) kill(t *testing.T, d stack.Daemon, n int) (where string,
 	if err != nil {
 		t.Fatalf("%s killed before call %d: %v", d, n, err)
 	}
-	failed := <-ended
-	_, where = k.proxy.Clear()
-	k.eventually(t, "dockerd to answer", func() error {
-		_, err := k.try(t, "images")
+	failed = <-ended
+	_, where = p.Clear()
+	e.eventually(t, "dockerd to answer", func() error {
+		_, err := e.try(t, "images")
 		return err
 	})
 	if failed != nil {
 		t.Logf("%s killed before call %d, %s: %v", d, n, where, failed)
 	}
-	return where, failed == nil
+	return where, failed
 }
 
-// restoreCalls are those that count: that change something, or all.
-func restoreCalls() []string {
+// countedCalls are those before which a daemon is killed: that change something,
+// or all.
+func countedCalls() []string {
 	if killAll() {
 		return append([]string{"tasks", "containers.v1"}, faultServices...)
 	}

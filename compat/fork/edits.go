@@ -211,6 +211,13 @@ var Edits = []Edit{
 		With:   "daemon.newLayer(ctx, ctr)",
 	},
 	{
+		// Until then a crash leaves layers of which nobody knows.
+		Name:   "created",
+		File:   "daemon/create.go",
+		Anchor: "\tmetrics.StateCtr.Set(ctr.ID, \"stopped\")\n\tdaemon.LogContainerEvent(ctr, events.ActionCreate)\n",
+		With:   "\tdaemon.created(ctx, ctr)\n\tmetrics.StateCtr.Set(ctr.ID, \"stopped\")\n\tdaemon.LogContainerEvent(ctr, events.ActionCreate)\n",
+	},
+	{
 		// Moby fails if containerd has the checkpoint already, which it has, since
 		// that came from there.
 		Name:   "checkpoint-upload",

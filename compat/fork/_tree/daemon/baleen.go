@@ -259,6 +259,7 @@ func (daemon *Daemon) mendInterrupted(ctx context.Context) {
 		return
 	}
 	daemon.thawInterrupted(ctx, s)
+	daemon.mendCreated(ctx, s)
 	daemon.mendRestores(ctx, s)
 	for _, c := range daemon.containers.List() {
 		daemon.unmountLeft(ctx, c, s)

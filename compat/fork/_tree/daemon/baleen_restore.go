@@ -80,6 +80,9 @@ func (daemon *Daemon) newLayer(ctx context.Context, c *container.Container) (con
 	init := setupInitLayer(daemon.idMapping.RootPair())
 	r, ok := ctx.Value(restoreKey{}).(*restoring)
 	if !ok {
+		if err := daemon.creating(c); err != nil {
+			return nil, err
+		}
 		return daemon.imageService.CreateLayer(c, init)
 	}
 	if err := markRestoring(c.Root); err != nil {

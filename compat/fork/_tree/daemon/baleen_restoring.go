@@ -28,14 +28,10 @@ const restoringMark = "baleen-restoring"
 // markRestoring marks a container of which there is nothing yet, its folder
 // neither.
 func markRestoring(root string) error {
-	err := os.MkdirAll(root, 0o710)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(root, restoringMark), nil, 0o600)
+	if err := markCreating(root, restoringMark); err != nil {
+		return err
 	}
-	if err == nil {
-		err = syncFolders(root, filepath.Dir(root))
-	}
-	if err != nil {
+	if err := syncFolders(root, filepath.Dir(root)); err != nil {
 		return errdefs.System(fmt.Errorf("mark the container as being restored: %w", err))
 	}
 	return nil

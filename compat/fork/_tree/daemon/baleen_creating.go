@@ -1,0 +1,72 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/log"
+	"github.com/docker/docker/container"
+	"github.com/docker/docker/errdefs"
+
+	"github.com/baleen-project/baleen/imageservice"
+)
+
+// creatingMark is a file in a container's folder while the container is being
+// created: from before it has a layer until it is registered. Whoever finds it at
+// the daemon's start, and no container, finds what a crash has left. It is not
+// synced: containerd syncs its own records later, and so the file with them if
+// they are on the same file system.
+const creatingMark = "baleen-creating"
+
+// markCreating marks a container of which there is nothing yet, its folder
+// neither.
+func markCreating(root, mark string) error {
+	err := os.MkdirAll(root, 0o710)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(root, mark), nil, 0o600)
+	}
+	if err != nil {
+		return errdefs.System(fmt.Errorf("mark the container as being created: %w", err))
+	}
+	return nil
+}
+
+// creating marks a new container, on the containerd store.
+func (daemon *Daemon) creating(c *container.Container) error {
+	if _, ok := daemon.imageService.(*imageservice.Service); !ok {
+		return nil
+	}
+	return markCreating(c.Root, creatingMark)
+}
+
+// created takes the mark off a container that is registered. If it stays, the next
+// start takes it off.
+func (daemon *Daemon) created(ctx context.Context, c *container.Container) {
+	if err := os.Remove(filepath.Join(c.Root, creatingMark)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.G(ctx).WithError(err).WithField("container", c.ID).Warn("could not mark the container as created")
+	}
+}
+
+// mendCreated removes what there is of containers whose creation a crash has cut
+// short.
+func (daemon *Daemon) mendCreated(ctx context.Context, s *imageservice.Service) {
+	marks, err := filepath.Glob(filepath.Join(daemon.repository, "*", creatingMark))
+	if err != nil {
+		log.G(ctx).WithError(err).Error("could not look for containers that were being created")
+	}
+	for _, mark := range marks {
+		root := filepath.Dir(mark)
+		logger := log.G(ctx).WithField("container", filepath.Base(root))
+		if c := daemon.containers.Get(filepath.Base(root)); c != nil {
+			daemon.created(ctx, c)
+		} else if err := dropUnloaded(ctx, s, root); err != nil {
+			logger.WithError(err).Error("could not remove what is left of a container that was being created; restart the daemon to try again")
+		} else {
+			logger.Info("removed what was left of a container that was being created")
+		}
+	}
+}
