@@ -69,7 +69,7 @@ test: build test-go test-suites ## all tests: ours, then Moby's suites on fork a
 # The tests with daemons wait more than they compute: they run in two halves, by
 # the first letters of their names, beside the others.
 TESTS := $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output
-HALF  := ^Test[A-K]
+HALF  := ^Test[A-KS]
 
 .PHONY: test-go
 test-go: newest
@@ -78,11 +78,11 @@ test-go: newest
 
 .PHONY: test-packages test-half test-other-half
 test-packages:
-	BALEEN_SOAK=2m $(TESTS) -- -timeout=20m -p=1 $$($(GO) list ./... | grep -v '/integration$$')
+	BALEEN_SOAK=2m $(TESTS) -- -timeout=30m -p=1 $$($(GO) list ./... | grep -v '/integration$$')
 test-half:
-	$(TESTS) -- -timeout=20m -run='$(HALF)' ./integration
+	$(TESTS) -- -timeout=30m -run='$(HALF)' ./integration
 test-other-half:
-	$(TESTS) -- -timeout=20m -skip='$(HALF)' ./integration
+	$(TESTS) -- -timeout=30m -skip='$(HALF)' ./integration
 
 .PHONY: test-suites
 test-suites:
