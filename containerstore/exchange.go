@@ -97,18 +97,23 @@ func syncDir(path string) error {
 // upper is the folder of an active snapshot. ErrUnsupported says that it has
 // none that can be exchanged.
 func (h *History) upper(ctx context.Context, i snapshots.Info) (string, error) {
-	mounts, err := h.Snapshots.Mounts(ctx, i.Name)
-	if err != nil {
-		return "", fmt.Errorf("look up mounts of %s: %w", i.Name, err)
-	}
-	if i.Parent != "" && len(mounts) == 1 && mounts[0].Type != "overlay" {
-		return "", fmt.Errorf("%w: a mount of type %s", diff.ErrUnsupported, mounts[0].Type)
-	}
-	o, err := diff.ParseOverlay(mounts, i.Parent != "")
+	o, err := h.overlay(ctx, i)
 	if err != nil {
 		return "", err
 	}
 	return o.Uppers[0], nil
+}
+
+// overlay is where the files of an active snapshot lie, with the same error.
+func (h *History) overlay(ctx context.Context, i snapshots.Info) (diff.Overlay, error) {
+	mounts, err := h.Snapshots.Mounts(ctx, i.Name)
+	if err != nil {
+		return diff.Overlay{}, fmt.Errorf("look up mounts of %s: %w", i.Name, err)
+	}
+	if i.Parent != "" && len(mounts) == 1 && mounts[0].Type != "overlay" {
+		return diff.Overlay{}, fmt.Errorf("%w: a mount of type %s", diff.ErrUnsupported, mounts[0].Type)
+	}
+	return diff.ParseOverlay(mounts, i.Parent != "")
 }
 
 // folder is that of a committed snapshot.

@@ -36,18 +36,23 @@ func (h *History) Reopen(ctx context.Context) error {
 }
 
 // missingFolder reports whether an active snapshot has no folder where it should
-// have one.
+// have one. If what it stands on cannot be seen either, it is not known: a disk is
+// not mounted, or containerd sees other folders than this process.
 func (h *History) missingFolder(ctx context.Context, active snapshots.Info) (bool, error) {
-	upper, err := h.upper(ctx, active)
+	o, err := h.overlay(ctx, active)
 	if errors.Is(err, diff.ErrUnsupported) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	_, err = os.Lstat(upper)
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
+	if _, err = os.Lstat(o.Uppers[0]); !errors.Is(err, fs.ErrNotExist) {
+		return false, err
 	}
-	return false, err
+	for _, below := range o.Lowers {
+		if _, err := os.Lstat(below); err != nil {
+			return false, fmt.Errorf("neither the folder of snapshot %s is there nor one that it stands on: is a disk not mounted?: %w", h.Container, err)
+		}
+	}
+	return true, nil
 }
