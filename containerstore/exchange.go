@@ -55,13 +55,16 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 			return err
 		}
 		sealed = o.Uppers[0]
-		return pathError("mark", sealed, unix.Setxattr(sealed, emptyMark, []byte("1"), 0))
+		err = pathError("mark", sealed, unix.Setxattr(sealed, emptyMark, []byte("1"), 0))
+		if err == nil && durable {
+			// The container's files are on disk, unless somebody else has its root
+			// mounted too; this folder is not. If a power cut took it after
+			// containerd has written down the commit, no start could tell that the
+			// folders have not been exchanged.
+			err = snapshotter.SyncFileSystem(sealed)
+		}
+		return err
 	})
-	if err == nil && durable {
-		// Unmounting the container's root has done so, unless somebody else
-		// has it mounted too.
-		err = snapshotter.SyncFileSystem(live)
-	}
 	if err == nil {
 		err = exchange(live, sealed, durable)
 		if errors.Is(err, errors.ErrUnsupported) {
