@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -30,7 +32,6 @@ func (h *History) compact(ctx context.Context) error {
 	if err != nil || len(stack.Own) <= limit {
 		return err
 	}
-	top := stack.Own[1]
 	base, merged := stack.Init, stack.Own[1:]
 	if base == "" {
 		base = stack.Base
@@ -38,12 +39,43 @@ func (h *History) compact(ctx context.Context) error {
 	if lowest := merged[len(merged)-1]; lowest+initSuffix == base {
 		base, merged = lowest, merged[:len(merged)-1]
 	}
+	return h.mergeTop(ctx, t, merged, base)
+}
+
+// compactSealed merges the topmost layers that are no revisions, if they are too
+// many, as compact does. What the container changed since its last revision can
+// still be told then.
+func (h *History) compactSealed(ctx context.Context) error {
+	t, err := h.load(ctx)
+	if err != nil || h.MaxSealed == 0 {
+		return err
+	}
+	stack, err := h.stackOf(ctx, t, *t.active)
+	if err != nil {
+		return err
+	}
+	merged := stack.Own[1:]
+	if i := slices.IndexFunc(merged, func(name string) bool { return t.all[name].Labels[labelRecord] != "" }); i >= 0 {
+		merged = merged[:i]
+	}
+	if len(merged) < h.MaxSealed {
+		return nil
+	}
+	return h.mergeTop(ctx, t, merged, t.all[merged[len(merged)-1]].Parent)
+}
+
+// mergeTop merges the topmost sealed layers of a container, on what they stand on.
+func (h *History) mergeTop(ctx context.Context, t *tree, merged []string, base string) error {
 	if len(merged) < 2 {
 		return nil
 	}
-	name := h.compactionKey(h.numberOf(top))
+	top := t.all[merged[0]]
+	if on := t.standsOn(top); top.Labels[labelRecord] == "" && on > 0 {
+		top.Labels = with(top.Labels, map[string]string{LabelPrevious: strconv.Itoa(on)})
+	}
+	name := h.compactionKey(h.numberOf(top.Name))
 	if _, ok := t.all[name]; !ok {
-		err := h.merge(ctx, name, t.all[top], base, len(merged))
+		err := h.merge(ctx, name, top, base, len(merged))
 		if errors.Is(err, diff.ErrUnsupported) {
 			// Such snapshots are no stacks of folders, and know no limit.
 			log.G(ctx).WithError(err).WithField("container", h.Container).Debug("not merging layers")

@@ -18,7 +18,8 @@ import (
 // are decimal.
 const (
 	// LabelPrevious, on a revision, has the number of the one that it was made
-	// from; there is none on the first.
+	// from; there is none on the first. Merged layers that end in no revision have
+	// it too, if one was among them.
 	LabelPrevious = "docker.com/revision.previous"
 	// LabelImage, on a revision, has the digest of its image.
 	LabelImage = "docker.com/revision.image"
@@ -90,6 +91,9 @@ type History struct {
 	// MaxLayers is how many layers of its own a container may have, with the
 	// active one, before they are merged; 0 is 64.
 	MaxLayers int
+	// MaxSealed is how many of these SealLayer leaves above the last revision, with
+	// the active one, before it merges them; 0 is no limit of their own.
+	MaxSealed int
 }
 
 // owned returns the context for what the container is to keep.
@@ -212,7 +216,7 @@ func (t *tree) numbers() []int {
 }
 
 // standsOn is the number of the revision below a snapshot, and below layers that
-// are none; 0 if there is none.
+// are none, or that was merged with such layers; 0 if there is none.
 func (t *tree) standsOn(i snapshots.Info) int {
 	for {
 		_, n, suffix, ok := numbered(t.id, i.Parent)
@@ -222,6 +226,9 @@ func (t *tree) standsOn(i snapshots.Info) int {
 		below, ok := t.all[i.Parent]
 		if !ok || below.Labels[labelRecord] != "" {
 			return n
+		}
+		if merged, err := strconv.Atoi(below.Labels[LabelPrevious]); err == nil {
+			return merged
 		}
 		i = below
 	}

@@ -45,9 +45,9 @@ var (
 	sparing = sealFirst{worth: 16 << 20, looks: math.MaxInt, goesOn: true}
 )
 
-// sparingLayers is how many layers a container has at most that is sealed by its
-// commits. They hold what it has overwritten since, so they are merged earlier
-// than revisions, which were asked for.
+// sparingLayers is how many layers a container has at most above its last revision
+// that is sealed by its commits. They hold what it has overwritten since, so they
+// are merged earlier than revisions, which were asked for.
 const sparingLayers = 16
 
 // lookSealed is look for a container that may be sealed. If it wrote much that
@@ -99,7 +99,7 @@ func (s *Service) sealLayer(ctx context.Context, ctr *container.Container, goesO
 	}
 	h := s.history(ctr.ID, ctr.Driver)
 	if goesOn {
-		h.MaxLayers = sparingLayers
+		h.MaxSealed = sparingLayers
 	}
 	if err := h.SealLayer(ctx, goesOn); err != nil {
 		s.settleLater(ctx, ctr.ID)

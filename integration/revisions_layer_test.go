@@ -78,10 +78,48 @@ func (k *kept) merged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k.prune(t, "[2] []")
+	k.prune(t, "[] []")
 	stack, err := k.Stack(k.ctx)
 	if err != nil || len(stack.Own) > 4 {
 		t.Errorf("the stack is %v, %v", stack.Own, err)
 	}
 	k.must(t, map[string]string{"a": "1", "b": "2", "c": "9"})
+	k.mergedSealed(t)
+}
+
+// mergedSealed has those merged alone that are above a revision: what the container
+// changed since is told as before.
+func (k *kept) mergedSealed(t *testing.T) {
+	t.Helper()
+	k.listed(t, "2<0*") // merged with others
+	k.MaxLayers, k.MaxSealed = 0, 4
+	k.to(t, 2)
+	k.write(t, "d", "1")
+	k.to(t, k.seal(t).Number)
+	at, last := k.list(t), k.nearest(t)
+	for i := range 10 {
+		k.write(t, "c", fmt.Sprint(i))
+		if err := k.SealLayer(k.ctx, true); err != nil {
+			t.Fatal(err)
+		}
+		k.listed(t, at)
+		if n := k.nearest(t); n != last {
+			t.Errorf("the nearest revision is %d, and was %d", n, last)
+		}
+		if n, err := k.Since(k.ctx, func(containerstore.Record) bool { return false }); n < 2 || n > 4 || err != nil {
+			t.Errorf("%d layers have changed since revision %d, %v", n, last, err)
+		}
+	}
+	k.must(t, map[string]string{"a": "1", "b": "2", "c": "9", "d": "1"})
+	k.to(t, last)
+	k.must(t, map[string]string{"a": "1", "b": "2", "d": "1"})
+}
+
+func (k *kept) nearest(t *testing.T) int {
+	t.Helper()
+	n, err := k.Nearest(k.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
