@@ -46,7 +46,9 @@ func (s *Service) splitSealed(ctx context.Context, t *timing, ctr *container.Con
 	live := len(parts) - 1
 	below, err := s.packSealed(ctx, ctr, l.stack.Own, parts[:live])
 	done(err)
-	if errors.Is(err, diff.ErrUnsupported) { // then so is the whole, or one layer can hold it
+	// Then so is the whole, or one layer can hold it: what no layer can, such as a
+	// name that begins with .wh., may be gone since it was sealed.
+	if errors.Is(err, diff.ErrUnsupported) || errors.Is(err, diff.ErrReserved) {
 		log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("keeping all layers of the container as one")
 		return l, nil, nil
 	}

@@ -240,6 +240,22 @@ func (s *stacked) restoredPlain(t *testing.T, e *plainEnv, archive string) {
 	r.do(t, func(root string) { s.is(t, root) })
 }
 
+// TestCheckpointOfReservedNameThatIsGone: a file that no layer can hold is not in the
+// way of a checkpoint when it is gone, also if a sealed layer still has it.
+func TestCheckpointOfReservedNameThatIsGone(t *testing.T) {
+	e := newEnv(t, stack.Config{}, "busybox")
+	id := e.run(t, "busybox", "true")
+	e.docker(t, "exec", id, "sh", "-c", "mkdir /d; echo x > /d/.wh.x; echo y > /d/y")
+	e.sealOwn(t, id)
+	e.docker(t, "start", id)
+	e.docker(t, "exec", id, "rm", "/d/.wh.x")
+	e.keep(t, id, "gone:1")
+	again := e.restore(t, "gone:1", "--name", "again")
+	if got := e.docker(t, "exec", again, "ls", "-A", "/d"); got != "y" {
+		t.Errorf("the restored container has %q", got)
+	}
+}
+
 // TestCheckpointTellsBytes: what a checkpoint packs and a restore unpacks is told
 // while it goes on, in bytes.
 func TestCheckpointTellsBytes(t *testing.T) {
