@@ -3,6 +3,7 @@ package integration_test
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,6 +59,33 @@ func TestStorageDriverSwitched(t *testing.T) {
 	e.docker(t, "commit", "new", "again")
 	if got := e.docker(t, "run", "--rm", "again", "cat", "/two"); got != "two" {
 		t.Errorf("its image holds %q", got)
+	}
+}
+
+// TestMarksOfAnotherDriver: what a power cut has left of the mark of a container that
+// was being created or restored does not make another storage driver, or a copy of
+// the container's folder, remove it.
+func TestMarksOfAnotherDriver(t *testing.T) {
+	e := newEnv(t, stack.Config{StorageDriver: "overlayfs", DaemonConfig: map[string]any{"bridge": "none"}}, "busybox")
+	for _, mark := range []string{"baleen-creating", "baleen-restoring"} {
+		id := e.run(t, "busybox", "echo one > /one", "--network=none")
+		e.docker(t, "kill", id)
+		folder := filepath.Join(e.DataRoot(), "containers", id)
+		write(t, filepath.Join(folder, mark), "")
+		if out, err := exec.Command("cp", "-a", folder, folder+".bak").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		e.restartOn(t, "baleen")
+		e.collect(t)
+		e.restartOn(t, "overlayfs")
+		e.docker(t, "start", id)
+		if got := e.docker(t, "exec", id, "cat", "/one"); got != "one" {
+			t.Errorf("%s: back on its driver the container holds %q", mark, got)
+		}
+		if _, err := os.Stat(filepath.Join(folder+".bak", "config.v2.json")); err != nil {
+			t.Errorf("%s: the copy of its folder: %v", mark, err)
+		}
+		e.remove(t, id)
 	}
 }
 

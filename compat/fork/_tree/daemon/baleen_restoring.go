@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -114,14 +115,38 @@ func (daemon *Daemon) mendRestore(ctx context.Context, s *imageservice.Service, 
 // because it was being made, or removed. One that is whole but for its loading stays.
 func dropUnloaded(ctx context.Context, s *imageservice.Service, root string) error {
 	id := filepath.Base(root)
-	_, err := os.Lstat(filepath.Join(root, "config.v2.json"))
-	if _, err2 := s.GetLayerByID(id); err == nil && !errdefs.IsNotFound(err2) {
+	recorded, err := recordedHere(s, root)
+	if err != nil {
+		return err
+	}
+	if _, err := s.GetLayerByID(id); recorded && !errdefs.IsNotFound(err) {
 		return errors.New("the container has not been loaded")
 	}
 	if err := s.DropLayer(ctx, id); err != nil {
 		return err
 	}
 	return os.RemoveAll(root)
+}
+
+// recordedHere reports whether a folder has the record of the container that it is
+// called by. One whose layer this daemon would not find anyway is an error: it is of
+// another storage driver, or the folder a copy.
+func recordedHere(s *imageservice.Service, root string) (bool, error) {
+	text, err := os.ReadFile(filepath.Join(root, "config.v2.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	var record struct{ ID, Driver string }
+	if err == nil {
+		err = json.Unmarshal(text, &record)
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the container's record: %w", err)
+	}
+	if record.ID != filepath.Base(root) || record.Driver != s.StorageDriver() {
+		return false, fmt.Errorf("it is container %s with storage driver %s: it stays", record.ID, record.Driver)
+	}
+	return true, nil
 }
 
 // removeUnstarted removes a restored container whose start was cut short, by the
