@@ -61,12 +61,24 @@ func (daemon *Daemon) mendCreated(ctx context.Context, s *imageservice.Service) 
 	for _, mark := range marks {
 		root := filepath.Dir(mark)
 		logger := log.G(ctx).WithField("container", filepath.Base(root))
-		if c := daemon.containers.Get(filepath.Base(root)); c != nil {
-			daemon.created(ctx, c)
-		} else if err := dropUnloaded(ctx, s, root); err != nil {
+		removed, err := daemon.mendCreate(ctx, s, root)
+		switch {
+		case err != nil:
 			logger.WithError(err).Error("could not remove what is left of a container that was being created; restart the daemon to try again")
-		} else {
+		case removed:
 			logger.Info("removed what was left of a container that was being created")
 		}
 	}
+}
+
+func (daemon *Daemon) mendCreate(ctx context.Context, s *imageservice.Service, root string) (removed bool, err error) {
+	c := daemon.containers.Get(filepath.Base(root))
+	switch {
+	case c == nil:
+		return true, dropUnloaded(ctx, s, root)
+	case c.IsDead(): // it could not be created, nor removed then
+		return true, daemon.removeRestored(c)
+	}
+	daemon.created(ctx, c)
+	return false, nil
 }
