@@ -62,10 +62,10 @@ func TestStorageDriverSwitched(t *testing.T) {
 	}
 }
 
-// TestMarksOfAnotherDriver: what a power cut has left of the mark of a container that
-// was being created or restored does not make another storage driver, or a copy of
-// the container's folder, remove it.
-func TestMarksOfAnotherDriver(t *testing.T) {
+// TestMarksLeft: what a power cut has left of the mark of a container that was being
+// created or restored does not have it removed where its layer is not found: with
+// another storage driver, without containerd's data, and in a copy of its folder.
+func TestMarksLeft(t *testing.T) {
 	e := newEnv(t, stack.Config{StorageDriver: "overlayfs", DaemonConfig: map[string]any{"bridge": "none"}}, "busybox")
 	for _, mark := range []string{"baleen-creating", "baleen-restoring"} {
 		id := e.run(t, "busybox", "echo one > /one", "--network=none")
@@ -78,6 +78,9 @@ func TestMarksOfAnotherDriver(t *testing.T) {
 		e.restartOn(t, "baleen")
 		e.collect(t)
 		e.restartOn(t, "overlayfs")
+		write(t, filepath.Join(folder, mark), "") // that the container was loaded took it off
+		e.restartWith(t, "containerd-namespace", "another")
+		e.restartWith(t, "containerd-namespace", "moby")
 		e.docker(t, "start", id)
 		if got := e.docker(t, "exec", id, "cat", "/one"); got != "one" {
 			t.Errorf("%s: back on its driver the container holds %q", mark, got)
@@ -92,6 +95,15 @@ func TestMarksOfAnotherDriver(t *testing.T) {
 // restartOn starts dockerd again with another storage driver.
 func (e *env) restartOn(t *testing.T, driver string) {
 	t.Helper()
+	e.restartWith(t, "storage-driver", driver)
+	if got := e.docker(t, "info", "-f", "{{.Driver}}"); got != driver {
+		t.Fatalf("the storage driver is %s, not %s", got, driver)
+	}
+}
+
+// restartWith starts dockerd again with another value in its configuration.
+func (e *env) restartWith(t *testing.T, key, value string) {
+	t.Helper()
 	path := filepath.Join(e.Root(), "daemon.json")
 	var config map[string]any
 	text, err := os.ReadFile(path)
@@ -99,7 +111,7 @@ func (e *env) restartOn(t *testing.T, driver string) {
 		err = json.Unmarshal(text, &config)
 	}
 	if err == nil {
-		config["storage-driver"] = driver
+		config[key] = value
 		text, err = json.Marshal(config)
 	}
 	if err == nil {
@@ -111,8 +123,5 @@ func (e *env) restartOn(t *testing.T, driver string) {
 	write(t, path, string(text))
 	if err := e.StartDockerd(t.Context()); err != nil {
 		t.Fatal(err)
-	}
-	if got := e.docker(t, "info", "-f", "{{.Driver}}"); got != driver {
-		t.Fatalf("the storage driver is %s, not %s", got, driver)
 	}
 }

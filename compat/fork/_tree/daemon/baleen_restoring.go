@@ -129,14 +129,18 @@ func dropUnloaded(ctx context.Context, s *imageservice.Service, root string) err
 }
 
 // recordedHere reports whether a folder has the record of the container that it is
-// called by. One whose layer this daemon would not find anyway is an error: it is of
-// another storage driver, or the folder a copy.
+// called by. An error are one whose layer this daemon would not find anyway, of
+// another storage driver or in a folder that is a copy, and one that has been
+// started: that is whole, whatever is missing now, such as containerd's disk.
 func recordedHere(s *imageservice.Service, root string) (bool, error) {
 	text, err := os.ReadFile(filepath.Join(root, "config.v2.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	var record struct{ ID, Driver string }
+	var record struct {
+		ID, Driver string
+		State      struct{ StartedAt time.Time }
+	}
 	if err == nil {
 		err = json.Unmarshal(text, &record)
 	}
@@ -145,6 +149,9 @@ func recordedHere(s *imageservice.Service, root string) (bool, error) {
 	}
 	if record.ID != filepath.Base(root) || record.Driver != s.StorageDriver() {
 		return false, fmt.Errorf("it is container %s with storage driver %s: it stays", record.ID, record.Driver)
+	}
+	if !record.State.StartedAt.IsZero() {
+		return false, errors.New("it has been started, and could not be loaded: it stays")
 	}
 	return true, nil
 }
