@@ -92,6 +92,33 @@ func TestMarksLeft(t *testing.T) {
 	}
 }
 
+// TestRestoredImageOfAnotherDriver: the record of an image that a restore has made,
+// with the mark that a crash has left on it, stays while the container that uses it
+// is another storage driver's.
+func TestRestoredImageOfAnotherDriver(t *testing.T) {
+	e := newEnv(t, stack.Config{StorageDriver: "overlayfs", DaemonConfig: map[string]any{"bridge": "none"}}, "busybox")
+	image := e.docker(t, "commit", e.docker(t, "create", "--network=none", "busybox"))
+	id := e.docker(t, "create", "--network=none", image, "true")
+	name, mark := "moby-dangling@"+image, "io.baleen.restoring"
+	images, ctx := e.client.ImageService(), e.ctx(t)
+	record, err := images.Get(ctx, name)
+	if err == nil {
+		record.Labels = map[string]string{mark: e.docker(t, "info", "-f", "{{.ID}}")}
+		record, err = images.Update(ctx, record, "labels."+mark)
+	}
+	if err != nil || record.Labels[mark] == "" {
+		t.Fatal(record, err)
+	}
+	e.restartOn(t, "baleen")
+	e.collect(t)
+	e.restartOn(t, "overlayfs")
+	if record, err = images.Get(ctx, name); err != nil || record.Labels[mark] != "" {
+		t.Errorf("the image's record is %v, %v", record, err)
+	}
+	e.docker(t, "start", id)
+	e.docker(t, "commit", id)
+}
+
 // restartOn starts dockerd again with another storage driver.
 func (e *env) restartOn(t *testing.T, driver string) {
 	t.Helper()

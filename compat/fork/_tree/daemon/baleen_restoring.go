@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -82,6 +83,10 @@ func (daemon *Daemon) mendRestores(ctx context.Context, s *imageservice.Service)
 			logger.Info("removed the container of an interrupted restore")
 		}
 	}
+	if daemon.unloaded() {
+		log.G(ctx).Info("images of interrupted restores stay for now: a container that has not been loaded may use them")
+		return
+	}
 	store := storeWithRevisions{daemon.containers, daemon}
 	err = s.MendRestores(ctx, func(manifest digest.Digest) bool {
 		return store.First(func(c *container.Container) bool {
@@ -91,6 +96,15 @@ func (daemon *Daemon) mendRestores(ctx context.Context, s *imageservice.Service)
 	if err != nil {
 		log.G(ctx).WithError(err).Error("could not remove the images of interrupted restores; restart the daemon to try again")
 	}
+}
+
+// unloaded reports whether there are, or may be, containers that this daemon has not
+// loaded, those of another storage driver for example.
+func (daemon *Daemon) unloaded() bool {
+	records, err := filepath.Glob(filepath.Join(daemon.repository, "*", "config.v2.json"))
+	return err != nil || slices.ContainsFunc(records, func(record string) bool {
+		return daemon.containers.Get(filepath.Base(filepath.Dir(record))) == nil
+	})
 }
 
 func (daemon *Daemon) mendRestore(ctx context.Context, s *imageservice.Service, root string) (removed bool, err error) {
