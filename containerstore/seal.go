@@ -67,8 +67,8 @@ func (h *History) SealLayer(ctx context.Context, goesOn bool) error {
 	if err := h.finish(ctx); err != nil || !goesOn {
 		return err
 	}
-	if err := h.compactSealed(ctx); err != nil {
-		log.G(ctx).WithError(err).WithField("container", h.Container).Warn("could not merge the layers of the container that are no revisions; tried again with the next")
+	if err := h.compacted(ctx, h.compactSealed(ctx)); err != nil {
+		return err
 	}
 	h.removeMerged(ctx)
 	return nil

@@ -133,8 +133,18 @@ func (h *History) finish(ctx context.Context) error {
 	if err := h.recoverAlways(ctx); err != nil {
 		return fmt.Errorf("complete the switch of container %s; the next start of the daemon or operation on it tries again: %w", h.Container, err)
 	}
-	if err := h.compact(ctx); err != nil {
-		log.G(ctx).WithError(err).WithField("container", h.Container).Warn("could not merge the container's many layers; tried again with the next revision")
+	return h.compacted(ctx, h.compact(ctx))
+}
+
+// compacted ends merging layers. It may have failed, even between two active
+// snapshots of the container: that counts then.
+func (h *History) compacted(ctx context.Context, failure error) error {
+	if failure == nil {
+		return nil
+	}
+	log.G(ctx).WithError(failure).WithField("container", h.Container).Warn("could not merge the container's many layers; tried again with the next revision or sealed layer")
+	if err := h.recoverAlways(ctx); err != nil {
+		return fmt.Errorf("complete merging the layers of container %s; the next start of the daemon or operation on it tries again: %w", h.Container, err)
 	}
 	return nil
 }

@@ -1,9 +1,16 @@
 package integration_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
 
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -13,6 +20,55 @@ import (
 func TestReopen(t *testing.T) {
 	e := newEnv(t, stack.Config{})
 	t.Run("the disk is not mounted", func(t *testing.T) { reopenUnmounted(t, newKept(t, e, "unmounted", snapshotter)) })
+}
+
+// failingMerge fails to prepare a snapshot on merged layers, so often.
+type failingMerge struct {
+	snapshots.Snapshotter
+	times int
+}
+
+func (s *failingMerge) Prepare(ctx context.Context, key, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
+	if strings.Contains(parent, ".c") && s.times > 0 {
+		s.times--
+		return nil, errors.New("no answer")
+	}
+	return s.Snapshotter.Prepare(ctx, key, parent, opts...)
+}
+
+// TestMergeThatFails: a container has an active snapshot also if containerd fails
+// when its merged layers get one, or its next operation is told that it has none.
+func TestMergeThatFails(t *testing.T) {
+	e := newEnv(t, stack.Config{})
+	for _, times := range []int{2, 20} {
+		for name, seal := range map[string]func(*kept) error{
+			"revision": func(k *kept) error {
+				k.MaxLayers = 2
+				_, err := k.Seal(k.ctx, record("snapshot"))
+				return err
+			},
+			"layer": func(k *kept) error { k.MaxSealed = 2; return k.SealLayer(k.ctx, true) },
+		} {
+			k := newKept(t, e, fmt.Sprint("merge-", name, times), snapshotter)
+			k.write(t, "a", "1")
+			if err := k.SealLayer(k.ctx, true); err != nil {
+				t.Fatal(err)
+			}
+			k.write(t, "b", "2")
+			sn := k.Snapshots
+			k.Snapshots = &failingMerge{sn, times}
+			if err := seal(k); (err != nil) != (times == 20) {
+				t.Errorf("%s, containerd fails %d times: %v", name, times, err)
+			}
+			k.Snapshots = sn
+			if times == 20 {
+				if err := k.Recover(k.ctx); err != nil {
+					t.Error(err)
+				}
+			}
+			k.must(t, map[string]string{"a": "1", "b": "2"})
+		}
+	}
 }
 
 // folder is that of the container's active snapshot.
