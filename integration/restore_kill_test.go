@@ -123,7 +123,7 @@ func (e *env) killIn(t *testing.T, p *fault.Proxy, d stack.Daemon, n int, args .
 	var err error
 	select {
 	case err = <-killed:
-	case failed := <-ended:
+	case failed = <-ended:
 		if _, where = p.Clear(); where == "" {
 			return "", failed
 		}

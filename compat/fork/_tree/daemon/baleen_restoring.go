@@ -228,10 +228,16 @@ func (daemon *Daemon) removeRestored(c *container.Container) error {
 // there, for the next start.
 func (daemon *Daemon) removeLater(ctx context.Context, s *imageservice.Service, c *container.Container) {
 	logger := log.G(ctx).WithField("container", c.ID)
+	startedAt := func() time.Time {
+		c.Lock()
+		defer c.Unlock()
+		return c.StartedAt
+	}
 	var err error
+	failed := startedAt()
 	for wait := 250 * time.Millisecond; wait < time.Minute; wait *= 2 {
 		time.Sleep(wait)
-		if c.IsRunning() {
+		if c.IsRunning() || startedAt() != failed {
 			return // somebody has started it: it is theirs
 		}
 		if err = daemon.removeUnstarted(ctx, s, c); err == nil || daemon.gone(c) {
