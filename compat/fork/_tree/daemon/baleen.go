@@ -259,7 +259,7 @@ func (daemon *Daemon) mendInterrupted(ctx context.Context) {
 		return
 	}
 	daemon.thawInterrupted(ctx, s)
-	daemon.mendCreated(ctx, s)
+	daemon.mendMarked(ctx, s, creatingMark, daemon.mendCreate)
 	daemon.mendRestores(ctx, s)
 	for _, c := range daemon.containers.List() {
 		daemon.unmountLeft(ctx, c, s)

@@ -51,22 +51,22 @@ func (daemon *Daemon) created(ctx context.Context, c *container.Container) {
 	}
 }
 
-// mendCreated removes what there is of containers whose creation a crash has cut
-// short.
-func (daemon *Daemon) mendCreated(ctx context.Context, s *imageservice.Service) {
-	marks, err := filepath.Glob(filepath.Join(daemon.repository, "*", creatingMark))
+// mendMarked mends all containers with a mark, by their folders: what of them a
+// crash has cut short is removed.
+func (daemon *Daemon) mendMarked(ctx context.Context, s *imageservice.Service, mark string, mend func(context.Context, *imageservice.Service, string) (removed bool, err error)) {
+	marks, err := filepath.Glob(filepath.Join(daemon.repository, "*", mark))
 	if err != nil {
-		log.G(ctx).WithError(err).Error("could not look for containers that were being created")
+		log.G(ctx).WithError(err).WithField("mark", mark).Error("could not look for what a crash has cut short")
 	}
-	for _, mark := range marks {
-		root := filepath.Dir(mark)
-		logger := log.G(ctx).WithField("container", filepath.Base(root))
-		removed, err := daemon.mendCreate(ctx, s, root)
+	for _, path := range marks {
+		root := filepath.Dir(path)
+		logger := log.G(ctx).WithFields(log.Fields{"container": filepath.Base(root), "mark": mark})
+		removed, err := mend(ctx, s, root)
 		switch {
 		case err != nil:
-			logger.WithError(err).Error("could not remove what is left of a container that was being created; restart the daemon to try again")
+			logger.WithError(err).Error("could not mend a container whose creation was cut short; restart the daemon to try again")
 		case removed:
-			logger.Info("removed what was left of a container that was being created")
+			logger.Info("removed what was left of a container whose creation was cut short")
 		}
 	}
 }

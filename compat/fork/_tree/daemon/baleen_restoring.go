@@ -68,27 +68,13 @@ func syncFolders(paths ...string) error {
 // mendRestores removes what restores have made which a crash has cut short,
 // before they had started their container. One that has been started is whole.
 func (daemon *Daemon) mendRestores(ctx context.Context, s *imageservice.Service) {
-	marks, err := filepath.Glob(filepath.Join(daemon.repository, "*", restoringMark))
-	if err != nil {
-		log.G(ctx).WithError(err).Error("could not look for interrupted restores")
-	}
-	for _, mark := range marks {
-		root := filepath.Dir(mark)
-		logger := log.G(ctx).WithField("container", filepath.Base(root))
-		removed, err := daemon.mendRestore(ctx, s, root)
-		switch {
-		case err != nil:
-			logger.WithError(err).Error("could not mend an interrupted restore; restart the daemon to try again")
-		case removed:
-			logger.Info("removed the container of an interrupted restore")
-		}
-	}
+	daemon.mendMarked(ctx, s, restoringMark, daemon.mendRestore)
 	if daemon.unloaded() {
 		log.G(ctx).Info("images of interrupted restores stay for now: a container that has not been loaded may use them")
 		return
 	}
 	store := storeWithRevisions{daemon.containers, daemon}
-	err = s.MendRestores(ctx, func(manifest digest.Digest) bool {
+	err := s.MendRestores(ctx, func(manifest digest.Digest) bool {
 		return store.First(func(c *container.Container) bool {
 			return c.ImageID == image.ID(manifest) || c.ImageManifest != nil && c.ImageManifest.Digest == manifest
 		}) != nil
