@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/opencontainers/go-digest"
 
@@ -227,16 +226,7 @@ func (s *stacked) throughStock(t *testing.T, store, ref string, id digest.Digest
 
 // restoredPlain makes the container of containerd alone.
 func (s *stacked) restoredPlain(t *testing.T, e *plainEnv, archive string) {
-	f, err := os.Open(archive)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	imported, err := e.client.Import(e.ctx, f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := e.restored(t, "again", containerd.NewImage(e.client, imported[0]))
+	r := e.restored(t, "again", e.imported(t, archive))
 	r.do(t, func(root string) { s.is(t, root) })
 }
 

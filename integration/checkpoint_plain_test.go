@@ -121,13 +121,9 @@ func (e *plainEnv) sameLeft(t *testing.T, before []string) {
 	}
 }
 
-// restoresOurs carries a checkpoint of a container of Docker's in an archive.
-func restoresOurs(t *testing.T, docker *env, e *plainEnv) {
-	id := docker.run(t, "busybox", "echo mine > /etc/mine; rm /bin/vi")
-	ref := "carried:" + e.snapshotter
-	docker.keep(t, id, ref)
-	archive := filepath.Join(t.TempDir(), "carried.tar")
-	docker.docker(t, "save", "-o", archive, ref)
+// imported is the first image of an archive.
+func (e *plainEnv) imported(t *testing.T, archive string) containerd.Image {
+	t.Helper()
 	f, err := os.Open(archive)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +133,17 @@ func restoresOurs(t *testing.T, docker *env, e *plainEnv) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkpoint := containerd.NewImage(e.client, imported[0])
+	return containerd.NewImage(e.client, imported[0])
+}
+
+// restoresOurs carries a checkpoint of a container of Docker's in an archive.
+func restoresOurs(t *testing.T, docker *env, e *plainEnv) {
+	id := docker.run(t, "busybox", "echo mine > /etc/mine; rm /bin/vi")
+	ref := "carried:" + e.snapshotter
+	docker.keep(t, id, ref)
+	archive := filepath.Join(t.TempDir(), "carried.tar")
+	docker.docker(t, "save", "-o", archive, ref)
+	checkpoint := e.imported(t, archive)
 	r := e.restored(t, "carried", checkpoint)
 	r.imageIs(t, "docker.io/library/busybox:latest")
 	defer func() {

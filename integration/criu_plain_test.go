@@ -26,16 +26,7 @@ func TestClientProcessesGoOn(t *testing.T) {
 	e := newPlainEnv(t, docker.ContainerdAddress(), "processes", snapshotter)
 	archive := filepath.Join(t.TempDir(), "busybox.tar")
 	docker.docker(t, "save", "-o", archive, "busybox")
-	f, err := os.Open(archive)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	imported, err := e.client.Import(e.ctx, f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	image := containerd.NewImage(e.client, imported[0])
+	image := e.imported(t, archive)
 	c, err := e.client.NewContainer(e.ctx, "counter", containerd.WithSnapshotter(e.snapshotter), containerstore.WithNewSnapshot(image),
 		containerd.WithNewSpec(oci.WithImageConfig(image), oci.WithProcessArgs("sh", "-c", counter), oci.WithHostNamespace(specs.NetworkNamespace)))
 	if err != nil {
