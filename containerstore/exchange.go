@@ -10,7 +10,6 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/containerd/continuity/fs"
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
@@ -198,9 +197,9 @@ func (h *History) usage(ctx context.Context, i snapshots.Info) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	usage, err := fs.DiskUsage(ctx, folder)
+	usage, err := diff.Measure(ctx, folder)
 	if err != nil {
 		return 0, err
 	}
-	return usage.Size, h.label(ctx, i.Name, map[string]string{labelSize: strconv.FormatInt(usage.Size, 10)})
+	return usage.Bytes, h.label(ctx, i.Name, map[string]string{labelSize: strconv.FormatInt(usage.Bytes, 10)})
 }

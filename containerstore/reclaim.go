@@ -3,11 +3,9 @@ package containerstore
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"path/filepath"
-	"syscall"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
 )
@@ -37,21 +35,14 @@ func (h *History) reclaimed(ctx context.Context, i snapshots.Info) (reclaim, err
 		return reclaim{}, err
 	}
 	r := reclaim{shared: map[inode]shared{}}
-	err = filepath.WalkDir(folder, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		r.file(info.Sys().(*syscall.Stat_t), d.IsDir())
-		return ctx.Err()
-	})
+	err = diff.Tree{Root: folder, Visit: func(e *diff.TreeEntry) error {
+		r.file(&e.Stat, e.IsDir())
+		return nil
+	}}.Walk(ctx)
 	return r, err
 }
 
-func (r *reclaim) file(st *syscall.Stat_t, dir bool) {
+func (r *reclaim) file(st *unix.Stat_t, dir bool) {
 	const block = 512 // st_blocks is in these, stat(2)
 	if dir || st.Nlink == 1 {
 		r.bytes += st.Blocks * block

@@ -200,7 +200,7 @@ func headerOf(e *entry) (*tar.Header, error) {
 		hdr.Typeflag, hdr.Size = tar.TypeReg, st.Size
 	case unix.S_IFLNK:
 		hdr.Typeflag = tar.TypeSymlink
-		hdr.Linkname, err = readlinkAt(e.dirfd, e.name)
+		hdr.Linkname, err = readlinkAt(e.dirfd(), e.name)
 	case unix.S_IFIFO:
 		hdr.Typeflag = tar.TypeFifo
 	case unix.S_IFCHR, unix.S_IFBLK:

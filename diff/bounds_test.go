@@ -209,17 +209,34 @@ func TestAThousandNestedDirectories(t *testing.T) {
 }
 
 // A path that is too long for system calls can be made, but not be unpacked: it
-// is refused before anybody gets such a layer.
+// is refused before anybody gets such a layer. What no layer is made of is walked.
 func TestPathsLongerThanAnyUnpackerTakes(t *testing.T) {
-	root := t.TempDir()
+	root, below := t.TempDir(), t.TempDir()
 	nest(t, root, "directory", levels)
-	c := diff.Container{Overlay: diff.Overlay{Uppers: []string{root}, Lowers: []string{t.TempDir()}}}
-	stats, err := c.Walk(t.Context(), func(*diff.Change) error { return nil })
-	if err != nil || stats.Changes != levels+1 {
-		t.Errorf("%d changes, %v", stats.Changes, err)
+	walk := func(c diff.Container, visit func(*diff.Change)) (diff.WalkStats, error) {
+		c.Overlay = diff.Overlay{Uppers: []string{root}, Lowers: []string{below}}
+		return c.Walk(t.Context(), func(c *diff.Change) error { visit(c); return nil })
 	}
+	refused := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, unix.ENAMETOOLONG) || !errors.Is(err, diff.ErrTooLong) || !strings.Contains(err.Error(), "directory/directory") || !strings.Contains(err.Error(), "4095") || len(err.Error()) > 500 {
+			t.Errorf("%s gave %v", what, err)
+		}
+	}
+	_, err := walk(diff.Container{}, func(*diff.Change) {})
+	refused("a walk for a layer", err)
 	_, err = diff.WriteLayer(t.Context(), io.Discard, root, diff.TarOptions{})
-	if !errors.Is(err, unix.ENAMETOOLONG) || !strings.Contains(err.Error(), "directory/directory") || len(err.Error()) > 500 {
-		t.Errorf("the layer gave %v", err)
+	refused("the layer", err)
+
+	deepest := 0
+	stats, err := walk(diff.Container{Reserved: true}, func(c *diff.Change) { deepest = max(deepest, c.Depth()) })
+	if err != nil || stats.Changes != levels+1 || deepest != levels+1 {
+		t.Errorf("%d changes to depth %d, %v", stats.Changes, deepest, err)
+	}
+	// Paths are of a multiple of 10 bytes, less one.
+	var shown []string
+	_, err = walk(diff.Container{Shown: true}, func(c *diff.Change) { shown = append(shown, c.Shown()) })
+	if want := "... (a path of 4099 bytes, of which a layer holds up to 4095)"; err != nil || len(shown) != 410 || !strings.HasSuffix(shown[409], want) {
+		t.Errorf("%d changes are shown, %v", len(shown), err)
 	}
 }

@@ -34,8 +34,11 @@ const (
 type Change struct {
 	Kind Kind
 	// Path is relative to the root of the file system, with slashes; "." is
-	// the root itself.
+	// the root itself. If it is one that no layer can hold, of 4,096 bytes (PATH_MAX)
+	// and more, it is only what the path begins with, and an ellipsis.
 	Path string
+	// Length is that of the whole path in bytes.
+	Length int
 	// Stat is the file's, as the container sees it; unset for Deleted. The
 	// times have not been truncated.
 	Stat unix.Stat_t
@@ -44,7 +47,47 @@ type Change struct {
 	dir   *dir
 	entry *entry
 	at    *place // the directory that it is in
+	in    way    // to the directory that has the entry
+	level int    // of it, on the way
 }
+
+// way is what a walk has gone down. It opens directories again that have been
+// closed.
+type way interface {
+	ensure(level int) error
+}
+
+// reach has the directory open that has the entry. A change of a directory may be
+// looked at long after the walk has told it.
+func (c *Change) reach() error {
+	if err := c.in.ensure(c.level); err != nil {
+		return raced(err)
+	}
+	return nil
+}
+
+// Name is the last element of the path; "." for the root.
+func (c *Change) Name() string { return c.entry.name }
+
+// Depth is how many elements the path has; 0 for the root.
+func (c *Change) Depth() int {
+	if c.Path == "." {
+		return 0
+	}
+	return c.level + 1
+}
+
+// Shown is the path for people. Of one that no layer can hold it is the beginning,
+// with the reason.
+func (c *Change) Shown() string {
+	if !c.TooLong() {
+		return c.Path
+	}
+	return fmt.Sprintf("%s (a path of %d bytes, of which a layer holds up to %d)", begin(c.Path, tooLongShown), c.Length, maxPath-1)
+}
+
+// TooLong reports whether a layer could not hold the path.
+func (c *Change) TooLong() bool { return c.Length >= maxPath }
 
 // IsDir reports whether the path is a directory now.
 func (c *Change) IsDir() bool { return c.Kind != Deleted && c.entry.isDir() }
@@ -54,6 +97,9 @@ func (c *Change) Type() uint32 { return c.Stat.Mode & unix.S_IFMT }
 
 // Xattrs returns the extended attributes that a layer carries.
 func (c *Change) Xattrs() ([]Xattr, error) {
+	if err := c.reach(); err != nil {
+		return nil, err
+	}
 	attrs, err := c.view.xattrs(c.entry)
 	if err != nil {
 		return nil, &fs.PathError{Op: "read", Path: c.Path, Err: err}
@@ -63,7 +109,10 @@ func (c *Change) Xattrs() ([]Xattr, error) {
 
 // Readlink returns a symbolic link's target.
 func (c *Change) Readlink() (string, error) {
-	target, err := readlinkAt(c.entry.dirfd, c.entry.name)
+	if err := c.reach(); err != nil {
+		return "", err
+	}
+	target, err := readlinkAt(c.entry.dirfd(), c.entry.name)
 	if err != nil {
 		return "", &fs.PathError{Op: "readlink", Path: c.Path, Err: err}
 	}
@@ -72,6 +121,9 @@ func (c *Change) Readlink() (string, error) {
 
 // Open opens a regular file's content. The caller closes it.
 func (c *Change) Open() (*os.File, error) {
+	if err := c.reach(); err != nil {
+		return nil, err
+	}
 	f, err := c.view.openContent(c.dir, c.entry)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", c.Path, err)
@@ -90,10 +142,13 @@ func (c *Change) Link(dirfd int, name string) (ok bool, err error) {
 	if c.view.mapOf(c.entry.layer) != nil {
 		return false, nil
 	}
+	if err := c.reach(); err != nil {
+		return false, err
+	}
 	if _, bare, err := c.view.mark(c.entry.path(), "metacopy"); err != nil || bare {
 		return false, err
 	}
-	err = unix.Linkat(c.entry.dirfd, c.entry.name, dirfd, name, 0)
+	err = unix.Linkat(c.entry.dirfd(), c.entry.name, dirfd, name, 0)
 	switch {
 	case err == nil:
 		return true, nil
@@ -112,6 +167,9 @@ var unseenMarks = []string{"origin", "nlink", "protattr"}
 // carries, as it carries them: then the file itself and a copy of it cannot be
 // told apart by them.
 func (c *Change) Plain() (bool, error) {
+	if err := c.reach(); err != nil {
+		return false, err
+	}
 	f := filePath(c.entry.path())
 	names, err := listXattrs(f)
 	if err != nil {
@@ -158,7 +216,10 @@ func (f *OpenFile) Now() (st unix.Stat_t, err error) {
 // Content opens a regular file and reads its attributes: what Open and Xattrs
 // do, in fewer calls.
 func (c *Change) Content() (_ OpenFile, err error) {
-	fd, err := openAt2(c.entry.dirfd, c.entry.name, unix.O_RDONLY|unix.O_NOATIME|unix.O_NONBLOCK)
+	if err := c.reach(); err != nil {
+		return OpenFile{}, err
+	}
+	fd, err := OpenRegular(c.entry.dirfd(), c.entry.name)
 	if err != nil {
 		return OpenFile{}, fmt.Errorf("open %s: %w", c.Path, err)
 	}
@@ -230,11 +291,11 @@ func (v *view) same(ad *dir, a *entry, w *view, bd *dir, b *entry) (bool, error)
 	}
 	switch a.stat.Mode & unix.S_IFMT {
 	case unix.S_IFLNK:
-		at, err := readlinkAt(a.dirfd, a.name)
+		at, err := readlinkAt(a.dirfd(), a.name)
 		if err != nil {
 			return false, err
 		}
-		bt, err := readlinkAt(b.dirfd, b.name)
+		bt, err := readlinkAt(b.dirfd(), b.name)
 		return at == bt, err
 	case unix.S_IFREG:
 		return v.sameContent(ad, a, w, bd, b)
@@ -302,7 +363,7 @@ func (v *view) openContent(d *dir, e *entry) (*os.File, error) {
 	if bare {
 		return v.openBelow(d, e)
 	}
-	fd, err := openAt2(e.dirfd, e.name, unix.O_RDONLY|unix.O_NOATIME|unix.O_NONBLOCK)
+	fd, err := OpenRegular(e.dirfd(), e.name)
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func CompareTrees(ctx context.Context, a, b string, opts CompareOptions) error {
 		}
 		defer unix.Close(fd)
 		c.roots[i] = fd
-		c.groups[i] = map[fileID]string{}
+		c.groups[i] = map[fileID]firstName{}
 	}
 	if err := c.root(); err != nil {
 		return fmt.Errorf("compare %s with %s: %w", a, b, err)
@@ -78,9 +78,16 @@ type comparison struct {
 	ctx    context.Context
 	opts   CompareOptions
 	roots  [2]int
-	groups [2]map[fileID]string // the first path of a file with several
+	groups [2]map[fileID]firstName // of a file with several names
+	nodes  dirNodes
 	bufs   [2][128 << 10]byte
 	result TreeDifference
+}
+
+// firstName is where a file was met first.
+type firstName struct {
+	dir  *dirNode
+	name string
 }
 
 // fileID names a file whatever its path.
@@ -123,40 +130,81 @@ func (c *comparison) root() error {
 		}
 		c.report(p.path, found)
 	}
-	return c.directory(p.path, c.roots)
+	return c.trees()
 }
 
 func (c *comparison) ignored(path string) bool {
 	return c.opts.Ignore != nil && c.opts.Ignore(path)
 }
 
-// directory compares what two open directories hold.
-func (c *comparison) directory(path string, fds [2]int) error {
-	if path != "/" {
-		path += "/"
-	}
-	names := newNameReader(fds[:], c.bufs[0][:])
-	for {
-		some, err := names.next()
+// trees compares what the two roots hold.
+func (c *comparison) trees() error {
+	way := newDescent[struct{}](openMounted, openMounted)
+	defer way.close()
+	var roots [2]*dir
+	for side := range roots {
+		p, err := openPart(0, c.roots[side])
 		if err != nil {
-			return &fs.PathError{Op: "list", Path: path, Err: err}
+			return err
 		}
-		if len(some) == 0 {
+		roots[side] = &dir{parts: []*part{p}}
+		defer roots[side].close()
+	}
+	way.push("", struct{}{}, roots[0], roots[1])
+	both := func() []int {
+		l := way.top()
+		return []int{l.dirs[0].parts[0].fd, l.dirs[1].parts[0].fd}
+	}
+	for {
+		name, ok, err := way.next(both)
+		switch {
+		case err != nil:
+			path, _ := way.pathOf(len(way.levels) - 1)
+			return &fs.PathError{Op: "list", Path: "/" + beginning(path), Err: err}
+		case ok:
+			if err = c.ctx.Err(); err == nil {
+				err = c.name(way, name)
+			}
+		case len(way.levels) == 1:
 			return nil
+		default:
+			err = way.pop()
 		}
-		for _, name := range some {
-			if err := c.ctx.Err(); err != nil {
-				return err
-			}
-			p := &pair{path: path + name, name: name, dirs: fds}
-			if c.ignored(p.path) {
-				continue
-			}
-			if err := c.pair(p); err != nil {
-				return err
-			}
+		if err != nil {
+			return err
 		}
 	}
+}
+
+// name compares what is there under a name of the directories that the walk is in.
+func (c *comparison) name(way *descent[struct{}], name string) error {
+	l := way.top()
+	p := &pair{path: "/" + way.full(name), name: name, dirs: [2]int{l.dirs[0].parts[0].fd, l.dirs[1].parts[0].fd}}
+	if c.ignored(p.path) {
+		return nil
+	}
+	down, err := c.pair(p)
+	if err != nil || !down {
+		return err
+	}
+	var subs [2]*dir
+	for side := range subs {
+		if subs[side], err = openMounted(l.dirs[side], name); err != nil {
+			subs[0].close()
+			return &fs.PathError{Op: "open", Path: p.path, Err: changedIfGone(err)}
+		}
+	}
+	way.push(name, struct{}{}, subs[0], subs[1])
+	return nil
+}
+
+// openMounted opens a directory, or what is mounted there.
+func openMounted(at *dir, name string) (*dir, error) {
+	fd, err := unix.Openat(at.parts[0].fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return openedDir(fd)
 }
 
 // mapOwner maps the owner of A's file.
@@ -167,8 +215,9 @@ func (c *comparison) mapOwner(p *pair, side int) error {
 	return mapStat(&p.stat[0], c.opts.MapA)
 }
 
-// pair compares what is there under one name, and below it.
-func (c *comparison) pair(p *pair) error {
+// pair compares what is there under one name. down says that there are directories,
+// whose content is to be compared.
+func (c *comparison) pair(p *pair) (down bool, err error) {
 	var there [2]bool
 	for side := range p.stat {
 		err := unix.Fstatat(p.dirs[side], p.name, &p.stat[side], unix.AT_SYMLINK_NOFOLLOW)
@@ -176,7 +225,7 @@ func (c *comparison) pair(p *pair) error {
 			err = c.mapOwner(p, side)
 		}
 		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return &fs.PathError{Op: "stat", Path: p.path, Err: err}
+			return false, &fs.PathError{Op: "stat", Path: p.path, Err: err}
 		}
 		there[side] = err == nil
 	}
@@ -188,19 +237,19 @@ func (c *comparison) pair(p *pair) error {
 	case there[1]:
 		c.report(p.path, []Difference{{Aspect: Presence, A: "nothing", B: kindName(p.kind(1))}})
 	}
-	return nil
+	return false, nil
 }
 
-func (c *comparison) both(p *pair) error {
+func (c *comparison) both(p *pair) (down bool, err error) {
 	found, err := c.metadata(p)
 	if err != nil {
-		return err
+		return false, err
 	}
 	same := p.kind(0) == p.kind(1)
 	if same && p.kind(0) == unix.S_IFREG {
 		more, err := c.file(p)
 		if err != nil {
-			return err
+			return false, err
 		}
 		found = append(found, more...)
 	}
@@ -208,66 +257,35 @@ func (c *comparison) both(p *pair) error {
 		found = append(found, c.hardLinks(p)...)
 	}
 	c.report(p.path, found)
-	if same && p.kind(0) == unix.S_IFDIR {
-		return c.descend(p)
-	}
-	return nil
-}
-
-// descend compares two directories' content.
-func (c *comparison) descend(p *pair) error {
-	var fds [2]int
-	for side := range fds {
-		fd, err := openBelow(p, side, unix.O_DIRECTORY)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		fds[side] = fd
-	}
-	return c.directory(p.path, fds)
-}
-
-// openBelow opens a file for reading, never a link, and never waits for the
-// other end of a FIFO that has taken the file's place.
-func openBelow(p *pair, side, flags int) (int, error) {
-	for {
-		fd, err := unix.Openat(p.dirs[side], p.name, flags|unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		if err == nil {
-			return fd, nil
-		}
-		if !errors.Is(err, unix.EINTR) {
-			return -1, &fs.PathError{Op: "open", Path: p.path, Err: err}
-		}
-	}
+	return same && p.kind(0) == unix.S_IFDIR, nil
 }
 
 // hardLinks compares which earlier name, if any, is the same file. As both
 // sides are walked in one order and only names on both count, the two sides'
 // names fall into the same groups if and only if this is equal everywhere.
 func (c *comparison) hardLinks(p *pair) []Difference {
-	var first [2]string
+	var first [2]*firstName // nil where this is the first
 	for side := range first {
 		st := &p.stat[side]
-		first[side] = p.path
 		if st.Nlink < 2 {
 			continue
 		}
 		id := fileID{st.Dev, st.Ino}
 		if known, ok := c.groups[side][id]; ok {
-			first[side] = known
-		} else {
-			c.groups[side][id] = p.path
+			first[side] = &known
+			continue
 		}
+		dir, name := c.nodes.split(p.path[1:])
+		c.groups[side][id] = firstName{dir, name}
 	}
-	if first[0] == first[1] {
+	if first[0] == nil && first[1] == nil || first[0] != nil && first[1] != nil && *first[0] == *first[1] {
 		return nil
 	}
 	text := func(side int) string {
-		if first[side] == p.path {
+		if first[side] == nil {
 			return "a file of its own"
 		}
-		return "the same file as " + printable(first[side])
+		return "the same file as " + printable("/"+first[side].dir.join(first[side].name))
 	}
 	return []Difference{{Aspect: HardLinks, A: text(0), B: text(1)}}
 }

@@ -122,11 +122,20 @@ func (c *comparison) file(p *pair) ([]Difference, error) {
 	return found, nil
 }
 
+// openCompared opens a regular file, or the one that is mounted on it.
+func openCompared(p *pair, side int) (int, error) {
+	fd, err := unix.Openat(p.dirs[side], p.name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: p.path, Err: changedIfGone(err)}
+	}
+	return openLooked(fd, p.path)
+}
+
 // content compares two regular files of one size.
 func (c *comparison) content(p *pair) ([]Difference, error) {
 	var fds [2]int
 	for side := range fds {
-		fd, err := openBelow(p, side, 0)
+		fd, err := openCompared(p, side)
 		if err != nil {
 			return nil, err
 		}

@@ -2,7 +2,8 @@ package diff
 
 import (
 	"context"
-	"path"
+	"fmt"
+	"slices"
 )
 
 // Walker tells changes against an image, in the order and with the promises of
@@ -88,13 +89,13 @@ func (m *Merge) Walk(ctx context.Context, visit func(*Change) error) (WalkStats,
 		return WalkStats{}, err
 	}
 	defer image.close()
-	g := &merging{ctx: ctx, merge: m, visit: visit, image: image}
-	defer g.leaveTo("")
+	g := &merging{ctx: ctx, merge: m, visit: visit, image: image, way: newDescent[*mergeDir](image.openName)}
+	defer g.way.close()
 	root, err := image.root(0, 0)
 	if err != nil {
 		return WalkStats{}, err
 	}
-	g.push(&mergeDir{path: ".", image: root})
+	g.push(&mergeDir{image: root}, "")
 	_, err = m.Container.Walk(ctx, g.change)
 	if m.Stats != nil {
 		*m.Stats = g.stats
@@ -110,17 +111,15 @@ type merging struct {
 	ctx    context.Context
 	merge  *Merge
 	visit  func(*Change) error
-	image  *view       // the new image
-	stack  []*mergeDir // from the root to the directory last met
+	image  *view               // the new image
+	way    *descent[*mergeDir] // to the directory last met
 	walked WalkStats
 	stats  MergeStats
 	failed ConflictError
-	buf    [32 << 10]byte // for reading directories
 }
 
 // mergeDir is a directory in which the container changed something.
 type mergeDir struct {
-	path  string
 	above *mergeDir
 	image *dir // the new image's; nil if it has no directory there
 	// change tells the folder, before the first thing in it that stays. It is
@@ -140,11 +139,13 @@ type meeting struct {
 
 // change merges one change of the container.
 func (g *merging) change(c *Change) (err error) {
-	if c.Path == "." {
+	if c.Depth() == 0 {
 		return g.root(c)
 	}
-	g.leaveTo(path.Dir(c.Path))
-	m := &meeting{Change: c, in: g.stack[len(g.stack)-1]}
+	if err := g.leaveTo(c.Depth()); err != nil {
+		return fmt.Errorf("look at %s in the new image: %w", beginning(c.Path), err)
+	}
+	m := &meeting{Change: c, in: g.way.top().of}
 	if m.in.fate != nil {
 		return g.below(m)
 	}
@@ -218,15 +219,18 @@ func (m *meeting) onImage() *Change {
 
 // reach tells a folder, and those that it is in, if that has not been done.
 func (g *merging) reach(f *mergeDir) error {
-	if f.change == nil {
-		return nil
+	var untold []*mergeDir
+	for ; f.change != nil; f = f.above {
+		untold = append(untold, f)
 	}
-	if err := g.reach(f.above); err != nil {
-		return err
+	for _, f := range slices.Backward(untold) {
+		c := f.change
+		f.change = nil
+		if err := g.tell(c); err != nil {
+			return err
+		}
 	}
-	c := f.change
-	f.change = nil
-	return g.tell(c)
+	return nil
 }
 
 func (g *merging) tell(c *Change) error {
@@ -240,12 +244,15 @@ func (g *merging) tell(c *Change) error {
 	return g.visit(c)
 }
 
-func (g *merging) push(f *mergeDir) { g.stack = append(g.stack, f) }
+// push goes down into a directory of the container.
+func (g *merging) push(f *mergeDir, name string) { g.way.push(name, f, f.image) }
 
-// leaveTo leaves folders until one is the last; "" leaves all.
-func (g *merging) leaveTo(dir string) {
-	for n := len(g.stack); n > 0 && g.stack[n-1].path != dir; n = len(g.stack) {
-		g.stack[n-1].image.close()
-		g.stack = g.stack[:n-1]
+// leaveTo leaves directories until as many are left, with the root.
+func (g *merging) leaveTo(depth int) error {
+	for len(g.way.levels) > depth {
+		if err := g.way.pop(); err != nil {
+			return err
+		}
 	}
+	return nil
 }

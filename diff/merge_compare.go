@@ -2,6 +2,8 @@ package diff
 
 import (
 	"fmt"
+	"math"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +32,9 @@ func (c *Change) seen() *seen {
 
 // before is what the container had before its changes.
 func (c *Change) before() (seen, error) {
+	if err := c.reach(); err != nil {
+		return seen{}, err
+	}
 	return look(c.view, c.at.before(), c.entry.name)
 }
 
@@ -71,85 +76,81 @@ func alike(a, b *seen) (bool, error) {
 // sameTree reports whether the images have the same at a path and, if it is a
 // directory, below it.
 func (g *merging) sameTree(at string, old, image *seen) (bool, error) {
+	t := sameTrees{descent: newDescent[struct{}](old.view.openName, image.view.openName)}
+	defer t.close()
+	same, err := t.name(old, image)
+	for same && err == nil && len(t.levels) > 0 {
+		if err = g.ctx.Err(); err == nil {
+			same, err = t.step(old.view, image.view)
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("compare %s of two images: %w", beginning(at), err)
+	}
+	return same, nil
+}
+
+// sameTrees compares two trees of which the first is the root of a descent, and the
+// second what its second view has.
+type sameTrees struct {
+	*descent[struct{}]
+}
+
+// step compares what is there under the next name.
+func (t sameTrees) step(old, image *view) (bool, error) {
+	name, ok, err := t.next(t.sources)
+	if err != nil {
+		return false, err
+	}
+	if !ok {
+		return true, t.pop()
+	}
+	l := t.top()
+	a, err := look(old, l.dirs[0], name)
+	if err != nil {
+		return false, err
+	}
+	b, err := look(image, l.dirs[1], name)
+	if err != nil {
+		return false, err
+	}
+	if !a.ok && !b.ok {
+		return true, nil // whiteouts
+	}
+	return t.name(&a, &b)
+}
+
+func (t sameTrees) sources() []int {
+	l := t.top()
+	return append(l.dirs[0].fds(math.MaxInt), l.dirs[1].fds(math.MaxInt)...)
+}
+
+// name compares two things that have one name, and goes down into them if they are
+// directories.
+func (t sameTrees) name(old, image *seen) (bool, error) {
 	if same, err := alike(old, image); err != nil || !same || !old.isDir() {
-		return same, wrapCompare(at, err)
+		return same, err
 	}
 	a, err := old.view.open(old.dir, old.entry)
 	if err != nil {
-		return false, wrapCompare(at, err)
+		return false, err
 	}
-	defer a.close()
 	b, err := image.view.open(image.dir, image.entry)
 	if err != nil {
-		return false, wrapCompare(at, err)
+		a.close()
+		return false, err
 	}
-	defer b.close()
-	if one, err := oneFolder(a, b); err != nil || one {
-		return one, wrapCompare(at, err)
+	if oneFolder(a, b) {
+		a.close()
+		b.close()
+		return true, nil
 	}
-	return g.sameNames(at, seen{view: old.view, dir: a}, seen{view: image.view, dir: b})
-}
-
-// sameNames compares all that is in two directories.
-func (g *merging) sameNames(at string, old, image seen) (bool, error) {
-	fds := append(old.dir.fds(len(old.view.roots)), image.dir.fds(len(image.view.roots))...)
-	names := newNameReader(fds, g.buf[:])
-	for {
-		some, err := names.next()
-		if err != nil || len(some) == 0 {
-			return err == nil, wrapCompare(at, err)
-		}
-		for _, name := range some {
-			if err := g.ctx.Err(); err != nil {
-				return false, err
-			}
-			a, err := look(old.view, old.dir, name)
-			if err != nil {
-				return false, wrapCompare(at, err)
-			}
-			b, err := look(image.view, image.dir, name)
-			if err != nil {
-				return false, wrapCompare(at, err)
-			}
-			if !a.ok && !b.ok {
-				continue // whiteouts
-			}
-			if same, err := g.sameTree(at+"/"+name, &a, &b); err != nil || !same {
-				return false, err
-			}
-		}
-	}
+	t.push(old.name, struct{}{}, a, b)
+	return true, nil
 }
 
 // oneFolder reports whether two directories are made of the same folders. As a
 // layer always lies on the same ones, nothing below can differ then.
-func oneFolder(a, b *dir) (bool, error) {
-	if len(a.parts) != len(b.parts) {
-		return false, nil
-	}
-	for i := range a.parts {
-		if one, err := sameInode(a.parts[i].fd, b.parts[i].fd); err != nil || !one {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-func sameInode(a, b int) (bool, error) {
-	var x, y unix.Stat_t
-	if err := unix.Fstat(a, &x); err != nil {
-		return false, err
-	}
-	if err := unix.Fstat(b, &y); err != nil {
-		return false, err
-	}
-	return x.Dev == y.Dev && x.Ino == y.Ino, nil
-}
-
-// wrapCompare says for which path of the images a comparison failed.
-func wrapCompare(at string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("compare %s of two images: %w", at, err)
+func oneFolder(a, b *dir) bool {
+	return slices.EqualFunc(a.parts, b.parts, func(x, y *part) bool { return x.id == y.id })
 }

@@ -12,7 +12,7 @@ type fate struct {
 
 // root merges the metadata of the root.
 func (g *merging) root(c *Change) (err error) {
-	f := g.stack[0]
+	f := g.way.levels[0].of
 	m := &meeting{Change: c, in: f}
 	if m.old, err = look(c.view, c.at.image, "."); err != nil {
 		return err
@@ -30,9 +30,14 @@ func (g *merging) root(c *Change) (err error) {
 }
 
 // directory merges a directory of the container.
-func (g *merging) directory(m *meeting) error {
-	f := &mergeDir{path: m.Path, above: m.in, change: m.onImage()}
-	g.push(f)
+func (g *merging) directory(m *meeting) (err error) {
+	f := &mergeDir{above: m.in, change: m.onImage()}
+	if m.image.isDir() {
+		if f.image, err = g.image.open(m.in.image, m.image.entry); err != nil {
+			return m.compared(err)
+		}
+	}
+	g.push(f, m.Name())
 	switch {
 	case m.image.isDir():
 		return g.both(m, f)
@@ -44,16 +49,14 @@ func (g *merging) directory(m *meeting) error {
 }
 
 // both merges a directory that the container and the new image have.
-func (g *merging) both(m *meeting, f *mergeDir) (err error) {
-	if f.image, err = g.image.open(m.in.image, m.image.entry); err != nil {
-		return m.compared(err)
-	}
+func (g *merging) both(m *meeting, f *mergeDir) error {
 	ours, err := g.metadata(m)
 	if err != nil {
 		return err
 	}
 	if !ours {
 		f.change.view, f.change.dir, f.change.entry = m.image.view, m.image.dir, &m.image.entry
+		f.change.in, f.change.level = g.way, len(g.way.levels)-2
 		f.change.Stat = m.image.stat
 		f.change.Stat.Mtim = m.Stat.Mtim
 		if ours, err = m.ownTime(); err != nil {
@@ -142,8 +145,8 @@ func (g *merging) below(m *meeting) error {
 		return nil
 	}
 	if m.IsDir() {
-		f = &mergeDir{path: m.Path, above: m.in, change: m.onImage(), fate: fate}
-		g.push(f)
+		f = &mergeDir{above: m.in, change: m.onImage(), fate: fate}
+		g.push(f, m.Name())
 	}
 	idle, err := m.timeOnly()
 	switch {

@@ -1,6 +1,8 @@
 package diff
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,10 +12,12 @@ import (
 
 // namesAtOnce bounds what the names of a directory take in memory, in bytes. One
 // with more is read in several passes, each for the next names in order.
-const namesAtOnce = 8 << 20
+const namesAtOnce = 4 << 20
 
 // nameCost is what a name takes beside its own bytes, about.
 const nameCost = 24
+
+func costOf(name string) int { return len(name) + nameCost }
 
 // nameReader reads the names in one or more directories, each once and in the
 // order of their bytes, in memory that does not grow with their number.
@@ -62,7 +66,6 @@ func (r *nameReader) pass(fd int) error {
 	if _, err := unix.Seek(fd, 0, 0); err != nil {
 		return fmt.Errorf("read directory: %w", err)
 	}
-	var some []string
 	for {
 		n, err := unix.ReadDirent(fd, r.buf)
 		if errors.Is(err, unix.EINTR) {
@@ -74,15 +77,33 @@ func (r *nameReader) pass(fd int) error {
 		if n == 0 {
 			return nil
 		}
-		_, _, some = unix.ParseDirent(r.buf[:n], -1, some[:0])
-		for _, name := range some {
-			if name > r.last && (!r.more || name < r.limit) {
-				r.names = append(r.names, name)
-				r.size += len(name) + nameCost
-			}
-		}
+		r.take(r.buf[:n])
 		if r.size > 2*namesAtOnce {
 			r.least()
+		}
+	}
+}
+
+// take adds the names of a piece of a directory. It makes strings only of those
+// that are kept: a directory of millions is read many times.
+func (r *nameReader) take(dirents []byte) {
+	const lengthAt, nameAt = 16, 19 // in struct linux_dirent64, getdents64(2)
+	for len(dirents) > nameAt {
+		length := int(binary.NativeEndian.Uint16(dirents[lengthAt:]))
+		if length <= nameAt || length > len(dirents) {
+			return
+		}
+		name := dirents[nameAt:length]
+		dirents = dirents[length:]
+		if end := bytes.IndexByte(name, 0); end >= 0 {
+			name = name[:end]
+		}
+		if string(name) == "." || string(name) == ".." || string(name) <= r.last {
+			continue
+		}
+		if !r.more || string(name) < r.limit {
+			r.names = append(r.names, string(name))
+			r.size += len(name) + nameCost
 		}
 	}
 }
@@ -93,10 +114,10 @@ func (r *nameReader) least() {
 	r.names = slices.Compact(r.names)
 	r.size = 0
 	for i, name := range r.names {
-		r.size += len(name) + nameCost
+		r.size += costOf(name)
 		if r.size > namesAtOnce {
 			r.more, r.limit = true, name
-			r.size -= len(name) + nameCost
+			r.size -= costOf(name)
 			clear(r.names[i:])
 			r.names = r.names[:i]
 			return

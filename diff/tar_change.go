@@ -33,11 +33,17 @@ func WriteChanges(ctx context.Context, w io.Writer, c Walker, opts TarOptions) (
 
 // change writes one change.
 func (t *layerTar) change(c *Change) error {
-	dir, name := path.Split(c.Path)
-	s := &source{path: c.Path, dir: dir, at: c.entry.dirfd, name: c.entry.name, st: c.Stat}
+	if c.TooLong() {
+		return tooLong(c.Path, c.Length)
+	}
 	if c.Kind == Deleted {
+		dir, name := path.Split(c.Path)
 		return t.mark(dir + whiteoutPrefix + name)
 	}
+	if err := c.reach(); err != nil {
+		return err
+	}
+	s := &source{path: c.Path, at: c.entry.dirfd(), name: c.entry.name, st: c.Stat}
 	if c.Type() == unix.S_IFREG {
 		return t.changedFile(c, s)
 	}

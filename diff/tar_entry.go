@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // paxXattr is what stands before an attribute's name in a PAX record. It comes
@@ -122,7 +120,7 @@ func (t *layerTar) mark(name string) error {
 
 func (t *layerTar) write(hdr *tar.Header) error {
 	if name := strings.TrimSuffix(hdr.Name, "/"); len(name) >= maxPath {
-		return fmt.Errorf("%.100q...: a path of %d bytes can be reached step by step, but nobody can unpack it from a layer: %w", name, len(name), unix.ENAMETOOLONG)
+		return tooLong(name, len(name))
 	}
 	if err := t.tw.WriteHeader(hdr); err != nil {
 		return fmt.Errorf("write header of %q: %w", hdr.Name, err)

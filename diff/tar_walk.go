@@ -11,10 +11,11 @@ import (
 )
 
 // links is a file with several names of which some are still due. There can be
-// many, so their first names in the stream share the directory's part.
+// many, so their first names in the stream share what is known of directories.
 type links struct {
-	dir, name string
-	due       uint64 // how many more names it has, some perhaps outside the tree
+	dir  *dirNode
+	name string
+	due  uint64 // how many more names it has, some perhaps outside the tree
 }
 
 // layerTar is one run of WriteLayer.
@@ -24,15 +25,21 @@ type layerTar struct {
 	marks   string // prefix of the overlay's attributes
 	tw      *tar.Writer
 	links   map[fileID]links
-	dirents [64 << 10]byte
+	way     *descent[inside]
+	nodes   dirNodes
 	chunk   []byte
 	entries int64
+}
+
+// inside is a directory that is being written.
+type inside struct {
+	// marked says that regular files in it may stand for deletions.
+	marked bool
 }
 
 // source is an entry of the tree on its way into the stream.
 type source struct {
 	path string // from the root, without a slash in front
-	dir  string // the path without the name
 	at   int    // the directory that holds it
 	name string // in there
 	st   unix.Stat_t
@@ -68,46 +75,64 @@ func (t *layerTar) root(fd int) error {
 			return err
 		}
 	}
-	return t.children(fd, "", attrs.opaque)
+	t.way = newDescent[inside](openPlain)
+	defer t.way.close()
+	top, err := openPart(0, fd)
+	if err != nil {
+		return err
+	}
+	if err := t.enter("", "", attrs, top); err != nil {
+		return err
+	}
+	return t.children()
 }
 
-// children writes what is in a directory. dir is its path and a slash, or
-// empty for the root; opaque the value of its mark.
-func (t *layerTar) children(fd int, dir, opaque string) error {
-	if opaque == opaqueYes {
-		if err := t.mark(dir + opaqueMarker); err != nil {
+// enter goes down into a directory. prefix is its path and a slash, or empty for the
+// root.
+func (t *layerTar) enter(name, prefix string, attrs attributes, p *part) error {
+	t.way.push(name, inside{attrs.opaque == opaqueXattrs}, &dir{parts: []*part{p}})
+	if attrs.opaque == opaqueYes {
+		return t.mark(prefix + opaqueMarker)
+	}
+	return nil
+}
+
+// children writes what is in the root, and in all below it.
+func (t *layerTar) children() error {
+	for {
+		name, ok, err := t.way.next(t.way.first)
+		switch {
+		case err != nil:
+			path, _ := t.way.pathOf(len(t.way.levels) - 1)
+			return fmt.Errorf("%q: %w", beginning(path), err)
+		case ok:
+			if err = t.ctx.Err(); err == nil {
+				err = t.name(name)
+			}
+		case len(t.way.levels) == 1:
+			return nil
+		default:
+			err = t.way.pop()
+		}
+		if err != nil {
 			return err
 		}
 	}
-	names := newNameReader([]int{fd}, t.dirents[:])
-	for {
-		some, err := names.next()
-		if err != nil {
-			return fmt.Errorf("%q: %w", dir, err)
-		}
-		if len(some) == 0 {
-			return nil
-		}
-		for _, name := range some {
-			if err := t.ctx.Err(); err != nil {
-				return err
-			}
-			s := &source{path: dir + name, dir: dir, at: fd, name: name}
-			if err := t.entry(s, opaque == opaqueXattrs); err != nil {
-				return err
-			}
-		}
-	}
 }
 
-// entry writes one entry of a directory. marked says that regular files in
-// this directory may stand for deletions.
-func (t *layerTar) entry(s *source, marked bool) error {
+// name writes one entry of the directory that the walk is in.
+func (t *layerTar) name(name string) error {
+	l := t.way.top()
+	s := &source{at: l.dirs[0].parts[0].fd, name: name}
+	var length int
+	if s.path, length = t.way.join(name); length >= maxPath {
+		return tooLong(s.path, length)
+	}
 	if IsReserved(s.name) {
-		return fmt.Errorf("%q: a layer cannot hold a name that begins with %s: %w", s.path, whiteoutPrefix, ErrReserved)
+		return fmt.Errorf("%q: a layer cannot hold a name that begins with %s: %w", beginning(s.path), whiteoutPrefix, ErrReserved)
 	}
 	if err := unix.Fstatat(s.at, s.name, &s.st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return fmt.Errorf("stat %q: %w", s.path, changedIfGone(err))
+		return fmt.Errorf("stat %q: %w", beginning(s.path), changedIfGone(err))
 	}
 	switch s.st.Mode & unix.S_IFMT {
 	case unix.S_IFSOCK:
@@ -115,18 +140,16 @@ func (t *layerTar) entry(s *source, marked bool) error {
 	case unix.S_IFDIR:
 		return t.directory(s)
 	case unix.S_IFREG:
-		return t.regular(s, marked)
+		return t.regular(s, l.of.marked)
 	default:
 		return t.special(s)
 	}
 }
 
-// open opens a regular file or a directory.
-func (s *source) open(flags int) error {
-	// Without O_NOATIME every file that is read would be written to.
-	fd, err := openAt2(s.at, s.name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOATIME|flags)
+// opens says what opening gave.
+func (s *source) opens(fd int, err error) error {
 	if err != nil {
-		return fmt.Errorf("%q: %w", s.path, changedIfGone(err))
+		return fmt.Errorf("%q: %w", beginning(s.path), changedIfGone(err))
 	}
 	s.fd, s.opened = fd, true
 	return nil
@@ -142,19 +165,19 @@ func changedIfGone(err error) error {
 }
 
 func (t *layerTar) directory(s *source) error {
-	if err := s.open(unix.O_DIRECTORY); err != nil {
+	if err := s.opens(openDirAt(s.at, s.name)); err != nil {
 		return err
 	}
-	defer unix.Close(s.fd)
+	p := &part{fd: s.fd, id: fileID{s.st.Dev, s.st.Ino}}
 	attrs, err := t.attributes(s)
+	if err == nil {
+		err = t.header(s, attrs, tar.Header{Typeflag: tar.TypeDir, Name: s.path + "/"})
+	}
 	if err != nil {
+		p.shut()
 		return err
 	}
-	dir := s.path + "/"
-	if err := t.header(s, attrs, tar.Header{Typeflag: tar.TypeDir, Name: dir}); err != nil {
-		return err
-	}
-	return t.children(s.fd, dir, attrs.opaque)
+	return t.enter(s.name, s.path+"/", attrs, p)
 }
 
 // regular writes a regular file: its content, or, if the stream has that under
@@ -166,7 +189,7 @@ func (t *layerTar) regular(s *source, marked bool) error {
 	if first := t.link(s); first != "" {
 		return t.linked(s, first)
 	}
-	if err := s.open(0); err != nil {
+	if err := s.opens(OpenRegular(s.at, s.name)); err != nil {
 		return err
 	}
 	defer unix.Close(s.fd)
@@ -253,7 +276,8 @@ func (t *layerTar) link(s *source) string {
 	id := fileID{s.st.Dev, s.st.Ino}
 	l, ok := t.links[id]
 	if !ok {
-		t.links[id] = links{s.dir, s.name, uint64(s.st.Nlink) - 1} //nolint:unconvert // 32 bits on arm64
+		dir, name := t.nodes.split(s.path)
+		t.links[id] = links{dir, name, uint64(s.st.Nlink) - 1} //nolint:unconvert // 32 bits on arm64
 		return ""
 	}
 	if l.due--; l.due == 0 {
@@ -261,5 +285,5 @@ func (t *layerTar) link(s *source) string {
 	} else {
 		t.links[id] = l
 	}
-	return l.dir + l.name
+	return l.dir.join(l.name)
 }

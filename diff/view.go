@@ -26,12 +26,13 @@ type view struct {
 // part is a directory in one layer.
 type part struct {
 	layer int
-	fd    int
+	fd    int // -1 while it is shut
+	id    fileID
 }
 
 // dir is a merged directory: the directories that make it, topmost first.
 type dir struct {
-	parts []part
+	parts []*part
 	// without is a layer that is left out, as if it were not in the stack; 0 for
 	// none, since the topmost never is.
 	without int
@@ -45,15 +46,18 @@ type entry struct {
 	name  string
 	stat  unix.Stat_t
 	layer int
-	dirfd int // of the part that has it
+	in    *part // that has it
 }
+
+// dirfd is the open directory that has it.
+func (e *entry) dirfd() int { return e.in.fd }
 
 func (e *entry) isDir() bool { return e.stat.Mode&unix.S_IFMT == unix.S_IFDIR }
 
 // path reaches the entry itself, also when it is a symbolic link: only its
 // last element is a name, below an open descriptor.
 func (e *entry) path() string {
-	return "/proc/self/fd/" + strconv.Itoa(e.dirfd) + "/" + e.name
+	return "/proc/self/fd/" + strconv.Itoa(e.dirfd()) + "/" + e.name
 }
 
 func openView(layers []string, base int, userXattr bool) (_ *view, err error) {
@@ -116,12 +120,12 @@ func (v *view) root(from, without int) (*dir, error) {
 		if i == without && without > 0 {
 			continue
 		}
-		fd, err := openDirAt(v.roots[i], ".")
+		p, err := openPart(i, v.roots[i])
 		if err != nil {
 			d.close()
 			return nil, err
 		}
-		d.parts = append(d.parts, part{i, fd})
+		d.parts = append(d.parts, p)
 	}
 	if len(d.parts) == 0 {
 		return nil, nil
@@ -129,13 +133,25 @@ func (v *view) root(from, without int) (*dir, error) {
 	return d, nil
 }
 
+// openPart opens the root of a layer.
+func openPart(layer, root int) (*part, error) {
+	fd, err := openDirAt(root, ".")
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return &part{layer, fd, fileID{st.Dev, st.Ino}}, nil
+}
+
 func (d *dir) close() {
 	if d == nil {
 		return
 	}
-	for _, p := range d.parts {
-		_ = unix.Close(p.fd)
-	}
+	d.shut()
 	d.parts = nil
 }
 
@@ -161,8 +177,8 @@ func (v *view) lookup(d *dir, name string) (e entry, ok bool, err error) {
 
 func (v *view) lookupFrom(d *dir, name string, from int) (e entry, ok bool, err error) {
 	for i := from; i < len(d.parts); i++ {
-		e := entry{name: name, layer: d.parts[i].layer, dirfd: d.parts[i].fd}
-		err := unix.Fstatat(e.dirfd, name, &e.stat, unix.AT_SYMLINK_NOFOLLOW)
+		e := entry{name: name, layer: d.parts[i].layer, in: d.parts[i]}
+		err := unix.Fstatat(e.dirfd(), name, &e.stat, unix.AT_SYMLINK_NOFOLLOW)
 		if errors.Is(err, unix.ENOENT) {
 			continue
 		}
@@ -232,11 +248,11 @@ func (v *view) open(d *dir, e entry) (_ *dir, err error) {
 			}
 			return sub, nil
 		}
-		fd, err := openDirAt(found.dirfd, found.name)
+		fd, err := openDirAt(found.dirfd(), found.name)
 		if err != nil {
 			return nil, err
 		}
-		sub.parts = append(sub.parts, part{found.layer, fd})
+		sub.parts = append(sub.parts, &part{found.layer, fd, fileID{found.stat.Dev, found.stat.Ino}})
 		p := fmt.Sprint("/proc/self/fd/", fd, "/.") // not the link in /proc
 		if opaque, _, err := v.mark(p, "opaque"); err != nil {
 			return nil, err
@@ -255,6 +271,18 @@ func (v *view) open(d *dir, e entry) (_ *dir, err error) {
 		for from = 0; from < len(below.parts) && below.parts[from].layer <= found.layer; from++ {
 		}
 	}
+}
+
+// openName opens the merged directory of a name; ErrChanged if there is none.
+func (v *view) openName(d *dir, name string) (*dir, error) {
+	e, ok, err := v.lookup(d, name)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || !e.isDir() {
+		return nil, ErrChanged
+	}
+	return v.open(d, e)
 }
 
 // follow adds the parts of a renamed directory that lie in the layers below:

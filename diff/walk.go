@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -23,11 +22,12 @@ type Container struct {
 	// what the runtime needs, files to mount over. It counts as seen by the
 	// container, but nothing of it is a change.
 	Init bool
-	// Reserved says to tell names as well that the layers of an image cannot
-	// hold. Without it they are ErrReserved.
+	// Reserved says to tell names and paths as well that the layers of an image
+	// cannot hold. Without it they are ErrReserved and ErrTooLong.
 	Reserved bool
 	// Shown says that the changes are only shown: what goes or changes its type
-	// while it is looked at is left out.
+	// while it is looked at is left out, and so is what is in a directory whose path
+	// is too long for a layer.
 	Shown bool
 }
 
@@ -48,13 +48,18 @@ type WalkStats struct {
 //
 // What goes or changes its type while it is looked at gives ErrChanged: a file
 // that goes may have moved to where the walk has been.
+//
+// The walk does not end at any depth, and takes memory for the names of the
+// directories that it is in, and for some of the names in them. It holds the
+// descriptors of two merged directories, and of 64 directories more.
 func (c *Container) Walk(ctx context.Context, visit func(*Change) error) (stats WalkStats, err error) {
 	w, err := c.open(ctx, visit)
 	if err != nil {
 		return WalkStats{}, err
 	}
 	defer w.view.close()
-	err = raced(w.root())
+	defer w.at.close()
+	err = raced(w.run())
 	return w.stats, err
 }
 
@@ -77,7 +82,7 @@ func (c *Container) Untouched(ctx context.Context) (bool, error) {
 	}
 	defer w.view.close()
 	for _, upper := range w.view.roots[:w.uppers] {
-		names, err := newNameReader([]int{upper}, w.buf[:]).next()
+		names, err := newNameReader([]int{upper}, w.at.buf).next()
 		if err != nil || len(names) > 0 {
 			return false, err
 		}
@@ -107,6 +112,7 @@ func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk,
 		return nil, err
 	}
 	w.view.mapped, w.view.mapIDs = c.Mapped, c.IDs.Inside
+	w.at = newDescent[place](w.view.openName, w.view.openName, w.view.openName)
 	return w, nil
 }
 
@@ -115,25 +121,26 @@ type walk struct {
 	ctx     context.Context
 	visit   func(*Change) error
 	view    *view
-	anyName bool // names that layers cannot hold are told
+	at      *descent[place]
+	anyName bool // names and paths that layers cannot hold are told
 	shown   bool // what goes meanwhile is left out
 	uppers  int  // layers that hold changes
 	init    int  // the init layer; 0 if there is none
 	stats   WalkStats
-	buf     [32 << 10]byte // for reading directories
 }
 
 // place is a directory as it is seen from three heights.
 type place struct {
-	path  string
 	whole *dir // by the container
 	lower *dir // before the changes: init layer and image; nil if not there
 	image *dir // by the image; nil if not there
 	// moved says that what was here does not show through: the directory was
 	// replaced, or renamed, or is in one that was.
 	moved bool
-	// report tells the place itself, once, before the first thing in it.
-	report func() error
+	// self is the directory until it has been told, which it is before the first
+	// thing in it, and kind what happened to it.
+	self *entry
+	kind Kind
 }
 
 // full reports whether every name in a place counts, not only those in the
@@ -166,25 +173,59 @@ func (w *walk) heights(p *place) (err error) {
 	return err
 }
 
-func (w *walk) root() error {
-	p := &place{path: "."}
-	defer p.close()
-	if err := w.heights(p); err != nil {
+// run walks all.
+func (w *walk) run() error {
+	if err := w.root(); err != nil {
 		return err
 	}
-	p.report = func() error { return nil }
-	if changed, err := w.rootChanged(p); err != nil || !changed {
-		return errors.Join(err, w.contents(p))
+	for {
+		name, ok, err := w.at.next(w.sources)
+		switch {
+		case err != nil:
+			path, _ := w.at.pathOf(len(w.at.levels) - 1)
+			err = raced(&fs.PathError{Op: "read", Path: path, Err: err})
+		case ok:
+			if err = w.ctx.Err(); err == nil {
+				err = raced(w.name(name))
+			}
+		case len(w.at.levels) == 1:
+			return nil
+		default:
+			err = w.leave()
+		}
+		if err != nil && (!w.shown || !errors.Is(err, ErrChanged)) {
+			return err
+		}
 	}
-	e := entry{name: ".", dirfd: p.whole.parts[0].fd}
-	var err error
+}
+
+// leave goes back to the directory above, or if that has gone, and only what can
+// be shown counts, to the next one that has not.
+func (w *walk) leave() error {
+	for {
+		err := raced(w.at.pop())
+		if err == nil || !w.shown || !errors.Is(err, ErrChanged) {
+			return err
+		}
+	}
+}
+
+// root begins a walk.
+func (w *walk) root() error {
+	p := place{}
+	err := w.heights(&p)
+	w.at.push("", p, p.whole, p.lower, p.image)
+	if err != nil {
+		return err
+	}
+	if changed, err := w.rootChanged(&p); err != nil || !changed {
+		return err
+	}
+	e := entry{name: ".", in: p.whole.parts[0]}
 	if e.stat, err = w.view.statRoot(p.whole); err != nil {
 		return err
 	}
-	if err := w.tell(Modified, p, ".", &e); err != nil {
-		return err
-	}
-	return w.contents(p)
+	return w.emit(Modified, &e, 0, ".", 1)
 }
 
 // rootChanged compares the owner and mode of the root. Its time does not count:
@@ -204,30 +245,9 @@ func (w *walk) rootChanged(p *place) (bool, error) {
 	return a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid, nil
 }
 
-// contents reports what changed in a directory.
-func (w *walk) contents(p *place) error {
-	names := newNameReader(w.sources(p), w.buf[:])
-	for {
-		some, err := names.next()
-		if err != nil {
-			return &fs.PathError{Op: "read", Path: p.path, Err: err}
-		}
-		if len(some) == 0 {
-			return nil
-		}
-		for _, name := range some {
-			if err := w.ctx.Err(); err != nil {
-				return err
-			}
-			if err := raced(w.name(p, name)); err != nil && (!w.shown || !errors.Is(err, ErrChanged)) {
-				return err
-			}
-		}
-	}
-}
-
 // sources are the directories whose names can be changes.
-func (w *walk) sources(p *place) []int {
+func (w *walk) sources() []int {
+	p := &w.at.top().of
 	if !p.full() {
 		return p.whole.fds(w.uppers)
 	}
@@ -238,23 +258,32 @@ func (w *walk) sources(p *place) []int {
 	return fds
 }
 
-// name reports what changed under one name.
-func (w *walk) name(p *place, name string) error {
-	at := path.Join(p.path, name)
+// name reports what changed under one name of the directory that the walk is in.
+func (w *walk) name(name string) error {
+	p := &w.at.top().of
 	e, ok, err := w.view.lookup(p.whole, name)
 	if err != nil {
-		return fmt.Errorf("look at %s: %w", at, err)
+		return w.failed("look at", name, err)
 	}
 	if !ok || e.stat.Mode&unix.S_IFMT == unix.S_IFSOCK {
-		return w.deleted(p, at, name, e.name != "")
+		return w.deleted(p, name, e.name != "")
 	}
 	if e.isDir() {
-		return w.directory(p, at, &e)
+		return w.directory(p, &e)
 	}
 	if w.hidden(e.layer) {
 		return nil
 	}
-	return w.file(p, at, &e)
+	return w.file(p, &e)
+}
+
+// failed says of which name in the directory that the walk is in an error is.
+func (w *walk) failed(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	path, _ := w.at.join(name)
+	return fmt.Errorf("%s %s: %w", op, beginning(path), err)
 }
 
 // hidden reports whether a layer is the init layer.
@@ -264,27 +293,27 @@ func (w *walk) hidden(layer int) bool { return w.init > 0 && layer == w.init }
 // there. A socket counts as nothing: a layer cannot hold it. If the image has
 // nothing there either, then a whiteout or a socket has been met, above or in the
 // image, or what had the name has gone since the directory was read.
-func (w *walk) deleted(p *place, at, name string, met bool) error {
+func (w *walk) deleted(p *place, name string, met bool) error {
 	old, ok, err := w.view.lookup(p.image, name)
 	switch {
 	case err != nil:
-		return fmt.Errorf("look at %s: %w", at, err)
+		return w.failed("look at", name, err)
 	case !ok && !met && old.name == "":
-		return fmt.Errorf("look at %s: %w", at, ErrChanged)
+		return w.failed("look at", name, ErrChanged)
 	case !ok:
 		return nil
 	}
-	if err := w.reserved(at, name); err != nil {
+	if err := w.reserved(name); err != nil {
 		return err
 	}
-	return w.tell(Deleted, p, at, &entry{name: name})
+	return w.tell(Deleted, &entry{name: name})
 }
 
 // file reports anything but a directory, unless it is what it was.
-func (w *walk) file(p *place, at string, e *entry) error {
+func (w *walk) file(p *place, e *entry) error {
 	old, ok, err := w.view.lookup(p.before(), e.name)
 	if err != nil {
-		return fmt.Errorf("look at %s: %w", at, err)
+		return w.failed("look at", e.name, err)
 	}
 	kind := Added
 	if ok {
@@ -292,61 +321,67 @@ func (w *walk) file(p *place, at string, e *entry) error {
 		// A file of several names must stay one: it is told with the others.
 		// And a copy of one of several names is a file of its own now.
 		if e.layer >= w.uppers || e.stat.Nlink == 1 && old.stat.Nlink == 1 {
-			same, err := w.view.same(p.whole, e, w.view, p.before(), &old)
-			if err != nil {
-				return fmt.Errorf("compare %s: %w", at, err)
-			}
-			if same {
-				return nil
+			same, err := w.same(p.whole, e, p.before(), &old)
+			if err != nil || same {
+				return err
 			}
 		}
 	}
-	return w.tell(kind, p, at, e)
+	return w.tell(kind, e)
 }
 
-// directory reports a directory if it is new or changed, and what changed in
-// it.
-func (w *walk) directory(p *place, at string, e *entry) (err error) {
-	sub := &place{path: at}
-	defer func() { sub.close() }()
+// same reports whether a name is what it was. What is only shown is another if a
+// layer cannot hold it: the image had something that one did.
+func (w *walk) same(d *dir, e *entry, before *dir, old *entry) (bool, error) {
+	same, err := w.view.same(d, e, w.view, before, old)
+	if w.shown && errors.Is(err, ErrTooLarge) {
+		return false, nil
+	}
+	return same, w.failed("compare", e.name, err)
+}
+
+// directory reports a directory if it is new or changed, and goes down into it.
+func (w *walk) directory(p *place, e *entry) (err error) {
+	if _, length := w.at.join(e.name); length >= maxPath && w.shown {
+		return w.tell(Added, e) // and all that is in it
+	}
+	sub := place{}
+	defer func() {
+		if err != nil {
+			sub.close()
+		}
+	}()
 	if sub.whole, err = w.view.open(p.whole, *e); err != nil {
-		return fmt.Errorf("open %s: %w", at, err)
+		return w.failed("open", e.name, err)
 	}
 	if len(sub.whole.parts) == 0 {
-		return fmt.Errorf("open %s: %w", at, ErrChanged)
+		return w.failed("open", e.name, ErrChanged)
 	}
 	if last := sub.whole.parts[len(sub.whole.parts)-1]; w.hidden(e.layer) && w.hidden(last.layer) {
-		return nil // of the init layer alone
+		sub.close() // of the init layer alone
+		return nil
 	}
-	old, err := w.openOld(p, sub, e.name)
+	old, err := w.openOld(p, &sub, e.name)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", at, err)
+		return w.failed("open", e.name, err)
 	}
 	sub.moved = p.moved || !sub.whole.plain
-
-	kind, told := Added, false
-	if old != nil {
-		kind = Modified
-	}
-	sub.report = func() error {
-		if told {
-			return nil
-		}
-		told = true
-		return w.tell(kind, p, at, e)
-	}
+	sub.self, sub.kind = e, Added
 	same := false
-	if old != nil && old.isDir() {
-		if same, err = w.view.same(nil, e, w.view, nil, old); err != nil {
-			return fmt.Errorf("compare %s: %w", at, err)
+	if old != nil {
+		sub.kind = Modified
+		if old.isDir() {
+			if same, err = w.same(nil, e, nil, old); err != nil {
+				return err
+			}
 		}
 	}
+	w.at.push(e.name, sub, sub.whole, sub.lower, sub.image)
+	sub = place{} // the way closes it
 	if !same {
-		if err := sub.report(); err != nil {
-			return err
-		}
+		return w.report()
 	}
-	return w.contents(sub)
+	return nil
 }
 
 // openOld opens what was at a directory's place before, and returns the entry
@@ -377,17 +412,54 @@ func (w *walk) openOld(p, sub *place, name string) (*entry, error) {
 	return old, nil
 }
 
-// tell reports a change, after the directory that it is in.
-func (w *walk) tell(kind Kind, p *place, at string, e *entry) error {
-	if err := p.report(); err != nil {
+// tell reports a change of a name in the directory that the walk is in, after the
+// directory.
+func (w *walk) tell(kind Kind, e *entry) error {
+	if err := w.report(); err != nil {
 		return err
 	}
 	if kind != Deleted {
-		if err := w.reserved(at, e.name); err != nil {
+		if err := w.reserved(e.name); err != nil {
 			return err
 		}
 	}
-	c := &Change{Kind: kind, Path: at, Stat: e.stat, view: w.view, dir: p.whole, entry: e, at: p}
+	path, length := w.at.join(e.name)
+	return w.emit(kind, e, len(w.at.levels)-1, path, length)
+}
+
+// report tells the directories on the way that have not been told.
+func (w *walk) report() error {
+	levels := w.at.levels
+	i := len(levels) - 1
+	for i > 0 && levels[i-1].of.self != nil {
+		i--
+	}
+	for ; i < len(levels); i++ {
+		self := levels[i].of.self
+		if self == nil {
+			continue
+		}
+		if err := w.at.ensure(i - 1); err != nil {
+			return err
+		}
+		path, length := w.at.pathOf(i)
+		if err := w.named(path, self.name); err != nil {
+			return err
+		}
+		levels[i].of.self = nil
+		if err := w.emit(levels[i].of.kind, self, i-1, path, length); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emit visits a change of a name in a directory on the way.
+func (w *walk) emit(kind Kind, e *entry, level int, path string, length int) error {
+	if needs := length + markLength(kind); needs >= maxPath && !w.anyName && !w.shown {
+		return tooLong(path, length)
+	}
+	c := &Change{Kind: kind, Path: path, Stat: e.stat, Length: length, view: w.view, dir: w.at.levels[level].of.whole, entry: e, at: &w.at.levels[level].of, in: w.at, level: level}
 	w.stats.Changes++
 	if c.Type() == unix.S_IFREG {
 		w.stats.Bytes += e.stat.Size
@@ -395,12 +467,25 @@ func (w *walk) tell(kind Kind, p *place, at string, e *entry) error {
 	return w.visit(c)
 }
 
+// markLength is by how much a path is longer in a layer.
+func markLength(kind Kind) int {
+	if kind == Deleted {
+		return len(whiteoutPrefix)
+	}
+	return 0
+}
+
 // reserved refuses names that a layer cannot hold.
-func (w *walk) reserved(at, name string) error {
+func (w *walk) reserved(name string) error {
+	path, _ := w.at.join(name)
+	return w.named(path, name)
+}
+
+func (w *walk) named(path, name string) error {
 	if w.anyName || !IsReserved(name) {
 		return nil
 	}
-	return fmt.Errorf("%s: a name that begins with %q stands for a deletion in an image's layers, so the file cannot be part of one: rename or remove it: %w", at, whiteoutPrefix, ErrReserved)
+	return fmt.Errorf("%s: a name that begins with %q stands for a deletion in an image's layers, so the file cannot be part of one: rename or remove it: %w", beginning(path), whiteoutPrefix, ErrReserved)
 }
 
 // ErrReserved says that a file's name cannot be in a layer. It is errdefs'

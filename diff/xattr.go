@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,6 +31,25 @@ func Carried(name string) bool {
 	}
 	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, userOverlay) && !strings.Contains(name, "=")
 }
+
+const (
+	// maxAttrs bounds what a file's carried attributes take in a layer, in bytes.
+	// archive/tar, with which containerd and Docker read layers, takes up to 1 MiB for
+	// an extended header (maxSpecialFileSize); 64 KiB of that are left for a path and
+	// the target of a link.
+	maxAttrs = 1<<20 - 64<<10
+	// attrCost is what an attribute takes there besides its name and value: its
+	// length in digits, [paxXattr], and three signs.
+	attrCost = 32
+)
+
+// maxList is the most that the kernel lists of the names of a file's attributes, in
+// bytes (XATTR_LIST_MAX in linux/limits.h). XFS and btrfs hold more.
+const maxList = 64 << 10
+
+// ErrTooLarge says that the extended attributes of a file are more than a layer can
+// hold, or the kernel lists. It is errdefs' ErrConflict.
+var ErrTooLarge = errdefs.ErrConflict.WithMessage("extended attributes too large")
 
 // Xattr is an extended attribute of a file.
 type Xattr struct {
@@ -76,6 +96,7 @@ func CarriedXattrs(path string) ([]Xattr, error) {
 // carriedOf is CarriedXattrs for a file whose attributes have those names.
 func carriedOf(f file, names []string) ([]Xattr, error) {
 	var attrs []Xattr
+	size := 0
 	for _, name := range names {
 		if !Carried(name) {
 			continue
@@ -89,6 +110,9 @@ func carriedOf(f file, names []string) ([]Xattr, error) {
 		}
 		if name == xattrCapability {
 			value = PlainCapability(value)
+		}
+		if size += len(name) + len(value) + attrCost; size > maxAttrs {
+			return nil, fmt.Errorf("read xattr %s: with it the extended attributes take more than %d bytes, and readers of layers take 1 MiB for a header: %w", beginning(name), maxAttrs, ErrTooLarge)
 		}
 		attrs = append(attrs, Xattr{name, value})
 	}
@@ -117,13 +141,20 @@ func listXattrs(f file) ([]string, error) {
 		case errors.Is(err, unix.ENOTSUP):
 			return nil, nil
 		case !errors.Is(err, unix.ERANGE):
-			return nil, fmt.Errorf("list xattrs: %w", err)
+			return nil, listError(err)
 		}
 		if n, err = f.list(nil); err != nil {
-			return nil, fmt.Errorf("list xattrs: %w", err)
+			return nil, listError(err)
 		}
-		buf = make([]byte, n+256) // it may grow meanwhile
+		buf = make([]byte, min(n, maxList)+256) // it may grow meanwhile
 	}
+}
+
+func listError(err error) error {
+	if errors.Is(err, unix.E2BIG) {
+		return fmt.Errorf("list xattrs: their names take more than %d bytes, the most that the kernel lists (XATTR_LIST_MAX): remove some: %w: %w", maxList, ErrTooLarge, err)
+	}
+	return fmt.Errorf("list xattrs: %w", err)
 }
 
 func getXattr(f file, name string) ([]byte, error) {

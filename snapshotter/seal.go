@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -103,24 +100,10 @@ func seal(ctx context.Context, c diff.Walker, upper string, links linkFunc) (Sea
 		if err == nil || !again || try == sealTries {
 			return stats, err
 		}
-		if err := empty(upper); err != nil {
+		if err := diff.RemoveInside(ctx, upper); err != nil {
 			return SealStats{}, fmt.Errorf("seal again: %w", err)
 		}
 	}
-}
-
-// empty removes all that is in a folder.
-func empty(folder string) error {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if err := os.RemoveAll(filepath.Join(folder, entry.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // sealOnce tells by again that it met a change in the middle, and no time was
@@ -134,7 +117,7 @@ func sealOnce(ctx context.Context, c diff.Walker, upper string, links linkFunc) 
 		jobs:   make(chan []copyJob, sealQueue),
 		batch:  make([]copyJob, 0, sealBatch),
 		links:  map[inode]link{},
-		stack:  []*sealDir{{path: ".", fd: root}},
+		stack:  []*sealDir{{name: ".", fd: root}},
 		maker:  newMaker(),
 		shares: links,
 	}
@@ -157,7 +140,7 @@ func sealOnce(ctx context.Context, c diff.Walker, upper string, links linkFunc) 
 	}
 	stats, err := c.Walk(ctx, s.seal)
 	if err == nil {
-		err = s.leaveTo("")
+		err = s.leaveTo(0)
 	}
 	s.flush() // after a failure too: the workers close the files
 	close(s.jobs)
@@ -175,6 +158,7 @@ type sealer struct {
 	batch  []copyJob // not yet handed out
 	links  map[inode]link
 	stack  []*sealDir // from the root to the directory last written
+	lists  int        // bytes of the lists that they are to get
 	cloner cloner
 	rooted bool
 	linked int64
@@ -183,77 +167,22 @@ type sealer struct {
 	fail   context.CancelCauseFunc // ends it all with an error
 }
 
-// sealDir is a directory whose contents are being written. What they would
-// change, or take over from it, it gets when it is left.
-type sealDir struct {
-	path       string
-	fd         int
-	times      *[2]unix.Timespec // nil for a root: its time is the snapshot's
-	defaultACL []byte            // nil if it has none
-	gid        uint32            // what is made in it may get this group
-}
-
-// link is the first name of a file that has several. There can be very many: the
-// text of dir is that of the directory, shared by all in it.
-type link struct {
-	dir, name string
-	left      uint64 // names that have not been met
-}
-
 // seal writes one change.
 func (s *sealer) seal(c *diff.Change) error {
-	if c.Path == "." {
+	depth := c.Depth()
+	if depth == 0 {
 		return s.root(c)
 	}
-	dir, name := path.Split(c.Path)
-	if err := s.leaveTo(path.Clean(dir)); err != nil {
+	if err := s.leaveTo(depth); err != nil {
 		return err
 	}
-	if err := s.write(c, s.stack[len(s.stack)-1], name); err != nil {
-		return fmt.Errorf("seal %s: %w", c.Path, err)
+	if len(s.stack) != depth {
+		return fmt.Errorf("seal %s: the directory was not told before what is in it", c.Shown())
+	}
+	if err := s.write(c, s.stack[depth-1], c.Name()); err != nil {
+		return fmt.Errorf("seal %s: %w", c.Shown(), err)
 	}
 	return nil
-}
-
-// leaveTo leaves directories until one is the last; "" leaves all.
-func (s *sealer) leaveTo(dir string) error {
-	for len(s.stack) > 0 {
-		last := s.stack[len(s.stack)-1]
-		if last.path == dir {
-			return nil
-		}
-		if dir != "" && len(s.stack) == 1 {
-			return fmt.Errorf("seal: directory %s was not told before what is in it", dir)
-		}
-		s.stack = s.stack[:len(s.stack)-1]
-		err := last.leave()
-		if cerr := unix.Close(last.fd); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			return fmt.Errorf("seal %s: %w", last.path, err)
-		}
-	}
-	return nil
-}
-
-func (d *sealDir) leave() error {
-	if d.defaultACL != nil {
-		if err := unix.Fsetxattr(d.fd, defaultACL, d.defaultACL, 0); err != nil {
-			return fmt.Errorf("set xattr %s: %w", defaultACL, err)
-		}
-	}
-	if d.times == nil {
-		return nil
-	}
-	return unix.UtimesNanoAt(d.fd, ".", d.times[:], 0)
-}
-
-func (s *sealer) closeAll() {
-	for _, d := range s.stack {
-		_ = unix.Close(d.fd)
-	}
-	s.stack = nil
 }
 
 func (s *sealer) write(c *diff.Change, dir *sealDir, name string) error {
@@ -300,10 +229,7 @@ func (s *sealer) directory(c *diff.Change, dirfd int, name string) error {
 		return err
 	}
 	times := wholeSeconds(&c.Stat)
-	s.stack = append(s.stack, &sealDir{
-		path: c.Path, fd: fd, times: &times, defaultACL: inherited, gid: c.Stat.Gid,
-	})
-	return nil
+	return s.enter(&sealDir{name: name, fd: fd, times: &times, defaultACL: inherited, gid: c.Stat.Gid})
 }
 
 // root gives the root what the container's has, but for the time, which stays
@@ -343,7 +269,7 @@ func (s *sealer) linkTo(c *diff.Change, dir *sealDir, name string) (bool, error)
 	id := inode{c.Stat.Dev, c.Stat.Ino}
 	first, met := s.links[id]
 	if !met {
-		s.links[id] = link{dir.path, strings.Clone(name), uint64(c.Stat.Nlink) - 1} //nolint:unconvert // 32 bits wide on arm64
+		s.links[id] = link{dir.node(), strings.Clone(name), uint64(c.Stat.Nlink) - 1} //nolint:unconvert // 32 bits wide on arm64
 		return false, nil
 	}
 	if first.left--; first.left == 0 {
@@ -351,9 +277,7 @@ func (s *sealer) linkTo(c *diff.Change, dir *sealDir, name string) (bool, error)
 	} else {
 		s.links[id] = first
 	}
-	// The path has no links in it: this upper is ours, its directories are
-	// those that directory made.
-	return true, unix.Linkat(s.stack[0].fd, path.Join(first.dir, first.name), dir.fd, name, 0)
+	return true, first.linkAt(s.stack[0].fd, dir.fd, name)
 }
 
 // file makes a regular file and leaves its content to the workers, or links it.
@@ -372,7 +296,7 @@ func (s *sealer) file(c *diff.Change, dir *sealDir, name string) error {
 	}
 	owned := s.maker.owns(&c.Stat, dir.gid)
 	s.batch = append(s.batch, copyJob{
-		path: c.Path, src: src, dst: fd, stat: c.Stat,
+		path: c.Shown(), src: src, dst: fd, stat: c.Stat,
 		chown: !owned,
 		chmod: !owned || mode&^0o777 != 0 || mode&s.maker.umask != 0, // a new owner clears setuid
 	})

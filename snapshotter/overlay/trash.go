@@ -14,6 +14,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/moby/sys/mountinfo"
+
+	"github.com/baleen-project/baleen/diff"
 )
 
 // workers is how many folders are deleted at a time. One does not use a fast
@@ -121,7 +123,7 @@ func (t *trash) delete(path string) error {
 	if len(mounts) > 0 {
 		return fmt.Errorf("delete %s: %s is mounted on: %w", path, mounts[0].Mountpoint, errdefs.ErrFailedPrecondition)
 	}
-	return os.RemoveAll(path)
+	return diff.RemoveTree(context.Background(), path) // which no request waits for
 }
 
 func (t *trash) next() *refuse {

@@ -1,0 +1,48 @@
+package diff
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenRegular opens a regular file below a directory for reading. The name may
+// lead neither out of it nor through a link nor onto another file system.
+//
+// What has the name is opened only if it is a regular file: to open a device or a
+// FIFO can do something, and who exchanges it for a file that was looked at before
+// decides what. It is looked at by a descriptor that opens nothing (O_PATH). If it
+// is of another type, the error is [ErrChanged]. The caller closes the descriptor.
+func OpenRegular(dirfd int, name string) (int, error) {
+	fd, err := openAt2(dirfd, name, unix.O_PATH)
+	if err != nil {
+		return -1, err
+	}
+	return openLooked(fd, name)
+}
+
+// openLooked opens for reading what a descriptor that opens nothing stands for,
+// and closes that.
+func openLooked(looked int, name string) (int, error) {
+	defer unix.Close(looked)
+	var st unix.Stat_t
+	if err := unix.Fstat(looked, &st); err != nil {
+		return -1, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG {
+		return -1, fmt.Errorf("open %s: a %s has taken the place of a regular file: %w", name, kindName(kind), ErrChanged)
+	}
+	for {
+		// Without O_NOATIME every file that is read would be written to.
+		fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(looked), unix.O_RDONLY|unix.O_NOATIME|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err == nil {
+			return fd, nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return -1, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+	}
+}

@@ -1,0 +1,219 @@
+package diff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
+
+// TreeEntry is what a walk of a tree meets. It is valid only during the call that
+// it is handed to.
+type TreeEntry struct {
+	Dir  int    // the open directory that has it; the root itself for the root
+	Name string // in there; "." for the root
+	Stat unix.Stat_t
+	path func() string
+}
+
+// IsDir reports whether it is a directory.
+func (e *TreeEntry) IsDir() bool { return e.Stat.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+// Path is its path from the root for people: if it is long, what it begins with.
+func (e *TreeEntry) Path() string { return e.path() }
+
+// Tree is a directory tree that is no overlay's. It may be of any depth and size,
+// and somebody may be changing it: it is walked by descriptors, of which about 64
+// are open. No link is followed, and nothing is entered that is mounted in it.
+type Tree struct {
+	Root string
+	// Gone says that what goes meanwhile does not count. Otherwise it gives
+	// ErrChanged.
+	Gone bool
+	// Visit is called for the root and all below it, with names in the order of
+	// their bytes, a directory before what is in it.
+	Visit func(*TreeEntry) error
+	// Leave, if not nil, is called for each directory after what is in it. Its Stat
+	// is that of the visit.
+	Leave func(*TreeEntry) error
+}
+
+// Walk walks the tree.
+func (t Tree) Walk(ctx context.Context) error {
+	fd, err := unix.Open(t.Root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: t.Root, Err: err}
+	}
+	root, err := openedDir(fd)
+	if err != nil {
+		return &fs.PathError{Op: "stat", Path: t.Root, Err: err}
+	}
+	w := &treeWalk{Tree: t, way: newDescent[unix.Stat_t](openPlain)}
+	defer w.way.close()
+	w.way.push("", unix.Stat_t{}, root)
+	if err := w.run(ctx); err != nil {
+		return fmt.Errorf("walk %s: %w", t.Root, err)
+	}
+	return nil
+}
+
+type treeWalk struct {
+	Tree
+	way *descent[unix.Stat_t]
+}
+
+func (w *treeWalk) run(ctx context.Context) error {
+	root := w.way.top()
+	if err := unix.Fstat(root.dirs[0].parts[0].fd, &root.of); err != nil {
+		return err
+	}
+	if err := w.Visit(w.entry(".", root.of)); err != nil {
+		return err
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		name, ok, err := w.way.next(w.way.first)
+		switch {
+		case err != nil:
+			path, _ := w.way.pathOf(len(w.way.levels) - 1)
+			err = &fs.PathError{Op: "read", Path: beginning(path), Err: err}
+		case ok:
+			err = w.name(name)
+		case len(w.way.levels) == 1:
+			return w.left(".", w.way.top().of)
+		default:
+			err = w.leave()
+		}
+		if err = raced(err); err != nil && (!w.Gone || !errors.Is(err, ErrChanged)) {
+			return err
+		}
+	}
+}
+
+func (w *treeWalk) entry(name string, st unix.Stat_t) *TreeEntry {
+	return &TreeEntry{w.way.top().dirs[0].parts[0].fd, name, st, func() string {
+		path, _ := w.way.join(name)
+		return beginning(path)
+	}}
+}
+
+// name visits one name of the directory that the walk is in, and goes down into a
+// directory.
+func (w *treeWalk) name(name string) error {
+	at := w.way.top().dirs[0]
+	var st unix.Stat_t
+	if err := unix.Fstatat(at.parts[0].fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return w.failed("stat", name, err)
+	}
+	e := w.entry(name, st)
+	if err := w.Visit(e); err != nil || !e.IsDir() {
+		return err
+	}
+	sub, err := openPlain(at, name)
+	if errors.Is(err, ErrUnsupported) {
+		return nil // a mount, which is another tree
+	}
+	if err != nil {
+		return w.failed("open", name, err)
+	}
+	w.way.push(name, st, sub)
+	return nil
+}
+
+func (w *treeWalk) failed(op, name string, err error) error {
+	path, _ := w.way.join(name)
+	return fmt.Errorf("%s %s: %w", op, beginning(path), err)
+}
+
+// leave goes back to the directory above, or to the next one that is still there.
+func (w *treeWalk) leave() error {
+	for {
+		name, st := w.way.name(len(w.way.levels)-1), w.way.top().of
+		err := raced(w.way.pop())
+		if err == nil {
+			return w.left(name, st)
+		}
+		if !w.Gone || !errors.Is(err, ErrChanged) {
+			return err
+		}
+	}
+}
+
+func (w *treeWalk) left(name string, st unix.Stat_t) error {
+	if w.Leave == nil {
+		return nil
+	}
+	return w.Leave(w.entry(name, st))
+}
+
+// RemoveTree removes a directory and all that is in it, however deep it is. Nothing
+// is removed that is mounted there. It is no error if it is not there, or somebody
+// else removes it too.
+func RemoveTree(ctx context.Context, root string) error {
+	err := RemoveInside(ctx, root)
+	if err == nil {
+		err = unix.Rmdir(root)
+	}
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", root, err)
+	}
+	return nil
+}
+
+// RemoveInside removes all that is in a directory.
+func RemoveInside(ctx context.Context, root string) error {
+	remove := func(e *TreeEntry, flags int) error {
+		if e.Name == "." {
+			return nil
+		}
+		if err := unix.Unlinkat(e.Dir, e.Name, flags); err != nil {
+			return fmt.Errorf("remove %s: %w", e.Path(), err)
+		}
+		return nil
+	}
+	return Tree{Root: root, Gone: true,
+		Visit: func(e *TreeEntry) error {
+			if e.IsDir() {
+				return nil
+			}
+			return remove(e, 0)
+		},
+		Leave: func(e *TreeEntry) error { return remove(e, unix.AT_REMOVEDIR) },
+	}.Walk(ctx)
+}
+
+// Usage is what a tree takes on disk.
+type Usage struct {
+	Bytes  int64 // of its blocks, holes do not count
+	Inodes int64 // files and directories, those of several names once
+}
+
+// Measure tells what a tree takes on disk. What goes meanwhile, as in a running
+// container, does not count.
+func Measure(ctx context.Context, root string) (Usage, error) {
+	var usage Usage
+	linked := map[fileID]bool{} // files with several names that were counted
+	err := Tree{Root: root, Gone: true, Visit: func(e *TreeEntry) error {
+		if e.Stat.Nlink > 1 && !e.IsDir() {
+			id := fileID{e.Stat.Dev, e.Stat.Ino}
+			if linked[id] {
+				return nil
+			}
+			linked[id] = true
+		}
+		usage.Inodes++
+		usage.Bytes += e.Stat.Blocks * 512 // the unit of st_blocks, stat(2)
+		return nil
+	}}.Walk(ctx)
+	if err != nil {
+		return Usage{}, fmt.Errorf("measure: %w", err)
+	}
+	return usage, nil
+}

@@ -1,0 +1,179 @@
+package snapshotter
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff"
+)
+
+const (
+	// sealOpen is how many directories of those that are being written are open.
+	sealOpen = 32
+	// sealLists bounds the access control lists, in bytes, that are kept until
+	// directories have been written. A list takes up to 64 KiB.
+	sealLists = 8 << 20
+	// maxPath is how long a path the kernel takes, with what ends it (PATH_MAX).
+	maxPath = 4096
+)
+
+// sealDir is a directory whose contents are being written. What they would
+// change, or take over from it, it gets when it is left.
+type sealDir struct {
+	name       string
+	above      *sealDir // nil for the root
+	fd         int      // -1 while it is closed, to be opened again
+	ino        uint64
+	times      *[2]unix.Timespec // nil for a root: its time is the snapshot's
+	defaultACL []byte            // nil if it has none
+	gid        uint32            // what is made in it may get this group
+	remembered *dirNode
+}
+
+// dirNode is a directory that is remembered: for the names in it, and below it, it
+// is there once.
+type dirNode struct {
+	above *dirNode // nil for the root
+	name  string
+}
+
+// link is the first name of a file that has several. There can be very many.
+type link struct {
+	dir  *dirNode
+	name string
+	left uint64 // names that have not been met
+}
+
+// enter goes down into a directory that has been made, and closes one further up.
+func (s *sealer) enter(d *sealDir) error {
+	d.above = s.stack[len(s.stack)-1]
+	s.stack = append(s.stack, d)
+	if s.lists += len(d.defaultACL); s.lists > sealLists {
+		return fmt.Errorf("xattr %s of the directories on the way takes more than %d bytes: %w", defaultACL, sealLists, diff.ErrTooLarge)
+	}
+	if far := len(s.stack) - 1 - sealOpen; far > 0 {
+		return s.stack[far].shut()
+	}
+	return nil
+}
+
+// shut closes a directory that will be opened again by what is in it.
+func (d *sealDir) shut() error {
+	var st unix.Stat_t
+	if err := unix.Fstat(d.fd, &st); err != nil {
+		return err
+	}
+	fd := d.fd
+	d.ino, d.fd = st.Ino, -1
+	return unix.Close(fd)
+}
+
+// reopen opens a directory again, by the one in it that is about to be left.
+func (d *sealDir) reopen(inside int) error {
+	fd, err := unix.Openat(inside, "..", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Ino != d.ino {
+		err = diff.ErrChanged // nobody else knows the folder
+	}
+	if err != nil {
+		return errors.Join(err, unix.Close(fd))
+	}
+	d.fd = fd
+	return nil
+}
+
+// leaveTo leaves directories until as many are left, with the root.
+func (s *sealer) leaveTo(depth int) error {
+	for len(s.stack) > depth {
+		last := s.stack[len(s.stack)-1]
+		s.stack = s.stack[:len(s.stack)-1]
+		s.lists -= len(last.defaultACL)
+		err := last.leave()
+		if err == nil && last.above != nil && last.above.fd < 0 {
+			err = last.above.reopen(last.fd)
+		}
+		if err = errors.Join(err, unix.Close(last.fd)); err != nil {
+			return fmt.Errorf("seal directory %s: %w", last.name, err)
+		}
+	}
+	return nil
+}
+
+func (d *sealDir) leave() error {
+	if d.defaultACL != nil {
+		if err := unix.Fsetxattr(d.fd, defaultACL, d.defaultACL, 0); err != nil {
+			return fmt.Errorf("set xattr %s: %w", defaultACL, err)
+		}
+	}
+	if d.times == nil {
+		return nil
+	}
+	return unix.UtimesNanoAt(d.fd, ".", d.times[:], 0)
+}
+
+func (s *sealer) closeAll() {
+	for _, d := range s.stack {
+		if d.fd >= 0 {
+			_ = unix.Close(d.fd)
+		}
+	}
+	s.stack = nil
+}
+
+// node is what is remembered of a directory, and of those that it is in.
+func (d *sealDir) node() *dirNode {
+	var unknown []*sealDir
+	at := d
+	for ; at != nil && at.remembered == nil; at = at.above {
+		unknown = append(unknown, at)
+	}
+	var node *dirNode
+	if at != nil {
+		node = at.remembered
+	}
+	for _, u := range slices.Backward(unknown) {
+		node = &dirNode{node, u.name}
+		u.remembered = node
+	}
+	return node
+}
+
+// linkAt makes a further name of the file. The way to it has no links in it: the
+// tree at root is ours. It can be longer than the kernel takes at once.
+func (l link) linkAt(root, dirfd int, name string) error {
+	names := []string{l.name}
+	for at := l.dir; at.above != nil; at = at.above {
+		names = append(names, at.name)
+	}
+	from, path := root, ""
+	defer func() {
+		if from != root {
+			_ = unix.Close(from)
+		}
+	}()
+	for _, next := range slices.Backward(names) {
+		if path == "" {
+			path = next
+			continue
+		}
+		if len(path)+len("/")+len(next) < maxPath {
+			path += "/" + next
+			continue
+		}
+		fd, err := unix.Openat(from, path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		if from != root {
+			_ = unix.Close(from)
+		}
+		from, path = fd, next
+	}
+	return unix.Linkat(from, path, dirfd, name, 0)
+}
