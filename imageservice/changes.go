@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/log"
@@ -19,36 +17,45 @@ import (
 )
 
 // Changes lists what differs in a container's file system from what it was
-// created with, by path; `docker diff` prints it. Files of the init layer,
-// which the runtime mounts over, are no changes. The cost follows the changes.
+// created with, a directory before what is in it; `docker diff` prints it. Files of
+// the init layer, which the runtime mounts over, are no changes. The cost follows
+// the changes. Of a path that no layer can hold the beginning is listed, with the
+// reason, and nothing that is in it.
+//
+// Inside of [AnswerChanges] the list is empty, and what there is goes to that.
 func (s *Service) Changes(ctx context.Context, ctr *container.Container) ([]archive.Change, error) {
-	changes, err := s.changes(ctx, ctr)
-	if err != nil {
+	var changes []archive.Change
+	list := func(change archive.Change) error {
+		changes = append(changes, change)
+		return nil
+	}
+	if answer, ok := ctx.Value(changeListKey{}).(*changeList); ok {
+		list = answer.add
+	}
+	if err := s.listChanges(ctx, ctr, list); err != nil {
 		return nil, compat.DockerError(fmt.Errorf("list changes of container %s: %w", ctr.ID, err))
 	}
-	slices.SortFunc(changes, func(a, b archive.Change) int { return strings.Compare(a.Path, b.Path) })
 	return changes, nil
 }
 
-func (s *Service) changes(ctx context.Context, ctr *container.Container) ([]archive.Change, error) {
+func (s *Service) listChanges(ctx context.Context, ctr *container.Container, list func(archive.Change) error) error {
 	defer s.turns.read(ctr.ID)()
 	c, _, err := s.overlay(ctx, ctr)
 	if errors.Is(err, diff.ErrUnsupported) {
 		log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("listing changes by comparing whole trees")
-		return s.compareTrees(ctx, ctr)
+		return s.compareTrees(ctx, ctr, list)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.Shown = true // the container goes on meanwhile
-	var changes []archive.Change
 	_, err = c.Walk(ctx, func(change *diff.Change) error {
-		if change.Path != "." {
-			changes = append(changes, archive.Change{Path: "/" + change.Path, Kind: changeKinds[change.Kind]})
+		if change.Depth() == 0 {
+			return nil
 		}
-		return nil
+		return list(archive.Change{Path: "/" + change.Shown(), Kind: changeKinds[change.Kind]})
 	})
-	return changes, err
+	return err
 }
 
 var changeKinds = map[diff.Kind]archive.ChangeType{
@@ -58,23 +65,30 @@ var changeKinds = map[diff.Kind]archive.ChangeType{
 }
 
 // compareTrees lists changes at a cost that follows the image.
-func (s *Service) compareTrees(ctx context.Context, ctr *container.Container) (changes []archive.Change, err error) {
+func (s *Service) compareTrees(ctx context.Context, ctr *container.Container, list func(archive.Change) error) (err error) {
 	// The view below is garbage to containerd unless a lease holds it.
 	ctx, end, err := s.lease(ctx, "diff", ctr.ID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { end(err) }()
 
-	err = s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
+	return s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
 		return mount.WithReadonlyTempMount(ctx, before, func(old string) error {
 			return mount.WithReadonlyTempMount(ctx, now, func(root string) error {
-				changes, err = archive.ChangesDirs(root, old)
-				return err
+				changes, err := archive.ChangesDirs(root, old)
+				if err != nil {
+					return err
+				}
+				for _, change := range changes {
+					if err := list(change); err != nil {
+						return err
+					}
+				}
+				return nil
 			})
 		})
 	})
-	return changes, err
 }
 
 // withTrees calls f with the mounts of what the container's own layers stand
