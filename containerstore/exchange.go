@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
@@ -189,6 +190,17 @@ func (h *History) usage(ctx context.Context, i snapshots.Info) (int64, error) {
 	if size, err := strconv.ParseInt(i.Labels[labelSize], 10, 64); err == nil {
 		return size, nil
 	}
+	if i.Kind == snapshots.KindActive {
+		// Of what a container writes not every snapshotter measures all: that of
+		// containerd fails on paths that are too long.
+		upper, err := h.upper(ctx, i)
+		if err == nil {
+			return measure(ctx, upper)
+		}
+		if !errors.Is(err, diff.ErrUnsupported) {
+			return 0, err
+		}
+	}
 	if i.Labels[labelUnmeasured] == "" {
 		usage, err := h.Snapshots.Usage(ctx, i.Name)
 		return usage.Size, err
@@ -197,9 +209,17 @@ func (h *History) usage(ctx context.Context, i snapshots.Info) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	usage, err := diff.Measure(ctx, folder)
+	size, err := measure(ctx, folder)
 	if err != nil {
 		return 0, err
 	}
-	return usage.Bytes, h.label(ctx, i.Name, map[string]string{labelSize: strconv.FormatInt(usage.Bytes, 10)})
+	return size, h.label(ctx, i.Name, map[string]string{labelSize: strconv.FormatInt(size, 10)})
+}
+
+func measure(ctx context.Context, folder string) (int64, error) {
+	usage, err := diff.Measure(ctx, folder)
+	if errors.Is(err, unix.ENOENT) {
+		err = fmt.Errorf("%w: %w", errdefs.ErrNotFound, err)
+	}
+	return usage.Bytes, err
 }

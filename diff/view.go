@@ -361,7 +361,12 @@ func openDirAt(fd int, name string) (int, error) {
 func openAt2(fd int, name string, flags int) (int, error) {
 	how := unix.OpenHow{
 		Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+	}
+	// A single name of a directory leads nowhere else. With this flag the kernel
+	// gives EXDEV also for a file that is moved out of the directory meanwhile.
+	if strings.Contains(name, "/") || name == ".." {
+		how.Resolve |= unix.RESOLVE_BENEATH
 	}
 	for {
 		opened, err := unix.Openat2(fd, name, &how)

@@ -1,0 +1,234 @@
+package integration_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/integration/bench/procfs"
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// mayGrow is by how much a daemon's resident memory may grow for one operation on a
+// container, whatever is in that.
+const mayGrow = 64 << 20
+
+// grows measures what an operation takes in the daemons that do it.
+type grows struct {
+	*env
+	stack.Config
+	idle map[stack.Daemon]int64 // their resident memory in bytes before all
+}
+
+func growing(t *testing.T, e *env, c stack.Config) grows {
+	t.Helper()
+	g := grows{e, c, map[stack.Daemon]int64{stack.Dockerd: 0, stack.Containerd: 0}}
+	for d := range g.idle {
+		gauge, err := procfs.Start(g.Pid(d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, err := gauge.Stop()
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.idle[d] = now.Peak
+	}
+	return g
+}
+
+// bounded runs an operation and fails the test if a daemon grew beyond the bound.
+func (g grows) bounded(t *testing.T, what string, f func()) {
+	t.Helper()
+	gauges := map[stack.Daemon]*procfs.Gauge{}
+	for d := range g.idle {
+		gauge, err := procfs.Start(g.Pid(d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		gauges[d] = gauge
+	}
+	f()
+	for d, gauge := range gauges {
+		used, err := gauge.Stop()
+		if err != nil {
+			t.Fatal(err)
+		}
+		grown := used.Peak - g.idle[d]
+		t.Logf("%s: %v has grown by %d KiB, and used %v", what, d, grown>>10, used.CPU)
+		if grown > mayGrow {
+			t.Errorf("%s: the resident memory of %v has grown by %d MiB", what, d, grown>>20)
+		}
+	}
+}
+
+// TestMemoryForHostileTrees: what a container makes does not decide how much memory
+// the daemons take.
+func TestMemoryForHostileTrees(t *testing.T) {
+	for _, driver := range []string{"overlayfs", "baleen"} {
+		t.Run(driver, func(t *testing.T) {
+			// A daemon that is idle is not about to collect what its start has left.
+			c := stack.Config{DaemonConfig: map[string]any{"bridge": "none"}}
+			if driver != "overlayfs" {
+				c.StorageDriver = driver
+			}
+			g := growing(t, newEnv(t, c, "busybox"), c)
+			t.Run("nested directories", func(t *testing.T) { deepTree(t, g) })
+			if driver == "baleen" {
+				t.Run("names of 255 bytes", func(t *testing.T) { wideTree(t, g, longName, 40_000, true) })
+				t.Run("a million names", func(t *testing.T) { wideTree(t, g, shortName, 1_000_000, false) })
+			}
+		})
+	}
+}
+
+const deepLevels = 3000
+
+// deepTree has a path of 753,000 bytes.
+func deepTree(t *testing.T, g grows) {
+	id := g.create(t, "--name", "deep", "--stop-signal", "KILL", "busybox", "sleep", "1000")
+	t.Cleanup(func() { g.remove(t, id) })
+	name := strings.Repeat("n", 250)
+	at := g.folderOf(t, id)
+	for range deepLevels {
+		at = below(t, at, name)
+	}
+	mustDo(t, unix.Mknodat(at, "bottom", unix.S_IFREG|0o644, 0), unix.Close(at))
+
+	// Of the paths of up to 4,095 bytes the last one is made/ and 16 names.
+	const fit, length = 16, 4 + 17*251
+	g.bounded(t, "docker diff", func() {
+		lines := strings.Split(g.docker(t, "diff", id), "\n")
+		last := lines[len(lines)-1]
+		if want := fmt.Sprintf("... (a path of %d bytes, of which a layer holds up to 4095)", length); len(lines) != 1+fit+1 || !strings.HasPrefix(last, "A /made/nnn") || !strings.HasSuffix(last, want) {
+			t.Errorf("docker diff prints %d lines, and the last is %q", len(lines), last)
+		}
+	})
+	g.bounded(t, "docker commit", func() {
+		status, text := g.request(t, "POST", "/commit?container="+id, "")
+		if status != 409 || !strings.Contains(text, "made/nnn") || !strings.Contains(text, "up to 4095") || len(text) > 1000 {
+			t.Errorf("a commit gave %d: %s", status, text)
+		}
+	})
+	g.sizes(t, "docker ps -s", id, deepLevels)
+	g.bounded(t, "snapshot", func() { g.snapshot(t, "deep", "deep") })
+	g.sizes(t, "docker ps -s of a sealed one", id, deepLevels)
+	g.docker(t, "start", id)
+	if g.StorageDriver == "baleen" {
+		// containerd's own snapshotter cannot measure such a copy, and refuses it.
+		g.docker(t, "exec", id, "sh", "-c", "echo more > /made/more")
+		g.bounded(t, "snapshot of a running one", func() { g.snapshot(t, "deep", "running") })
+	}
+	g.bounded(t, "rollback", func() { g.rollback(t, "deep", api.RollbackRequest{Revision: 1}) })
+	g.bounded(t, "prune", func() {
+		var report api.PruneReport
+		g.call(t, http.MethodPost, "/containers/deep/revisions/prune", api.PruneRequest{}, &report)
+		if len(report.Removed) == 0 {
+			t.Errorf("pruning says %+v", report)
+		}
+	})
+	g.bounded(t, "docker rm", func() { g.docker(t, "rm", "-f", id) })
+}
+
+// wideTree has many names in one directory. To commit a million takes minutes.
+func wideTree(t *testing.T, g grows, name func(int) string, names int, commits bool) {
+	id := g.create(t, "--name", "wide", "busybox", "sleep", "1000")
+	t.Cleanup(func() { g.remove(t, id) })
+	at := g.folderOf(t, id)
+	for i := range names {
+		const each = 60_000 // names of a file, which are made faster; ext4 allows 65,000
+		if i%each == 0 {
+			mustDo(t, unix.Mknodat(at, name(i), unix.S_IFREG|0o644, 0))
+			continue
+		}
+		mustDo(t, unix.Linkat(at, name(i-i%each), at, name(i), 0))
+	}
+	mustDo(t, unix.Close(at))
+
+	g.bounded(t, "docker diff", func() {
+		count := &lineCount{}
+		cmd := g.Docker(t.Context(), "diff", id)
+		cmd.Stdout = count
+		if err := cmd.Run(); err != nil || count.lines != names+1 {
+			t.Errorf("docker diff prints %d lines, %v", count.lines, err)
+		}
+	})
+	if commits {
+		g.bounded(t, "docker commit", func() { g.docker(t, "commit", id, "wide") })
+		if got := g.docker(t, "run", "--rm", "--network=none", "wide", "sh", "-c", "ls /made | wc -l"); got != fmt.Sprint(names) {
+			t.Errorf("the image has %s names", got)
+		}
+		g.docker(t, "rmi", "wide")
+	}
+	g.sizes(t, "docker ps -s", id, 1)
+	g.bounded(t, "snapshot", func() { g.snapshot(t, "wide", "wide") })
+	g.sizes(t, "docker ps -s of a sealed one", id, 1)
+	g.bounded(t, "docker rm", func() { g.docker(t, "rm", "-f", id) })
+}
+
+func shortName(i int) string { return fmt.Sprintf("%07d", i) }
+
+func longName(i int) string { return fmt.Sprintf("%0255d", i) }
+
+// lineCount counts lines.
+type lineCount struct{ lines int }
+
+func (l *lineCount) Write(p []byte) (int, error) {
+	l.lines += bytes.Count(p, []byte{'\n'})
+	return len(p), nil
+}
+
+// folderOf makes a directory in a container that does not run, and opens it.
+func (g grows) folderOf(t *testing.T, id string) int {
+	t.Helper()
+	sn := snapshotter
+	if g.StorageDriver != "" {
+		sn = g.StorageDriver
+	}
+	o, err := diff.ParseOverlay(g.activeMounts(t, sn, id), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := unix.Open(o.Uppers[0], unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	mustDo(t, err)
+	return below(t, root, "made")
+}
+
+// below makes a directory of user 1000 in an open one, opens it, and closes that.
+func below(t *testing.T, at int, name string) int {
+	t.Helper()
+	mustDo(t, unix.Mkdirat(at, name, 0o755), unix.Fchownat(at, name, 1000, 1000, 0))
+	sub, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	mustDo(t, err, unix.Close(at))
+	return sub
+}
+
+func mustDo(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sizes asks for the sizes of containers: this one takes a block for each
+// directory at least.
+func (g grows) sizes(t *testing.T, what, id string, directories int64) {
+	t.Helper()
+	g.bounded(t, what, func() {
+		var list []struct {
+			ID     string `json:"Id"`
+			SizeRw int64
+		}
+		g.call(t, http.MethodGet, "/containers/json?all=1&size=1", nil, &list)
+		if len(list) != 1 || list[0].ID != id || list[0].SizeRw < 4096*directories {
+			t.Errorf("%s says %+v", what, list)
+		}
+	})
+}
