@@ -9,7 +9,6 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/container"
-	"github.com/docker/docker/image"
 	"github.com/docker/docker/layer"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
@@ -43,21 +42,6 @@ func (s *Service) CreateLayer(ctr *container.Container, initFunc layer.MountInit
 	}
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("create layer of container %s: %w", ctr.ID, err))
-	}
-	return l, nil
-}
-
-// CreateLayerFromImage makes a writable layer on an image, for mounting the
-// image into a container. A nil image gives an empty one. It is not limited: what
-// is mounted cannot be written.
-func (s *Service) CreateLayerFromImage(img *image.Image, name string, _ *layer.CreateRWLayerOpts) (container.RWLayer, error) {
-	var manifest *ocispec.Descriptor
-	if img != nil && img.Details != nil {
-		manifest = img.Details.ManifestDescriptor
-	}
-	l, err := s.createLayer(s.background(), manifest, name, 0, nil, nil)
-	if err != nil {
-		return nil, compat.DockerError(fmt.Errorf("create layer %s: %w", name, err))
 	}
 	return l, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/leases"
@@ -58,17 +59,21 @@ func (l *rwLayer) Mount(string) (string, error) {
 	return root, nil
 }
 
-// Unmount gives back one Mount; the last one unmounts.
+// Unmount gives back one Mount; the last one unmounts. An image mount may have been
+// given up with its container already.
 func (l *rwLayer) Unmount() error {
 	l.turn.RLock() // nor asked whether it is mounted
 	defer l.turn.RUnlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	root := l.root
-	if root == "" { // mounted by an earlier daemon, and live-restored
+	root, image := l.root, isImageMount(l.id)
+	if root == "" || image { // mounted by an earlier daemon, and live-restored
 		var err error
-		if root, err = l.mounter.Mounted(l.id); err != nil {
+		if root, err = l.mounter.Mounted(l.id); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("look up mount point of container %s: %w", l.id, err)
+		}
+		if root == "" && image {
+			return nil
 		}
 		if root == "" {
 			return fmt.Errorf("unmount root file system of container %s: not mounted", l.id)
@@ -87,9 +92,13 @@ func (l *rwLayer) Metadata() (map[string]string, error) {
 
 // GetLayerByID returns the writable layer of a container that exists. Moby
 // asks for it at start, for every container on disk. A move of the container
-// that a crash has cut short is settled first.
+// that a crash has cut short is settled first. The layer of an image mount, which
+// Moby asks for too, is mounted when it returns.
 func (s *Service) GetLayerByID(id string) (container.RWLayer, error) {
 	l, err := s.findLayer(s.background(), id)
+	if err == nil && isImageMount(id) {
+		err = s.remount(l)
+	}
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("find layer of container %s: %w", id, err))
 	}
@@ -97,6 +106,9 @@ func (s *Service) GetLayerByID(id string) (container.RWLayer, error) {
 }
 
 func (s *Service) findLayer(ctx context.Context, id string) (*rwLayer, error) {
+	if id == "" { // as Moby asks for an image mount of --volumes-from
+		return nil, fmt.Errorf("a layer without a name: %w", errdefs.ErrNotFound)
+	}
 	if err := s.reopen(ctx, id); err != nil {
 		return nil, fmt.Errorf("look after what a power cut has left: %w", err)
 	}
@@ -174,14 +186,19 @@ func (s *Service) GetLayerMountID(id string) (string, error) {
 	return id, nil
 }
 
-// ReleaseLayer gives up a container's layer; containerd then removes it.
-// Releasing what has been released already is not an error.
+// ReleaseLayer gives up a container's layer, and what images are mounted for the
+// container; containerd then removes them. Releasing what has been released already
+// is not an error.
 func (s *Service) ReleaseLayer(layer container.RWLayer) error {
 	l, ok := layer.(*rwLayer)
 	if !ok {
 		return fmt.Errorf("release layer: not a layer of this service: %T", layer)
 	}
-	return s.release(s.background(), l)
+	ctx := s.background()
+	if err := s.releaseImageMounts(ctx, l.id); err != nil {
+		return compat.DockerError(err)
+	}
+	return s.release(ctx, l)
 }
 
 func (s *Service) release(ctx context.Context, l *rwLayer) error {
@@ -196,9 +213,12 @@ func (s *Service) release(ctx context.Context, l *rwLayer) error {
 	return nil
 }
 
-// DropLayer gives up what there is of the layer of a container that the daemon
-// did not come to register before it crashed.
+// DropLayer gives up what there is of the layer, and of the image mounts, of a
+// container that the daemon did not come to register before it crashed.
 func (s *Service) DropLayer(ctx context.Context, id string) error {
+	if err := s.releaseImageMounts(ctx, id); err != nil {
+		return compat.DockerError(err)
+	}
 	l, err := s.findLayer(ctx, id)
 	if err == nil {
 		return s.release(ctx, l)
