@@ -178,14 +178,15 @@ var Edits = []Edit{
 		With:   "\tdaemon.awaitThaw(ctr)\n\tif ctr.IsPaused() {\n",
 	},
 	{
-		// What is loaded or imported is unpacked by Baleen's applier, as what is
-		// stored only is when a container is made of it.
-		Name:   "unpack-field",
+		// What Moby's image service asks Baleen's.
+		Name:   "baleen-field",
 		File:   "daemon/containerd/service.go",
 		Anchor: "type ImageService struct {\n",
-		With:   "type ImageService struct {\n\tbaleenUnpack func(context.Context, ocispec.Descriptor) error\n",
+		With:   "type ImageService struct {\n\tbaleen baleenState\n",
 	},
 	{
+		// What is loaded or imported is unpacked by Baleen's applier, as what is
+		// stored only is when a container is made of it.
 		Name:   "unpack-import",
 		File:   "daemon/containerd/image_import.go",
 		Anchor: "c8dImg.Unpack(ctx, snapshotter)",
@@ -196,6 +197,24 @@ var Edits = []Edit{
 		File:   "daemon/containerd/image_exporter.go",
 		Anchor: "platformImg.Unpack(ctx, i.snapshotter)",
 		With:   "i.unpackManifest(ctx, platformImg, i.snapshotter)",
+	},
+	{
+		// A name that has an image already is given to the new one in one step. Moby
+		// deletes the record and makes another, and fails if somebody else does the
+		// same.
+		Name:   "replace-tag",
+		File:   "daemon/containerd/image_tag.go",
+		Anchor: replaceTag,
+		With: "\ti.baleen.names.Lock()\n\tdefer i.baleen.names.Unlock()\n" +
+			"\tif err := i.putImage(ctx, newImg); err != nil {\n" +
+			"\t\treturn errdefs.System(fmt.Errorf(\"failed to create image with name %s and target %s: %w\", newImg.Name, newImg.Target.Digest, err))\n\t}\n",
+	},
+	{
+		// The record of a name is as old as the name; what it stands for is not.
+		Name:   "until-replaced",
+		File:   "daemon/containerd/image_list.go",
+		Anchor: "\t\t\tcreated := image.CreatedAt\n",
+		With:   "\t\t\tcreated := image.UpdatedAt\n",
 	},
 	{
 		// An image must not choose a mapping of ids.
@@ -301,4 +320,38 @@ const checkpointUpload = `		// write checkpoint to the content store
 		if err != nil {
 			return nil, errors.Wrapf(err, "failed to upload checkpoint to containerd")
 		}
+`
+
+// replaceTag is how Moby gives a name to an image.
+const replaceTag = `	if _, err := i.images.Create(ctx, newImg); err != nil {
+		if !cerrdefs.IsAlreadyExists(err) {
+			return errdefs.System(errors.Wrapf(err, "failed to create image with name %s and target %s", newImg.Name, newImg.Target.Digest.String()))
+		}
+
+		replacedImg, all, err := i.resolveAllReferences(ctx, newImg.Name)
+		if err != nil {
+			return errdefs.Unknown(errors.Wrapf(err, "creating image %s failed because it already exists, but accessing it also failed", newImg.Name))
+		} else if replacedImg == nil {
+			return errdefs.Unknown(fmt.Errorf("creating image %s failed because it already exists, but failed to resolve", newImg.Name))
+		}
+
+		// Check if image we would replace already resolves to the same target.
+		// No need to do anything.
+		if replacedImg.Target.Digest == newImg.Target.Digest {
+			if !creatingDangling {
+				i.LogImageEvent(ctx, replacedImg.Target.Digest.String(), imageFamiliarName(newImg), events.ActionTag)
+			}
+			return nil
+		}
+
+		// If there already exists an image with this tag, delete it
+		if err := i.softImageDelete(ctx, *replacedImg, all); err != nil {
+			return errors.Wrapf(err, "failed to delete previous image %s", replacedImg.Name)
+		}
+
+		if _, err := i.images.Create(context.WithoutCancel(ctx), newImg); err != nil {
+			return errdefs.System(errors.Wrapf(err, "failed to create an image %s with target %s after deleting the existing one",
+				newImg.Name, newImg.Target.Digest))
+		}
+	}
 `

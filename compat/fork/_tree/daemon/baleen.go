@@ -49,7 +49,7 @@ func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.Im
 		SealCommits: func() bool { return daemon.Features()[imageservice.FeatureSealCommits] },
 		Upstream:    upstreamImages{upstream, daemon},
 	})
-	upstream.UnpackBy(service.Unpack)
+	upstream.Use(service)
 	return service
 }
 
