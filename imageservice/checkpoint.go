@@ -164,10 +164,12 @@ func (s *Service) wholeBase(ctx context.Context, ctr *container.Container, base 
 	if !images.IsManifestType(ctr.ImageManifest.MediaType) {
 		return fmt.Errorf("its image is known as a %s alone: %w", ctr.ImageManifest.MediaType, errdefs.ErrNotImplemented)
 	}
-	for _, l := range base.Manifest.Layers {
-		if _, err := s.content.Info(ctx, l.Digest); err != nil {
-			return fmt.Errorf("look up layer %s of its image, which a checkpoint holds, too (pull the image again if it is missing): %w", l.Digest, err)
-		}
+	gone, err := s.missing(ctx, base.Manifest.Layers)
+	if err != nil {
+		return err
+	}
+	if len(gone) > 0 {
+		return fmt.Errorf("a checkpoint holds the container's image, too: %w", missingError{platformManifest{*ctr.ImageManifest, gone}})
 	}
 	return nil
 }

@@ -75,6 +75,10 @@ func (s *Service) publish(ctx context.Context, img newImage, besides func(contex
 	all, actx := errgroup.WithContext(ctx)
 	all.Go(func() error { return besides(actx) })
 	all.Go(func() error {
+		s.warnMissing(actx, manifest.Digest, img.layers)
+		return nil
+	})
+	all.Go(func() error {
 		if err := s.writeBlobs(actx, blobs); err != nil {
 			return err
 		}

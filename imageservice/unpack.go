@@ -121,7 +121,11 @@ func foreign(layer ocispec.Descriptor) bool {
 
 // fetch opens a layer in the content store.
 func (s *Service) fetch(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
-	return fetchFrom(ctx, s.content, layer)
+	blob, err := fetchFrom(ctx, s.content, layer)
+	if errdefs.IsNotFound(err) {
+		return nil, fmt.Errorf("%w: %s", err, missingHint)
+	}
+	return blob, err
 }
 
 func fetchFrom(ctx context.Context, from content.Provider, layer ocispec.Descriptor) (io.ReadCloser, error) {

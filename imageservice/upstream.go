@@ -25,6 +25,7 @@ import (
 type Upstream interface {
 	// Registries.
 	PullImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, metaHeaders map[string][]string, authConfig *registry.AuthConfig, outStream io.Writer) error
+	// PushImage is behind [Service.PushImage].
 	PushImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, metaHeaders map[string][]string, authConfig *registry.AuthConfig, outStream io.Writer) error
 	DistributionServices() dimages.DistributionServices
 	UpdateConfig(maxDownloads, maxUploads int)
@@ -33,6 +34,7 @@ type Upstream interface {
 	ImageDelete(ctx context.Context, imageRef string, options imagetype.RemoveOptions) ([]imagetype.DeleteResponse, error)
 	ImagesPrune(ctx context.Context, pruneFilters filters.Args) (*imagetype.PruneReport, error)
 	TagImage(ctx context.Context, imageID image.ID, newTag reference.Named) error
+	// ExportImage is behind [Service.ExportImage].
 	ExportImage(ctx context.Context, names []string, platform *ocispec.Platform, outStream io.Writer) error
 	LoadImage(ctx context.Context, inTar io.ReadCloser, platform *ocispec.Platform, outStream io.Writer, quiet bool) error
 	ImportImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, msg string, layerReader io.Reader, changes []string) (image.ID, error)

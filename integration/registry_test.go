@@ -275,19 +275,24 @@ func (e *env) holds(t *testing.T, name string, files ...string) {
 	}
 }
 
+// multi stores an image for several platforms, and returns its manifests, too.
+func (e *env) multi(t *testing.T, architectures ...string) (index ocispec.Descriptor, manifests []ocispec.Descriptor) {
+	t.Helper()
+	for _, arch := range architectures {
+		p := ocispec.Platform{OS: "linux", Architecture: arch}
+		manifest := e.foreign(t, ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageConfig, ocispec.MediaTypeImageLayerGzip, p)
+		manifest.Platform = &p
+		manifests = append(manifests, manifest)
+	}
+	return e.put(t, ocispec.MediaTypeImageIndex, ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: manifests,
+	}, manifests...), manifests
+}
+
 // pushesOnIndex commits where only one of the platforms of the base has been
 // pulled.
 func pushesOnIndex(t *testing.T, fork *env, store string, readers ...*env) {
-	var platforms []ocispec.Descriptor
-	for _, arch := range []string{"amd64", "arm64", "riscv64"} {
-		p := ocispec.Platform{OS: "linux", Architecture: arch}
-		manifest := fork.foreign(t, ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageConfig, ocispec.MediaTypeImageLayerGzip, p)
-		manifest.Platform = &p
-		platforms = append(platforms, manifest)
-	}
-	index := fork.put(t, ocispec.MediaTypeImageIndex, ocispec.Index{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: platforms,
-	}, platforms...)
+	index, _ := fork.multi(t, "amd64", "arm64", "riscv64")
 	fork.tag(t, "multi", index)
 	base, name := registry+"/multi:1", registry+"/on-multi:1"
 	fork.docker(t, "tag", "multi", base)

@@ -217,6 +217,20 @@ var Edits = []Edit{
 		With:   "\t\t\tcreated := image.UpdatedAt\n",
 	},
 	{
+		// An archive without the layers that containerd lacks could not be loaded.
+		Name:   "save-complete",
+		File:   "daemon/containerd/image_exporter.go",
+		Anchor: "return i.leaseContent(ctx, i.content, target)",
+		With:   "return i.leaseComplete(ctx, target)",
+	},
+	{
+		// Pulling brings back layers that are unpacked and whose blobs are gone.
+		Name:   "pull-complete",
+		File:   "daemon/containerd/image_pull.go",
+		Anchor: "i.client.Pull(ctx, ref.String(), opts...)",
+		With:   "i.pull(ctx, ref.String(), opts...)",
+	},
+	{
 		// An image must not choose a mapping of ids.
 		Name:   "pull-id-maps",
 		File:   "daemon/containerd/image_pull.go",
