@@ -15,7 +15,9 @@
 //
 // Containers are stored as Moby stores them: an active snapshot named after
 // the container, on a committed "<id>-init", held by a lease of the
-// container's name. A data root can go from Moby to Baleen and back.
+// container's name. An image that is mounted for a container is an active snapshot
+// "<id>-mount-<random>" on the image, held by a lease of that name, and is released
+// with the container. A data root can go from Moby to Baleen and back.
 //
 // # Revisions
 //
