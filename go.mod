@@ -18,7 +18,6 @@ require (
 	github.com/docker/go-connections v0.5.0
 	github.com/docker/go-metrics v0.0.1
 	github.com/docker/go-units v0.5.0
-	github.com/klauspost/pgzip v1.2.6
 	github.com/moby/docker-image-spec v1.3.1
 	github.com/moby/go-archive v0.1.0
 	github.com/moby/sys/mountinfo v0.7.2

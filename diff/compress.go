@@ -3,15 +3,12 @@ package diff
 import (
 	"fmt"
 	"io"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/klauspost/compress/zstd"
-	"github.com/klauspost/pgzip"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -30,10 +27,6 @@ const (
 	gzipDefault, gzipMost = 1, 9
 	zstdDefault, zstdMost = 3, 22
 )
-
-// gzipBlock is how much is compressed at a time, each block by one thread. The
-// bytes depend on it, so it never changes with the machine.
-const gzipBlock = 1 << 20
 
 // maxThreads bounds the memory of a compressor: a thread takes about 4 MiB.
 const maxThreads = 16
@@ -122,27 +115,19 @@ func (c Compression) MediaType() string {
 // NewWriter returns a compressor in front of w, which uses several processors.
 // It always has to be closed: this ends its threads. An error of w is returned
 // by later writes and by Close, at the latest.
+//
+// Compressors that are open at the same time share the processors, and so the
+// memory for their threads. None waits for another one to end.
 func NewWriter(w io.Writer, c Compression) (io.WriteCloser, error) {
 	if !c.valid() {
 		return nil, badCompression(c.String())
 	}
 	out := &stickyWriter{w: w}
-	threads := min(runtime.GOMAXPROCS(0), maxThreads)
-	var z io.WriteCloser
 	switch c.kind() {
 	case Gzip:
-		p, err := pgzip.NewWriterLevel(out, c.level())
-		if err != nil {
-			return nil, fmt.Errorf("gzip: %w", err)
-		}
-		// One block more than threads: it is filled while they work.
-		if err := p.SetConcurrency(gzipBlock, threads+1); err != nil {
-			return nil, fmt.Errorf("gzip: %w", err)
-		}
-		p.ModTime = time.Unix(0, 0) // "no time"; the zero Time gives a wrong one
-		z = p
+		return newGzipWriter(w, c.level()), nil
 	case Zstd:
-		p, err := zstd.NewWriter(out,
+		z, err := zstd.NewWriter(out,
 			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level())),
 			// One thread compresses while another writes; more do not help a
 			// single stream.
@@ -150,19 +135,18 @@ func NewWriter(w io.Writer, c Compression) (io.WriteCloser, error) {
 		if err != nil {
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
-		z = p
+		return &compressor{z: z, out: out}, nil
 	default:
-		z = nopCloser{out}
+		return &compressor{z: nopCloser{out}, out: out}, nil
 	}
-	return &compressor{z: z, out: out}, nil
 }
 
 type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }
 
-// compressor is a writer of one of the libraries with the output's errors put
-// where they belong.
+// compressor is a writer of the library with the output's errors put where they
+// belong.
 type compressor struct {
 	z      io.WriteCloser
 	out    *stickyWriter
@@ -193,7 +177,7 @@ func (c *compressor) Close() error {
 }
 
 // stickyWriter keeps the first error of a writer to itself, and swallows what
-// comes after it. pgzip, told of an error, leaves a goroutine behind.
+// comes after it: the library writes in a goroutine of its own.
 type stickyWriter struct {
 	w   io.Writer
 	mu  sync.Mutex
