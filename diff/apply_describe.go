@@ -10,11 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	xattrAccessACL  = "system.posix_acl_access"
-	xattrDefaultACL = "system.posix_acl_default"
-)
-
 // describe gives a file the owner, mode and attributes that an entry says. The
 // order matters: a new owner takes setuid bits and capabilities away.
 func (a *applier) describe(at folder, name string, hdr *tar.Header) error {
@@ -40,13 +35,19 @@ func chown(at folder, name string, hdr *tar.Header) error {
 	return nil
 }
 
-// setXattrs sets what an entry carries, but for the marks of overlays, which
-// would make the kernel show other files, and what only the machine may say.
+// setXattrs sets what an entry carries of what layers carry, see [Carried].
 func (a *applier) setXattrs(at folder, name string, hdr *tar.Header) error {
 	for key, value := range hdr.PAXRecords {
 		attr, ok := strings.CutPrefix(key, paxXattr)
-		if !ok || strings.HasPrefix(attr, "trusted.") || strings.HasPrefix(attr, userOverlay) {
+		if !ok {
 			continue
+		}
+		if !Carried(attr) {
+			log.G(a.ctx).WithField("name", at.join(name)).Debugf("left out attribute %.300q, which layers do not carry", attr)
+			continue
+		}
+		if len(attr) > maxXattrName || len(value) > maxXattrValue {
+			return invalid("attribute %.300q of %d bytes: a name has at most %d bytes, a value %d", attr, len(value), maxXattrName, maxXattrValue)
 		}
 		err := unix.Lsetxattr(procPath(at.fd, name), attr, []byte(value), 0)
 		// Only regular files and directories can have attributes of the user.
@@ -56,10 +57,19 @@ func (a *applier) setXattrs(at folder, name string, hdr *tar.Header) error {
 		case errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.EPERM) && !plain && strings.HasPrefix(attr, "user."):
 			log.G(a.ctx).WithError(err).WithField("name", at.join(name)).Debugf("left out attribute %s", attr)
 		default:
-			return fmt.Errorf("set xattr %s: %w", attr, err)
+			return fmt.Errorf("set xattr %s of %d bytes: %w", attr, len(value), noRoom(err))
 		}
 	}
 	return nil
+}
+
+// noRoom explains that attributes do not fit: some file systems have a block for all
+// that a file has.
+func noRoom(err error) error {
+	if errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("the disk is full, or its file system has no room for so many attributes of one file: %w", err)
+	}
+	return err
 }
 
 // amend gives a file that has got another name what the entry for that name

@@ -18,15 +18,28 @@ const (
 	userOverlay    = "user.overlay."
 )
 
-const xattrCapability = "security.capability"
+const (
+	xattrCapability = "security.capability"
+	xattrAccessACL  = "system.posix_acl_access"
+	xattrDefaultACL = "system.posix_acl_default"
+)
 
-// Carried reports whether a layer carries an extended attribute: file
-// capabilities, POSIX access control lists, and the user's own. The marks of
-// overlay file systems describe an upper and not a file; SELinux labels, and
-// all else in security, trusted and system, belong to the machine.
+// The most that the kernel takes of an attribute, in bytes (linux/limits.h:
+// XATTR_NAME_MAX, XATTR_SIZE_MAX).
+const (
+	maxXattrName  = 255
+	maxXattrValue = 64 << 10
+)
+
+// Carried reports whether layers carry an extended attribute: file capabilities,
+// POSIX access control lists, and the user's own. It is asked for what is read as
+// well as for what is unpacked. The marks of overlay file systems describe an upper
+// and not a file. The labels of SELinux, the hashes and signatures of IMA and EVM,
+// and all else in security, trusted, system and unknown namespaces belong to the
+// machine: a layer could pass for what the machine trusts.
 func Carried(name string) bool {
 	switch name {
-	case xattrCapability, "system.posix_acl_access", "system.posix_acl_default":
+	case xattrCapability, xattrAccessACL, xattrDefaultACL:
 		return true
 	}
 	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, userOverlay) && !strings.Contains(name, "=")
