@@ -18,6 +18,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/diff"
 )
 
 // WithCheckpoint gives a new container what a checkpoint holds: its image, its
@@ -226,5 +228,5 @@ func (c *Checkpoint) fill(ctx context.Context, cl *client.Client, into *containe
 			io.Reader
 			io.Closer
 		}{content.NewReader(blob), blob}, nil
-	})
+	}, diff.Limit{})
 }

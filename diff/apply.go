@@ -42,9 +42,16 @@ type ApplyOptions struct {
 	// so do we by default: archives of a temporary directory have one with
 	// mode 0700.
 	Root bool
+	// Limit bounds the layer's size, holes of sparse files included, and its entries.
+	Limit Limit
 	// Sync writes all to disk at the end.
 	Sync bool
 }
+
+// looksPerEntry is how many files the deletions of a layer may look at, for each entry
+// that it may have. One deletion looks at all that is below a name; a layer that tells
+// many of one name would look at it as often.
+const looksPerEntry = 4
 
 // ApplyStats says what a layer held.
 type ApplyStats struct {
@@ -60,8 +67,12 @@ type ApplyStats struct {
 // resolved as if target were the root. A deletion concerns only what was there
 // before the layer, wherever in the stream it stands. A file replaces what has
 // its name, a directory joins another. Attributes that an overlay would take
-// for marks are left out. A stream that is not a layer is errdefs'
-// ErrInvalidArgument.
+// for marks are left out, and so are those that layers do not carry. A stream that
+// is not a layer, or that asks for what the kernel has no room for, is errdefs'
+// ErrInvalidArgument, one that is larger than the limit [ErrOverLimit].
+//
+// The time that it takes follows what is read: a hole costs nothing if the stream
+// only tells of it.
 //
 // On failure target holds part of the layer.
 func Apply(ctx context.Context, r io.Reader, target string, opts ApplyOptions) (digest.Digest, ApplyStats, error) {
@@ -70,13 +81,14 @@ func Apply(ctx context.Context, r io.Reader, target string, opts ApplyOptions) (
 		return "", ApplyStats{}, fmt.Errorf("apply layer: open %s: %w", target, err)
 	}
 	defer unix.Close(root)
-	in, err := openStream(ctx, r)
+	in, err := openStream(ctx, r, opts.Limit)
 	if err != nil {
 		return "", ApplyStats{}, fmt.Errorf("apply layer: %w", err)
 	}
 	a := newApplier(ctx, root, opts)
+	a.in = in
 	defer a.close()
-	if err = errors.Join(a.run(in), in.close()); err != nil {
+	if err = errors.Join(a.run(), in.close()); err != nil {
 		return "", ApplyStats{}, fmt.Errorf("apply layer to %s: %w", target, err)
 	}
 	if opts.Sync {
@@ -91,6 +103,7 @@ func Apply(ctx context.Context, r io.Reader, target string, opts ApplyOptions) (
 type applier struct {
 	ctx   context.Context
 	opts  ApplyOptions
+	in    *stream
 	root  int
 	marks string // prefix of the overlay's attributes
 	at    folder // the directory of the last entry; fd -1 if none
@@ -104,6 +117,8 @@ type applier struct {
 	below   *view // of the lowers, once it was needed
 	chunk   []byte
 	entries int64
+	looks   int64 // at files that a deletion may concern
+	unread  int64 // size of the files whose content was not read from the stream
 }
 
 func newApplier(ctx context.Context, root int, opts ApplyOptions) *applier {
@@ -130,8 +145,8 @@ func (a *applier) close() {
 }
 
 // run unpacks the stream to its end.
-func (a *applier) run(in io.Reader) error {
-	tr := tar.NewReader(in)
+func (a *applier) run() error {
+	tr := tar.NewReader(a.in)
 	for {
 		if err := a.ctx.Err(); err != nil {
 			return err
@@ -142,29 +157,48 @@ func (a *applier) run(in io.Reader) error {
 		}
 		// Names that lead outside are taken care of here.
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			return badStream(err)
+			return fmt.Errorf("behind %d entries: %w", a.entries, a.badStream(err))
 		}
 		a.entries++
-		if err := a.entry(hdr, tr); err != nil {
-			return fmt.Errorf("entry %.500q: %w", hdr.Name, err)
+		if err := a.opts.Limit.count(a.entries); err != nil {
+			return err
+		}
+		if err := a.entry(hdr, contentOf(tr, hdr)); err != nil {
+			return fmt.Errorf("entry %.500q: %w", hdr.Name, badEntry(err))
 		}
 	}
 	if err := a.flushTimes(); err != nil {
 		return err
 	}
 	// What follows the archive counts for the diffID.
-	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{in}, a.chunk); err != nil {
+	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{a.in}, a.chunk); err != nil {
 		return fmt.Errorf("read to the end: %w", err)
 	}
 	return nil
 }
 
-// badStream marks the errors of archive/tar that are about its input.
-func badStream(err error) error {
-	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return invalid("not a layer: %w", err)
+// badStream marks the errors of archive/tar that are about its input: all that are not
+// those of reading it.
+func (a *applier) badStream(err error) error {
+	for _, cause := range []error{a.in.err, a.ctx.Err()} {
+		if cause != nil && !errors.Is(cause, io.EOF) && errors.Is(err, cause) {
+			return fmt.Errorf("read: %w", err)
+		}
 	}
-	return fmt.Errorf("read: %w", err)
+	if errors.Is(err, tar.ErrFieldTooLong) { // the limit is that of archive/tar
+		err = fmt.Errorf("a header has more than 1 MiB of records, or a name as long: %w", err)
+	}
+	return invalid("not a layer: %w", err)
+}
+
+// badEntry marks the errors of the kernel that are about what an entry asks for.
+func badEntry(err error) error {
+	for _, unfit := range []error{unix.ENAMETOOLONG, unix.EFBIG, unix.E2BIG, unix.ERANGE} {
+		if errors.Is(err, unfit) && !errdefs.IsInvalidArgument(err) {
+			return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+		}
+	}
+	return err
 }
 
 // invalid makes an error about the layer itself.

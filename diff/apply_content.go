@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,9 +14,24 @@ import (
 // itself.
 const holeSize = 64 << 10
 
+// largeFile is the size, in bytes, of files that get it first: it may be more than
+// their file system allows.
+const largeFile = 1 << 30
+
 // fill writes size bytes of content into a new file, and leaves holes where
 // there are only zeros.
 func (a *applier) fill(fd int, content io.Reader, size int64) error {
+	switch content := content.(type) {
+	case sparseContent:
+		return a.fillSparse(fd, content, size)
+	case *os.File:
+		return a.fillFrom(fd, content, size)
+	}
+	if size >= largeFile {
+		if err := setSize(fd, size); err != nil {
+			return err
+		}
+	}
 	hole := false // at the end so far
 	for off := int64(0); off < size; {
 		if err := a.ctx.Err(); err != nil {
@@ -26,7 +42,7 @@ func (a *applier) fill(fd int, content io.Reader, size int64) error {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return badStream(err)
+			return a.badStream(err)
 		}
 		var err error
 		if hole, err = writeSparse(fd, piece, off); err != nil {
@@ -37,10 +53,7 @@ func (a *applier) fill(fd int, content io.Reader, size int64) error {
 	if !hole {
 		return nil
 	}
-	if err := unix.Ftruncate(fd, size); err != nil {
-		return fmt.Errorf("set size: %w", err)
-	}
-	return nil
+	return setSize(fd, size)
 }
 
 // writeSparse writes data, of which off is a multiple of holeSize, and reports

@@ -78,6 +78,12 @@ func (a *applier) describeDirectory(at folder, name string, hdr *tar.Header) err
 
 // regular makes a regular file.
 func (a *applier) regular(at folder, name string, hdr *tar.Header, content io.Reader) error {
+	if err := a.opts.Limit.check(a.in.size+a.unread, hdr.Size); err != nil {
+		return err
+	}
+	if _, streamed := content.(*tar.Reader); !streamed || isSparse(hdr) {
+		a.unread += hdr.Size
+	}
 	fd := -1
 	err := a.replace(at, name, func() (err error) {
 		const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC

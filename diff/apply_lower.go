@@ -86,6 +86,9 @@ func (a *applier) lowerNames(f func(name string) error) error {
 			return err
 		}
 		for _, name := range some {
+			if err := a.look(); err != nil {
+				return err
+			}
 			_, shows, err := a.below.lookup(root, name)
 			if err == nil && shows {
 				err = f(name)

@@ -76,9 +76,20 @@ func (a *applier) remove(at folder, name string) error {
 	return err
 }
 
+// look counts a file that a deletion may concern.
+func (a *applier) look() error {
+	if a.looks++; a.looks > looksPerEntry*a.opts.Limit.entries() {
+		return fmt.Errorf("the deletions of the layer concern more than %d files%s: %w", a.looks-1, a.opts.Limit.hint(), ErrOverLimit)
+	}
+	return a.ctx.Err()
+}
+
 // prune removes what is under a name, but for paths that are to be spared, and
 // the directories that those are in. It reports whether anything is left.
 func (a *applier) prune(at folder, name string, spare func(path string) bool) (left bool, err error) {
+	if err := a.look(); err != nil {
+		return false, err
+	}
 	var st unix.Stat_t
 	err = unix.Fstatat(at.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) {
@@ -140,9 +151,6 @@ func (a *applier) pruneAll(at folder, spare func(path string) bool) (left bool, 
 			return left, err
 		}
 		for _, name := range some {
-			if err := a.ctx.Err(); err != nil {
-				return left, err
-			}
 			kept, err := a.prune(at, name, spare)
 			if err != nil {
 				return left, err

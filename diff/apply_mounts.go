@@ -15,19 +15,9 @@ import (
 
 // ApplyMounts unpacks a layer, as [Apply] does, into what a snapshotter says is
 // to be mounted. The upper of an overlay, and what a bind mount shows, is written
-// to as it is; only everything else is mounted, for as long as it takes. With
-// sync all is on disk at the end.
-func ApplyMounts(ctx context.Context, r io.Reader, mounts []mount.Mount, sync bool) (diffID digest.Digest, stats ApplyStats, err error) {
-	return applyMounts(ctx, r, mounts, ApplyOptions{Sync: sync})
-}
-
-// ApplyMountsOver is ApplyMounts for a layer on top of what has just been unpacked
-// there, into the same folder. Nobody has mounted or written to it since.
-func ApplyMountsOver(ctx context.Context, r io.Reader, mounts []mount.Mount, sync bool) (diffID digest.Digest, stats ApplyStats, err error) {
-	return applyMounts(ctx, r, mounts, ApplyOptions{Sync: sync, Over: true})
-}
-
-func applyMounts(ctx context.Context, r io.Reader, mounts []mount.Mount, opts ApplyOptions) (diffID digest.Digest, stats ApplyStats, err error) {
+// to as it is; only everything else is mounted, for as long as it takes. Of opts
+// count Over, Limit and Sync: the mounts say the rest.
+func ApplyMounts(ctx context.Context, r io.Reader, mounts []mount.Mount, opts ApplyOptions) (diffID digest.Digest, stats ApplyStats, err error) {
 	target, opts, err := applyTarget(mounts, opts)
 	if err == nil {
 		return Apply(ctx, r, target, opts)
@@ -38,7 +28,7 @@ func applyMounts(ctx context.Context, r io.Reader, mounts []mount.Mount, opts Ap
 	log.G(ctx).WithError(err).Debug("mounting a snapshot to unpack a layer")
 	err = mount.WithTempMount(ctx, mounts, func(root string) error {
 		var err error
-		diffID, stats, err = Apply(ctx, r, root, ApplyOptions{Sync: opts.Sync})
+		diffID, stats, err = Apply(ctx, r, root, ApplyOptions{Sync: opts.Sync, Limit: opts.Limit})
 		return err
 	})
 	return diffID, stats, err

@@ -21,6 +21,7 @@ const zstdWindow = 128 << 20
 // used in the caller's, and digested in a third one.
 type stream struct {
 	size   int64 // bytes that were used
+	limit  Limit // of that
 	raw    *rawReader
 	source io.ReadCloser // of what raw reads, decompressed
 	queue  *hashQueue
@@ -39,15 +40,16 @@ type readAhead struct {
 	err  error
 }
 
-// openStream begins to read r. The caller must call close, after which r is not
-// read any more.
-func openStream(ctx context.Context, r io.Reader) (*stream, error) {
+// openStream begins to read r, of which a limit bounds what it decompresses to. The
+// caller must call close, after which r is not read any more.
+func openStream(ctx context.Context, r io.Reader, limit Limit) (*stream, error) {
 	raw := &rawReader{ctx: ctx, r: r}
 	source, err := decompress(raw)
 	if err != nil {
 		return nil, err
 	}
 	s := &stream{
+		limit:  limit,
 		raw:    raw,
 		source: source,
 		queue:  newHashQueue(),
@@ -106,7 +108,10 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 	n := copy(p, s.rest)
 	s.rest = s.rest[n:]
-	s.size += int64(n)
+	if s.size += int64(n); s.size > s.limit.bytes() {
+		s.err = fmt.Errorf("the stream has more than %d bytes%s: %w", s.limit.bytes(), s.limit.hint(), ErrOverLimit)
+		return n, s.err
+	}
 	return n, nil
 }
 

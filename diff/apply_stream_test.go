@@ -93,12 +93,12 @@ func TestApplyStopsWithItsContextOrReader(t *testing.T) {
 			cancel()
 		}
 		return nil
-	}}, t.TempDir(), diff.ApplyOptions{})
+	}}, t.TempDir(), diff.ApplyOptions{Limit: diff.Limit{Bytes: 2 << 40}})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	broken := errors.New("line broken")
-	_, _, err = diff.Apply(t.Context(), &endless{bytes.NewReader(b.Bytes()), func() error { return broken }}, t.TempDir(), diff.ApplyOptions{})
+	_, _, err = diff.Apply(t.Context(), &endless{bytes.NewReader(b.Bytes()), func() error { return broken }}, t.TempDir(), diff.ApplyOptions{Limit: diff.Limit{Bytes: 2 << 40}})
 	if !errors.Is(err, broken) || errdefs.IsInvalidArgument(err) {
 		t.Errorf("broken: %v", err)
 	}

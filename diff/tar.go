@@ -28,6 +28,9 @@ type TarOptions struct {
 	// Latest, if not nil, is put in place of times after it, for builds that can
 	// be repeated (SOURCE_DATE_EPOCH).
 	Latest *time.Time
+	// Limit bounds the layer. At the file with which it would become larger, writing
+	// fails with [ErrOverLimit].
+	Limit Limit
 	// Wrote, if not nil, is told how many bytes of files have been written since
 	// it was told last.
 	Wrote func(bytes int64)
@@ -82,10 +85,11 @@ func writeTar(ctx context.Context, w io.Writer, dir string, opts TarOptions) (La
 	return LayerStats{Entries: t.entries, Bytes: out.n}, nil
 }
 
-func newLayerTar(ctx context.Context, w io.Writer, opts TarOptions) *layerTar {
+func newLayerTar(ctx context.Context, w *countingWriter, opts TarOptions) *layerTar {
 	return &layerTar{
 		ctx:   ctx,
 		opts:  opts,
+		out:   w,
 		marks: markPrefix(opts.UserXattr),
 		tw:    tar.NewWriter(w),
 		links: map[fileID]links{},

@@ -2,6 +2,7 @@ package diff
 
 import (
 	"archive/tar"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -121,6 +122,9 @@ func (t *layerTar) mark(name string) error {
 func (t *layerTar) write(hdr *tar.Header) error {
 	if name := strings.TrimSuffix(hdr.Name, "/"); len(name) >= maxPath {
 		return tooLong(name, len(name))
+	}
+	if err := errors.Join(t.opts.Limit.check(t.out.n, hdr.Size), t.opts.Limit.count(t.entries+1)); err != nil {
+		return fmt.Errorf("%q: %w", hdr.Name, err)
 	}
 	if err := t.tw.WriteHeader(hdr); err != nil {
 		return fmt.Errorf("write header of %q: %w", hdr.Name, err)

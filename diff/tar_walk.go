@@ -22,7 +22,8 @@ type links struct {
 type layerTar struct {
 	ctx     context.Context
 	opts    TarOptions
-	marks   string // prefix of the overlay's attributes
+	marks   string          // prefix of the overlay's attributes
+	out     *countingWriter // of tw
 	tw      *tar.Writer
 	links   map[fileID]links
 	way     *descent[inside]

@@ -29,7 +29,7 @@ func (s *Service) packProcess(ctx context.Context, t *timing, raw ocispec.Descri
 		return nil, fmt.Errorf("open the state of the processes: %w", err)
 	}
 	defer func() { err = errors.Join(err, dumped.Close()) }()
-	packed, err := s.shipBy(ctx, raw.Size > largeLayer, func(w io.Writer) (diff.Layer, error) {
+	packed, err := s.shipBy(ctx, func(w io.Writer) (diff.Layer, error) {
 		return packStream(w, containerstore.MediaTypeCheckpointProcess, dumped)
 	})
 	if err == nil && packed.DiffID != raw.Digest {

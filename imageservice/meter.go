@@ -16,6 +16,9 @@ type BytesFunc func(current, total int64)
 // meterEvery is how often a BytesFunc is called at most, but for the end.
 const meterEvery = 200 * time.Millisecond
 
+// meteredFrom is the size of a step, in bytes, from which on its progress is told.
+const meteredFrom = 4 << 20
+
 // meter counts the bytes of one step. A nil one does not.
 type meter struct {
 	tell BytesFunc
@@ -38,7 +41,7 @@ func withBytes(ctx context.Context, tell BytesFunc) context.Context {
 // newMeter begins a step. Of a small one, or if nobody asks, nothing is counted.
 func newMeter(ctx context.Context, total int64) *meter {
 	tell, ok := ctx.Value(bytesKey{}).(BytesFunc)
-	if !ok || total > 0 && total < largeLayer {
+	if !ok || total > 0 && total < meteredFrom {
 		return nil
 	}
 	return &meter{tell: tell, total: total, told: time.Now()}

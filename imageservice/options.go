@@ -22,6 +22,15 @@ type Options struct {
 	// with other owners, once, also where ids can be mapped by mounting
 	// (baleen.idmap=mount, the default).
 	CopyIDs bool
+	// MaxLayer, baleen.max-layer-size=SIZE, is the size in bytes over which layers are
+	// neither made nor unpacked, see [diff.Limit]; 0 is [diff.DefaultMaxLayer]. SIZE is
+	// what [diff.ParseLimit] reads.
+	MaxLayer int64
+}
+
+// limit bounds the layers that are made and unpacked.
+func (o Options) limit() diff.Limit {
+	return diff.Limit{Bytes: o.MaxLayer, Allow: "the daemon's storage option " + optionPrefix + "max-layer-size, such as 2TiB, says how much is allowed"}
 }
 
 // FeatureSealCommits is what an operator sets to true among the "features" of
@@ -76,8 +85,10 @@ func ParseOptions(storageOpts []string) (Options, error) {
 				err = fmt.Errorf("it is mount or copy: %w", errdefs.ErrInvalidArgument)
 			}
 			o.CopyIDs = value == "copy"
+		case optionPrefix + "max-layer-size":
+			o.MaxLayer, err = diff.ParseLimit(value)
 		default:
-			err = fmt.Errorf("there are only %[1]scompression and %[1]sidmap: %[2]w", optionPrefix, errdefs.ErrInvalidArgument)
+			err = fmt.Errorf("there are only %[1]scompression, %[1]sidmap and %[1]smax-layer-size: %[2]w", optionPrefix, errdefs.ErrInvalidArgument)
 		}
 		if err != nil {
 			return Options{}, compat.DockerError(fmt.Errorf("storage option %s: %w", opt, err))

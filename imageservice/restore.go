@@ -158,7 +158,7 @@ func (r *Restore) fill(ctx context.Context, mounts []mount.Mount) error {
 	from := meteredStore{r.s.content, newMeter(withBytes(ctx, r.Bytes), total)}
 	return r.checkpoint.Fill(ctx, mounts, func(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
 		return fetchFrom(ctx, from, layer)
-	})
+	}, r.s.options.limit())
 }
 
 // End ends the restore: with a failure, what it made goes.

@@ -183,7 +183,7 @@ func (m *sealed) drop(ctx context.Context) {
 // copyChanges seals the container's changes in upper.
 func (s *Service) copyChanges(ctx context.Context, t *timing, c *diff.Container, upper string) (snapshotter.SealStats, error) {
 	sctx, done := t.phase(ctx, "seal")
-	stats, err := snapshotter.SealBelow(sctx, c, upper, linkFrom)
+	stats, err := snapshotter.SealBelow(sctx, c, upper, linkFrom, s.options.limit())
 	done(err)
 	if err != nil {
 		return stats, err
@@ -251,7 +251,7 @@ func (s *Service) apply(ctx context.Context, sn snapshots.Snapshotter, chain []d
 	if err := s.keepSnapshot(ctx, chainID.String()); err != nil {
 		return err
 	}
-	_, err := snapshotter.Apply(ctx, sn, chain, layer, s.fetch)
+	_, err := snapshotter.Apply(ctx, sn, chain, layer, s.fetch, snapshotter.ChainOptions{Limit: s.options.limit()})
 	return err
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/container"
 	"github.com/moby/sys/user"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
@@ -78,7 +77,6 @@ type Service struct {
 	events      Events
 	options     Options
 	sealCommits func() bool
-	packing     *semaphore.Weighted // of large layers
 	thawFrozen  func(ctx context.Context, id string) error
 	interrupted []string
 	turns       turns
@@ -110,7 +108,6 @@ func New(c Config) *Service {
 		options:     c.Options,
 		sealCommits: c.SealCommits,
 		thawFrozen:  c.Thaw,
-		packing:     semaphore.NewWeighted(packers()),
 	}
 	s.sweep(s.background())
 	useTempMounts(s.background(), c.TempMounts)

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
 
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
@@ -14,19 +14,16 @@ import (
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
-// largeLayer is from which size on, in bytes, layers are packed only a few at a
-// time. Packing takes some 20 MiB of memory whatever the size, and all of the
-// processors; a small layer is done before it takes either.
-const largeLayer = 4 << 20
-
-// packers bounds how many large layers are packed at the same time.
-func packers() int64 { return int64(max(2, runtime.GOMAXPROCS(0)/2)) }
+// slowLayer is the size in bytes from which on the log warns of a layer: to digest
+// it takes a minute or more.
+const slowLayer = 64 << 30
 
 // ship makes a layer of a sealed upper, in one pass, and stores it under the
 // lease in ctx.
 func (s *Service) ship(ctx context.Context, upper string, userXattr bool, stats snapshotter.SealStats) (diff.Layer, error) {
-	return s.shipBy(ctx, stats.Bytes > largeLayer, func(w io.Writer) (diff.Layer, error) {
-		opts := diff.TarOptions{UserXattr: userXattr, Root: stats.Root, Wrote: newMeter(ctx, stats.Bytes).add}
+	warnIfSlow(ctx, stats.Bytes)
+	return s.shipBy(ctx, func(w io.Writer) (diff.Layer, error) {
+		opts := diff.TarOptions{UserXattr: userXattr, Root: stats.Root, Limit: s.options.limit(), Wrote: newMeter(ctx, stats.Bytes).add}
 		layer, _, err := diff.Pack(ctx, w, upper, opts, s.compression(ctx))
 		return layer, err
 	})
@@ -35,20 +32,31 @@ func (s *Service) ship(ctx context.Context, upper string, userXattr bool, stats 
 // shipChanges is ship for changes that are sealed where they lie. It stores
 // nothing if there are none.
 func (s *Service) shipChanges(ctx context.Context, c *diff.Container) (diff.Layer, error) {
-	return s.shipBy(ctx, true, func(w io.Writer) (diff.Layer, error) {
-		layer, _, err := diff.PackChanges(ctx, w, c, diff.TarOptions{Wrote: newMeter(ctx, 0).add}, s.compression(ctx))
+	// Nothing is packed in vain for what turns out to be too large.
+	size, err := s.options.limit().Measure(ctx, c)
+	if err != nil {
+		return diff.Layer{}, err
+	}
+	warnIfSlow(ctx, size)
+	return s.shipBy(ctx, func(w io.Writer) (diff.Layer, error) {
+		opts := diff.TarOptions{Limit: s.options.limit(), Wrote: newMeter(ctx, size).add}
+		layer, _, err := diff.PackChanges(ctx, w, c, opts, s.compression(ctx))
 		return layer, err
 	})
 }
 
-// shipBy stores the layer that pack writes, which may be a large one.
-func (s *Service) shipBy(ctx context.Context, large bool, pack func(io.Writer) (diff.Layer, error)) (_ diff.Layer, err error) {
-	if large {
-		if err := s.packing.Acquire(ctx, 1); err != nil {
-			return diff.Layer{}, fmt.Errorf("wait for other layers to be packed: %w", err)
-		}
-		defer s.packing.Release(1)
+// warnIfSlow says in the log what a layer will cost.
+func warnIfSlow(ctx context.Context, size int64) {
+	if size >= slowLayer {
+		log.G(ctx).WithField("bytes", size).Warn("packing a layer of which the digest takes minutes or hours: its holes count, too, and who asked for it can end it")
 	}
+}
+
+// shipBy stores the layer that pack writes. Layers are packed at the same time, however
+// many: how long one takes is a container's choice, and no other must wait for that.
+// They share the processors, and with them the memory of the compressors; each takes
+// some 10 MiB besides.
+func (s *Service) shipBy(ctx context.Context, pack func(io.Writer) (diff.Layer, error)) (_ diff.Layer, err error) {
 	w, err := s.ingest(ctx)
 	if err != nil {
 		return diff.Layer{}, fmt.Errorf("open layer for writing: %w", err)

@@ -95,7 +95,7 @@ func (s *Service) unpackLayers(ctx context.Context, target ocispec.Descriptor, i
 			return err
 		}
 	}
-	top, err := snapshotter.ApplyLayers(ctx, s.snapshots(""), layers, s.fetch, snapshotter.ChainOptions{AtOnce: unpackAtOnce()})
+	top, err := snapshotter.ApplyLayers(ctx, s.snapshots(""), layers, s.fetch, snapshotter.ChainOptions{AtOnce: unpackAtOnce(), Limit: s.options.limit()})
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func TestCompression(t *testing.T) {
 // TestBadStorageOption: the daemon does not start with an option that it does
 // not know, and says which are there.
 func TestBadStorageOption(t *testing.T) {
-	for _, opt := range []string{"baleen.compression=lzma", "baleen.compresion=gzip", "baleen.idmap=never"} {
+	for _, opt := range []string{"baleen.compression=lzma", "baleen.compresion=gzip", "baleen.idmap=never", "baleen.max-layer-size=much", "baleen.max-layer-size=0", "baleen.max-layer-size=-1TiB"} {
 		s, err := stack.Start(t.Context(), stack.Config{DockerdArgs: []string{"--storage-opt", opt}})
 		if err == nil {
 			t.Errorf("dockerd started with --storage-opt %s", opt)

@@ -21,13 +21,14 @@ const cleanupTimeout = 10 * time.Second
 // Apply unpacks layer on top of the snapshot of chain, a list of diffIDs that
 // may be empty and whose snapshot exists, and returns the chainID of the two.
 // For the rest it is as [ApplyLayers].
-func Apply(ctx context.Context, sn snapshots.Snapshotter, chain []digest.Digest, layer ourdiff.Layer, fetch Fetch) (digest.Digest, error) {
+func Apply(ctx context.Context, sn snapshots.Snapshotter, chain []digest.Digest, layer ourdiff.Layer, fetch Fetch, opts ChainOptions) (digest.Digest, error) {
 	e := &extraction{
 		sn:     sn,
 		parent: identity.ChainID(chain).String(),
 		name:   identity.ChainID(append(chain[:len(chain):len(chain)], layer.DiffID)),
 		layer:  layer,
 		fetch:  fetch,
+		opts:   opts,
 	}
 	return e.name, e.run(ctx)
 }

@@ -27,6 +27,8 @@ type ChainOptions struct {
 	// one. It needs a snapshotter of overlays, in whose folders one may write;
 	// with another, that is found out at the cost of a few layers.
 	AtOnce int
+	// Limit bounds each layer.
+	Limit ourdiff.Limit
 }
 
 // ApplyLayers makes a snapshot of a chain of layers, the lowest first, and

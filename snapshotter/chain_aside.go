@@ -159,7 +159,7 @@ func (a *aside) unpackInto(ctx context.Context, dir string) (_ digest.Digest, er
 		return "", fmt.Errorf("open: %w", err)
 	}
 	defer func() { err = errors.Join(err, blob.Close()) }()
-	var opts ourdiff.ApplyOptions
+	opts := ourdiff.ApplyOptions{Limit: a.opts.Limit}
 	if a.parent != "" { // the lowest is no upper: a mark would show in it
 		opts.Overlay = true
 		opts.Below = func(open func([]string) error) error { return a.withLowers(ctx, open) }

@@ -106,7 +106,7 @@ func (e *extraction) unpack(ctx context.Context, mounts []mount.Mount) (_ digest
 	}
 	defer func() { err = errors.Join(err, blob.Close()) }()
 
-	diffID, _, err := ourdiff.ApplyMounts(ctx, blob, mounts, true)
+	diffID, _, err := ourdiff.ApplyMounts(ctx, blob, mounts, ourdiff.ApplyOptions{Sync: true, Limit: e.opts.Limit})
 	return diffID, err
 }
 

@@ -62,16 +62,19 @@ func SealLinked(ctx context.Context, c diff.Walker, upper string) (SealStats, er
 // are sealed, are linked where they could only be copied otherwise. In upper they
 // keep parts of seconds in their times, and have several names; those with
 // attributes that a layer does not carry, or of a project, are copied.
-func SealBelow(ctx context.Context, c *diff.Container, upper string, from int64) (SealStats, error) {
+//
+// Changes of which the layer would be larger than limit allows are
+// [diff.ErrOverLimit], before the file is copied with which they become so.
+func SealBelow(ctx context.Context, c *diff.Container, upper string, from int64, limit diff.Limit) (SealStats, error) {
 	if len(c.Uppers) < 2 {
-		return Seal(ctx, c, upper)
+		return Seal(ctx, limit.Walker(c), upper)
 	}
 	if links, err := Links(c, upper); err != nil {
 		return SealStats{}, err
 	} else if !links {
-		return Seal(ctx, c, upper)
+		return Seal(ctx, limit.Walker(c), upper)
 	}
-	return seal(ctx, c, upper, func(change *diff.Change) (bool, error) {
+	return seal(ctx, limit.Walker(c), upper, func(change *diff.Change) (bool, error) {
 		if at := change.Layer(); at == 0 || at >= len(c.Uppers) || change.Stat.Size < from {
 			return false, nil
 		}

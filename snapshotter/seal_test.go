@@ -155,7 +155,7 @@ func checkSeal(t *testing.T, lowers []string, options string, scripts []string) 
 			return snapshotter.Seal(ctx, c, upper)
 		},
 		func(ctx context.Context, upper string) (snapshotter.SealStats, error) {
-			return snapshotter.SealBelow(ctx, c, upper, 0)
+			return snapshotter.SealBelow(ctx, c, upper, 0, diff.Limit{})
 		},
 	} {
 		if i == 1 && len(c.Uppers) == 1 {
@@ -208,7 +208,7 @@ func TestSealBelowLinks(t *testing.T) {
 	shell(t, above, `echo "large too" > changed; echo "large new" > new`)
 	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{above, below}}}
 	sealed := makeDirs(t, dir, "sealed", 0)
-	stats, err := snapshotter.SealBelow(t.Context(), c, sealed, int64(len("large")))
+	stats, err := snapshotter.SealBelow(t.Context(), c, sealed, int64(len("large")), diff.Limit{})
 	if err != nil {
 		t.Fatal(err)
 	}

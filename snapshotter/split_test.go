@@ -115,11 +115,7 @@ func unpackOver(t *testing.T, dir string, lowers []string, layers [][]byte) []st
 	}
 	mounts := []mount.Mount{{Type: "overlay", Source: "overlay", Options: options}}
 	for i, layer := range layers {
-		apply := diff.ApplyMounts
-		if i > 0 {
-			apply = diff.ApplyMountsOver
-		}
-		if _, _, err := apply(t.Context(), bytes.NewReader(layer), mounts, false); err != nil {
+		if _, _, err := diff.ApplyMounts(t.Context(), bytes.NewReader(layer), mounts, diff.ApplyOptions{Over: i > 0}); err != nil {
 			t.Fatal(err)
 		}
 	}

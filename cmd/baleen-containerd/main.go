@@ -2,7 +2,7 @@
 // proxy plugins on a unix socket:
 //
 //	baleen-containerd [--root DIR] [--address SOCKET] [--containerd-address SOCKET]
-//	                  [--log-level LEVEL]
+//	                  [--max-layer-size SIZE] [--log-level LEVEL]
 //	baleen-containerd --print-config    what containerd's configuration needs
 //	baleen-containerd --version
 //
@@ -29,12 +29,14 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/diff"
 )
 
 // options are the flags.
 type options struct {
 	root, address, containerd string
 	logLevel                  string
+	limit                     diff.Limit // of layers
 	version, printConfig      bool
 }
 
@@ -61,11 +63,16 @@ func main() {
 
 // parse reads the flags, and checks them.
 func parse(args []string, output io.Writer) (o options, err error) {
+	o.limit.Allow = "baleen-containerd --max-layer-size, such as 2TiB, says how much is allowed"
 	flags := flag.NewFlagSet("baleen-containerd", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.StringVar(&o.root, "root", "/var/lib/baleen-containerd", "`folder` of the snapshots")
 	flags.StringVar(&o.address, "address", "/run/baleen-containerd/baleen-containerd.sock", "`socket` to listen on")
 	flags.StringVar(&o.containerd, "containerd-address", "/run/containerd/containerd.sock", "`socket` of the containerd that is served")
+	flags.Func("max-layer-size", "`size` over which layers are neither made nor unpacked (default 1TiB)", func(text string) (err error) {
+		o.limit.Bytes, err = diff.ParseLimit(text)
+		return err
+	})
 	flags.StringVar(&o.logLevel, "log-level", "info", "trace, debug, info, warn, error, fatal or panic")
 	flags.BoolVar(&o.printConfig, "print-config", false, "print what containerd's configuration needs, and end")
 	flags.BoolVar(&o.version, "version", false, "print the version, and end")

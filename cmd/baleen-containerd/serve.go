@@ -49,7 +49,7 @@ func serve(ctx context.Context, o options) (err error) {
 	}
 	server := newServer()
 	snapshotsapi.RegisterSnapshotsServer(server, snapshotservice.FromSnapshotter(sn))
-	d := differ.New(client.ContentStore(), differ.Options{Remote: true})
+	d := differ.New(client.ContentStore(), differ.Options{Remote: true, Limit: o.limit})
 	diffapi.RegisterDiffServer(server, diffservice.FromApplierAndComparer(d, newHolder(d, client.LeasesService(), o.root)))
 	return answer(ctx, server, listener, o)
 }

@@ -53,7 +53,7 @@ func (d *Differ) apply(ctx context.Context, desc ocispec.Descriptor, mounts []mo
 		return ocispec.Descriptor{}, fmt.Errorf("open: %w", err)
 	}
 	defer func() { err = errors.Join(err, blob.Close()) }()
-	diffID, stats, err := diff.ApplyMounts(ctx, content.NewReader(blob), mounts, sync)
+	diffID, stats, err := diff.ApplyMounts(ctx, content.NewReader(blob), mounts, diff.ApplyOptions{Sync: sync, Limit: d.opts.Limit})
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}

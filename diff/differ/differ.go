@@ -44,6 +44,9 @@ type Options struct {
 	// has the stream processors: layers that may need them are refused with
 	// errdefs' ErrNotImplemented, upon which it asks the next of its differs.
 	Remote bool
+	// Limit bounds the layers that are made and unpacked; what is read by comparing
+	// whole trees, or by stream processors, is not bounded.
+	Limit diff.Limit
 }
 
 // New returns a differ that keeps its layers in store, and reads them there.
@@ -106,6 +109,10 @@ func configure(ctx context.Context, opts []c8ddiff.Opt) (config c8ddiff.Config, 
 
 // compare makes the layer from the uppers.
 func (d *Differ) compare(ctx context.Context, c *diff.Container, config c8ddiff.Config) (ocispec.Descriptor, error) {
+	// Nothing is packed in vain for what turns out to be too large.
+	if _, err := d.opts.Limit.Measure(ctx, c); err != nil && !errors.Is(err, diff.ErrChanged) {
+		return ocispec.Descriptor{}, err
+	}
 	for try := 1; ; try++ {
 		desc, err := d.attempt(ctx, c, config)
 		if !errors.Is(err, diff.ErrChanged) || try == compareTries {
@@ -125,7 +132,7 @@ func (d *Differ) attempt(ctx context.Context, c *diff.Container, config c8ddiff.
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	_, err = diff.WriteChanges(ctx, w, c, diff.TarOptions{Latest: config.SourceDateEpoch})
+	_, err = diff.WriteChanges(ctx, w, c, diff.TarOptions{Latest: config.SourceDateEpoch, Limit: d.opts.Limit})
 	if err = errors.Join(err, w.Close()); err != nil {
 		return ocispec.Descriptor{}, err
 	}

@@ -6,7 +6,7 @@
 //	io.containerd.differ.v1.baleen
 //
 // Neither becomes the default of anything. The snapshotter's options are in
-// [Config]; the differ is used where containerd's configuration names it:
+// [Config], the differ's in [DifferConfig]; the differ is used where containerd's configuration names it:
 //
 //	[plugins."io.containerd.service.v1.diff-service"]
 //	  default = ["baleen", "walking"]
@@ -25,6 +25,7 @@ import (
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
 
+	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/differ"
 	"github.com/baleen-project/baleen/snapshotter/overlay"
 )
@@ -41,12 +42,19 @@ type Config struct {
 	MountOptions []string `toml:"mount_options"`
 }
 
+// DifferConfig is the table [plugins."io.containerd.differ.v1.baleen"].
+type DifferConfig struct {
+	// MaxLayerSize is the size over which layers are neither made nor unpacked, as
+	// "2TiB"; [diff.DefaultMaxLayer] if it is empty.
+	MaxLayerSize string `toml:"max_layer_size"`
+}
+
 func init() {
 	registry.Register(&plugin.Registration{
 		Type: plugins.SnapshotPlugin, ID: Name, Config: &Config{}, InitFn: openSnapshotter,
 	})
 	registry.Register(&plugin.Registration{
-		Type: plugins.DiffPlugin, ID: Name, Requires: []plugin.Type{plugins.MetadataPlugin}, InitFn: openDiffer,
+		Type: plugins.DiffPlugin, ID: Name, Config: &DifferConfig{}, Requires: []plugin.Type{plugins.MetadataPlugin}, InitFn: openDiffer,
 	})
 }
 
@@ -70,6 +78,17 @@ func openSnapshotter(ic *plugin.InitContext) (any, error) {
 }
 
 func openDiffer(ic *plugin.InitContext) (any, error) {
+	config, ok := ic.Config.(*DifferConfig)
+	if !ok {
+		return nil, fmt.Errorf("configuration is a %T: %w", ic.Config, errdefs.ErrInvalidArgument)
+	}
+	limit := diff.Limit{Allow: "max_layer_size of the differ " + Name + " in containerd's configuration, such as 2TiB, says how much is allowed"}
+	if config.MaxLayerSize != "" {
+		var err error
+		if limit.Bytes, err = diff.ParseLimit(config.MaxLayerSize); err != nil {
+			return nil, err
+		}
+	}
 	db, err := ic.GetSingle(plugins.MetadataPlugin)
 	if err != nil {
 		return nil, err
@@ -79,5 +98,5 @@ func openDiffer(ic *plugin.InitContext) (any, error) {
 		return nil, fmt.Errorf("metadata plugin is a %T: %w", db, errdefs.ErrFailedPrecondition)
 	}
 	ic.Meta.Platforms = append(ic.Meta.Platforms, platforms.DefaultSpec())
-	return differ.New(m.ContentStore(), differ.Options{}), nil
+	return differ.New(m.ContentStore(), differ.Options{Limit: limit}), nil
 }

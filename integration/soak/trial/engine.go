@@ -43,7 +43,7 @@ type Linking struct{ Baleen }
 
 // Seal implements Engine.
 func (Linking) Seal(ctx context.Context, live Live, upper string) (bool, error) {
-	stats, err := snapshotter.SealBelow(ctx, &diff.Container{Overlay: live.Overlay}, upper, 0)
+	stats, err := snapshotter.SealBelow(ctx, &diff.Container{Overlay: live.Overlay}, upper, 0, diff.Limit{})
 	return stats.Root, err
 }
 

@@ -1,0 +1,143 @@
+package diff
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/go-units"
+	"golang.org/x/sys/unix"
+)
+
+// DefaultMaxLayer is the size of a layer, in bytes, that is allowed if nothing else
+// is said: 1 TiB. A layer's stream is digested byte by byte, holes included, at about
+// 1.2 GB/s (SHA-256 by a processor with instructions for it): 1 TiB takes a quarter
+// of an hour, and what file systems hold as one hole up to two centuries.
+const DefaultMaxLayer = 1 << 40
+
+// defaultEntries is how many entries a layer may have at least: as many as files for
+// which an ext4 of 256 GiB is made (one for 16 KiB, mke2fs.conf), and a dozen times as
+// many as large images have. Each may cost a few dozen bytes of memory until the end.
+const defaultEntries = 1 << 24
+
+// entrySize is how many bytes of a larger limit allow one entry more.
+const entrySize = 64 << 10
+
+// ErrOverLimit says that a layer is greater than its [Limit]. It is errdefs'
+// ErrFailedPrecondition.
+var ErrOverLimit = errdefs.ErrFailedPrecondition.WithMessage("layer over the limit of its size")
+
+// Limit bounds the size of a layer. That is the size of its tar stream: holes of files
+// count, for a stream has them as zeros. The zero value is [DefaultMaxLayer].
+type Limit struct {
+	Bytes int64 // 0 is DefaultMaxLayer
+	// Entries bounds those of the tar stream. 0 is 16 million, or more in proportion
+	// to Bytes.
+	Entries int64
+	// Allow says, in errors, how to allow more.
+	Allow string
+}
+
+// ParseLimit reads a size: a number with a unit, of which all are powers of 1024, as
+// in 2TiB.
+func ParseLimit(text string) (bytes int64, err error) {
+	bytes, err = units.RAMInBytes(text)
+	if err != nil || bytes <= 0 {
+		return 0, fmt.Errorf("layer size %q: want one such as 2TiB: %w", text, errdefs.ErrInvalidArgument)
+	}
+	return bytes, nil
+}
+
+func (l Limit) bytes() int64 {
+	if l.Bytes == 0 {
+		return DefaultMaxLayer
+	}
+	return l.Bytes
+}
+
+func (l Limit) entries() int64 {
+	if l.Entries == 0 {
+		return max(defaultEntries, l.bytes()/entrySize)
+	}
+	return l.Entries
+}
+
+// count fails if a layer has too many entries.
+func (l Limit) count(entries int64) error {
+	if entries <= l.entries() {
+		return nil
+	}
+	return fmt.Errorf("more than %d entries%s: %w", l.entries(), l.hint(), ErrOverLimit)
+}
+
+// check fails if a layer that has that many bytes must not have a file of that size,
+// too.
+func (l Limit) check(has, size int64) error {
+	if size <= l.bytes()-has {
+		return nil
+	}
+	return fmt.Errorf("a file of %d bytes, holes included, in a layer that has %d and may have %d%s: %w",
+		size, has, l.bytes(), l.hint(), ErrOverLimit)
+}
+
+func (l Limit) hint() string {
+	if l.Allow == "" {
+		return ""
+	}
+	return " (" + l.Allow + ")"
+}
+
+// Walker returns a walker of the same changes that fails with [ErrOverLimit] at the
+// file with which a layer of them would become too large.
+func (l Limit) Walker(changes Walker) Walker { return limitedWalker{changes, l} }
+
+// Measure returns the size of a layer of changes, in bytes and without its headers,
+// or fails with [ErrOverLimit]. It reads no file.
+func (l Limit) Measure(ctx context.Context, changes Walker) (size int64, err error) {
+	w := limitedWalker{changes, l}
+	_, err = w.walk(ctx, &size, func(*Change) error { return nil })
+	return size, err
+}
+
+type limitedWalker struct {
+	Walker
+	limit Limit
+}
+
+// Walk is that of the walker, with the limit.
+func (w limitedWalker) Walk(ctx context.Context, visit func(*Change) error) (WalkStats, error) {
+	var size int64
+	return w.walk(ctx, &size, visit)
+}
+
+func (w limitedWalker) walk(ctx context.Context, size *int64, visit func(*Change) error) (WalkStats, error) {
+	names := map[fileID]uint64{} // that are still due, of files with several
+	return w.Walker.Walk(ctx, func(c *Change) error {
+		if c.Kind != Deleted && c.Type() == unix.S_IFREG && !anotherName(names, &c.Stat) {
+			if err := w.limit.check(*size, c.Stat.Size); err != nil {
+				return fmt.Errorf("%.500q: %w", c.Path, err)
+			}
+			*size += c.Stat.Size
+		}
+		return visit(c)
+	})
+}
+
+// anotherName reports whether a file has been met by another name. A layer has its
+// content once.
+func anotherName(names map[fileID]uint64, st *unix.Stat_t) bool {
+	if st.Nlink < 2 {
+		return false
+	}
+	id := fileID{st.Dev, st.Ino}
+	due, met := names[id]
+	switch {
+	case !met:
+		names[id] = uint64(st.Nlink) - 1 //nolint:unconvert // 32 bits on arm64
+	case due == 1:
+		delete(names, id)
+	default:
+		names[id] = due - 1
+	}
+	return met
+}

@@ -1,0 +1,340 @@
+package diff_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff"
+)
+
+const tebibyte = 1 << 40
+
+// holeFile makes a file that is one hole.
+func holeFile(t *testing.T, path string, size int64) {
+	t.Helper()
+	do(t, os.WriteFile(path, nil, 0o644))
+	if err := os.Truncate(path, size); errors.Is(err, unix.EFBIG) {
+		t.Skipf("the file system of %s has no files of %d bytes", path, size)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// soon returns a context for what must not take as long as it would to read a hole.
+func soon(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestLargeLayersAreRefused: whatever makes a layer refuses one of more than a
+// TiB, at once, unless more is allowed.
+func TestLargeLayersAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	holeFile(t, filepath.Join(dir, "hole"), 8*tebibyte)
+	changes := &diff.Container{Overlay: diff.Overlay{Uppers: []string{dir}}}
+	for name, limit := range map[string]diff.Limit{
+		"by default":            {},
+		"by the operator":       {Bytes: 2 * tebibyte, Allow: "ask the harpooneer"},
+		"by a byte, for itself": {Bytes: 8*tebibyte - 1},
+	} {
+		for way, make := range map[string]func(ctx context.Context) error{
+			"sealed": func(ctx context.Context) error {
+				_, err := diff.WriteLayer(ctx, io.Discard, dir, diff.TarOptions{Limit: limit})
+				return err
+			},
+			"in place": func(ctx context.Context) error {
+				_, _, err := diff.PackChanges(ctx, io.Discard, changes, diff.TarOptions{Limit: limit}, diff.Compression{})
+				return err
+			},
+			"measured": func(ctx context.Context) error {
+				_, err := limit.Measure(ctx, changes)
+				return err
+			},
+		} {
+			err := make(soon(t))
+			if !errors.Is(err, diff.ErrOverLimit) || !strings.Contains(err.Error(), `"hole": a file of 8796093022208 bytes`) || !strings.Contains(err.Error(), limit.Allow) {
+				t.Errorf("%s, %s: %v", way, name, err)
+			}
+		}
+	}
+	size, err := diff.Limit{Bytes: 8 * tebibyte}.Measure(t.Context(), changes)
+	if err != nil || size != 8*tebibyte {
+		t.Errorf("measured %d, %v", size, err)
+	}
+}
+
+// TestAFileOfManyNamesCountsOnce: a layer has its content once.
+func TestAFileOfManyNamesCountsOnce(t *testing.T) {
+	dir := t.TempDir()
+	holeFile(t, filepath.Join(dir, "a"), 600<<30)
+	do(t, os.Link(filepath.Join(dir, "a"), filepath.Join(dir, "b")), os.Link(filepath.Join(dir, "a"), filepath.Join(dir, "c")))
+	holeFile(t, filepath.Join(dir, "d"), 1<<30)
+	size, err := diff.Limit{}.Measure(t.Context(), &diff.Container{Overlay: diff.Overlay{Uppers: []string{dir}}})
+	if err != nil || size != 601<<30 {
+		t.Errorf("measured %d, %v", size, err)
+	}
+}
+
+// TestApplyDoesNotReadHoles unpacks what GNU tar makes of a file of 15 TiB that has
+// some bytes at its beginning, in the middle and near its end.
+func TestApplyDoesNotReadHoles(t *testing.T) {
+	needRoot(t)
+	const size = 15 * tebibyte
+	places := []int64{0, 7*tebibyte + 12345, size - 5000}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "sparse")
+	holeFile(t, path, size)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	do(t, err)
+	for _, at := range places {
+		_, err := f.WriteAt(fmt.Appendf(nil, "data at %d", at), at)
+		do(t, err)
+	}
+	do(t, f.Close())
+	for _, format := range [][]string{{"gnu"}, {"pax", "--sparse-version=0.0"}, {"pax", "--sparse-version=0.1"}, {"pax", "--sparse-version=1.0"}} {
+		t.Run(strings.Join(format, " "), func(t *testing.T) {
+			args := append([]string{"--numeric-owner", "-C", dir, "-b1", "-Scf", "-", "--format=" + format[0]}, format[1:]...)
+			layer, err := exec.Command("tar", append(args, "sparse")...).Output()
+			do(t, err)
+			layer = append(layer[:len(layer)-1024], layerOf(t, reg("next", "behind it"))...)
+
+			_, _, err = diff.Apply(soon(t), bytes.NewReader(layer), t.TempDir(), diff.ApplyOptions{})
+			if !errors.Is(err, diff.ErrOverLimit) || !strings.Contains(err.Error(), `entry "sparse": a file of 16492674416640 bytes`) {
+				t.Errorf("by default: %v", err)
+			}
+			to := t.TempDir()
+			_, _, err = diff.Apply(soon(t), bytes.NewReader(layer), to, diff.ApplyOptions{Limit: diff.Limit{Bytes: 16 * tebibyte}})
+			do(t, err)
+			got, err := os.Open(filepath.Join(to, "sparse"))
+			do(t, err)
+			defer got.Close()
+			var st unix.Stat_t
+			do(t, unix.Fstat(int(got.Fd()), &st))
+			if st.Size != size || st.Blocks > 1024 {
+				t.Errorf("it has %d bytes, %d blocks", st.Size, st.Blocks)
+			}
+			for _, at := range places {
+				want := fmt.Appendf(nil, "data at %d\x00", at)
+				text := make([]byte, len(want))
+				if _, err := got.ReadAt(text, at); err != nil || !bytes.Equal(text, want) {
+					t.Errorf("at %d there is %q, %v", at, text, err)
+				}
+			}
+			if next, err := os.ReadFile(filepath.Join(to, "next")); err != nil || string(next) != "behind it" {
+				t.Errorf("behind it is %q, %v", next, err)
+			}
+		})
+	}
+}
+
+// TestApplyCopiesNoHolesUp: a hard link to a file of a layer below copies it.
+func TestApplyCopiesNoHolesUp(t *testing.T) {
+	needRoot(t)
+	lower, upper := t.TempDir(), t.TempDir()
+	holeFile(t, filepath.Join(lower, "low"), 8*tebibyte)
+	f, err := os.OpenFile(filepath.Join(lower, "low"), os.O_WRONLY, 0)
+	do(t, err)
+	_, err = f.WriteAt([]byte("deep"), 5*tebibyte)
+	do(t, err, f.Close())
+	layer := layerOf(t, hardlink("link", "low"))
+	opts := diff.ApplyOptions{Overlay: true, Lowers: []string{lower}}
+	if _, _, err := diff.Apply(soon(t), bytes.NewReader(layer), upper, opts); !errors.Is(err, diff.ErrOverLimit) {
+		t.Errorf("by default: %v", err)
+	}
+	upper, opts.Limit = t.TempDir(), diff.Limit{Bytes: 9 * tebibyte}
+	_, _, err = diff.Apply(soon(t), bytes.NewReader(layer), upper, opts)
+	do(t, err)
+	got, err := os.Open(filepath.Join(upper, "link"))
+	do(t, err)
+	defer got.Close()
+	text := make([]byte, 4)
+	if _, err := got.ReadAt(text, 5*tebibyte); err != nil || string(text) != "deep" {
+		t.Errorf("it holds %q, %v", text, err)
+	}
+	if st, err := got.Stat(); err != nil || st.Size() != 8*tebibyte {
+		t.Errorf("it is %v, %v", st, err)
+	}
+}
+
+// oldSparse is the layer of one sparse file, without data, in GNU's old format, which
+// archive/tar does not write.
+func oldSparse(t *testing.T, size int64) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	do(t, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "sparse", Mode: 0o644, Format: tar.FormatGNU, ModTime: time.Unix(1, 0)}), w.Close())
+	block := b.Bytes()[:512]
+	block[156] = tar.TypeGNUSparse
+	copy(block[386:], "00000000000\x0000000000000\x00")
+	block[483] = 0x80 // a binary number follows
+	binary.BigEndian.PutUint64(block[487:], uint64(size))
+	checksum(block)
+	return b.Bytes()
+}
+
+// checksum makes a header valid that has been edited.
+func checksum(block []byte) {
+	copy(block[148:156], "        ")
+	sum := 0
+	for _, c := range block {
+		sum += int(c)
+	}
+	copy(block[148:], fmt.Sprintf("%06o\x00 ", sum))
+}
+
+// TestApplyRefusesWhatNoFileSystemHolds: 4 EiB in 1.5 kB. It must end, whatever is
+// allowed.
+func TestApplyRefusesWhatNoFileSystemHolds(t *testing.T) {
+	layer := oldSparse(t, 1<<62)
+	for _, c := range []struct {
+		limit diff.Limit
+		want  func(error) bool
+	}{
+		{diff.Limit{}, func(err error) bool { return errors.Is(err, diff.ErrOverLimit) }},
+		{diff.Limit{Bytes: math.MaxInt64}, func(err error) bool {
+			// XFS and tmpfs hold it.
+			return err == nil || errdefs.IsInvalidArgument(err) && errors.Is(err, unix.EFBIG) && strings.Contains(err.Error(), "4611686018427387904")
+		}},
+	} {
+		_, _, err := diff.Apply(soon(t), bytes.NewReader(layer), t.TempDir(), diff.ApplyOptions{Limit: c.limit})
+		if !c.want(err) {
+			t.Errorf("limit %d: %v", c.limit.Bytes, err)
+		}
+	}
+	// So many of them as are too large together.
+	half := oldSparse(t, 600<<30)[:512]
+	two := append(append(bytes.Clone(half), half...), make([]byte, 1024)...)
+	if _, _, err := diff.Apply(soon(t), bytes.NewReader(two), t.TempDir(), diff.ApplyOptions{}); !errors.Is(err, diff.ErrOverLimit) {
+		t.Errorf("two of 600 GiB: %v", err)
+	}
+}
+
+// TestApplyBoundsWhatIsDecompressed: a stream counts as a whole, not only what it says
+// of its files.
+func TestApplyBoundsWhatIsDecompressed(t *testing.T) {
+	limit := diff.Limit{Bytes: 8 << 20, Allow: "ask the cook"}
+	long := reg("a", "a")
+	long.PAXRecords = map[string]string{"COOK.letter": strings.Repeat("a", 62<<10)}
+	for name, stream := range map[string][]byte{
+		"a large file":            layerOf(t, reg("large", strings.Repeat("\x00", 9<<20))),
+		"zeros behind the layer":  append(layerOf(t, reg("a", "a")), make([]byte, 9<<20)...),
+		"many entries":            bytes.Repeat(layerOf(t, reg("a", "a"))[:1024], 9<<10),
+		"entries of long headers": bytes.Repeat(layerOf(t, long)[:64<<10], 200),
+	} {
+		for _, c := range allCompressions {
+			packed := compress(t, c, stream, 1<<20)
+			_, _, err := diff.Apply(t.Context(), bytes.NewReader(packed), t.TempDir(), diff.ApplyOptions{Limit: limit})
+			if !errors.Is(err, diff.ErrOverLimit) || !strings.Contains(err.Error(), "8388608") || !strings.Contains(err.Error(), limit.Allow) {
+				t.Errorf("%s, %s: %v", name, c, err)
+			}
+		}
+	}
+}
+
+// TestApplyRefusesOverlongHeaders: what the kernel or archive/tar has no room for is
+// the layer's fault, and the error says where.
+func TestApplyRefusesOverlongHeaders(t *testing.T) {
+	for name, c := range map[string]struct {
+		entry member
+		says  string
+	}{
+		"records of more than 1 MiB": {reg("f", "").with("user.a", strings.Repeat("a", 1<<20)), "more than 1 MiB"},
+		"a value of more than 64 KiB": {reg("f", "").with("user.a", strings.Repeat("a", 64<<10+1)),
+			`entry "f": attribute "user.a" of 65537 bytes`},
+		"an attribute's long name": {reg("f", "").with("user."+strings.Repeat("n", 251), ""), `entry "f": attribute "user.n`},
+		"a long name":              {reg("d/"+strings.Repeat("n", 256), ""), `entry "d/n`},
+		"a long path":              {reg(strings.Repeat("d/", 2100)+"f", ""), "4201 bytes"},
+		"a long symbolic link":     {symlink("l", strings.Repeat("d/", 2100)), `entry "l"`},
+		"a long hard link":         {hardlink("l", strings.Repeat("d/", 2100)), `entry "l"`},
+	} {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		err := w.WriteHeader(&c.entry.Header)
+		if errors.Is(err, tar.ErrFieldTooLong) {
+			b = overlongRecords(t)
+		} else {
+			do(t, err)
+		}
+		_, _, err = diff.Apply(t.Context(), &b, t.TempDir(), diff.ApplyOptions{})
+		if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %.1000v", name, err)
+		}
+	}
+}
+
+// TestApplyBoundsEntries: each may cost memory until the end, and each deletion looks
+// at all that is there.
+func TestApplyBoundsEntries(t *testing.T) {
+	limit := diff.Limit{Entries: 50, Allow: "ask the carpenter"}
+	var files, marks, more []member
+	for i := range 40 {
+		files = append(files, reg(fmt.Sprint("d/", i), ""))
+		more = append(more, reg(fmt.Sprint("m/", i), ""), reg(fmt.Sprint("n/", i), ""))
+	}
+	for range 8 {
+		marks = append(marks, reg("d/.wh..wh..opq", ""))
+	}
+	lower := t.TempDir()
+	for _, f := range more {
+		do(t, os.MkdirAll(filepath.Join(lower, f.Name), 0o755))
+	}
+	for name, c := range map[string]struct {
+		layer []member
+		opts  diff.ApplyOptions
+		says  string
+	}{
+		"files":              {more, diff.ApplyOptions{}, "more than 50 entries"},
+		"one mark":           {append(files, marks[0]), diff.ApplyOptions{}, ""},
+		"marks again":        {append(files, marks...), diff.ApplyOptions{}, "more than 200 files"},
+		"a deletion, often":  {append(files, slices.Repeat([]member{reg(".wh.d", "")}, 8)...), diff.ApplyOptions{}, "more than 200 files"},
+		"of the root, often": {slices.Repeat([]member{reg(".wh..wh..opq", "")}, 50), diff.ApplyOptions{Overlay: true, Lowers: []string{lower + "/m"}}, "more than 200 files"},
+	} {
+		c.opts.Limit = limit
+		_, _, err := diff.Apply(t.Context(), bytes.NewReader(layerOf(t, c.layer...)), t.TempDir(), c.opts)
+		switch {
+		case c.says == "" && err == nil:
+		case c.says == "" || !errors.Is(err, diff.ErrOverLimit) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), limit.Allow):
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	dir := t.TempDir()
+	for i := range 51 {
+		do(t, os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), nil, 0o644))
+	}
+	if _, err := diff.WriteLayer(t.Context(), io.Discard, dir, diff.TarOptions{Limit: limit}); !errors.Is(err, diff.ErrOverLimit) {
+		t.Errorf("writing: %v", err)
+	}
+}
+
+// overlongRecords is a layer with more PAX records than archive/tar writes or reads.
+func overlongRecords(t *testing.T) (b bytes.Buffer) {
+	t.Helper()
+	w := tar.NewWriter(&b)
+	record := "1048600 SCHILY.xattr.user.a="
+	record += strings.Repeat("a", 1048600-len(record)-1) + "\n"
+	do(t, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "PaxHeaders.0/f", Size: int64(len(record)), Mode: 0o644}))
+	_, err := io.WriteString(w, record)
+	do(t, err, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "f", Mode: 0o644}), w.Close())
+	block := b.Bytes()[:512]
+	block[156] = tar.TypeXHeader
+	checksum(block)
+	return b
+}
