@@ -24,12 +24,13 @@ func (s *Service) GetImageAndReleasableLayer(ctx context.Context, refOrID string
 	if err != nil || l == nil || s.ids.Empty() {
 		return img, l, err
 	}
-	return img, unmappedROLayer{l, s}, nil
+	return img, unmappedROLayer{l, s, ctx}, nil
 }
 
 type unmappedROLayer struct {
 	builder.ROLayer
-	s *Service
+	s   *Service
+	ctx context.Context // of the build
 }
 
 func (l unmappedROLayer) NewRWLayer() (builder.RWLayer, error) {
@@ -37,24 +38,27 @@ func (l unmappedROLayer) NewRWLayer() (builder.RWLayer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return unmappedRWLayer{rw, l.s}, nil
+	return unmappedRWLayer{rw, l.s, l.ctx}, nil
 }
 
 type unmappedRWLayer struct {
 	builder.RWLayer
-	s *Service
+	s   *Service
+	ctx context.Context // of the build
 }
 
 // Commit makes a layer of what was put on.
 func (l unmappedRWLayer) Commit() (builder.ROLayer, error) {
-	if err := unmapMounted(l.s.background(), l.Root(), l.s.ids); err != nil {
+	ctx, done := l.s.life.begin(l.ctx)
+	defer done()
+	if err := unmapMounted(ctx, l.Root(), l.s.ids); err != nil {
 		return nil, err
 	}
 	ro, err := l.RWLayer.Commit()
 	if err != nil {
 		return nil, err
 	}
-	return unmappedROLayer{ro, l.s}, nil
+	return unmappedROLayer{ro, l.s, l.ctx}, nil
 }
 
 // unmapMounted gives what was written on a mounted root the image's ids. An

@@ -31,6 +31,12 @@ const (
 // that initFunc fills. When it fails, nothing remains. The container's storage
 // option "size" limits what the layer takes on disk.
 func (s *Service) CreateLayer(ctr *container.Container, initFunc layer.MountInit) (container.RWLayer, error) {
+	return s.CreateLayerContext(s.background(), ctr, initFunc)
+}
+
+// CreateLayerContext is CreateLayer for a request: how long it takes to unpack an
+// image is the image's choice.
+func (s *Service) CreateLayerContext(ctx context.Context, ctr *container.Container, initFunc layer.MountInit) (container.RWLayer, error) {
 	var options map[string]string
 	if ctr.HostConfig != nil {
 		options = ctr.HostConfig.StorageOpt
@@ -38,7 +44,7 @@ func (s *Service) CreateLayer(ctr *container.Container, initFunc layer.MountInit
 	size, err := storageSize(options)
 	var l *rwLayer
 	if err == nil {
-		l, err = s.createLayer(s.background(), ctr.ImageManifest, ctr.ID, size, initFunc, nil)
+		l, err = s.createLayer(ctx, ctr.ImageManifest, ctr.ID, size, initFunc, nil)
 	}
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("create layer of container %s: %w", ctr.ID, err))

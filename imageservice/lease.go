@@ -36,8 +36,9 @@ const (
 
 // lease starts an operation on an object: it returns a context under which
 // containerd keeps all that the operation creates, and the function that ends
-// it. The caller defers end with its error: after a failure, end also has
-// containerd collect at once what the operation had created.
+// it. The context ends when the daemon shuts down as well. The caller defers end with its
+// error: after a failure, end also has containerd collect at once what the operation
+// had created.
 func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Context, end func(error), err error) {
 	labels := map[string]string{labelOperation: verb, labelObject: object, labelOwner: s.owner}
 	if pauses(ctx) {
@@ -51,7 +52,9 @@ func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Con
 		}
 		return nil, nil, fmt.Errorf("create lease: %w", err)
 	}
+	ctx, done := s.life.begin(ctx)
 	end = func(failure error) {
+		defer done()
 		ctx, cancel := cleanup(ctx)
 		defer cancel()
 		var opts []leases.DeleteOpt

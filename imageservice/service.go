@@ -76,6 +76,7 @@ type Service struct {
 	maps        mapsByMount
 	events      Events
 	options     Options
+	life        *life
 	sealCommits func() bool
 	thawFrozen  func(ctx context.Context, id string) error
 	interrupted []string
@@ -106,6 +107,7 @@ func New(c Config) *Service {
 		ids:         idMap(c.IDMapping),
 		events:      c.Events,
 		options:     c.Options,
+		life:        newLife(),
 		sealCommits: c.SealCommits,
 		thawFrozen:  c.Thaw,
 	}
@@ -116,7 +118,9 @@ func New(c Config) *Service {
 }
 
 // background is the context of the methods that Moby calls without one. They
-// belong to no request that could be cancelled; the client adds its namespace.
+// belong to no request that could be cancelled; the client adds its namespace. It does
+// not end with the daemon's life, for the daemon then gives up layers and unmounts
+// them; an operation does, see [Service.Shutdown].
 func (s *Service) background() context.Context {
 	return context.Background()
 }

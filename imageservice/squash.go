@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	"github.com/docker/docker/image"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -27,7 +29,37 @@ import (
 // with a single layer. `docker build --squash` of the classic builder uses it.
 // Both images stay.
 func (s *Service) SquashImage(id, parent string) (string, error) {
-	squashed, err := s.squash(s.background(), id, parent)
+	return s.squashImage(s.background(), id, parent)
+}
+
+// ImageComponent is what a build does with images, as in package build of
+// api/server/backend.
+type ImageComponent interface {
+	SquashImage(id, parent string) (string, error)
+	TagImage(ctx context.Context, id image.ID, newTag reference.Named) error
+}
+
+// BuildImages returns the images of a build: one that is squashed ends with the
+// build's context.
+func BuildImages(ctx context.Context, images ImageComponent) ImageComponent {
+	if s, ok := images.(*Service); ok {
+		return buildImages{s, ctx}
+	}
+	return images
+}
+
+type buildImages struct {
+	*Service
+	ctx context.Context
+}
+
+// SquashImage is the service's.
+func (b buildImages) SquashImage(id, parent string) (string, error) {
+	return b.squashImage(b.ctx, id, parent)
+}
+
+func (s *Service) squashImage(ctx context.Context, id, parent string) (string, error) {
+	squashed, err := s.squash(ctx, id, parent)
 	if err != nil {
 		return "", compat.DockerError(fmt.Errorf("squash image %s: %w", id, err))
 	}

@@ -63,7 +63,13 @@ func TestCreateUnpacks(t *testing.T) {
 // its id. It is not unpacked.
 func (e *env) stored(t *testing.T, name string, diffID digest.Digest) string {
 	t.Helper()
-	layer := e.putBytes(t, ocispec.MediaTypeImageLayer, tarOf(t, "file", "text\n"), map[string]string{})
+	return e.storedLayer(t, name, ocispec.MediaTypeImageLayer, tarOf(t, "file", "text\n"), diffID)
+}
+
+// storedLayer is stored for any layer.
+func (e *env) storedLayer(t *testing.T, name, mediaType string, stream []byte, diffID digest.Digest) string {
+	t.Helper()
+	layer := e.putBytes(t, mediaType, stream, map[string]string{})
 	config := e.put(t, ocispec.MediaTypeImageConfig, ocispec.Image{
 		Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"},
 		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{diffID}},

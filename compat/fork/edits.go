@@ -90,6 +90,27 @@ var Edits = []Edit{
 		With:   "\tclose(d.startupDone)\n\td.mendInterrupted(ctx)\n",
 	},
 	{
+		// What is under way would go on until the process ends.
+		Name:   "shutdown",
+		File:   "daemon/daemon.go",
+		Anchor: "\tdaemon.shutdown = true\n",
+		With:   "\tdaemon.shutdown = true\n\tdaemon.endOperations(ctx)\n",
+	},
+	{
+		// How long it takes to squash an image is the image's choice, and the build's
+		// client may go away.
+		Name:   "squash-request",
+		File:   "api/server/backend/build/backend.go",
+		Anchor: "squashBuild(buildResult, b.imageComponent)",
+		With:   "squashBuild(buildResult, imageservice.BuildImages(ctx, b.imageComponent))",
+	},
+	{
+		Name:   "squash-request-import",
+		File:   "api/server/backend/build/backend.go",
+		Anchor: "import (\n",
+		With:   "import (\n\t\"github.com/baleen-project/baleen/imageservice\"\n",
+	},
+	{
 		// What the daemon keeps for Baleen, with the locks of its revisions.
 		Name:   "state",
 		File:   "daemon/daemon.go",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/container"
@@ -132,6 +133,21 @@ func (daemon *Daemon) endWork(c *container.Container, opts *backend.ContainerRmC
 	}
 	<-w.done
 	return nil
+}
+
+// shutdownPatience is how long operations may take to clean up when the daemon shuts
+// down. What takes longer is cleaned up after by the next start.
+const shutdownPatience = 5 * time.Second
+
+// endOperations ends what is under way when the daemon begins to shut down.
+func (daemon *Daemon) endOperations(ctx context.Context) {
+	service, err := daemon.baleenService()
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, shutdownPatience)
+	defer cancel()
+	service.Shutdown(ctx)
 }
 
 // baleenService is Baleen's image service, if the daemon has it.

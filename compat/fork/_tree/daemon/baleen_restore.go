@@ -83,6 +83,9 @@ func (daemon *Daemon) newLayer(ctx context.Context, c *container.Container) (con
 		if err := daemon.creating(c); err != nil {
 			return nil, err
 		}
+		if service, err := daemon.baleenService(); err == nil {
+			return service.CreateLayerContext(ctx, c, init)
+		}
 		return daemon.imageService.CreateLayer(c, init)
 	}
 	if err := markRestoring(c.Root); err != nil {

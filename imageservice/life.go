@@ -1,0 +1,69 @@
+package imageservice
+
+import (
+	"context"
+	"sync"
+)
+
+// life is the time until the daemon begins to shut down, and counts what is under way.
+type life struct {
+	ctx context.Context
+	end context.CancelFunc
+
+	mu   sync.Mutex
+	n    int           // of operations
+	idle chan struct{} // is closed when there are none; nil if nobody waits for that
+}
+
+func newLife() *life {
+	ctx, end := context.WithCancel(context.Background())
+	return &life{ctx: ctx, end: end}
+}
+
+// begin counts an operation, and returns a context that ends with the life, too. The
+// operation calls done when it has cleaned up.
+func (l *life) begin(ctx context.Context) (_ context.Context, done func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.n++
+	ctx, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(l.ctx, cancel)
+	return ctx, sync.OnceFunc(func() {
+		forget()
+		cancel()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.n--; l.n == 0 && l.idle != nil {
+			close(l.idle)
+			l.idle = nil
+		}
+	})
+}
+
+// wait returns a channel that is closed when no operation is under way.
+func (l *life) wait() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	idle := l.idle
+	if idle == nil {
+		idle = make(chan struct{})
+		if l.n == 0 {
+			close(idle)
+		} else {
+			l.idle = idle
+		}
+	}
+	return idle
+}
+
+// Shutdown ends the operations that are under way, also those that Moby has asked for
+// without a context, and waits until they have cleaned up, or until ctx ends. A switch
+// of a container's files is brought to its end. Layers can still be mounted, unmounted
+// and given up.
+func (s *Service) Shutdown(ctx context.Context) {
+	s.life.end()
+	select {
+	case <-s.life.wait():
+	case <-ctx.Done():
+	}
+}
