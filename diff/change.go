@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -314,42 +313,6 @@ func sameStat(a, b *unix.Stat_t) bool {
 		return a.Rdev == b.Rdev
 	default:
 		return a.Size == b.Size
-	}
-}
-
-func (v *view) sameContent(ad *dir, a *entry, w *view, bd *dir, b *entry) (bool, error) {
-	if a.stat.Dev == b.stat.Dev && a.stat.Ino == b.stat.Ino {
-		return true, nil
-	}
-	x, err := v.openContent(ad, a)
-	if err != nil {
-		return false, err
-	}
-	defer x.Close()
-	y, err := w.openContent(bd, b)
-	if err != nil {
-		return false, err
-	}
-	defer y.Close()
-	return sameBytes(x, y)
-}
-
-func sameBytes(x, y io.Reader) (bool, error) {
-	xb, yb := make([]byte, 64<<10), make([]byte, 64<<10)
-	for {
-		n, xerr := io.ReadFull(x, xb)
-		m, yerr := io.ReadFull(y, yb)
-		if !bytes.Equal(xb[:n], yb[:m]) {
-			return false, nil
-		}
-		for _, err := range []error{xerr, yerr} {
-			if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-				return false, err
-			}
-		}
-		if xerr != nil || yerr != nil {
-			return true, nil
-		}
 	}
 }
 

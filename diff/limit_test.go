@@ -338,3 +338,28 @@ func overlongRecords(t *testing.T) (b bytes.Buffer) {
 	checksum(block)
 	return b
 }
+
+// TestWalkComparesNoHoles: a file that was only copied up is compared with what it was,
+// by its data.
+func TestWalkComparesNoHoles(t *testing.T) {
+	needRoot(t)
+	upper, lower := t.TempDir(), t.TempDir()
+	for _, dir := range []string{upper, lower} {
+		holeFile(t, filepath.Join(dir, "same"), 8*tebibyte)
+		holeFile(t, filepath.Join(dir, "other"), 8*tebibyte)
+	}
+	for dir, text := range map[string]string{upper: "new", lower: "old"} {
+		for name, text := range map[string]string{"same": "equal", "other": text} {
+			f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
+			do(t, err)
+			_, err = f.WriteAt([]byte(text), 7*tebibyte)
+			do(t, err, f.Close(), os.Chtimes(filepath.Join(dir, name), time.Unix(1, 0), time.Unix(1, 0)))
+		}
+	}
+	var told []string
+	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
+	_, err := c.Walk(soon(t), func(c *diff.Change) error { told = append(told, c.Path); return nil })
+	if err != nil || fmt.Sprint(told) != "[other]" {
+		t.Errorf("the walk tells %v, %v", told, err)
+	}
+}

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,6 +22,7 @@ type view struct {
 	// mapIDs maps the owners in the first mapped layers.
 	mapIDs MapFunc
 	mapped int
+	ctx    context.Context // of what is read of files; nil does not end
 }
 
 // part is a directory in one layer.

@@ -111,7 +111,7 @@ func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk,
 	if w.view, err = openView(layers, base, c.UserXattr); err != nil {
 		return nil, err
 	}
-	w.view.mapped, w.view.mapIDs = c.Mapped, c.IDs.Inside
+	w.view.mapped, w.view.mapIDs, w.view.ctx = c.Mapped, c.IDs.Inside, ctx
 	w.at = newDescent[place](w.view.openName, w.view.openName, w.view.openName)
 	return w, nil
 }

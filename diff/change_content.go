@@ -1,0 +1,74 @@
+package diff
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func (v *view) sameContent(ad *dir, a *entry, w *view, bd *dir, b *entry) (bool, error) {
+	if a.stat.Dev == b.stat.Dev && a.stat.Ino == b.stat.Ino {
+		return true, nil
+	}
+	x, err := v.openContent(ad, a)
+	if err != nil {
+		return false, err
+	}
+	defer x.Close()
+	y, err := w.openContent(bd, b)
+	if err != nil {
+		return false, err
+	}
+	defer y.Close()
+	return v.sameBytes(x, y)
+}
+
+// sameBytes compares two files. Where both have a hole nothing is read.
+func (v *view) sameBytes(x, y *os.File) (bool, error) {
+	size, sparse, err := sizes(x, y)
+	if err != nil || size < 0 {
+		return false, err
+	}
+	xb, yb := make([]byte, 64<<10), make([]byte, 64<<10)
+	for off := int64(0); off < size; {
+		if v.ctx != nil && v.ctx.Err() != nil {
+			return false, v.ctx.Err()
+		}
+		if sparse {
+			if off = min(nextData(int(x.Fd()), off, size), nextData(int(y.Fd()), off, size)); off >= size {
+				return true, nil
+			}
+		}
+		n, xerr := x.ReadAt(xb[:min(int64(len(xb)), size-off)], off)
+		m, yerr := y.ReadAt(yb[:n], off)
+		for _, err := range []error{xerr, yerr} {
+			if err != nil && !errors.Is(err, io.EOF) {
+				return false, err
+			}
+		}
+		if n == 0 || n != m || !bytes.Equal(xb[:n], yb[:m]) { // or one became shorter
+			return false, nil
+		}
+		off += int64(n)
+	}
+	return true, nil
+}
+
+// sizes returns the size that both files have, negative if they differ in it, and
+// whether both may have holes.
+func sizes(x, y *os.File) (size int64, sparse bool, err error) {
+	var a, b unix.Stat_t
+	if err := unix.Fstat(int(x.Fd()), &a); err != nil {
+		return 0, false, err
+	}
+	if err := unix.Fstat(int(y.Fd()), &b); err != nil {
+		return 0, false, err
+	}
+	if a.Size != b.Size {
+		return -1, false, nil
+	}
+	return a.Size, a.Blocks*512 < a.Size && b.Blocks*512 < b.Size, nil
+}
