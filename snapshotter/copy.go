@@ -185,7 +185,7 @@ func (c *cloner) clone(dst, src int) (bool, error) {
 // copyData copies size bytes of data, and leaves out holes.
 func copyData(ctx context.Context, dst, src int, size int64, buf []byte) error {
 	if size <= int64(len(buf)) {
-		return copySmall(dst, src, size, buf)
+		return copyThrough(ctx, dst, src, 0, size, buf)
 	}
 	for offset := int64(0); offset < size; {
 		if err := ctx.Err(); err != nil {
@@ -202,7 +202,7 @@ func copyData(ctx context.Context, dst, src int, size int64, buf []byte) error {
 		if err != nil {
 			return fmt.Errorf("find hole: %w", err)
 		}
-		if err := copyRange(ctx, dst, src, begin, min(end, size)); err != nil {
+		if err := copyRange(ctx, dst, src, begin, min(end, size), buf); err != nil {
 			return err
 		}
 		offset = end
@@ -213,30 +213,35 @@ func copyData(ctx context.Context, dst, src int, size int64, buf []byte) error {
 // copyChunk bounds one call, so that an end of the context is noticed.
 const copyChunk = 64 << 20
 
-func copyRange(ctx context.Context, dst, src int, from, to int64) error {
+// copyRange copies data from an offset up to another.
+func copyRange(ctx context.Context, dst, src int, from, to int64, buf []byte) error {
 	in, out := from, from
 	for in < to {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		n, err := unix.CopyFileRange(src, &in, dst, &out, int(min(to-in, copyChunk)), 0)
-		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
+		switch {
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
 			continue
-		}
-		if err != nil {
+		case errors.Is(err, unix.EXDEV): // the one is an overlay, and the other is not
+			return copyThrough(ctx, dst, src, in, to, buf)
+		case err != nil:
 			return fmt.Errorf("copy: %w", err)
-		}
-		if n == 0 {
+		case n == 0:
 			return fmt.Errorf("%w: it became shorter", diff.ErrChanged)
 		}
 	}
 	return nil
 }
 
-// copySmall copies a file that fits into buf.
-func copySmall(dst, src int, size int64, buf []byte) error {
-	for done := int64(0); done < size; {
-		n, err := unix.Pread(src, buf[:size-done], done)
+// copyThrough is copyRange by way of buf.
+func copyThrough(ctx context.Context, dst, src int, from, to int64, buf []byte) error {
+	for done := from; done < to; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := unix.Pread(src, buf[:min(to-done, int64(len(buf)))], done)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

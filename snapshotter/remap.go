@@ -2,13 +2,13 @@ package snapshotter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
-	continuity "github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
@@ -37,26 +37,32 @@ func RemapWritten(ctx context.Context, mounts []mount.Mount, f diff.MapFunc) err
 }
 
 // CopyRemapped copies one mounted tree into another, empty one, and maps the
-// owners of the copy. The source is mounted read-only, and stays as it is.
+// owners of the copy. The source is mounted read-only, and stays as it is. The copy
+// has what a layer would carry, see [Seal], and whole times: who compares it with
+// another tree must not take files for changed.
 func CopyRemapped(ctx context.Context, to, from []mount.Mount, f diff.MapFunc) error {
 	return mount.WithReadonlyTempMount(ctx, from, func(src string) error {
 		return mount.WithTempMount(ctx, to, func(dst string) error {
-			if err := continuity.CopyDir(dst, src); err != nil {
+			// As the changes of a container on nothing.
+			tree := &diff.Container{Overlay: diff.Overlay{Uppers: []string{src}}, Reserved: true}
+			if _, err := Seal(ctx, tree, dst); err != nil {
 				return fmt.Errorf("copy tree: %w", err)
+			}
+			if err := copyRoot(dst, src); err != nil {
+				return fmt.Errorf("copy root: %w", err)
 			}
 			if err := remapTree(ctx, dst, f); err != nil {
 				return err
 			}
-			return copyDirTimes(dst, src)
+			return copyTimes(ctx, dst, src)
 		})
 	})
 }
 
-// copyDirTimes gives the directories of a copy the times of the original's.
-// CopyDir sets them before it fills the directories.
-func copyDirTimes(dst, src string) error {
-	return filepath.WalkDir(src, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
+// copyTimes gives the files of a copy the times of the original's.
+func copyTimes(ctx context.Context, dst, src string) error {
+	return filepath.WalkDir(src, func(path string, _ fs.DirEntry, err error) error {
+		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
 		var st unix.Stat_t
@@ -67,8 +73,38 @@ func copyDirTimes(dst, src string) error {
 		if err != nil {
 			return err
 		}
-		return setTimes(filepath.Join(dst, rel), &st)
+		to, times := filepath.Join(dst, rel), []unix.Timespec{st.Atim, st.Mtim}
+		err = unix.UtimesNanoAt(unix.AT_FDCWD, to, times, unix.AT_SYMLINK_NOFOLLOW)
+		if err != nil && !errors.Is(err, unix.ENOENT) { // no sockets are copied
+			return &fs.PathError{Op: "utimensat", Path: to, Err: err}
+		}
+		return nil
 	})
+}
+
+// copyRoot gives a folder what another one has besides what is in it. A tree does not
+// tell that of its root as a change.
+func copyRoot(dst, src string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(src, &st); err != nil {
+		return &fs.PathError{Op: "lstat", Path: src, Err: err}
+	}
+	attrs, err := diff.CarriedXattrs(src)
+	if err != nil {
+		return err
+	}
+	if err := unix.Lchown(dst, int(st.Uid), int(st.Gid)); err != nil {
+		return &fs.PathError{Op: "lchown", Path: dst, Err: err}
+	}
+	if err := unix.Chmod(dst, st.Mode&0o7777); err != nil {
+		return &fs.PathError{Op: "chmod", Path: dst, Err: err}
+	}
+	for _, a := range attrs {
+		if err := unix.Lsetxattr(dst, a.Name, a.Value, 0); err != nil {
+			return &fs.PathError{Op: "setxattr " + a.Name, Path: dst, Err: err}
+		}
+	}
+	return nil
 }
 
 // UnmapUpper gives the files of an upper the owners that they have in a user
