@@ -131,11 +131,12 @@ func newApplier(ctx context.Context, root int, opts ApplyOptions) *applier {
 		times:  map[string]fileTimes{},
 		placed: map[uint64]struct{}{},
 		seed:   maphash.MakeSeed(),
-		chunk:  make([]byte, chunkSize),
+		chunk:  takeChunk(),
 	}
 }
 
 func (a *applier) close() {
+	putChunk(a.chunk)
 	if a.at.fd >= 0 {
 		_ = unix.Close(a.at.fd)
 	}

@@ -3,14 +3,11 @@ package diff_test
 import (
 	"archive/tar"
 	"bytes"
-	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/containerd/containerd/v2/pkg/archive"
 	"github.com/containerd/errdefs"
@@ -231,67 +228,4 @@ func TestWeApplyContainerdsLayers(t *testing.T) {
 	upper := t.TempDir()
 	apply(t, upper, b.Bytes(), diff.ApplyOptions{Overlay: true, Lowers: []string{lower}})
 	compareTrees(t, merged, mountOverlay(t, lower, upper), diff.CompareOptions{IgnoreRoot: true})
-}
-
-func FuzzApply(f *testing.F) {
-	for _, c := range stackCases {
-		f.Add(layerOf(f, c.layer...), true)
-	}
-	f.Add(layerOf(f, symlink("l", ".."), reg("l/secret", "x"), hardlink("h", "l/secret"), reg("l/.wh.secret", "")), false)
-	f.Add(layerOf(f, folder("d/").with("user.k", "v"), reg("../dir/.wh.file", ""), reg("d/../../secret", "x")), false)
-	var packed bytes.Buffer
-	w, err := diff.NewWriter(&packed, diff.Compression{Kind: diff.Zstd})
-	if err != nil {
-		f.Fatal(err)
-	}
-	if _, err := w.Write(layerOf(f, reg("z", "z"))); err != nil {
-		f.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(packed.Bytes(), false)
-	f.Fuzz(func(t *testing.T, layer []byte, overlay bool) {
-		y := newYard(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		opts := diff.ApplyOptions{Overlay: overlay, Root: len(layer)%2 == 0, Over: overlay && len(layer)%3 == 0}
-		if overlay {
-			opts.Lowers = []string{t.TempDir()}
-		}
-		id, _, err := diff.Apply(ctx, bytes.NewReader(layer), y.target, opts)
-		y.check(t)
-		if err == nil && id == "" {
-			t.Error("no diffID")
-		}
-		if err == nil && overlay {
-			// What was unpacked can be packed again, or it is said why not.
-			_, _ = diff.WriteLayer(ctx, io.Discard, y.target, diff.TarOptions{})
-		}
-	})
-}
-
-func FuzzParseCompression(f *testing.F) {
-	for _, text := range []string{"", "gzip", "gzip:9", "zstd:3", "none", "zstd:-1", "none:1", "gzip:01"} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		c, err := diff.ParseCompression(text)
-		if err != nil {
-			if !errdefs.IsInvalidArgument(err) {
-				t.Errorf("%q: %v", text, err)
-			}
-			return
-		}
-		if c.String() != text {
-			t.Errorf("%q reads as %q", text, c.String())
-		}
-		w, err := diff.NewWriter(io.Discard, c)
-		if err != nil {
-			t.Fatalf("%q: %v", text, err)
-		}
-		if err := w.Close(); err != nil {
-			t.Errorf("%q: %v", text, err)
-		}
-	})
 }

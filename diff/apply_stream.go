@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -135,7 +136,8 @@ func (s *stream) digest() digest.Digest { return s.sum }
 // decompress tells by its first bytes how a stream is compressed, and undoes
 // it. What it does not know it takes to be not compressed.
 func decompress(r io.Reader) (io.ReadCloser, error) {
-	buffered := bufio.NewReaderSize(r, chunkSize)
+	buffered := readers.Get().(*bufio.Reader)
+	buffered.Reset(r)
 	magic, err := buffered.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read: %w", err)
@@ -146,7 +148,7 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 		if err != nil {
 			return nil, invalid("gzip: %w", err)
 		}
-		return z, nil
+		return pooled{z, buffered}, nil
 	case isZstd(magic):
 		z, err := zstd.NewReader(buffered, zstd.WithDecoderMaxWindow(zstdWindow))
 		if err != nil {
@@ -154,7 +156,26 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 		}
 		return z.IOReadCloser(), nil
 	}
-	return io.NopCloser(buffered), nil
+	return pooled{buffered, buffered}, nil
+}
+
+// readers are buffers of chunkSize bytes, which one stream after the other uses.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, chunkSize) }}
+
+// pooled gives its buffer back when it is closed: nothing of it reads ahead, as
+// the goroutines of zstd do.
+type pooled struct {
+	io.Reader
+	buffered *bufio.Reader
+}
+
+func (p pooled) Close() (err error) {
+	if c, ok := p.Reader.(io.Closer); ok {
+		err = c.Close()
+	}
+	p.buffered.Reset(nil)
+	readers.Put(p.buffered)
+	return err
 }
 
 // isZstd knows frames and skippable frames (RFC 8878, 3.1).

@@ -59,7 +59,7 @@ func do(t *testing.T, errs ...error) {
 	}
 }
 
-func needRoot(t *testing.T) {
+func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make devices and change owners")

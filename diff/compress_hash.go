@@ -2,6 +2,7 @@ package diff
 
 import (
 	_ "crypto/sha256" // what digest.Canonical is
+	"sync"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
@@ -9,6 +10,14 @@ import (
 
 // hashBuffers is how many buffers go round in a hashQueue.
 const hashBuffers = 4
+
+// chunks are buffers of chunkSize bytes, which one layer after the other uses.
+var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+
+func takeChunk() []byte { return chunks.Get().(*[chunkSize]byte)[:] }
+
+// putChunk gives back what takeChunk returned. Nobody must use it any more.
+func putChunk(b []byte) { chunks.Put((*[chunkSize]byte)(b[:chunkSize])) }
 
 // hashQueue digests a stream in a goroutine of its own, so that a second
 // processor can do it. Its buffers go round: one is taken from it, filled,
@@ -50,7 +59,7 @@ func (q *hashQueue) buffer(stop <-chan struct{}) []byte {
 	}
 	if q.made < hashBuffers {
 		q.made++
-		return make([]byte, chunkSize)
+		return takeChunk()
 	}
 	select {
 	case b := <-q.free:
@@ -83,8 +92,17 @@ func (c *sharedChunk) release() {
 	}
 }
 
-// close ends the stream and returns its digest.
+// close ends the stream and returns its digest. What has been shared is released
+// by then.
 func (q *hashQueue) close() digest.Digest {
 	close(q.work)
-	return <-q.sum
+	sum := <-q.sum
+	for {
+		select {
+		case b := <-q.free:
+			putChunk(b)
+		default:
+			return sum
+		}
+	}
 }
