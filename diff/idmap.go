@@ -3,6 +3,7 @@ package diff
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +54,10 @@ type IDMap struct{ UIDs, GIDs []IDRange }
 // ParseIDMap reads ranges as the mount options uidmap and gidmap of containerd
 // have them, and the snapshot labels of these names:
 // CONTAINER:HOST:SIZE[,CONTAINER:HOST:SIZE...].
+//
+// What the kernel does not take as a mapping is errdefs.ErrInvalidArgument: an
+// empty range, one that ends above the highest id, two that share an id, more
+// than 340 ranges (user_namespaces(7)). A sum would wrap around to root.
 func ParseIDMap(uids, gids string) (m IDMap, err error) {
 	if m.UIDs, err = parseRanges(uids); err == nil {
 		m.GIDs, err = parseRanges(gids)
@@ -63,24 +68,55 @@ func ParseIDMap(uids, gids string) (m IDMap, err error) {
 	return m, nil
 }
 
+// maxRanges is UID_GID_MAP_MAX_EXTENTS of the kernel's linux/user_namespace.h.
+const maxRanges = 340
+
 func parseRanges(text string) ([]IDRange, error) {
 	var ranges []IDRange
-	for _, one := range strings.Split(text, ",") {
-		numbers := strings.Split(one, ":")
-		if len(numbers) != 3 {
-			return nil, fmt.Errorf("%q is not CONTAINER:HOST:SIZE: %w", one, errdefs.ErrInvalidArgument)
+	for one := range strings.SplitSeq(text, ",") {
+		r, err := parseRange(one)
+		if err != nil {
+			return nil, err
 		}
-		var n [3]uint32
-		for i, text := range numbers {
-			v, err := strconv.ParseUint(text, 10, 32)
-			if err != nil {
-				return nil, fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
-			}
-			n[i] = uint32(v)
+		if len(ranges) == maxRanges {
+			return nil, invalid("more than %d ranges", maxRanges)
 		}
-		ranges = append(ranges, IDRange{n[0], n[1], n[2]})
+		if slices.ContainsFunc(ranges, r.meets) {
+			return nil, invalid("%q shares an id with a range before it", one)
+		}
+		ranges = append(ranges, r)
 	}
 	return ranges, nil
+}
+
+func parseRange(text string) (IDRange, error) {
+	numbers := strings.Split(text, ":")
+	if len(numbers) != 3 {
+		return IDRange{}, invalid("%q is not CONTAINER:HOST:SIZE", text)
+	}
+	var n [3]uint32
+	for i, number := range numbers {
+		v, err := strconv.ParseUint(number, 10, 32)
+		if err != nil {
+			return IDRange{}, invalid("%w", err)
+		}
+		n[i] = uint32(v)
+	}
+	r := IDRange{n[0], n[1], n[2]}
+	// The highest number stands for no id.
+	if most := math.MaxUint32 - r.Size; r.Size == 0 || r.Container > most || r.Host > most {
+		return IDRange{}, invalid("%q is empty, or ends above the highest id", text)
+	}
+	return r, nil
+}
+
+// meets reports whether two ranges share an id, in the user namespace or outside.
+func (r IDRange) meets(s IDRange) bool {
+	return overlap(r.Container, r.Size, s.Container, s.Size) || overlap(r.Host, r.Size, s.Host, s.Size)
+}
+
+func overlap(a, sizeA, b, sizeB uint32) bool {
+	return uint64(a) < uint64(b)+uint64(sizeB) && uint64(b) < uint64(a)+uint64(sizeA)
 }
 
 // Format is what ParseIDMap reads.
@@ -147,9 +183,6 @@ func (m IDMap) Disjoint() bool {
 }
 
 func disjoint(ranges []IDRange) bool {
-	overlap := func(a, sizeA, b, sizeB uint32) bool {
-		return uint64(a) < uint64(b)+uint64(sizeB) && uint64(b) < uint64(a)+uint64(sizeA)
-	}
 	return !slices.ContainsFunc(ranges, func(r IDRange) bool {
 		return slices.ContainsFunc(ranges, func(s IDRange) bool { return overlap(r.Host, r.Size, s.Container, s.Size) })
 	})

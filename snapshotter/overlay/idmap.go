@@ -2,15 +2,14 @@ package overlay
 
 import (
 	"fmt"
-	"math"
-	"strconv"
-	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay/overlayutils"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff"
 )
 
 // owner is who a folder belongs to, in ids of the host.
@@ -46,45 +45,14 @@ func mappedRoot(opts []snapshots.Opt) (*owner, error) {
 	return &owner{ids[0], ids[1]}, nil
 }
 
-// hostRoot returns what id 0 is on the host, by a list of
-// <id in the container>:<id on the host>:<count>, separated by commas.
-func hostRoot(mapping string) (int, error) {
-	root := -1
-	for entry := range strings.SplitSeq(mapping, ",") {
-		inside, outside, count, err := parseMapping(entry)
-		if err != nil {
-			return 0, err
-		}
-		if inside == 0 && count > 0 && root < 0 {
-			root = outside
-		}
+// hostRoot returns what id 0 is on the host, by ranges as in [diff.ParseIDMap].
+func hostRoot(ranges string) (int, error) {
+	m, err := diff.ParseIDMap(ranges, ranges)
+	if err != nil {
+		return 0, err
 	}
-	if root < 0 {
-		return 0, fmt.Errorf("id 0 is not mapped")
-	}
-	return root, nil
-}
-
-func parseMapping(entry string) (inside, outside, count int, err error) {
-	fields := strings.Split(entry, ":")
-	if len(fields) != 3 {
-		return 0, 0, 0, fmt.Errorf("%q has not three fields", entry)
-	}
-	var numbers [3]int
-	for i, f := range fields {
-		// The highest number stands for no id.
-		n, err := strconv.ParseUint(f, 10, 32)
-		if err != nil || n == math.MaxUint32 {
-			return 0, 0, 0, fmt.Errorf("%q is no id or count", f)
-		}
-		numbers[i] = int(n)
-	}
-	for _, first := range numbers[:2] {
-		if first+numbers[2] > math.MaxUint32 {
-			return 0, 0, 0, fmt.Errorf("%q ends above the highest id", entry)
-		}
-	}
-	return numbers[0], numbers[1], numbers[2], nil
+	root, err := m.ToHost(0, diff.UserID)
+	return int(root), err
 }
 
 // remapsIDs finds out whether overlays can map ids of what lies below root. It
