@@ -44,7 +44,7 @@ func ParseOverlay(mounts []mount.Mount, hasParent bool) (Overlay, error) {
 	switch {
 	case m.Target != "":
 		return Overlay{}, fmt.Errorf("%w: a mount at %s", ErrUnsupported, m.Target)
-	case (m.Type == "bind" || m.Type == "rbind") && !hasParent:
+	case (m.Type == "bind" || m.Type == "rbind") && !hasParent && m.Source != "":
 		return Overlay{Uppers: []string{m.Source}}, nil
 	case m.Type != "overlay":
 		return Overlay{}, fmt.Errorf("%w: a mount of type %s", ErrUnsupported, m.Type)
@@ -102,6 +102,9 @@ func (o *Overlay) parse(option string) error {
 	// Of one given twice the last counts, or all, by the kernel's version.
 	if key == "upperdir" && len(o.Uppers) > 0 || key == "lowerdir" && len(o.Lowers) > 0 {
 		return fmt.Errorf("%w: an overlay with another %s", ErrUnsupported, key)
+	}
+	if value == "" && (key == "upperdir" || key == "lowerdir+") {
+		return fmt.Errorf("%w: an overlay with an empty %s", ErrUnsupported, key)
 	}
 	switch key {
 	case "upperdir":
