@@ -67,29 +67,44 @@ func Find(pid int, id string) (*Cgroup, error) {
 		return nil, fmt.Errorf("find control group of process %d: %w", pid, err)
 	}
 	for line := range strings.Lines(string(text)) {
-		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(fields) < 3 {
-			continue
-		}
-		// A process may have moved on to a group below its container's.
-		group, ok := upTo(fields[2], id)
+		m, ok := membershipOf(line, id)
 		if !ok {
 			continue
 		}
-		var c *Cgroup
-		switch controllers := strings.Split(fields[1], ","); {
-		case slices.Contains(controllers, "freezer"):
-			c, err = open(v1, "cgroup", "freezer", group)
-		case fields[1] == "":
-			c, err = open(v2, "cgroup2", "", group)
-		default:
-			continue
-		}
+		c, err := m.open()
 		if c != nil || err != nil {
 			return c, err
 		}
 	}
 	return nil, fmt.Errorf("control group of container %s, process %d, with a freezer: %w", id, pid, errdefs.ErrNotFound)
+}
+
+// membership is a line of /proc/PID/cgroup: a group of a hierarchy that may have a
+// freezer.
+type membership struct {
+	version    version
+	fsType     string
+	controller string // "" if there is one hierarchy for all
+	group      string // of the container; the process may be in one below it
+}
+
+// membershipOf reads a line. ok is false if it is about another container, or a
+// hierarchy without a freezer.
+func membershipOf(line, id string) (m membership, ok bool) {
+	fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+	if len(fields) < 3 {
+		return m, false
+	}
+	switch {
+	case slices.Contains(strings.Split(fields[1], ","), "freezer"):
+		m = membership{version: v1, fsType: "cgroup", controller: "freezer"}
+	case fields[1] == "":
+		m = membership{version: v2, fsType: "cgroup2"}
+	default:
+		return m, false
+	}
+	m.group, ok = upTo(fields[2], id)
+	return m, ok
 }
 
 // upTo cuts a path behind the element that has id in it.
@@ -99,24 +114,36 @@ func upTo(path, id string) (string, bool) {
 	return strings.Join(elements[:i+1], "/"), i >= 0
 }
 
-// open finds a group in the hierarchy of that type which has that controller;
-// nil if it has no freezer there.
-func open(v version, fsType, controller, group string) (*Cgroup, error) {
-	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter(fsType))
+// open finds the group where its hierarchy is mounted; nil if it has no freezer
+// there.
+func (m membership) open() (*Cgroup, error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter(m.fsType))
 	if err != nil {
-		return nil, fmt.Errorf("find control group %s: %w", group, err)
+		return nil, fmt.Errorf("find control group %s: %w", m.group, err)
 	}
-	for _, m := range mounts {
-		below, ok := strings.CutPrefix(group, strings.TrimSuffix(m.Root, "/"))
-		if !ok || controller != "" && !slices.Contains(strings.Split(m.VFSOptions, ","), controller) {
+	for _, mount := range mounts {
+		dir, ok := m.dir(mount)
+		if !ok {
 			continue
 		}
-		dir := filepath.Join(m.Mountpoint, below)
-		if file, err := os.Stat(filepath.Join(dir, v.order)); err == nil {
-			return &Cgroup{dir: dir, version: v, file: file}, nil
+		if file, err := os.Stat(filepath.Join(dir, m.version.order)); err == nil {
+			return &Cgroup{dir: dir, version: m.version, file: file}, nil
 		}
 	}
 	return nil, nil
+}
+
+// dir is where a mount shows the group. ok is false if it does not: it is one of
+// another hierarchy, or of a part that the group is not in.
+func (m membership) dir(mount *mountinfo.Info) (_ string, ok bool) {
+	if m.controller != "" && !slices.Contains(strings.Split(mount.VFSOptions, ","), m.controller) {
+		return "", false
+	}
+	below, ok := strings.CutPrefix(m.group, strings.TrimSuffix(mount.Root, "/"))
+	if !ok || !strings.HasPrefix(below, "/") && below != "" || slices.Contains(strings.Split(below, "/"), "..") {
+		return "", false
+	}
+	return filepath.Join(mount.Mountpoint, below), true
 }
 
 // Freeze stops all processes of the group, and returns when they stand still.
