@@ -61,5 +61,8 @@ func readJSON(ctx context.Context, provider content.Provider, desc ocispec.Descr
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(text, into)
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%w: %w", err, errdefs.ErrDataLoss)
+	}
+	return nil
 }

@@ -191,7 +191,7 @@ func (t *tree) settled() bool {
 func (t *tree) revision(n int) (snapshots.Info, bool) {
 	for _, mark := range []string{revisionMark, compactionMark} {
 		i, ok := t.all[t.id+mark+strconv.Itoa(n)]
-		if ok && i.Kind == snapshots.KindCommitted && i.Labels[labelPending] == "" && i.Labels[labelFilling] == "" && i.Labels[labelRecord] != "" {
+		if n > 0 && ok && i.Kind == snapshots.KindCommitted && i.Labels[labelPending] == "" && i.Labels[labelFilling] == "" && i.Labels[labelRecord] != "" {
 			return i, true
 		}
 	}
