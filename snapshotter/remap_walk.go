@@ -102,8 +102,8 @@ func relink(path, first string) error {
 }
 
 // file maps the owner of one file, and the ids in its access control lists. The
-// kernel takes setuid, setgid and capabilities from a regular file that changes
-// its owner.
+// kernel takes setuid, setgid and capabilities from anything but a directory that
+// changes its owner.
 func (r *remapper) file(path string, st *unix.Stat_t) error {
 	uid, gid, err := r.mapIDs.Pair(st.Uid, st.Gid)
 	if err != nil {
@@ -114,7 +114,7 @@ func (r *remapper) file(path string, st *unix.Stat_t) error {
 		return err
 	}
 	var lost loss
-	if st.Mode&unix.S_IFMT == unix.S_IFREG && (uid != st.Uid || gid != st.Gid || attrs[noteXattr] != nil) {
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFDIR && kind != unix.S_IFLNK && (uid != st.Uid || gid != st.Gid || attrs[noteXattr] != nil) {
 		if lost, err = r.losses(path, st, attrs); err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func (l loss) restore(path string, noted bool) error {
 }
 
 // carriedAttrs reads the attributes of a file in which ids are, or that go with
-// its owner.
+// changes its owner.
 func carriedAttrs(path string, st *unix.Stat_t) (map[string][]byte, error) {
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return nil, nil
