@@ -53,14 +53,11 @@ func (s *Snapshotter) committedUsage(ctx context.Context, id string, recorded sn
 	if err != nil {
 		return recorded, nil // made by stock, or on a file system without such attributes
 	}
-	var (
-		inode uint64
-		noted snapshots.Usage
-		st    unix.Stat_t
-	)
-	if _, err := fmt.Sscanf(string(text[:n]), "%d %d %d", &inode, &noted.Size, &noted.Inodes); err != nil {
+	inode, noted, ok := parseUsage(string(text[:n]))
+	if !ok {
 		return recorded, nil
 	}
+	var st unix.Stat_t
 	if err := unix.Lstat(s.upper(id), &st); err != nil {
 		return snapshots.Usage{}, err
 	}
@@ -79,10 +76,23 @@ func (s *Snapshotter) noteUsage(ctx context.Context, id string, usage snapshots.
 	var st unix.Stat_t
 	err := unix.Lstat(s.upper(id), &st)
 	if err == nil {
-		text := fmt.Sprintf("%d %d %d", st.Ino, usage.Size, usage.Inodes)
-		err = unix.Lsetxattr(s.folder(id), usageMark, []byte(text), 0)
+		err = unix.Lsetxattr(s.folder(id), usageMark, []byte(formatUsage(st.Ino, usage)), 0)
 	}
 	if err != nil && !errors.Is(err, unix.ENOTSUP) {
 		log.G(ctx).WithError(err).WithField("id", id).Warn("could not note what a snapshot takes")
 	}
+}
+
+// formatUsage is the text of a usageMark: three decimal numbers with blanks between
+// them.
+func formatUsage(inode uint64, usage snapshots.Usage) string {
+	return fmt.Sprintf("%d %d %d", inode, usage.Size, usage.Inodes)
+}
+
+// parseUsage takes what formatUsage gives, and nothing else.
+func parseUsage(text string) (inode uint64, usage snapshots.Usage, ok bool) {
+	if n, err := fmt.Sscanf(text, "%d %d %d", &inode, &usage.Size, &usage.Inodes); n < 3 || err != nil {
+		return 0, snapshots.Usage{}, false
+	}
+	return inode, usage, usage.Size >= 0 && usage.Inodes >= 0 && formatUsage(inode, usage) == text
 }
