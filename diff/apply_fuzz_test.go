@@ -11,11 +11,11 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/integration/soak/scratch"
-	"github.com/opencontainers/go-digest"
 )
 
 // fuzzYard is a yard that executions share. Its canaries are compared by all that
