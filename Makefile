@@ -11,6 +11,8 @@ SUITE ?= image
 RUN   ?=
 QUICK ?=
 FOR   ?=
+FUZZ  ?= 30s
+TARGET ?=
 
 BUILD_PROXY = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o bin/baleen-containerd ./cmd/baleen-containerd
 BUILD_PLUGIN = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o bin/docker-baleen ./cmd/docker-baleen
@@ -108,9 +110,24 @@ bench-parts: # the snapshotter, the differ and user namespaces by themselves
 	BALEEN_COST=1 $(GO) test ./integration -run='Cost$$' -v | grep -v level=
 
 .PHONY: soak
-soak: build ## kills and power cuts of the snapshotter, then random changes until one is lost: FOR=10m
+soak: build ## kills and power cuts of the snapshotter, all fuzzers, then random changes until one is lost: FOR=10m
 	BALEEN_KILL_ROUNDS=500 BALEEN_POWER_ROUNDS=40 $(GO) test ./snapshotter/overlay -run='^Test(Kill|PowerCut)$$' -timeout=60m -v
+	$(MAKE) --no-print-directory fuzz
 	$(GO) run ./integration/soak -in=raw,containers $(if $(FOR),-for=$(FOR))
+
+# One worker each: with several, or with minutes for minimising what is new,
+# fuzzers of file systems come to nothing but that.
+.PHONY: fuzz
+fuzz: ## every fuzzer there is for half a minute, or FUZZ=1h, those of TARGET='Apply|Policy' alone
+	@failed=; \
+	for dir in $$(grep -rl --include='*_test.go' --exclude-dir='_*' --exclude-dir='.?*' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		list=$$($(GO) test -list='^Fuzz.*($(TARGET))' $$dir); \
+		for fuzzer in $$(grep '^Fuzz' <<<"$$list" || true); do \
+			echo "$$dir $$fuzzer"; \
+			$(GO) test $$dir -run='^$$' -fuzz="^$$fuzzer\$$" -fuzztime=$(FUZZ) -fuzzminimizetime=10x -parallel=1 || failed+=" $$fuzzer"; \
+		done; \
+	done; \
+	if [[ $$failed ]]; then echo "These fuzzers failed, and kept why in testdata/fuzz:$$failed"; exit 1; fi
 
 .PHONY: test-moby
 test-moby: build ## one of Moby's suites: SUITE=image|build|container|cli|checkpoint [RUN=regexp]
