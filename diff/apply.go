@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
-	"github.com/containerd/log"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 )
@@ -114,7 +113,8 @@ type applier struct {
 	// them. Only kept where deletions delete, see deletes.
 	placed  map[uint64]struct{}
 	seed    maphash.Seed
-	below   *view // of the lowers, once it was needed
+	below   *view  // of the lowers, once it was needed
+	held    string // folder in the root for files that aufs kept; "" if there is none
 	chunk   []byte
 	entries int64
 	looks   int64 // at files that a deletion may concern
@@ -168,6 +168,9 @@ func (a *applier) run() error {
 			return fmt.Errorf("entry %.500q: %w", hdr.Name, badEntry(err))
 		}
 	}
+	if err := a.dropHeld(); err != nil {
+		return err
+	}
 	if err := a.flushTimes(); err != nil {
 		return err
 	}
@@ -220,8 +223,7 @@ func (a *applier) entry(hdr *tar.Header, content io.Reader) error {
 		return a.rootEntry(hdr)
 	}
 	if isAufs(name) {
-		log.G(a.ctx).WithField("name", hdr.Name).Debug("left out an entry that aufs kept for itself")
-		return nil
+		return a.aufs(name, hdr, content)
 	}
 	dir, base := path.Split(name)
 	at, err := a.parent(dir)
@@ -261,20 +263,6 @@ func (a *applier) rootEntry(hdr *tar.Header) error {
 // ".." goes with it, and there is nothing above the root, as in containerd.
 func cleanName(name string) string {
 	return strings.TrimPrefix(path.Clean("/"+name), "/")
-}
-
-// isAufs reports whether a name is one of aufs' own: .wh..wh.aufs, .wh..wh.plnk,
-// .wh..wh.orph, and what is in the latter two. Old images have them.
-func isAufs(name string) bool {
-	if !strings.Contains(name, whiteoutPrefix+whiteoutPrefix) {
-		return false
-	}
-	for part := range strings.SplitSeq(name, "/") {
-		if strings.HasPrefix(part, whiteoutPrefix+whiteoutPrefix) && part != opaqueMarker {
-			return true
-		}
-	}
-	return false
 }
 
 // place remembers that this layer made a path.

@@ -16,7 +16,7 @@ func (a *applier) create(at folder, name string, hdr *tar.Header, content io.Rea
 	switch hdr.Typeflag {
 	case tar.TypeDir:
 		return a.directory(at, name, hdr)
-	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse: // see isRegular
 		return a.regular(at, name, hdr, content)
 	case tar.TypeLink:
 		return a.hardLink(at, name, hdr)
@@ -192,6 +192,9 @@ func badLink(err error) error {
 
 // linkTarget opens the directory that has the target of a hard link.
 func (a *applier) linkTarget(dir, base string) (folder, error) {
+	if dir == aufsLinks+"/" && a.held != "" {
+		return a.heldFolder()
+	}
 	from, err := a.open(dir, false)
 	if err == nil {
 		var st unix.Stat_t

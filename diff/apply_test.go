@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/archive"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -215,6 +217,10 @@ var stackCases = []struct {
 	{"hard link to below, over it", []member{hardlink("f", "/a/b/two")}, "a/ a/b/ a/b/two=2 a/one=1 f=2"},
 	{"hard link to itself", []member{reg("g", "g"), hardlink("g", "g")}, "a/ a/b/ a/b/two=2 a/one=1 f=f g=g"},
 	{"what aufs left", []member{folder(".wh..wh.plnk/"), reg(".wh..wh.plnk/1.2", "x"), reg(".wh..wh.aufs", ""), folder(".wh..wh.orph/")}, "a/ a/b/ a/b/two=2 a/one=1 f=f"},
+	{"hard links into what aufs kept", []member{
+		folder(".wh..wh.plnk/"), reg(".wh..wh.plnk/1.2", "x"), symlink(".wh..wh.plnk/l", "/f"), reg(".wh..wh.plnk/d/3", "y"), reg(".wh..wh.plnk/4", "unused"),
+		hardlink("g", ".wh..wh.plnk/1.2"), hardlink("a/h", "/.wh..wh.plnk/1.2"),
+	}, "a/ a/b/ a/b/two=2 a/h=x a/one=1 f=f g=x"},
 	{"attributes of a directory", []member{folder("a/b/").with("user.new", "1")}, "a/ a/b/ a/b/two=2 a/one=1 f=f"},
 	{"names from above", []member{reg("../../up", "u"), reg("/abs", "a"), folder("./"), reg("a/../c", "c")}, "a/ a/b/ a/b/two=2 a/one=1 abs=a c=c f=f up=u"},
 	{"through a link", []member{folder("real/"), symlink("via", "/real"), reg("via/x", "x"), symlink("real/up", ".."), reg("via/up/y", "y")},
@@ -414,5 +420,57 @@ func TestApplySetsTheTimesOfManyDirectories(t *testing.T) {
 		if info.ModTime().Unix() != int64(i) {
 			t.Fatalf("d%d has time %s", i, info.ModTime())
 		}
+	}
+}
+
+// TestAufsLinks: names that are links into the folder in which aufs kept files are one
+// file, as containerd's own applier has their content, and nothing else is left.
+func TestAufsLinks(t *testing.T) {
+	needRoot(t)
+	layer := layerOf(t, folder(".wh..wh.plnk/"), reg(".wh..wh.plnk/77.9", "kept"), reg("other", "o"),
+		hardlink("one", ".wh..wh.plnk/77.9"), folder("d/"), hardlink("d/two", "./.wh..wh.plnk/77.9"))
+	root, stock := t.TempDir(), t.TempDir()
+	apply(t, root, layer, diff.ApplyOptions{})
+	_, err := archive.Apply(t.Context(), stock, bytes.NewReader(layer))
+	do(t, err)
+	for _, name := range []string{"one", "d/two", "other"} {
+		ours, err := os.ReadFile(filepath.Join(root, name))
+		do(t, err)
+		theirs, err := os.ReadFile(filepath.Join(stock, name))
+		do(t, err)
+		if !bytes.Equal(ours, theirs) {
+			t.Errorf("%s is %q, and %q as containerd unpacks it", name, ours, theirs)
+		}
+	}
+	var one, two unix.Stat_t
+	do(t, unix.Stat(filepath.Join(root, "one"), &one))
+	do(t, unix.Stat(filepath.Join(root, "d/two"), &two))
+	if one.Ino != two.Ino || one.Nlink != 2 {
+		t.Errorf("the names are files %d and %d, of %d names", one.Ino, two.Ino, one.Nlink)
+	}
+	names, err := os.ReadDir(root)
+	do(t, err)
+	if len(names) != 3 {
+		t.Errorf("in the root there are %v", names)
+	}
+	for _, m := range []member{hardlink("h", ".wh..wh.plnk/none"), hardlink("h", ".wh..wh.plnk/../../etc/passwd"), hardlink("h", ".wh..wh.plnk/d/3")} {
+		_, _, err := diff.Apply(t.Context(), bytes.NewReader(layerOf(t, reg(".wh..wh.plnk/1", "x"), m)), t.TempDir(), diff.ApplyOptions{})
+		if !errdefs.IsInvalidArgument(err) {
+			t.Errorf("a link to %s: %v", m.Linkname, err)
+		}
+	}
+}
+
+// TestApplyWithoutLowers unpacks into an upper of which containerd does not say what
+// is below, as it does to unpack several layers at once: deletions are marks.
+func TestApplyWithoutLowers(t *testing.T) {
+	needRoot(t)
+	upper, lower := t.TempDir(), below(t)
+	layer := layerOf(t, folder("a/"), reg("a/.wh.one", ""), reg("new", "n"))
+	mounts := []mount.Mount{{Type: "overlay", Source: "overlay", Options: []string{"upperdir=" + upper}}}
+	_, _, err := diff.ApplyMounts(t.Context(), bytes.NewReader(layer), mounts, diff.ApplyOptions{Sync: true})
+	do(t, err)
+	if got := names(t, mountOverlay(t, lower, upper)); got != "a/ a/b/ a/b/two=2 f=f new=n" {
+		t.Errorf("on what is below it shows %q", got)
 	}
 }

@@ -35,7 +35,9 @@ type Overlay struct {
 // ParseOverlay reads what a snapshotter's Mounts returned for an active
 // snapshot. Without a parent, a bind mount is an upper on nothing; with one it
 // is a copy of everything, which tells no changes: ErrUnsupported, as is every
-// option whose meaning is not known here.
+// option whose meaning is not known here. Without a parent, an overlay need not have
+// lowers either: containerd 2.2 and later hand out such mounts, which no kernel
+// mounts, to unpack layers before it is known what they stand on.
 func ParseOverlay(mounts []mount.Mount, hasParent bool) (Overlay, error) {
 	if len(mounts) != 1 {
 		return Overlay{}, fmt.Errorf("%w: %d mounts", ErrUnsupported, len(mounts))
@@ -77,7 +79,7 @@ func ParseOverlay(mounts []mount.Mount, hasParent bool) (Overlay, error) {
 		}
 		o.IDs, o.Mapped = ids, len(o.Uppers)
 	}
-	if len(o.Lowers) == 0 {
+	if len(o.Lowers) == 0 && (hasParent || len(o.Uppers) == 0) {
 		return Overlay{}, fmt.Errorf("%w: an overlay without lowerdir", ErrUnsupported)
 	}
 	return o, nil
