@@ -54,7 +54,7 @@ func differCost(t *testing.T, change func(t *testing.T, e *env, round int), leas
 	contestants := map[string]*env{}
 	for name, c := range map[string]stack.Config{
 		walking: {},
-		proxied: {Proxy: true},
+		proxied: {Proxy: true, DifferForAll: true},
 		linked:  {ContainerdConfig: "[plugins.'io.containerd.service.v1.diff-service']\ndefault = ['baleen', 'walking']\n"},
 	} {
 		c.Flavor = stack.Stock

@@ -13,7 +13,7 @@ import (
 // commit fails and says why, the container goes on, and what was half written is
 // gone after the next commit.
 func TestProxyKilledInCommit(t *testing.T) {
-	e := newEnv(t, stack.Config{Flavor: stack.Stock, StorageDriver: "baleen", Proxy: true}, "busybox")
+	e := newEnv(t, stack.Config{Flavor: stack.Stock, StorageDriver: "baleen", Proxy: true, DifferForAll: true}, "busybox")
 	before := e.snapshots(t, "moby", "baleen")
 	id := e.run(t, "busybox", "head -c 300000000 /dev/urandom > /data; md5sum /data > /sum")
 	commit := e.Docker(t.Context(), "commit", id)

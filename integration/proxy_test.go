@@ -36,7 +36,7 @@ func eachContainerd(t *testing.T, c stack.Config, f func(t *testing.T, e *env)) 
 			if _, err := os.Stat(filepath.Join(bin, program)); errors.Is(err, os.ErrNotExist) {
 				t.Skipf("there is no bin/%s: run `make build newest`", program)
 			}
-			c.Proxy, c.ContainerdBin = true, filepath.Join(bin, program)
+			c.Proxy, c.DifferForAll, c.ContainerdBin = true, true, filepath.Join(bin, program)
 			f(t, newEnv(t, c, "busybox"))
 		})
 	}
@@ -187,7 +187,7 @@ func (e *env) keepsLayers(t *testing.T) {
 
 // TestProxyDifferOnOverlayfs has the differ serve containerd's own snapshotter.
 func TestProxyDifferOnOverlayfs(t *testing.T) {
-	e := newEnv(t, stack.Config{Flavor: stack.Stock, Proxy: true}, "busybox")
+	e := newEnv(t, stack.Config{Flavor: stack.Stock, Proxy: true, DifferForAll: true}, "busybox")
 	id := e.run(t, "busybox", "echo one > /one; chmod 600 /etc/passwd")
 	e.docker(t, "commit", id, "committed")
 	log := e.LogTail(stack.Proxy, 1000)

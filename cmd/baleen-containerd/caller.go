@@ -57,11 +57,26 @@ func forCaller(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler
 func survive(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (answer any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			log.G(ctx).WithFields(log.Fields{"method": info.FullMethod, "stack": string(debug.Stack())}).Errorf("a request made the daemon panic: %v", p)
-			err = status.Errorf(codes.Internal, "%s: panic: %v", info.FullMethod, p)
+			err = panicked(ctx, info.FullMethod, p)
 		}
 	}()
 	return handler(ctx, req)
+}
+
+// surviveStream is survive for requests whose answer is a stream.
+func surviveStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(stream.Context(), info.FullMethod, p)
+		}
+	}()
+	return handler(srv, stream)
+}
+
+// panicked logs where a request panicked, and returns the answer to it.
+func panicked(ctx context.Context, method string, p any) error {
+	log.G(ctx).WithFields(log.Fields{"method": method, "stack": string(debug.Stack())}).Errorf("a request made the daemon panic: %v", p)
+	return status.Errorf(codes.Internal, "%s: panic: %v", method, p)
 }
 
 // holder has containerd keep the layers that a comparer makes. containerd passes

@@ -16,7 +16,10 @@ var configTemplate = template.Must(template.New("containerd.toml").Parse(configT
 
 // writeConfig prints what containerd's configuration needs for this daemon.
 func (o options) writeConfig(w io.Writer) error {
-	values := map[string]string{"Root": o.root, "Address": o.address}
+	if err := overlay.CheckOwn(o.root); err != nil {
+		return err
+	}
+	values := map[string]any{"Root": o.root, "Address": o.address, "DifferForAll": o.differForAll}
 	capabilities, err := overlay.CapabilitiesAt(o.root)
 	if err != nil {
 		values["Unmapped"] = strings.ReplaceAll(err.Error(), "\n", " ")

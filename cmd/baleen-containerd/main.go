@@ -3,12 +3,22 @@
 //
 //	baleen-containerd [--root DIR] [--address SOCKET] [--containerd-address SOCKET]
 //	                  [--max-layer-size SIZE] [--log-level LEVEL]
-//	baleen-containerd --print-config    what containerd's configuration needs
+//	baleen-containerd --print-config [--differ-for-all]
+//	                                    what containerd's configuration needs
 //	baleen-containerd --version
 //
 // What it knows is in its root, so it can be stopped, killed and started again
 // while containers run: their mounts are the kernel's. While it is away,
 // containerd answers requests for snapshots with "unavailable".
+//
+// A root belongs to the containerd that uses it first, and to the name that its
+// configuration gives the snapshotter: another containerd would remove all that it
+// does not know. owner.json in the root says to whom. Requests of others are
+// refused, and so is a folder that another snapshotter has made.
+//
+// With --differ-for-all the printed configuration has containerd use the differ for
+// all snapshotters. They then depend on this daemon: while it is away, none of them
+// unpacks or commits an image.
 //
 // Of two daemons on one root the second is refused. The socket can be used by
 // root alone, for who has it can read and write every snapshot.
@@ -38,6 +48,7 @@ type options struct {
 	logLevel                  string
 	limit                     diff.Limit // of layers
 	version, printConfig      bool
+	differForAll              bool
 }
 
 func main() {
@@ -75,12 +86,16 @@ func parse(args []string, output io.Writer) (o options, err error) {
 	})
 	flags.StringVar(&o.logLevel, "log-level", "info", "trace, debug, info, warn, error, fatal or panic")
 	flags.BoolVar(&o.printConfig, "print-config", false, "print what containerd's configuration needs, and end")
+	flags.BoolVar(&o.differForAll, "differ-for-all", false, "with --print-config: use the differ for all snapshotters, which then depend on this daemon")
 	flags.BoolVar(&o.version, "version", false, "print the version, and end")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q: %w", flags.Arg(0), errdefs.ErrInvalidArgument)
+	}
+	if o.differForAll && !o.printConfig {
+		return o, fmt.Errorf("--differ-for-all goes with --print-config: %w", errdefs.ErrInvalidArgument)
 	}
 	for name, path := range map[string]*string{"root": &o.root, "address": &o.address, "containerd-address": &o.containerd} {
 		if !filepath.IsAbs(*path) {

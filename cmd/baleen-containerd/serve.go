@@ -28,6 +28,10 @@ const endPatience = 10 * time.Second
 
 // serve opens the root, and answers requests until ctx ends.
 func serve(ctx context.Context, o options) (err error) {
+	// First of all: a root that is refused stays as it is.
+	if err := overlay.CheckOwn(o.root); err != nil {
+		return err
+	}
 	unlock, err := lockRoot(o.root)
 	if err != nil {
 		return err
@@ -43,11 +47,15 @@ func serve(ctx context.Context, o options) (err error) {
 		return fmt.Errorf("prepare to call containerd at %s: %w", o.containerd, err)
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
+	callers, err := newGuard(o.root, o.containerd, client.IntrospectionService())
+	if err != nil {
+		return err
+	}
 	listener, err := listen(o.address)
 	if err != nil {
 		return err
 	}
-	server := newServer()
+	server := newServer(callers)
 	snapshotsapi.RegisterSnapshotsServer(server, snapshotservice.FromSnapshotter(sn))
 	d := differ.New(client.ContentStore(), differ.Options{Remote: true, Limit: o.limit})
 	diffapi.RegisterDiffServer(server, diffservice.FromApplierAndComparer(d, newHolder(d, client.LeasesService(), o.root)))
@@ -56,11 +64,13 @@ func serve(ctx context.Context, o options) (err error) {
 
 // newServer returns a server that ends only when its requests have: they need the
 // snapshotter and containerd to take back what they have begun.
-func newServer() *grpc.Server {
+func newServer(callers *guard) *grpc.Server {
 	return grpc.NewServer(
+		grpc.Creds(newUnixCredentials()),
 		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
-		grpc.UnaryInterceptor(forCaller),
+		grpc.ChainUnaryInterceptor(forCaller, callers.unary),
+		grpc.ChainStreamInterceptor(surviveStream, callers.stream),
 		grpc.WaitForHandlers(true),
 	)
 }

@@ -125,8 +125,40 @@ func (p program) link(ctx context.Context, t *modtree.Tree) error {
 	if err := t.Modularise(ctx, modtree.Requirements{Replace: map[string]string{baleenModule: rel}, Sums: sums}); err != nil {
 		return err
 	}
-	name := filepath.Join(p.pkg, "builtins", "builtins_baleen.go")
-	return t.Sync(map[string][]byte{name: fmt.Appendf(nil, "package builtins\n\nimport _ %q\n", p.plugin)})
+	transfer, err := unpackForBaleen(t)
+	if err != nil {
+		return err
+	}
+	return t.Sync(map[string][]byte{
+		filepath.Join(p.pkg, "builtins", "builtins_baleen.go"): fmt.Appendf(nil, "package builtins\n\nimport _ %q\n", p.plugin),
+		transferPlugin: transfer,
+	})
+}
+
+// transferPlugin is the file of containerd's transfer service that knows by default
+// which snapshotters images are unpacked for.
+const transferPlugin = "plugins/transfer/plugin.go"
+
+// unpackForBaleen has the transfer service unpack for Baleen's snapshotter as well,
+// unless a configuration says for which: "ctr images import --snapshotter baleen"
+// asks that service, and by default it knows overlayfs alone.
+func unpackForBaleen(t *modtree.Tree) ([]byte, error) {
+	text, err := t.Original(transferPlugin)
+	if err != nil {
+		return nil, err
+	}
+	const line = "config.UnpackConfiguration = defaultUnpackConfig()\n"
+	if bytes.Count(text, []byte(line)) != 1 {
+		return nil, fmt.Errorf("%s of %s does not set its default as expected", transferPlugin, t.Origin)
+	}
+	const more = line + `
+		if ms.Snapshotter("baleen") != nil {
+			baleen := defaultUnpackConfig()[0]
+			baleen.Snapshotter, baleen.Differ = "baleen", "baleen"
+			config.UnpackConfiguration = append(config.UnpackConfiguration, baleen)
+		}
+`
+	return bytes.Replace(text, []byte(line), []byte(more), 1), nil
 }
 
 // cut drops imports from the program's main.go.

@@ -32,7 +32,7 @@ type Lab struct {
 // Open starts an engine of a flavor in a mode. The caller must Close it.
 func Open(ctx context.Context, flavor stack.Flavor, mode Mode) (_ *Lab, err error) {
 	s, err := stack.Start(ctx, stack.Config{
-		Flavor: flavor, Proxy: mode.Proxy, StorageDriver: mode.Snapshotter,
+		Flavor: flavor, Proxy: mode.Proxy, DifferForAll: mode.Proxy, StorageDriver: mode.Snapshotter,
 		ContainerdConfig: mode.containerdConfig(), DaemonConfig: mode.DaemonConfig, Etc: mode.etc(),
 	})
 	if err != nil {

@@ -54,6 +54,12 @@ type Config struct {
 	// baleen-diff. The containerd is bin/containerd-stock then, if ContainerdBin
 	// is empty: bin/containerd has the snapshotter already.
 	Proxy bool
+	// DifferForAll has containerd use the differ of Proxy for all snapshotters, and
+	// for comparisons at all.
+	DifferForAll bool
+	// ProxyAlias is a second name for the snapshotter of Proxy, if not empty, as
+	// somebody might configure it by mistake.
+	ProxyAlias string
 	// ContainerdConfig is TOML (version 3) that containerd imports after the
 	// stack's own configuration.
 	ContainerdConfig string

@@ -48,9 +48,15 @@ func (s *Stack) proxyCommand() []string {
 // needs.
 func (s *Stack) proxyConfig() ([]byte, error) {
 	argv := append(s.proxyCommand(), "--print-config")
+	if s.config.DifferForAll {
+		argv = append(argv, "--differ-for-all")
+	}
 	text, err := exec.Command(argv[0], argv[1:]...).Output()
 	if err != nil {
 		return nil, fmt.Errorf("print containerd's configuration for %s: %w", Proxy, err)
+	}
+	if s.config.ProxyAlias != "" {
+		text = fmt.Appendf(text, "\n[proxy_plugins.%s]\n  type = \"snapshot\"\n  address = %q\n", s.config.ProxyAlias, s.root.proxySocket())
 	}
 	return text, nil
 }

@@ -72,8 +72,8 @@ func New(root string, opts ...Option) (*Snapshotter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open snapshotter: %w", err)
 	}
-	if strings.ContainsAny(root, `:,\`) || root == "/" {
-		return nil, fmt.Errorf("open snapshotter at %s: no overlay can be mounted by such a path: %w", root, errdefs.ErrInvalidArgument)
+	if err := checkPath(root); err != nil {
+		return nil, err
 	}
 	s := &Snapshotter{root: root, patient: lockTimeout}
 	s.writes.run = s.transactAll
@@ -85,6 +85,49 @@ func New(root string, opts ...Option) (*Snapshotter, error) {
 	}
 	return s, nil
 }
+
+// checkPath returns an error of the class InvalidArgument if no overlay can be
+// mounted by a path.
+func checkPath(root string) error {
+	if strings.ContainsAny(root, `:,\`) || root == "/" {
+		return fmt.Errorf("open snapshotter at %s: no overlay can be mounted by such a path: %w", root, errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+// CheckOwn returns an error if [New] would refuse a root for its name
+// (InvalidArgument), or if there are snapshots in it that another snapshotter has
+// made and this one has never opened (FailedPrecondition). It changes nothing. The
+// root, which is an absolute path, need not be there.
+//
+// containerd's overlayfs has the same layout but for the folder of short names, and
+// New opens what it has left. But of two that use one root, each takes the other's
+// snapshots for garbage.
+func CheckOwn(root string) error {
+	if err := checkPath(root); err != nil {
+		return err
+	}
+	_, err := os.Lstat(filepath.Join(root, recordsName))
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	if err == nil {
+		_, err = os.Lstat(filepath.Join(root, linksName))
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("open snapshotter at %s: the folder belongs to another snapshotter, such as containerd's overlayfs: use a folder of its own: %w", root, errdefs.ErrFailedPrecondition)
+	}
+	if err != nil {
+		return fmt.Errorf("open snapshotter at %s: %w", root, err)
+	}
+	return nil
+}
+
+// Names in the root.
+const (
+	recordsName = "metadata.db"
+	linksName   = "l"
+)
 
 func (s *Snapshotter) open() error {
 	for _, dir := range []string{s.root, s.folders(), s.links()} {
@@ -111,7 +154,7 @@ func (s *Snapshotter) open() error {
 
 // openRecords opens the database, and compares it with the folders.
 func (s *Snapshotter) openRecords() error {
-	path := filepath.Join(s.root, "metadata.db")
+	path := filepath.Join(s.root, recordsName)
 	if err := s.checkRecords(path); err != nil {
 		return err
 	}
@@ -214,7 +257,7 @@ func (s *Snapshotter) Close() error {
 }
 
 func (s *Snapshotter) folders() string         { return filepath.Join(s.root, "snapshots") }
-func (s *Snapshotter) links() string           { return filepath.Join(s.root, "l") }
+func (s *Snapshotter) links() string           { return filepath.Join(s.root, linksName) }
 func (s *Snapshotter) folder(id string) string { return filepath.Join(s.folders(), id) }
 func (s *Snapshotter) upper(id string) string  { return filepath.Join(s.folder(id), "fs") }
 func (s *Snapshotter) work(id string) string   { return filepath.Join(s.folder(id), "work") }

@@ -2,7 +2,12 @@ package overlay
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"slices"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 )
 
 // change is what one caller wants to change in the records.
@@ -60,6 +65,14 @@ func (s *Snapshotter) transact(changes []*change) (bad int, err error) {
 	}
 	applied := 0
 	defer func() {
+		// A panic here would end the process, and with it all callers.
+		if p := recover(); p != nil {
+			bad, err = -1, fmt.Errorf("change the records: panic: %v: %w", p, errdefs.ErrInternal)
+			log.G(ctx).WithField("stack", string(debug.Stack())).Error(err.Error())
+			if applied < len(changes) { // it was this one's
+				bad, applied = applied, applied+1
+			}
+		}
 		if err == nil {
 			return
 		}
