@@ -8,16 +8,22 @@ import (
 	"sync"
 	"time"
 
+	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
 	c8ddiff "github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/containerd/log"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/baleen-project/baleen/compat"
 )
 
 const (
@@ -47,9 +53,28 @@ func forCaller(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler
 		ctx = namespaces.WithNamespace(ctx, ns)
 	}
 	began := time.Now()
+	if err := understood(req); err != nil {
+		return nil, errgrpc.ToGRPC(fmt.Errorf("%s: %w", info.FullMethod, err))
+	}
 	answer, err := survive(ctx, req, info, handler)
 	log.G(ctx).WithError(err).WithFields(log.Fields{"method": info.FullMethod, "d": time.Since(began)}).Trace("answered")
 	return answer, err
+}
+
+// understood refuses a request to change snapshots that has fields of a newer
+// interface. To pass over them would be silently wrong: a Commit onto another parent,
+// which containerd 2.2 has for snapshotters that announce "rebase", would keep the old
+// one. Requests of the differ may have more, for they say how, and not what.
+func understood(req any) error {
+	switch r := req.(type) {
+	case *snapshotsapi.PrepareSnapshotRequest, *snapshotsapi.ViewSnapshotRequest, *snapshotsapi.CommitSnapshotRequest,
+		*snapshotsapi.UpdateSnapshotRequest, *snapshotsapi.RemoveSnapshotRequest:
+		if unknown := r.(proto.Message).ProtoReflect().GetUnknown(); len(unknown) > 0 {
+			number, _, _ := protowire.ConsumeTag(unknown)
+			return fmt.Errorf("the request has field %d, which baleen-containerd %s does not know: %w", number, compat.Version, errdefs.ErrNotImplemented)
+		}
+	}
+	return nil
 }
 
 // survive keeps a request that makes its handler panic from ending all others:

@@ -22,8 +22,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/baleen-project/baleen/diff/differ"
+	"github.com/baleen-project/baleen/snapshotter/overlay"
 )
 
 // TestServerWaitsForItsRequests: one that is cut short at the end still takes
@@ -184,3 +186,29 @@ type empty struct{ snapshots.Snapshotter }
 func (empty) Remove(context.Context, string) error { return nil }
 
 func (empty) Stat(context.Context, string) (snapshots.Info, error) { return snapshots.Info{}, nil }
+
+// TestCommitOntoAnotherParent: a newer containerd's request to commit a snapshot onto
+// a parent that it was not prepared on is refused, and not half done.
+func TestCommitOntoAnotherParent(t *testing.T) {
+	sn, err := overlay.New(t.TempDir())
+	check(t, err)
+	t.Cleanup(func() { check(t, sn.Close()) })
+	_, err = sn.Prepare(t.Context(), "active", "")
+	check(t, err)
+	server := newServer(ownedBySelf(t, t.TempDir()))
+	snapshotsapi.RegisterSnapshotsServer(server, snapshotservice.FromSnapshotter(sn))
+	client := snapshotsapi.NewSnapshotsClient(dial(t, server))
+
+	request := &snapshotsapi.CommitSnapshotRequest{Snapshotter: "baleen", Key: "active", Name: "committed"}
+	// Field 5 is the parent, in containerd's API 1.10.
+	request.ProtoReflect().SetUnknown(protowire.AppendString(protowire.AppendTag(nil, 5, protowire.BytesType), "parent"))
+	if _, err := client.Commit(t.Context(), request); status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "field 5") {
+		t.Errorf("a commit onto another parent: %v", err)
+	}
+	if info, err := sn.Stat(t.Context(), "active"); err != nil || info.Kind != snapshots.KindActive {
+		t.Errorf("after it the snapshot is %+v: %v", info, err)
+	}
+	request.ProtoReflect().SetUnknown(nil)
+	_, err = client.Commit(t.Context(), request)
+	check(t, err)
+}
