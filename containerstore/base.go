@@ -2,15 +2,18 @@ package containerstore
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	imagespec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/compat/bounded"
 )
 
 // Base is the image that a container stands on. The zero value is the base of
@@ -33,7 +36,13 @@ func ReadBase(ctx context.Context, provider content.Provider, target ocispec.Des
 // ReadConfig reads the config of an image's manifest.
 func ReadConfig(ctx context.Context, provider content.Provider, manifest ocispec.Manifest) (Base, error) {
 	b := Base{Manifest: manifest}
-	if err := readJSON(ctx, provider, manifest.Config, &b.Config); err != nil {
+	if err := checkDescriptors(append(slices.Clone(manifest.Layers), manifest.Config)...); err != nil {
+		return Base{}, fmt.Errorf("read the image's manifest: %w", err)
+	}
+	if err := bounded.Image.ReadJSON(ctx, provider, manifest.Config, &b.Config); err != nil {
+		return Base{}, fmt.Errorf("read config %s of the image: %w", manifest.Config.Digest, err)
+	}
+	if err := checkDigests(b.Config.RootFS.DiffIDs...); err != nil {
 		return Base{}, fmt.Errorf("read config %s of the image: %w", manifest.Config.Digest, err)
 	}
 	if l, d := len(manifest.Layers), len(b.Config.RootFS.DiffIDs); l != d {
@@ -46,9 +55,9 @@ func ReadConfig(ctx context.Context, provider content.Provider, manifest ocispec
 // index, the one in it for platform.
 func ReadManifest(ctx context.Context, provider content.Provider, target ocispec.Descriptor, platform ocispec.Platform) (m ocispec.Manifest, err error) {
 	if images.IsIndexType(target.MediaType) {
-		m, err = images.Manifest(ctx, provider, target, platforms.Only(platform))
+		m, err = images.Manifest(ctx, bounded.Image.Provider(provider), target, platforms.Only(platform))
 	} else {
-		err = readJSON(ctx, provider, target, &m)
+		err = bounded.Image.ReadJSON(ctx, provider, target, &m)
 	}
 	if err != nil {
 		return ocispec.Manifest{}, fmt.Errorf("read manifest %s: %w", target.Digest, err)
@@ -56,13 +65,25 @@ func ReadManifest(ctx context.Context, provider content.Provider, target ocispec
 	return m, nil
 }
 
-func readJSON(ctx context.Context, provider content.Provider, desc ocispec.Descriptor, into any) error {
-	text, err := content.ReadBlob(ctx, provider, desc)
-	if err != nil {
-		return err
+// checkDescriptors refuses descriptors whose digest is none, or whose size cannot
+// be: others take digests apart, or make labels of them.
+func checkDescriptors(all ...ocispec.Descriptor) error {
+	for _, desc := range all {
+		if desc.Size < 0 {
+			return fmt.Errorf("a part has %d bytes: %w", desc.Size, errdefs.ErrDataLoss)
+		}
+		if err := checkDigests(desc.Digest); err != nil {
+			return err
+		}
 	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("%w: %w", err, errdefs.ErrDataLoss)
+	return nil
+}
+
+func checkDigests(all ...digest.Digest) error {
+	for _, dgst := range all {
+		if err := dgst.Validate(); err != nil {
+			return fmt.Errorf("%.100q is no digest: %w: %w", string(dgst), err, errdefs.ErrDataLoss)
+		}
 	}
 	return nil
 }

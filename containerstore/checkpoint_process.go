@@ -51,6 +51,9 @@ func (c *Checkpoint) RawProcess() (raw ocispec.Descriptor, packed bool, err erro
 	if raw.Digest, err = digest.Parse(c.Process.Annotations[annotationRawDigest]); err == nil {
 		raw.Size, err = strconv.ParseInt(c.Process.Annotations[annotationRawSize], 10, 64)
 	}
+	if err == nil {
+		err = checkDescriptors(raw)
+	}
 	if err != nil {
 		return raw, true, fmt.Errorf("what its processes unpack to: %w: %w", err, errdefs.ErrDataLoss)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/baleen-project/baleen/compat/bounded"
 	"github.com/baleen-project/baleen/diff"
 )
 
@@ -49,7 +50,7 @@ func readCheckpoint(ctx context.Context, store content.Store, target ocispec.Des
 		return nil, fmt.Errorf("it is a %s: %w", target.MediaType, ErrNotCheckpoint)
 	}
 	var index ocispec.Index
-	if err := readJSON(ctx, store, target, &index); err != nil {
+	if err := bounded.Image.ReadJSON(ctx, store, target, &index); err != nil {
 		return nil, missing("the index", target, err)
 	}
 	if index.ArtifactType == ArtifactTypeCheckpoint {
@@ -80,11 +81,14 @@ func readManifestCheckpoint(ctx context.Context, store content.Store, desc ocisp
 		return nil, fmt.Errorf("its index is empty: %w", ErrNotCheckpoint)
 	}
 	var m ocispec.Manifest
-	if err := readJSON(ctx, store, desc, &m); err != nil {
+	if err := bounded.Image.ReadJSON(ctx, store, desc, &m); err != nil {
 		return nil, missing("the manifest", desc, err)
 	}
 	if !IsCheckpoint(m) {
 		return nil, ErrNotCheckpoint
+	}
+	if err := checkParts(append(m.Layers, m.Config)); err != nil {
+		return nil, err
 	}
 	c := fromAnnotations(m.Annotations)
 	c.Config = &m.Config
@@ -93,11 +97,23 @@ func readManifestCheckpoint(ctx context.Context, store content.Store, desc ocisp
 		return nil, fmt.Errorf("it has processes in a form that is not known here: %w", errdefs.ErrNotImplemented)
 	}
 	var config ocispec.Image
-	if err := readJSON(ctx, store, m.Config, &config); err != nil {
+	if err := bounded.Image.ReadJSON(ctx, store, m.Config, &config); err != nil {
 		return nil, missing("the config", m.Config, err)
 	}
 	c.Platform = config.Platform
 	return c, c.takeOwn(ctx, store, config.RootFS.DiffIDs)
+}
+
+// maxParts is how many parts a checkpoint may have: as many layers as the kernel
+// stacks, 500, and some more.
+const maxParts = 520
+
+// checkParts is for what each of costs a call to containerd.
+func checkParts(parts []ocispec.Descriptor) error {
+	if len(parts) > maxParts {
+		return fmt.Errorf("it has %d parts, and %d are the limit: %w", len(parts), maxParts, errdefs.ErrInvalidArgument)
+	}
+	return checkDescriptors(parts...)
 }
 
 func fromAnnotations(a map[string]string) *Checkpoint {
@@ -131,19 +147,26 @@ func (c *Checkpoint) take(parts []ocispec.Descriptor) {
 
 // takeOwn finds the container's own layers: those that its image does not have.
 func (c *Checkpoint) takeOwn(ctx context.Context, store content.Store, diffIDs []digest.Digest) error {
+	if err := checkDigests(diffIDs...); err != nil {
+		return err
+	}
 	if len(diffIDs) != len(c.Layers) {
 		return fmt.Errorf("it has %d layers, and its config %d diffIDs: %w", len(c.Layers), len(diffIDs), errdefs.ErrDataLoss)
 	}
 	below := 0
 	if c.Base != nil {
 		var base ocispec.Manifest
-		if err := readJSON(ctx, store, *c.Base, &base); err != nil {
+		if err := bounded.Image.ReadJSON(ctx, store, *c.Base, &base); err != nil {
+			return missing("the manifest of the container's image", *c.Base, err)
+		}
+		if err := checkDescriptors(append(base.Layers, base.Config)...); err != nil {
 			return missing("the manifest of the container's image", *c.Base, err)
 		}
 		below = len(base.Layers)
-	}
-	if len(c.Layers) < below {
-		return fmt.Errorf("it has %d layers, and the container's image %d: %w", len(c.Layers), below, errdefs.ErrDataLoss)
+		same := func(a, b ocispec.Descriptor) bool { return a.Digest == b.Digest }
+		if len(c.Layers) < below || !slices.EqualFunc(c.Layers[:below], base.Layers, same) {
+			return fmt.Errorf("its layers are not those of the container's image and others on top: %w", errdefs.ErrDataLoss)
+		}
 	}
 	for i := below; i < len(c.Layers); i++ {
 		c.Own = append(c.Own, diff.Layer{Blob: c.Layers[i], DiffID: diffIDs[i]})
@@ -153,6 +176,9 @@ func (c *Checkpoint) takeOwn(ctx context.Context, store content.Store, diffIDs [
 
 // readFlat reads a checkpoint of containerd's, whose index has all parts itself.
 func readFlat(ctx context.Context, store content.Store, index ocispec.Index) (*Checkpoint, error) {
+	if err := checkParts(index.Manifests); err != nil {
+		return nil, err
+	}
 	c := fromAnnotations(index.Annotations)
 	c.Platform = platforms.DefaultSpec()
 	c.take(index.Manifests)
@@ -188,8 +214,17 @@ func (c *Checkpoint) ReadContainer(ctx context.Context, provider content.Provide
 	if c.Container == nil {
 		return r, fmt.Errorf("the checkpoint has no configuration of the container: %w", errdefs.ErrNotFound)
 	}
-	if err := readJSON(ctx, provider, *c.Container, &r); err != nil {
+	if err := bounded.Part.ReadJSON(ctx, provider, *c.Container, &r); err != nil {
 		return r, fmt.Errorf("read the configuration of the container: %w", err)
+	}
+	if r.ImageID != "" {
+		err = checkDigests(r.ImageID)
+	}
+	if err == nil && r.Manifest != nil {
+		err = checkDescriptors(*r.Manifest)
+	}
+	if err != nil {
+		return CheckpointContainer{}, fmt.Errorf("read the configuration of the container: %w", err)
 	}
 	return r, nil
 }

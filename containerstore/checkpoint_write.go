@@ -11,6 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/compat/bounded"
 )
 
 // annotationMediaType, on the part that is the manifest of the container's
@@ -54,7 +56,7 @@ func (c *Checkpoint) Encode() (manifest, index Blob, err error) {
 		Config:       *c.Config,
 		Layers:       parts,
 		Annotations:  c.annotations(),
-	})
+	}, bounded.Image)
 	if err != nil {
 		return Blob{}, Blob{}, err
 	}
@@ -68,7 +70,7 @@ func (c *Checkpoint) Encode() (manifest, index Blob, err error) {
 		ArtifactType: ArtifactTypeCheckpoint,
 		Manifests:    []ocispec.Descriptor{entry},
 		Annotations:  c.annotations(),
-	})
+	}, bounded.Image)
 	index.Labels = references([]ocispec.Descriptor{entry})
 	return manifest, index, err
 }
@@ -88,10 +90,16 @@ func (c *Checkpoint) annotations() map[string]string {
 }
 
 // EncodePart returns a part of a checkpoint as a blob.
-func EncodePart(mediaType string, part any) (Blob, error) { return encodeBlob(mediaType, part) }
+func EncodePart(mediaType string, part any) (Blob, error) {
+	return encodeBlob(mediaType, part, bounded.Part)
+}
 
-func encodeBlob(mediaType string, v any) (Blob, error) {
+// encodeBlob refuses what could not be read again.
+func encodeBlob(mediaType string, v any, limits bounded.Limits) (Blob, error) {
 	text, err := json.Marshal(v)
+	if err == nil {
+		err = limits.Check(text)
+	}
 	if err != nil {
 		return Blob{}, fmt.Errorf("encode %s: %w", mediaType, err)
 	}

@@ -11,7 +11,10 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
+	imagespec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/image-spec/identity"
+
+	"github.com/baleen-project/baleen/compat/bounded"
 )
 
 // Kinds of revisions of a container that has no daemon.
@@ -92,21 +95,31 @@ func (p *plain) unpacked(ctx context.Context, image client.Image) (chain string,
 // imageRecord returns what a record says of an image, and the name that its
 // snapshot has where it is unpacked.
 func imageRecord(ctx context.Context, image client.Image) (chain string, r Record, err error) {
-	diffIDs, err := image.RootFS(ctx)
-	if err != nil {
-		return "", r, fmt.Errorf("read image %s: %w", image.Name(), err)
-	}
-	if len(diffIDs) > 0 {
-		chain = identity.ChainID(diffIDs).String()
-	}
-	spec, err := image.Spec(ctx)
-	if err != nil {
-		return "", r, fmt.Errorf("read config of image %s: %w", image.Name(), err)
-	}
 	target := image.Target()
 	if !images.IsIndexType(target.MediaType) && !images.IsManifestType(target.MediaType) {
 		return "", r, fmt.Errorf("image %s is a %s: %w", image.Name(), target.MediaType, errdefs.ErrInvalidArgument)
 	}
-	r.Image, r.ImageID, r.Manifest, r.Platform = image.Name(), target.Digest, &target, spec.Platform
+	config, err := imageConfig(ctx, image)
+	if err != nil {
+		return "", r, err
+	}
+	if diffIDs := config.RootFS.DiffIDs; len(diffIDs) > 0 {
+		chain = identity.ChainID(diffIDs).String()
+	}
+	r.Image, r.ImageID, r.Manifest, r.Platform = image.Name(), target.Digest, &target, config.Platform
 	return chain, r, nil
+}
+
+// imageConfig reads the config of an image for the client's platform.
+func imageConfig(ctx context.Context, image client.Image) (imagespec.DockerOCIImage, error) {
+	store := image.ContentStore()
+	manifest, err := images.Manifest(ctx, bounded.Image.Provider(store), image.Target(), image.Platform())
+	if err != nil {
+		return imagespec.DockerOCIImage{}, fmt.Errorf("read image %s: %w", image.Name(), err)
+	}
+	base, err := ReadConfig(ctx, store, manifest)
+	if err != nil {
+		return imagespec.DockerOCIImage{}, fmt.Errorf("read image %s: %w", image.Name(), err)
+	}
+	return base.Config, nil
 }

@@ -82,10 +82,11 @@ func (u *upgrade) adapt(ctx context.Context, moved *containers.Container) error 
 	if err != nil {
 		return fmt.Errorf("read the image that it stands on: %w", err)
 	}
-	to, err := u.image.Spec(ctx)
+	image, err := imageConfig(ctx, u.image)
 	if err != nil {
-		return fmt.Errorf("read config of image %s: %w", u.image.Name(), err)
+		return err
 	}
+	to := image.Config.ImageConfig
 	var s oci.Spec
 	if err := json.Unmarshal(spec.GetValue(), &s); err != nil {
 		return fmt.Errorf("read its spec: %w", err)
@@ -93,8 +94,8 @@ func (u *upgrade) adapt(ctx context.Context, moved *containers.Container) error 
 	if s.Process == nil {
 		return nil
 	}
-	follow(&s, old.Config.Config.ImageConfig, to.Config)
-	if err := u.followUser(ctx, &s, old.Config.Config.User, to.Config.User, moved); err != nil {
+	follow(&s, old.Config.Config.ImageConfig, to)
+	if err := u.followUser(ctx, &s, old.Config.Config.User, to.User, moved); err != nil {
 		return err
 	}
 	value, err := json.Marshal(&s)

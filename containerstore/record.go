@@ -19,6 +19,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/baleen-project/baleen/compat/bounded"
 )
 
 // MediaTypeRecord is the type of the blob that a record is kept in.
@@ -83,6 +85,9 @@ func (h *History) labels(ctx context.Context, r *Record, previous int) (map[stri
 
 func (h *History) writeRecord(ctx context.Context, r *Record) (digest.Digest, error) {
 	text, err := json.Marshal(r)
+	if err == nil {
+		err = bounded.Own.Check(text) // or it could not be read again
+	}
 	if err != nil {
 		return "", err
 	}
@@ -118,7 +123,7 @@ func (h *History) readRecord(ctx context.Context, i snapshots.Info) (r Record, e
 	if err != nil {
 		return Record{}, fmt.Errorf("snapshot %s has no record: %w", i.Name, errdefs.ErrDataLoss)
 	}
-	if err := readJSON(ctx, h.Content, ocispec.Descriptor{Digest: dgst}, &r); err != nil {
+	if err := bounded.Own.ReadJSON(ctx, h.Content, ocispec.Descriptor{Digest: dgst}, &r); err != nil {
 		return Record{}, fmt.Errorf("read record of snapshot %s: %w", i.Name, err)
 	}
 	return r, nil

@@ -19,6 +19,7 @@ import (
 	"github.com/containerd/typeurl/v2"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/baleen-project/baleen/compat/bounded"
 	"github.com/baleen-project/baleen/diff"
 )
 
@@ -161,7 +162,7 @@ func (c *Checkpoint) adoptBase(ctx context.Context, store content.Store) error {
 		return nil // of containerd's, whose parts all keep theirs
 	}
 	var m ocispec.Manifest
-	if err := readJSON(ctx, store, *c.Base, &m); err != nil {
+	if err := bounded.Image.ReadJSON(ctx, store, *c.Base, &m); err != nil {
 		return missing("the manifest of the container's image", *c.Base, err)
 	}
 	info := content.Info{Digest: c.Base.Digest, Labels: references(append([]ocispec.Descriptor{m.Config}, m.Layers...))}
@@ -187,6 +188,9 @@ func (c *Checkpoint) restoreSpec(ctx context.Context, provider content.Provider,
 		return err
 	}
 	if spec != nil {
+		if err := bounded.Part.Check(spec.GetValue()); err != nil {
+			return fmt.Errorf("read the runtime spec: %w", err)
+		}
 		to.Spec = spec
 	}
 	if c.Runtime != "" {
@@ -199,7 +203,7 @@ func readAny(ctx context.Context, provider content.Provider, what string, desc *
 	if desc == nil {
 		return nil, nil
 	}
-	data, err := content.ReadBlob(ctx, provider, *desc)
+	data, err := bounded.Part.ReadBlob(ctx, provider, *desc)
 	if err != nil {
 		return nil, missing(what, *desc, err)
 	}

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/bounded"
 )
 
 // newImage is an image whose layers are stored and that has no record yet.
@@ -130,9 +131,13 @@ func (s *Service) logCreated(id image.ID, labels map[string]string) {
 	s.events.Log(events.ActionCreate, events.ImageEventType, events.Actor{ID: id.String(), Attributes: attributes})
 }
 
-// encode returns a value as JSON, and the descriptor of that text.
+// encode returns a part of an image as JSON, and the descriptor of that text. What
+// could not be read again is an error.
 func encode(mediaType string, v any) (ocispec.Descriptor, []byte, error) {
 	text, err := json.Marshal(v)
+	if err == nil {
+		err = bounded.Image.Check(text)
+	}
 	if err != nil {
 		return ocispec.Descriptor{}, nil, fmt.Errorf("encode %s: %w", mediaType, err)
 	}

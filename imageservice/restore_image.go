@@ -13,6 +13,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/bounded"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
@@ -111,7 +112,7 @@ func (r *Restore) readable(ctx context.Context, target ocispec.Descriptor) bool 
 	if target.Digest == r.base.Digest {
 		return true
 	}
-	children, err := images.Children(ctx, r.s.content, target)
+	children, err := images.Children(ctx, bounded.Image.Provider(r.s.content), target)
 	if err != nil {
 		return false
 	}
