@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -60,12 +59,4 @@ type Restored struct {
 	Kind     string   // as of the checkpoint
 	Started  bool     `json:",omitempty"`
 	Warnings []string `json:",omitempty"`
-}
-
-// Validate tells what is wrong with a request, in words for the one who made it.
-func (r RestoreRequest) Validate() error {
-	if r.Ref == "" {
-		return errors.New("no checkpoint to restore")
-	}
-	return nil
 }

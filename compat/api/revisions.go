@@ -13,6 +13,7 @@
 // A snapshot answers 201, the others 200. A body may be empty but for an
 // upgrade and a restore; fields that the daemon does not know are refused. While one of the
 // POST routes is at work on a container the others answer 409.
+// A body may have 1 MiB; [Decode] and Validate say what else is refused.
 //
 // A stream is JSON messages one after the other. The last one has either Error
 // or Result, which a dry run leaves empty, or in place of that Checkpoint or

@@ -12,6 +12,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errhttp"
 	"github.com/docker/docker/api/types"
+
+	"github.com/baleen-project/baleen/compat/bounded"
 )
 
 // ErrNotBaleen says that the daemon knows nothing of revisions: Moby's own, or
@@ -75,7 +77,7 @@ func encode(body any) (io.Reader, error) {
 }
 
 func decode(r io.Reader, into any) error {
-	err := json.NewDecoder(r).Decode(into)
+	err := bounded.Answer.NewDecoder(r).Decode(into)
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/bounded"
 )
 
 // move sends an upgrade or rollback and follows it to its end.
@@ -56,7 +56,7 @@ func (c *Client) noResult(to route, err error) error {
 // stream's end, and returns the last, with the plan if there was one.
 func follow(r io.Reader, report func(api.Progress)) (api.Progress, error) {
 	var last api.Progress
-	for dec := json.NewDecoder(r); ; {
+	for dec := bounded.Answer.NewDecoder(r); ; {
 		var next api.Progress
 		err := dec.Decode(&next)
 		if errors.Is(err, io.EOF) {

@@ -3,9 +3,6 @@ package baleen
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"sync"
 
@@ -41,7 +38,7 @@ func (r *baleenRouter) getRevisions(ctx context.Context, w http.ResponseWriter, 
 
 func (r *baleenRouter) postPrune(ctx context.Context, w http.ResponseWriter, req *http.Request, vars map[string]string) error {
 	var body api.PruneRequest
-	if err := decodeValid(req, &body); err != nil {
+	if err := decode(req, &body); err != nil {
 		return err
 	}
 	report, err := r.backend.ContainerRevisionsPrune(ctx, vars["name"], body)
@@ -53,7 +50,7 @@ func (r *baleenRouter) postPrune(ctx context.Context, w http.ResponseWriter, req
 
 func (r *baleenRouter) postUpgrade(ctx context.Context, w http.ResponseWriter, req *http.Request, vars map[string]string) error {
 	var body api.UpgradeRequest
-	if err := decodeValid(req, &body); err != nil {
+	if err := decode(req, &body); err != nil {
 		return err
 	}
 	return stream(w, func(tell func(api.Progress)) error {
@@ -63,7 +60,7 @@ func (r *baleenRouter) postUpgrade(ctx context.Context, w http.ResponseWriter, r
 
 func (r *baleenRouter) postRollback(ctx context.Context, w http.ResponseWriter, req *http.Request, vars map[string]string) error {
 	var body api.RollbackRequest
-	if err := decodeValid(req, &body); err != nil {
+	if err := decode(req, &body); err != nil {
 		return err
 	}
 	return stream(w, func(tell func(api.Progress)) error {
@@ -87,7 +84,7 @@ func (r *baleenRouter) getCheck(ctx context.Context, w http.ResponseWriter, _ *h
 
 func (r *baleenRouter) postRestore(ctx context.Context, w http.ResponseWriter, req *http.Request, _ map[string]string) error {
 	var body api.RestoreRequest
-	if err := decodeValid(req, &body); err != nil {
+	if err := decode(req, &body); err != nil {
 		return err
 	}
 	return stream(w, func(tell func(api.Progress)) error {
@@ -95,32 +92,15 @@ func (r *baleenRouter) postRestore(ctx context.Context, w http.ResponseWriter, r
 	})
 }
 
-// decode reads the request's body, which may be empty. Unlike Moby's other
-// routes it refuses a field that it does not know: an option that silently
-// does nothing is no way to treat a file system.
-func decode(req *http.Request, into any) error {
+// decode reads a request. What is wrong with it is the caller's fault.
+func decode(req *http.Request, into interface{ Validate() error }) error {
 	if err := httputils.CheckForJSON(req); err != nil {
 		return err
 	}
 	if req.Body == nil {
-		return nil
+		req.Body = http.NoBody
 	}
-	dec := json.NewDecoder(req.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) {
-		return errdefs.InvalidParameter(fmt.Errorf("invalid JSON: %w", err))
-	}
-	if dec.More() {
-		return errdefs.InvalidParameter(errors.New("unexpected content after JSON"))
-	}
-	return nil
-}
-
-func decodeValid(req *http.Request, into interface{ Validate() error }) error {
-	if err := decode(req, into); err != nil {
-		return err
-	}
-	if err := into.Validate(); err != nil {
+	if err := api.Decode(req.Body, into); err != nil {
 		return errdefs.InvalidParameter(err)
 	}
 	return nil
