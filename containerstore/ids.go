@@ -3,6 +3,8 @@ package containerstore
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -47,7 +49,7 @@ func (i IDs) InitLabels() map[string]string {
 	if i.Way == AsStored {
 		return nil
 	}
-	return map[string]string{labelIDs: idWays[i.Way] + " " + formatIDs(i.Map)}
+	return splitLabel(labelIDs, idWays[i.Way]+" "+formatIDs(i.Map))
 }
 
 // ActiveLabels are the labels of its active snapshot, on its birth and later.
@@ -70,9 +72,9 @@ func parseIDs(text string) (diff.IDMap, error) {
 
 // idsOf reads the labels of an init layer.
 func idsOf(init snapshots.Info) (ids IDs, err error) {
-	text := init.Labels[labelIDs]
-	if text == "" {
-		return ids, nil
+	text, err := joinLabel(init, labelIDs)
+	if err != nil || text == "" {
+		return ids, err
 	}
 	word, mapping, _ := strings.Cut(text, " ")
 	if ids.Map, err = parseIDs(mapping); err != nil {
@@ -93,13 +95,17 @@ func hostIDs(active snapshots.Info) (map[string]string, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	return map[string]string{labelHostIDs: formatIDs(m)}, nil
+	return splitLabel(labelHostIDs, formatIDs(m)), nil
 }
 
 // unmap gives the files of a revision the image's ids: layers below a mounted
 // one are all mapped alike. Nothing stands on it yet.
 func (h *History) unmap(ctx context.Context, i snapshots.Info) error {
-	m, err := parseIDs(i.Labels[labelHostIDs])
+	text, err := joinLabel(i, labelHostIDs)
+	if err != nil {
+		return err
+	}
+	m, err := parseIDs(text)
 	if err != nil {
 		return fmt.Errorf("label %s of snapshot %s: %w", labelHostIDs, i.Name, err)
 	}
@@ -114,6 +120,7 @@ func (h *History) unmap(ctx context.Context, i snapshots.Info) error {
 	if err != nil {
 		return fmt.Errorf("map ids of snapshot %s: %w", i.Name, err)
 	}
-	delete(i.Labels, labelHostIDs)
-	return h.unlabel(ctx, i.Name, labelHostIDs)
+	keys := slices.Collect(maps.Keys(splitLabel(labelHostIDs, text)))
+	maps.DeleteFunc(i.Labels, func(key, _ string) bool { return slices.Contains(keys, key) })
+	return h.unlabel(ctx, i.Name, keys...)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
@@ -28,6 +29,17 @@ import (
 func MappedLabels(m diff.IDMap) map[string]string {
 	uids, gids := m.Format()
 	return map[string]string{snapshots.LabelSnapshotUIDMapping: uids, snapshots.LabelSnapshotGIDMapping: gids}
+}
+
+// fitsLabels reports whether containerd takes a mapping as labels, which fails for
+// those of some 170 ranges.
+func fitsLabels(m diff.IDMap) bool {
+	for key, value := range MappedLabels(m) {
+		if labels.Validate(key, value) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // MappedFromLabels is the reverse of MappedLabels; ok is false if the labels ask
@@ -52,10 +64,10 @@ type MakeFunc func(ctx context.Context, key, parent string, opts ...snapshots.Op
 // holds a lease; key is free to use.
 //
 // Overlays that [diff.ParseOverlay] does not understand are not mapped so, nor
-// mappings of which some ids are both inside and outside: [UnmapUpper] could not
-// tell what it has done.
+// mappings of which some ids are both inside and outside, for [UnmapUpper] could not
+// tell what it has done, or that have more ranges than fit into a label.
 func MapsByMount(ctx context.Context, sn snapshots.Snapshotter, make MakeFunc, key, parent string, m diff.IDMap) (bool, error) {
-	if !m.Disjoint() {
+	if !m.Disjoint() || !fitsLabels(m) {
 		return false, nil
 	}
 	defer remove(ctx, sn, key) // it may be there even if it could not be made
