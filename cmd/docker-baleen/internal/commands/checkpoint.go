@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/printable"
 )
 
 func newCheckpoint(docker command.Cli) *cobra.Command {
@@ -82,18 +83,18 @@ func checkpoint(ctx context.Context, docker command.Cli, container string, r api
 	case out.custom():
 		return out.write(docker.Out(), made)
 	case out.quiet:
-		fmt.Fprintln(docker.Out(), made.ID)
+		fmt.Fprintln(docker.Out(), printable.Line(made.ID.String()))
 		return nil
 	}
 	name := made.Ref
 	if name == "" {
 		name = shortID(made.ID.String())
 	}
-	fmt.Fprintf(docker.Out(), "Kept the %s of %s as %s: %s, of which %s are new.\n", made.Kind, container, name, size(made.Size), size(made.New))
+	fmt.Fprintf(docker.Out(), "Kept the %s of %s as %s: %s, of which %s are new.\n", printable.Line(made.Kind), printable.Line(container), printable.Line(name), size(made.Size), size(made.New))
 	if made.Paused > 0 {
 		fmt.Fprintf(docker.Out(), "It stood still for %d ms.\n", made.Paused.Milliseconds())
 	}
-	fmt.Fprintf(docker.Out(), "To make it again: docker baleen restore %s\n", name)
+	fmt.Fprintf(docker.Out(), "To make it again: docker baleen restore %s\n", printable.Shell(name))
 	return nil
 }
 
@@ -112,10 +113,10 @@ func checkAbility(ctx context.Context, docker command.Cli, out output) error {
 		}
 	}
 	if !can.Processes {
-		return fmt.Errorf("the daemon cannot keep processes, but files (--no-process): %s", printable(can.Reason))
+		return fmt.Errorf("the daemon cannot keep processes, but files (--no-process): %s", can.Reason)
 	}
 	if !out.custom() && !out.quiet {
-		fmt.Fprintf(docker.Out(), "The daemon can keep processes, with CRIU %s.\n", printable(can.Version))
+		fmt.Fprintf(docker.Out(), "The daemon can keep processes, with CRIU %s.\n", printable.Line(can.Version))
 	}
 	return nil
 }
@@ -130,6 +131,6 @@ func interrupted(err error, how string) error {
 
 func warn(docker command.Cli, warnings []string) {
 	for _, w := range warnings {
-		fmt.Fprintln(docker.Err(), "WARNING:", printable(w))
+		fmt.Fprintln(docker.Err(), "WARNING:", printable.Text(w))
 	}
 }

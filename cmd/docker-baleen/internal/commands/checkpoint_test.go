@@ -23,7 +23,7 @@ func TestCheckpointAndRestore(t *testing.T) {
 			"checkpoint --no-process web web:1", api.Progress{Checkpoint: &kept},
 			`POST /containers/web/checkpoint {"Ref":"web:1","NoProcess":true}`,
 			"Kept the files of web as web:1: 5.3MB, of which 1.2kB are new.\nIt stood still for 83 ms.\nTo make it again: docker baleen restore web:1\n",
-			"reading\nWARNING: no volumes\uFFFD\n",
+			"reading\nWARNING: no volumes\\x1b\n",
 		},
 		"one without a name": {
 			"checkpoint web", api.Progress{Checkpoint: &nameless}, `POST /containers/web/checkpoint {}`,

@@ -23,6 +23,7 @@ import (
 type daemon struct {
 	answers  map[string]answer
 	terminal bool   // of the one who asks
+	piped    bool   // the output goes elsewhere
 	typed    string // by the one who asks
 
 	mu       sync.Mutex
@@ -129,6 +130,7 @@ func (d *daemon) run(t *testing.T, where at, args ...string) outcome {
 	}
 	docker.In().SetIsTerminal(d.terminal)
 	docker.Err().SetIsTerminal(d.terminal)
+	docker.Out().SetIsTerminal(d.terminal && !d.piped)
 	cmd := commands.New(docker)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetOut(docker.Out())

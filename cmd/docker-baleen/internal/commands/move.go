@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/printable"
 )
 
 const (
@@ -63,7 +64,7 @@ func (m *move) run(ctx context.Context, docker command.Cli, container string, se
 	steps.end(err == nil && result.RolledBack == "")
 	switch {
 	case err != nil:
-		return interrupted(err, fmt.Sprintf("docker baleen revisions %s shows what it stands on now", container))
+		return interrupted(err, fmt.Sprintf("docker baleen revisions %s shows what it stands on now", printable.Shell(container)))
 	case m.dryRun:
 		return m.showPlan(docker, container, plan)
 	}
@@ -85,7 +86,7 @@ func (m *move) showResult(docker command.Cli, container string, plan api.Plan, r
 	if r.RolledBack != "" {
 		return cli.StatusError{StatusCode: statusRolledBack, Status: fmt.Sprintf(
 			"%s did not come up on %s and was rolled back: %s\nIt is again as it was before, on %s.",
-			container, named(plan.To), printable(r.RolledBack), named(plan.From))}
+			container, named(plan.To), printable.Text(r.RolledBack), named(plan.From))}
 	}
 	return nil
 }
@@ -102,9 +103,9 @@ func (m *move) printResult(docker command.Cli, container string, plan api.Plan, 
 		return err
 	}
 	if r.RolledBack == "" {
-		fmt.Fprintf(docker.Out(), "%s is on %s%s.\n", container, where(r.Revision), started(r.Started))
+		fmt.Fprintf(docker.Out(), "%s is on %s%s.\n", printable.Line(container), where(r.Revision), started(r.Started))
 		if r.Before.Number > 0 {
-			fmt.Fprintf(docker.Out(), "To go back: docker baleen rollback %s %d\n", container, r.Before.Number)
+			fmt.Fprintf(docker.Out(), "To go back: docker baleen rollback %s %d\n", printable.Shell(container), r.Before.Number)
 		}
 	}
 	return nil
@@ -112,7 +113,7 @@ func (m *move) printResult(docker command.Cli, container string, plan api.Plan, 
 
 // where names what a container stands on.
 func where(r api.Revision) string {
-	image := r.Image
+	image := printable.Line(r.Image)
 	if image == "" {
 		image = shortID(r.ImageID.String())
 	}

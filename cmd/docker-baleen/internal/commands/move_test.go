@@ -120,7 +120,7 @@ func TestUpgrade(t *testing.T) {
 		api.Progress{Status: "merging\n\x1b[2Jthe files"},
 		api.Progress{Result: &done},
 	}
-	const steps = "stopping the container\nmerging �[2Jthe files\nWARNING: /big is sparse\n"
+	const steps = "stopping the container\nmerging \\x1b[2Jthe files\nWARNING: /big is sparse\n"
 	for name, test := range map[string]struct{ args, stdout, stderr string }{
 		"pipe": {"", "1 conflict: changed by the container and by the image\n" +
 			"  PATH            CONTAINER   IMAGE      WINNER      CLASS\n" +

@@ -1,17 +1,18 @@
 package commands
 
 import (
+	"errors"
 	"fmt"
-	"io"
-	"strconv"
 	"strings"
-	"unicode"
 
+	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command/formatter"
+	"github.com/docker/cli/cli/streams"
 	"github.com/docker/cli/templates"
 	"github.com/docker/go-units"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/printable"
 )
 
 // output is how a command shows its result.
@@ -23,8 +24,9 @@ type output struct {
 // custom says that the result is for a program or in the user's own words.
 func (o output) custom() bool { return o.format != "" }
 
-// write prints a result as the format says: "json" or a template.
-func (o output) write(w io.Writer, result any) error {
+// write prints a result as the format says: "json" or a template. A program gets it
+// as it is, and a terminal as it can show it.
+func (o output) write(w *streams.Out, result any) error {
 	text := o.format
 	if text == formatter.JSONFormatKey {
 		text = formatter.JSONFormat
@@ -38,7 +40,11 @@ func (o output) write(w io.Writer, result any) error {
 	if err := template.Execute(&out, result); err != nil {
 		return fmt.Errorf("apply --format %q: %w", o.format, err)
 	}
-	_, err = fmt.Fprintln(w, out.String())
+	shown := out.String()
+	if w.IsTerminal() {
+		shown = printable.Text(shown)
+	}
+	_, err = fmt.Fprintln(w, shown)
 	return err
 }
 
@@ -64,16 +70,16 @@ func named(i api.Image) string {
 	case i.Name == "" || i.Name == i.ID.String():
 		return id
 	case id == "":
-		return i.Name
+		return printable.Line(i.Name)
 	}
-	return i.Name + " (" + id + ")"
+	return printable.Line(i.Name) + " (" + id + ")"
 }
 
 func shortID(id string) string {
 	if _, hex, ok := strings.Cut(id, ":"); ok {
 		id = hex
 	}
-	return id[:min(len(id), 12)]
+	return printable.Line(id[:min(len(id), 12)])
 }
 
 func plural(n int64, one, many string) string {
@@ -83,28 +89,34 @@ func plural(n int64, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// printable is text from elsewhere without what a terminal obeys.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if strconv.IsPrint(r) || r == '\n' || r == '\t' {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
-}
+// oneLine is a text of several lines on one.
+func oneLine(s string) string { return printable.Text(strings.Join(strings.Fields(s), " ")) }
 
-// oneLine is printable text on one line.
-func oneLine(s string) string { return printable(strings.Join(strings.Fields(s), " ")) }
-
-// value is printable text on one line, quoted if it is not so by itself.
+// value is a setting, or says that there is none.
 func value(s string) string {
 	if s == "" {
 		return "(none)"
 	}
-	for _, r := range s {
-		if !strconv.IsPrint(r) {
-			return strconv.Quote(s)
-		}
-	}
-	return s
+	return printable.Line(s)
 }
+
+// printableError shows an error, whose text may be of others, as a terminal is to
+// get it. The status of one that has a status of its own is printable already.
+func printableError(err error) error {
+	if err == nil {
+		return nil
+	}
+	var status cli.StatusError
+	if errors.As(err, &status) {
+		if status.Cause != nil {
+			status.Cause = shownError{status.Cause}
+		}
+		return status
+	}
+	return shownError{err}
+}
+
+type shownError struct{ err error }
+
+func (e shownError) Error() string { return printable.Text(e.err.Error()) }
+func (e shownError) Unwrap() error { return e.err }

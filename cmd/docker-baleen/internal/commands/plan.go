@@ -8,11 +8,12 @@ import (
 	"text/tabwriter"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/printable"
 )
 
 // printPlan shows what an upgrade or rollback would do.
 func printPlan(w io.Writer, container string, p api.Plan) error {
-	fmt.Fprintf(w, "Plan for %s (nothing has been done)\n\nImage\n  %s -> %s\n\nFiles\n", container, named(p.From), named(p.To))
+	fmt.Fprintf(w, "Plan for %s (nothing has been done)\n\nImage\n  %s -> %s\n\nFiles\n", printable.Line(container), named(p.From), named(p.To))
 	if err := printCounts(w, p); err != nil {
 		return err
 	}
@@ -54,9 +55,9 @@ func printConfig(w io.Writer, changes []api.ConfigChange) error {
 	t := tabwriter.NewWriter(w, 0, 1, 2, ' ', 0)
 	for _, c := range changes {
 		if c.Kept {
-			fmt.Fprintf(t, "  %s\t%s stays, as you set it (the image has %s)\n", c.Field, value(c.Old), value(c.New))
+			fmt.Fprintf(t, "  %s\t%s stays, as you set it (the image has %s)\n", printable.Line(c.Field), value(c.Old), value(c.New))
 		} else {
-			fmt.Fprintf(t, "  %s\t%s -> %s\n", c.Field, value(c.Old), value(c.New))
+			fmt.Fprintf(t, "  %s\t%s -> %s\n", printable.Line(c.Field), value(c.Old), value(c.New))
 		}
 	}
 	return t.Flush()
@@ -72,7 +73,7 @@ func printConflicts(w io.Writer, p api.Plan) error {
 	t := tabwriter.NewWriter(w, 0, 1, 3, ' ', 0)
 	fmt.Fprintln(t, "  PATH\tCONTAINER\tIMAGE\tWINNER\tCLASS")
 	for _, c := range p.Conflicts {
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", value(c.Path), c.Container, c.Image, winner(c), c.Class)
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", value(c.Path), printable.Line(c.Container), printable.Line(c.Image), winner(c), printable.Line(c.Class))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -89,14 +90,14 @@ func winner(c api.Conflict) string {
 	if c.Winner == "" {
 		return "none: fails"
 	}
-	return c.Winner
+	return printable.Line(c.Winner)
 }
 
 // hints say what a conflict of a class means if the container wins it.
 var hints = []struct{ class, text string }{
 	{"package database", "The package database stays the container's: it does not know what the new image\n" +
 		"  installed or updated. Bring it up to date in the container with its package manager,\n" +
-		"  or let the image win: --policy '%s=image'"},
+		"  or let the image win: --policy %s"},
 	{"linker cache", "The linker cache stays the container's: run ldconfig in the container if programs\n" +
 		"  of the new image do not find their libraries."},
 }
@@ -107,6 +108,11 @@ func printHints(w io.Writer, conflicts []api.Conflict) {
 		if i < 0 {
 			continue
 		}
-		fmt.Fprintf(w, "  HINT: %s\n", strings.Replace(h.text, "%s", conflicts[i].Path, 1))
+		fmt.Fprintf(w, "  HINT: %s\n", strings.Replace(h.text, "%s", printable.Shell(exactly(conflicts[i].Path)+"=image"), 1))
 	}
+}
+
+// exactly is the pattern of a policy that matches a path and no other.
+func exactly(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }

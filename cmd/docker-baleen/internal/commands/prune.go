@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/printable"
 )
 
 type pruneOptions struct {
@@ -90,7 +91,7 @@ func (o pruneOptions) confirm(ctx context.Context, docker command.Cli, container
 	if o.force || o.keep > 0 || o.older > 0 || !docker.In().IsTerminal() {
 		return true, nil
 	}
-	fmt.Fprintf(docker.Out(), "This removes all revisions of %s that it does not stand on: there is no way back to them.\nGo on? [y/N] ", container)
+	fmt.Fprintf(docker.Out(), "This removes all revisions of %s that it does not stand on: there is no way back to them.\nGo on? [y/N] ", printable.Line(container))
 	answered := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(docker.In()).ReadString('\n') // an end without an answer is a no

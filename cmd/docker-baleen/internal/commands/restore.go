@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/printable"
 )
 
 func newRestore(docker command.Cli) *cobra.Command {
@@ -67,13 +68,13 @@ func restore(ctx context.Context, docker command.Cli, r api.RestoreRequest, out 
 	case out.custom():
 		return out.write(docker.Out(), made)
 	case out.quiet:
-		fmt.Fprintln(docker.Out(), made.ID)
+		fmt.Fprintln(docker.Out(), printable.Line(made.ID))
 		return nil
 	}
 	does := ""
 	if made.Started {
 		does = ", and started it"
 	}
-	fmt.Fprintf(docker.Out(), "Made %s of the %s in %s%s.\n", made.Name, made.Kind, r.Ref, does)
+	fmt.Fprintf(docker.Out(), "Made %s of the %s in %s%s.\n", printable.Line(made.Name), printable.Line(made.Kind), printable.Line(r.Ref), does)
 	return nil
 }

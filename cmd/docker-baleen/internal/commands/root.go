@@ -46,15 +46,15 @@ Baleen.`,
 	return cmd
 }
 
-// interruptible has signals cancel the command. Docker passes them on unless it
-// is on a terminal, where the plugin gets them as well.
+// interruptible has signals cancel the command, and its error be printable. Docker
+// passes signals on unless it is on a terminal, where the plugin gets them as well.
 func interruptible(cmd *cobra.Command) *cobra.Command {
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		cmd.SetContext(ctx)
-		return run(cmd, args)
+		return printableError(run(cmd, args))
 	}
 	return cmd
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/printable"
 )
 
 func newSnapshot(docker command.Cli) *cobra.Command {
@@ -55,7 +56,7 @@ func snapshot(ctx context.Context, docker command.Cli, container, message string
 	case out.quiet:
 		fmt.Fprintln(docker.Out(), r.Number)
 	default:
-		fmt.Fprintf(docker.Out(), "Kept %s as revision %d, %s.\n", container, r.Number, size(r.Size))
+		fmt.Fprintf(docker.Out(), "Kept %s as revision %d, %s.\n", printable.Line(container), r.Number, size(r.Size))
 	}
 	return nil
 }

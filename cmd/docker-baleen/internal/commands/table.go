@@ -2,12 +2,14 @@ package commands
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/docker/cli/cli/command/formatter"
 	"github.com/docker/go-units"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/printable"
 )
 
 const (
@@ -73,7 +75,7 @@ func (w *row) Number() string { return strconv.Itoa(w.revision.Number) }
 // Image is the name by which the image was asked for, else its id.
 func (w *row) Image() string {
 	if w.revision.Image != "" && w.revision.Image != w.revision.ImageID.String() {
-		return w.revision.Image
+		return printable.Line(w.revision.Image)
 	}
 	return w.ImageID()
 }
@@ -83,20 +85,20 @@ func (w *row) ImageID() string {
 	if w.trunc {
 		return shortID(w.revision.ImageID.String())
 	}
-	return w.revision.ImageID.String()
+	return printable.Line(w.revision.ImageID.String())
 }
 
 // Message is on one line.
 func (w *row) Message() string {
-	text := oneLine(w.revision.Message)
+	text := w.revision.Message
 	if w.trunc {
-		return formatter.Ellipsis(text, longestMessage)
+		text = formatter.Ellipsis(strings.Join(strings.Fields(text), " "), longestMessage)
 	}
-	return text
+	return oneLine(text)
 }
 
 // Kind says why there is such a revision.
-func (w *row) Kind() string { return string(w.revision.Kind) }
+func (w *row) Kind() string { return printable.Line(string(w.revision.Kind)) }
 
 // Previous is the revision that this one stands on.
 func (w *row) Previous() string {
