@@ -1,7 +1,13 @@
 package baleen
 
 import (
+	"context"
+	"net/http"
+
+	"github.com/docker/docker/api/server/httputils"
 	"github.com/docker/docker/api/server/router"
+
+	"github.com/baleen-project/baleen/compat"
 )
 
 type baleenRouter struct {
@@ -13,14 +19,14 @@ type baleenRouter struct {
 func NewRouter(b Backend) router.Router {
 	r := &baleenRouter{backend: b}
 	r.routes = []router.Route{
-		router.NewPostRoute("/containers/{name:.*}/snapshot", r.postSnapshot),
-		router.NewPostRoute("/containers/{name:.*}/upgrade", r.postUpgrade),
-		router.NewPostRoute("/containers/{name:.*}/rollback", r.postRollback),
-		router.NewPostRoute("/containers/{name:.*}/checkpoint", r.postCheckpoint),
-		router.NewGetRoute("/checkpoints/check", r.getCheck),
-		router.NewPostRoute("/checkpoints/restore", r.postRestore),
-		router.NewGetRoute("/containers/{name:.*}/revisions", r.getRevisions),
-		router.NewPostRoute("/containers/{name:.*}/revisions/prune", r.postPrune),
+		router.NewPostRoute("/containers/{name:.*}/snapshot", printable(r.postSnapshot)),
+		router.NewPostRoute("/containers/{name:.*}/upgrade", printable(r.postUpgrade)),
+		router.NewPostRoute("/containers/{name:.*}/rollback", printable(r.postRollback)),
+		router.NewPostRoute("/containers/{name:.*}/checkpoint", printable(r.postCheckpoint)),
+		router.NewGetRoute("/checkpoints/check", printable(r.getCheck)),
+		router.NewPostRoute("/checkpoints/restore", printable(r.postRestore)),
+		router.NewGetRoute("/containers/{name:.*}/revisions", printable(r.getRevisions)),
+		router.NewPostRoute("/containers/{name:.*}/revisions/prune", printable(r.postPrune)),
 	}
 	return r
 }
@@ -28,4 +34,11 @@ func NewRouter(b Backend) router.Router {
 // Routes returns the routes.
 func (r *baleenRouter) Routes() []router.Route {
 	return r.routes
+}
+
+// printable has the errors of a route be such as a terminal can be given.
+func printable(route httputils.APIFunc) httputils.APIFunc {
+	return func(ctx context.Context, w http.ResponseWriter, req *http.Request, vars map[string]string) error {
+		return compat.PrintableError(route(ctx, w, req, vars))
+	}
 }

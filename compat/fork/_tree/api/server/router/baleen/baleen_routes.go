@@ -10,6 +10,7 @@ import (
 	"github.com/docker/docker/errdefs"
 	"github.com/docker/docker/pkg/ioutils"
 
+	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
 )
 
@@ -128,7 +129,7 @@ func stream(w http.ResponseWriter, work func(tell func(api.Progress)) error) err
 	}
 	err := work(tell)
 	if err != nil && began {
-		tell(api.Progress{Error: err.Error()})
+		tell(api.Progress{Error: compat.PrintableError(err).Error()})
 		return nil
 	}
 	return err
