@@ -44,6 +44,8 @@ type CheckpointOptions struct {
 	// CRIU is the version of what it keeps them with.
 	Dump func(ctx context.Context) (ocispec.Descriptor, error)
 	CRIU string
+	// Plain is what the daemon gives to a container of which nothing is asked.
+	Plain *containertypes.HostConfig
 	// Warnings are told with what has been made.
 	Warnings []string
 	// Tell is told what goes on.
@@ -177,7 +179,7 @@ func (s *Service) wholeBase(ctx context.Context, ctr *container.Container, base 
 // publishCheckpoint stores what a checkpoint holds besides layers, and makes its
 // record.
 func (s *Service) publishCheckpoint(ctx context.Context, ctr *container.Container, base containerstore.Base, own []diff.Layer, process *ocispec.Descriptor, o CheckpointOptions, began time.Time) (api.Checkpoint, error) {
-	described, err := s.describe(ctr, began)
+	described, err := s.describe(ctr, o, began)
 	if err != nil {
 		return api.Checkpoint{}, err
 	}

@@ -2,12 +2,15 @@ package imageservice
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	containertypes "github.com/docker/docker/api/types/container"
 	networktypes "github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/container"
@@ -17,7 +20,7 @@ import (
 )
 
 // describe tells what a container was created with.
-func (s *Service) describe(ctr *container.Container, now time.Time) (c containerstore.CheckpointContainer, err error) {
+func (s *Service) describe(ctr *container.Container, o CheckpointOptions, now time.Time) (c containerstore.CheckpointContainer, err error) {
 	ctr.Lock()
 	defer ctr.Unlock()
 	c = containerstore.CheckpointContainer{
@@ -27,6 +30,13 @@ func (s *Service) describe(ctr *container.Container, now time.Time) (c container
 	}
 	host := *ctr.HostConfig
 	host.ContainerIDFile = ""
+	if o.Plain != nil && o.Dump == nil {
+		// Another daemon has other defaults, which it would refuse as asked for: the
+		// host's control groups are the default of version 1, and not of version 2.
+		// Processes go on where they were.
+		host.Runtime = unlessSame(host.Runtime, o.Plain.Runtime)
+		host.CgroupnsMode = unlessSame(host.CgroupnsMode, o.Plain.CgroupnsMode)
+	}
 	for _, part := range []struct {
 		into *json.RawMessage
 		from any
@@ -36,6 +46,14 @@ func (s *Service) describe(ctr *container.Container, now time.Time) (c container
 		}
 	}
 	return c, nil
+}
+
+// unlessSame is "" for a text that is the default.
+func unlessSame[T ~string](text, byDefault T) T {
+	if text == byDefault {
+		return ""
+	}
+	return text
 }
 
 // endpoints are the networks that a container was connected to, as it was asked
@@ -71,11 +89,16 @@ type restored struct {
 
 func readRestored(c containerstore.CheckpointContainer) (r restored, err error) {
 	for _, part := range []struct {
+		name string
 		from json.RawMessage
 		into any
-	}{{c.Config, &r.config}, {c.HostConfig, &r.host}, {c.Networks, &r.networks}} {
-		if err := json.Unmarshal(part.from, part.into); err != nil {
-			return r, fmt.Errorf("decode the container's configuration: %w", err)
+	}{{"config", c.Config, &r.config}, {"hostConfig", c.HostConfig, &r.host}, {"networks", c.Networks, &r.networks}} {
+		err := json.Unmarshal(part.from, part.into)
+		if err == nil {
+			err = withoutNull(reflect.ValueOf(part.into))
+		}
+		if err != nil {
+			return r, fmt.Errorf("decode the container's configuration, %s: %w: %w", part.name, err, errdefs.ErrInvalidArgument)
 		}
 	}
 	if r.config == nil || r.host == nil {
@@ -83,3 +106,60 @@ func readRestored(c containerstore.CheckpointContainer) (r restored, err error) 
 	}
 	return r, nil
 }
+
+// withoutNull refuses null for an element of a list, or for a structure of a map:
+// Docker's command sends none, and Moby does not look for them.
+func withoutNull(v reflect.Value) error {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return withoutNull(v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if err := withoutNull(v.Field(i)); err != nil {
+				return inField(v.Type().Field(i).Name, err)
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			if isNull(v.Index(i), reflect.Pointer, reflect.Slice, reflect.Map) {
+				return fmt.Errorf("element %d of a list is null", i)
+			}
+			if err := withoutNull(v.Index(i)); err != nil {
+				return err
+			}
+		}
+	case reflect.Map:
+		for key, value := range v.Seq2() {
+			if isNull(value, reflect.Pointer) {
+				return fmt.Errorf("%.100q is null", key.String())
+			}
+			if err := withoutNull(value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func isNull(v reflect.Value, kinds ...reflect.Kind) bool {
+	return slices.Contains(kinds, v.Kind()) && v.IsNil()
+}
+
+// inField says where an error was found: in the innermost field.
+func inField(name string, err error) error {
+	var in fieldError
+	if errors.As(err, &in) {
+		return err
+	}
+	return fieldError{name, err}
+}
+
+type fieldError struct {
+	name string
+	err  error
+}
+
+func (e fieldError) Error() string { return e.name + ": " + e.err.Error() }
+func (e fieldError) Unwrap() error { return e.err }

@@ -1,7 +1,9 @@
 package imageservice
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -46,6 +48,7 @@ type Restore struct {
 	CRIU    string
 
 	s          *Service
+	asked      restored
 	checkpoint *containerstore.Checkpoint
 	index      digest.Digest
 	base       *ocispec.Descriptor
@@ -54,20 +57,27 @@ type Restore struct {
 	end        func(error)
 }
 
+// RestoreOptions says what a checkpoint may ask for.
+type RestoreOptions struct {
+	// Trust allows one that this daemon has not made to ask for what reaches out of a
+	// container: host folders, privileges, other containers' volumes and networks.
+	Trust bool
+	// Plain is what the daemon gives to a container of which nothing is asked: that
+	// needs no trust.
+	Plain *containertypes.HostConfig
+}
+
 // PrepareRestore looks at a checkpoint, and makes the image of its container
 // known to the daemon. Nothing else is there before the container is created.
-//
-// With trust, one that this daemon has not made may ask for what reaches out of a
-// container: host folders, privileges, other containers' volumes and networks.
-func (s *Service) PrepareRestore(ctx context.Context, ref string, trust bool) (*Restore, error) {
-	r, err := s.prepareRestore(ctx, ref, trust)
+func (s *Service) PrepareRestore(ctx context.Context, ref string, o RestoreOptions) (*Restore, error) {
+	r, err := s.prepareRestore(ctx, ref, o)
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("restore %s: %w", ref, err))
 	}
 	return r, nil
 }
 
-func (s *Service) prepareRestore(ctx context.Context, ref string, trust bool) (_ *Restore, err error) {
+func (s *Service) prepareRestore(ctx context.Context, ref string, o RestoreOptions) (prepared *Restore, err error) {
 	img, err := s.ResolveImage(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -76,9 +86,11 @@ func (s *Service) prepareRestore(ctx context.Context, ref string, trust bool) (_
 	if err != nil {
 		return nil, err
 	}
+	r := &Restore{s: s, index: img.Target.Digest, end: end}
+	r.lease, _ = leases.FromContext(ctx)
 	defer func() {
-		if err != nil {
-			end(err)
+		if prepared == nil { // a panic has no error
+			r.End(ctx, cmp.Or(err, errUnprepared))
 		}
 	}()
 	// Whoever removes the image now does not take it away.
@@ -89,16 +101,16 @@ func (s *Service) prepareRestore(ctx context.Context, ref string, trust bool) (_
 	if err != nil {
 		return nil, err
 	}
-	lease, _ := leases.FromContext(ctx)
-	r := &Restore{s: s, lease: lease, checkpoint: c, index: img.Target.Digest, Kind: c.Kind(), Process: c.Process, CRIU: c.CRIU, base: c.Base, Platform: c.Platform, end: end}
-	if err = r.prepare(ctx, trust); err != nil {
-		r.endImage(ctx, err)
+	r.checkpoint, r.Kind, r.Process, r.CRIU, r.base, r.Platform = c, c.Kind(), c.Process, c.CRIU, c.Base, c.Platform
+	if err := r.prepare(ctx, o); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *Restore) prepare(ctx context.Context, trust bool) error {
+var errUnprepared = errors.New("the restore was not prepared")
+
+func (r *Restore) prepare(ctx context.Context, o RestoreOptions) error {
 	if host := platforms.DefaultSpec(); !platforms.Only(host).Match(r.Platform) {
 		return fmt.Errorf("it is of a container for %s, and this daemon runs %s: %w",
 			platforms.FormatAll(r.Platform), platforms.FormatAll(host), errdefs.ErrInvalidArgument)
@@ -110,13 +122,12 @@ func (r *Restore) prepare(ctx context.Context, trust bool) error {
 	if (described.Manifest == nil) != (r.base == nil) {
 		return fmt.Errorf("the checkpoint has no image of the container: %w", errdefs.ErrNotFound)
 	}
-	config, err := readRestored(described)
-	if err != nil {
+	if r.asked, err = readRestored(described); err != nil {
 		return err
 	}
-	r.Name, r.Config, r.Host, r.Networks = described.Name, config.config, config.host, config.networks
-	if !trust {
-		if err := r.trusted(ctx); err != nil {
+	r.Name, r.Config, r.Host, r.Networks = described.Name, r.asked.config, r.asked.host, r.asked.networks
+	if !o.Trust {
+		if err := r.trusted(ctx, o.Plain); err != nil {
 			return err
 		}
 	}
@@ -124,7 +135,11 @@ func (r *Restore) prepare(ctx context.Context, trust bool) error {
 		r.Config.Hostname = "" // it was made from the id: the new one gives another
 	}
 	if len(described.Volumes) > 0 {
-		r.Warnings = append(r.Warnings, "volumes are new, or what this daemon has by their names: "+strings.Join(described.Volumes, ", "))
+		var volumes []string
+		for _, path := range described.Volumes {
+			volumes = append(volumes, shorten(path))
+		}
+		r.Warnings = append(r.Warnings, "volumes are new, or what this daemon has by their names: "+theFirst(volumes))
 	}
 	return r.imageRecord(ctx, described)
 }
@@ -163,6 +178,6 @@ func (r *Restore) fill(ctx context.Context, mounts []mount.Mount) error {
 
 // End ends the restore: with a failure, what it made goes.
 func (r *Restore) End(ctx context.Context, failure error) {
+	defer r.end(failure)
 	r.endImage(ctx, failure)
-	r.end(failure)
 }

@@ -106,6 +106,15 @@ func (i *restoredImages) add(dgst digest.Digest) {
 	}
 }
 
+// leave ends one restore's use of a record.
+func (i *restoredImages) leave(dgst digest.Digest, used bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	of := i.of[dgst]
+	of.restores--
+	of.used = of.used || used
+}
+
 // readable reports whether the manifest of the container's image is what the
 // daemon would find under a record.
 func (r *Restore) readable(ctx context.Context, target ocispec.Descriptor) bool {
@@ -130,12 +139,7 @@ func (r *Restore) endImage(ctx context.Context, failure error) {
 	if r.shared == "" {
 		return
 	}
-	images := &r.s.restored
-	images.mu.Lock()
-	of := images.of[r.shared]
-	of.restores--
-	of.used = of.used || failure == nil
-	images.mu.Unlock()
+	r.s.restored.leave(r.shared, failure == nil)
 	settle := func(ctx context.Context) error { return r.s.settleImage(ctx, r.shared) }
 	logger := log.G(ctx).WithField("image", r.shared)
 	if err := settle(ctx); err != nil {

@@ -16,6 +16,13 @@ func TestRestoreTrusts(t *testing.T) {
 	kept := map[string][]string{
 		"reaching": {"-v", "/etc:/host", "-v", "data:/data", "--cap-add", "SYS_ADMIN", "--pid", "host", "--security-opt", "systempaths=unconfined", "--annotation", "org.systemd.property.x=y"},
 		"tame":     {"-v", "/anonymous", "--cap-drop", "CHOWN", "--security-opt", "no-new-privileges", "--tmpfs", "/t", "-m", "64m", "-e", "A=B"},
+		"plain":    nil,
+		"ordinary": {"--memory", "64m", "--cpus", "0.5", "--cpu-shares", "512", "--pids-limit", "100", "--label", "a=b", "--health-cmd", "true",
+			"--restart", "on-failure:3", "--read-only", "--cap-drop", "ALL", "--cap-add", "NET_BIND_SERVICE", "--hostname", "h", "--dns", "1.1.1.1",
+			"--add-host", "a:1.2.3.4", "--ulimit", "nofile=1024", "--shm-size", "32m", "--init", "--stop-timeout", "5", "--log-opt", "max-size=10m",
+			"--user", "1000", "--workdir", "/tmp", "--expose", "80", "-i", "-t", "--mount", "type=tmpfs,dst=/m,tmpfs-size=1m", "--mount", "type=volume,dst=/n",
+			"--oom-score-adj", "100"},
+		"without-network": {"--network", "none"},
 	}
 	saved := filepath.Join(t.TempDir(), "saved.tar")
 	for name, options := range kept {
@@ -24,7 +31,7 @@ func TestRestoreTrusts(t *testing.T) {
 		e.remove(t, id)
 		e.restore(t, name+":1", "--create-only")
 	}
-	e.docker(t, "save", "-o", saved, "reaching:1", "tame:1")
+	e.docker(t, "save", "-o", saved, "reaching:1", "tame:1", "plain:1", "ordinary:1", "without-network:1")
 
 	other := newEnv(t, stack.Config{}, "busybox")
 	other.docker(t, "load", "-i", saved)
@@ -40,5 +47,8 @@ func TestRestoreTrusts(t *testing.T) {
 	}
 	other.settled(t, before)
 	other.restore(t, "tame:1", "--create-only")
+	other.restore(t, "ordinary:1", "--create-only")
+	other.restore(t, "without-network:1", "--create-only")
+	other.restore(t, "plain:1")
 	other.restore(t, "reaching:1", "--create-only", "--trust")
 }

@@ -22,8 +22,11 @@ func Line(s string) string {
 	return strconv.Quote(s)
 }
 
+const indent = "  "
+
 // Text returns a text that may have lines and tabs, such as an error. Lines after
-// the first are indented, so that none can be taken for another message.
+// the first are indented, so that none can be taken for another message. The text
+// that it returns stays as it is.
 func Text(s string) string {
 	if isPrintable(s) {
 		return s
@@ -32,8 +35,10 @@ func Text(s string) string {
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		switch c := s[i : i+size]; {
+		case c == "\n" && strings.HasPrefix(s[i+1:], indent):
+			out.WriteString(c)
 		case c == "\n":
-			out.WriteString("\n  ")
+			out.WriteString(c + indent)
 		case c == "\t", isPrintable(c):
 			out.WriteString(c)
 		case r == utf8.RuneError && size == 1:

@@ -58,6 +58,9 @@ func FuzzPrintable(f *testing.F) {
 				}
 			}
 		}
+		if once := printable.Text(s); printable.Text(once) != once {
+			t.Errorf("Text(%q) is %q, and Text of that is %q", s, once, printable.Text(once))
+		}
 		if strings.Contains(s, "\x00") {
 			return // no shell has that in a word
 		}

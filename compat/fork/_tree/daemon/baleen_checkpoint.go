@@ -44,6 +44,9 @@ func (daemon *Daemon) checkpoint(ctx context.Context, name string, req api.Check
 	if options.Spec, err = daemon.runtimeSpec(ctx, c); err != nil {
 		return api.Checkpoint{}, err
 	}
+	if options.Plain, err = daemon.plainHostConfig(); err != nil {
+		return api.Checkpoint{}, err
+	}
 	var made api.Checkpoint
 	switch {
 	case !c.IsRunning():
@@ -116,16 +119,29 @@ func (daemon *Daemon) CheckpointRestore(ctx context.Context, req api.RestoreRequ
 		return err
 	}
 	tell(api.Progress{Status: "looking at the checkpoint"})
-	prepared, err := service.PrepareRestore(ctx, req.Ref, req.Trust)
+	made, err := daemon.restoreCheckpoint(ctx, service, req, tell)
 	if err != nil {
 		return err
 	}
-	prepared.Bytes = tellBytes(tell)
-	made, err := daemon.restoreContainer(ctx, prepared, req, func(status string) { tell(api.Progress{Status: status}) })
-	prepared.End(ctx, err)
-	if err != nil {
-		return fmt.Errorf("restore %s: %w", req.Ref, err)
-	}
 	tell(api.Progress{Restored: &made})
 	return nil
+}
+
+func (daemon *Daemon) restoreCheckpoint(ctx context.Context, service *imageservice.Service, req api.RestoreRequest, tell func(api.Progress)) (made api.Restored, err error) {
+	defer errorOfPanic(ctx, &err)
+	plain, err := daemon.plainHostConfig()
+	if err != nil {
+		return made, err
+	}
+	prepared, err := service.PrepareRestore(ctx, req.Ref, imageservice.RestoreOptions{Trust: req.Trust, Plain: plain})
+	if err != nil {
+		return made, err
+	}
+	defer func() { prepared.End(ctx, err) }()
+	prepared.Bytes = tellBytes(tell)
+	made, err = daemon.restoreContainer(ctx, prepared, req, func(status string) { tell(api.Progress{Status: status}) })
+	if err != nil {
+		err = fmt.Errorf("restore %s: %w", req.Ref, err)
+	}
+	return made, err
 }

@@ -16,38 +16,45 @@ import (
 	"github.com/baleen-project/baleen/imageservice"
 )
 
-// restoreContainer creates the container of a checkpoint, and starts it.
-func (daemon *Daemon) restoreContainer(ctx context.Context, r *imageservice.Restore, req api.RestoreRequest, status func(string)) (api.Restored, error) {
+// restoreContainer creates the container of a checkpoint, and starts it. It does not
+// panic.
+func (daemon *Daemon) restoreContainer(ctx context.Context, r *imageservice.Restore, req api.RestoreRequest, status func(string)) (_ api.Restored, err error) {
+	of := &restoring{Restore: r}
+	defer func() {
+		if err != nil {
+			err = daemon.takeBack(ctx, of.container, err)
+		}
+	}()
+	defer errorOfPanic(ctx, &err)
 	if r.Process != nil && !req.CreateOnly {
 		if err := restorable(ctx, r.CRIU); err != nil {
 			return api.Restored{}, errdefs.NotImplemented(fmt.Errorf("cannot restore the processes of %s: %w (--create-only makes the container without them)", req.Ref, err))
 		}
 	}
-	params, err := daemon.restoreParams(r, req.Name)
+	params, warnings, err := daemon.restoreParams(ctx, r, req.Name)
 	if err != nil {
 		return api.Restored{}, err
 	}
 	status("creating the container")
-	of := &restoring{Restore: r}
 	created, err := daemon.ContainerCreate(context.WithValue(ctx, restoreKey{}, of), params)
-	if err == nil {
-		err = daemon.completeRestore(ctx, of.container, r, req.CreateOnly, status)
-	}
 	if err != nil {
-		return api.Restored{}, daemon.takeBack(ctx, of.container, err)
+		return api.Restored{}, err
+	}
+	if err := daemon.completeRestore(ctx, of.container, r, req.CreateOnly, status); err != nil {
+		return api.Restored{}, err
 	}
 	return api.Restored{
 		ID: created.ID, Name: bare(of.container), Kind: r.Kind, Started: !req.CreateOnly,
-		Warnings: append(r.Warnings, created.Warnings...),
+		Warnings: slices.Concat(r.Warnings, warnings, created.Warnings),
 	}, nil
 }
 
 // restoreParams is how the container is created. What it needs of the daemon is
 // looked for before there is anything of it.
-func (daemon *Daemon) restoreParams(r *imageservice.Restore, name string) (params backend.ContainerCreateConfig, err error) {
+func (daemon *Daemon) restoreParams(ctx context.Context, r *imageservice.Restore, name string) (params backend.ContainerCreateConfig, warnings []string, err error) {
 	for network := range r.Networks {
 		if _, err := daemon.FindNetwork(network); err != nil && network != networktypes.NetworkDefault {
-			return params, errdefs.NotFound(fmt.Errorf("the container was connected to network %s, which this daemon does not have: create it first", network))
+			return params, nil, errdefs.NotFound(fmt.Errorf("the container was connected to network %s, which this daemon does not have: create it first", network))
 		}
 	}
 	if name == "" {
@@ -62,7 +69,7 @@ func (daemon *Daemon) restoreParams(r *imageservice.Restore, name string) (param
 	if r.Image != "" {
 		params.Platform = &r.Platform
 	}
-	return params, nil
+	return daemon.asRequest(ctx, params)
 }
 
 type restoreKey struct{}

@@ -176,6 +176,17 @@ func (daemon *Daemon) takeBack(ctx context.Context, c *container.Container, fail
 		return failure
 	}
 	ctx = context.WithoutCancel(ctx)
+	if errors.Is(failure, errPanicked) {
+		// It may be locked for good. If it is, its mark has the next start remove it.
+		go func() {
+			var err error
+			defer errorOfPanic(ctx, &err)
+			if err = daemon.removeRestored(c); err != nil {
+				log.G(ctx).WithError(err).WithField("container", c.ID).Error("could not remove a container that could not be restored; it is removed at the next start")
+			}
+		}()
+		return failure
+	}
 	service, err := daemon.baleenService()
 	if err != nil || c.IsRunning() {
 		return errors.Join(failure, err, daemon.removeRestored(c))
