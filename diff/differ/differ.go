@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/diff/apply"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/epoch"
+	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/containerd/containerd/v2/plugins/diff/walking"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
@@ -88,6 +89,12 @@ func (d *Differ) Compare(ctx context.Context, lower, upper []mount.Mount, opts .
 func configure(ctx context.Context, opts []c8ddiff.Opt) (config c8ddiff.Config, err error) {
 	for _, opt := range opts {
 		if err := opt(&config); err != nil {
+			return config, err
+		}
+	}
+	for key, value := range config.Labels {
+		// The content store would refuse them when all has been packed.
+		if err := labels.Validate(key, value); err != nil {
 			return config, err
 		}
 	}

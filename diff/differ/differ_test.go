@@ -416,6 +416,10 @@ func TestCompareOptions(t *testing.T) {
 	if _, err := rootfs.CreateDiff(l.ctx, key, l.sn("overlay"), l.d, compressor); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("by one without a media type: %v", err)
 	}
+	tooLong := c8ddiff.WithLabels(map[string]string{"whale": strings.Repeat("x", 5000)})
+	if _, err := l.d.Compare(l.ctx, nil, nil, tooLong); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "whale") {
+		t.Errorf("with a label that is too long, before anything is read: %v", err)
+	}
 }
 
 type nopCloser struct{ io.Writer }
