@@ -80,6 +80,9 @@ type Config struct {
 	// stack. If empty a new one is made below BALEEN_STACK_DIR, or below
 	// /var/tmp if that is not set.
 	Root string
+	// From is an archive that [Pack] wrote of another stack's data. It is
+	// unpacked into the root, which must not hold data yet.
+	From string
 	// KeepRoot leaves the root, without sockets and the like, where it is
 	// after Stop.
 	KeepRoot bool

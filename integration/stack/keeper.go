@@ -108,6 +108,11 @@ func (k *keeper) start() error {
 	if err := logTo(k.root.keeperLog()); err != nil {
 		return err
 	}
+	if k.rec.Config.From != "" {
+		if err := k.root.unpack(k.rec.Config.From); err != nil {
+			return err
+		}
+	}
 	if err := k.startInit(); err != nil {
 		return err
 	}

@@ -95,6 +95,9 @@ func (c Config) checkRoot(root string) error {
 	if err := checkFree(layout(root)); err != nil {
 		return err
 	}
+	if err := c.checkFrom(layout(root)); err != nil {
+		return err
+	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(parent, &fs); err != nil {
 		return fmt.Errorf("look at file system of %s: %w", parent, err)
@@ -102,6 +105,21 @@ func (c Config) checkRoot(root string) error {
 	if c.StorageDriver != "native" && fs.Type == unix.OVERLAYFS_SUPER_MAGIC {
 		return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(
 			"%s is on an overlay, which cannot hold overlay layers: set %s to a folder on a disk", parent, stackDirEnv))
+	}
+	return nil
+}
+
+// checkFrom looks whether the archive can be unpacked. The keeper would remove what
+// is in the root after a failure.
+func (c Config) checkFrom(l layout) error {
+	if c.From == "" {
+		return nil
+	}
+	if _, err := os.Stat(c.From); err != nil {
+		return fmt.Errorf("look for the data of stack %s: %w", l, err)
+	}
+	if _, err := os.Lstat(l.dataRoot()); err == nil {
+		return errdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf("stack root %s has data, and %s would be unpacked over it", l, c.From))
 	}
 	return nil
 }

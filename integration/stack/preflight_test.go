@@ -22,6 +22,9 @@ func TestStartRefusesWithOneClearLine(t *testing.T) {
 	file := filepath.Join(dir, "file")
 	mustWrite(t, filepath.Join(foreign, "thesis.tex"), "years of work")
 	mustWrite(t, file, "")
+	kept := filepath.Join(dir, "kept")
+	mustWrite(t, filepath.Join(kept, "stack.json"), `{"Config":{"KeepRoot":true}}`)
+	mustWrite(t, filepath.Join(kept, "data", "precious"), "years of work")
 	empty := filepath.Join(dir, "bin")
 	if err := os.Mkdir(empty, 0o755); err != nil {
 		t.Fatal(err)
@@ -39,6 +42,8 @@ func TestStartRefusesWithOneClearLine(t *testing.T) {
 		"root hidden inside":  {config: stack.Config{Flavor: stack.Stock, Root: "/run/x"}, want: "below /run/", is: errdefs.IsInvalidArgument},
 		"root is a file":      {config: stack.Config{Flavor: stack.Stock, Root: file}, want: "not a folder", is: errdefs.IsAlreadyExists},
 		"root has other data": {config: stack.Config{Flavor: stack.Stock, Root: foreign}, want: "neither empty nor the root of a stack (it has thesis.tex)", is: errdefs.IsFailedPrecondition},
+		"archive over data":   {config: stack.Config{Flavor: stack.Stock, Root: kept, From: file}, want: "has data, and " + file + " would be unpacked over it", is: errdefs.IsAlreadyExists},
+		"no archive":          {config: stack.Config{Flavor: stack.Stock, From: dir + "/none"}, want: "no such file"},
 		"no parent":           {config: stack.Config{Flavor: stack.Stock, Root: dir + "/a/b"}, want: "has no parent folder"},
 		"stack dir missing":   {config: stock, env: "BALEEN_STACK_DIR=" + dir + "/none", want: "has no parent folder"},
 	}
@@ -60,8 +65,10 @@ func TestStartRefusesWithOneClearLine(t *testing.T) {
 			}
 		})
 	}
-	if _, err := os.Stat(filepath.Join(foreign, "thesis.tex")); err != nil {
-		t.Error(err)
+	for _, path := range []string{filepath.Join(foreign, "thesis.tex"), filepath.Join(kept, "data", "precious")} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

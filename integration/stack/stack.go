@@ -40,6 +40,12 @@ func Start(ctx context.Context, config Config) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.From != "" {
+		// The keeper's working directory is another.
+		if config.From, err = filepath.Abs(config.From); err != nil {
+			return nil, fmt.Errorf("find archive %s: %w", config.From, err)
+		}
+	}
 	bin, err := BinDir()
 	if err != nil {
 		return nil, err
