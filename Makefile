@@ -13,6 +13,7 @@ QUICK ?=
 FOR   ?=
 FUZZ  ?= 30s
 TARGET ?=
+WITHOUT ?=
 
 BUILD_PROXY = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o bin/baleen-containerd ./cmd/baleen-containerd
 BUILD_PLUGIN = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o bin/docker-baleen ./cmd/docker-baleen
@@ -54,8 +55,8 @@ install-plugin: ## build docker-baleen and put it where your docker command find
 	install -D -m 755 bin/docker-baleen "$${DOCKER_CONFIG:-$$HOME/.docker}/cli-plugins/docker-baleen"
 
 .PHONY: run
-run: build ## build, then show the main job end to end
-	$(GO) run ./integration/demo
+run: build ## build, then show the main job end to end: WITHOUT=criu as if there were none
+	$(GO) run ./integration/demo $(if $(WITHOUT),-without='$(WITHOUT)')
 
 .PHONY: up
 up: build ## start a daemon to play with
@@ -69,13 +70,14 @@ down: ## stop it and remove all that it had
 test: build test-go test-suites ## all tests: ours, then Moby's suites on fork and stock
 
 # The tests with daemons wait more than they compute: they run in two halves, by
-# the first letters of their names, beside the others.
-TESTS := $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output
+# the first letters of their names, beside the others. What each did is written to
+# a file as well.
+TESTS  = $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output --jsonfile=.build/tests-$@.json
 HALF  := ^Test[A-KS]
 
 .PHONY: test-go
 test-go: newest
-	-timeout 5m .ci/criu .build/criu # what needs it says so if it cannot be had
+	-$(if $(filter criu,$(WITHOUT)),,timeout 5m .ci/criu .build/criu) # what needs it says so if it cannot be had
 	$(MAKE) --no-print-directory --output-sync=line -j3 test-packages test-half test-other-half
 
 .PHONY: test-packages test-half test-other-half

@@ -1,7 +1,6 @@
 package integration_test
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -119,10 +118,7 @@ func TestProcessesFailCleanly(t *testing.T) {
 // TestCheckpointWithoutCRIU: a container that runs is not kept without its
 // processes unless that is asked for.
 func TestCheckpointWithoutCRIU(t *testing.T) {
-	if path, err := exec.LookPath("criu"); err == nil {
-		t.Skipf("there is a CRIU: %s", path)
-	}
-	e := newEnv(t, stack.Config{}, "busybox")
+	e := newEnv(t, stack.Config{Without: []string{"criu"}}, "busybox")
 	id := e.run(t, "busybox", "true")
 	const want = "there is no program criu in the daemon's PATH"
 	for _, args := range [][]string{{"checkpoint", id, "none:1"}, {"checkpoint", "--leave-running", id}, {"checkpoint", "--check"}} {

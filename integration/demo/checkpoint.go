@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,14 +15,15 @@ const counting = "n=0; while :; do n=$((n+1)); echo $n > /count; sleep 0.1; done
 // rewound: with its processes where the daemon has CRIU.
 func (s *story) checkpoint() error {
 	say("A container counts, in memory and in a file")
-	if _, err := s.show("run", "-d", "--name", "counter", app.Name, "bash", "-c", counting); err != nil {
+	if _, err := s.show("run", "-d", "--name", "counter", app.Name, "sh", "-c", counting); err != nil {
 		return err
 	}
 	kind := "--leave-running"
-	if out, err := s.show("baleen", "checkpoint", "--check"); err != nil {
-		if !strings.Contains(out, "criu") {
-			return err
-		}
+	able, err := s.keepsProcesses()
+	if err != nil {
+		return err
+	}
+	if !able {
 		fmt.Println("    So its files alone are kept (make criu unpacks a CRIU).")
 		kind = "--no-process"
 	}
@@ -56,6 +58,20 @@ func (s *story) checkpoint() error {
 	fmt.Printf("    It was kept at %d or a little more, went on to %d, and is at %d. The checkpoint took %.0f ms, the restore %.0f ms.\n",
 		from, to, now, ms(kept), ms(made))
 	return nil
+}
+
+// keepsProcesses asks the daemon whether it can keep processes, and shows why not.
+func (s *story) keepsProcesses() (bool, error) {
+	// The command fails if the daemon cannot. The reason is on standard error.
+	answer, err := s.show("baleen", "checkpoint", "--check", "--format", "{{.Processes}}")
+	switch {
+	case answer == "true" && err == nil:
+		return true, nil
+	case answer == "false" && err != nil:
+		indent(err.Error())
+		return false, nil
+	}
+	return false, errors.Join(fmt.Errorf("docker baleen checkpoint --check answers %q", answer), err)
 }
 
 // countedPast waits until the counter is past a number, and returns where it is.

@@ -1,13 +1,17 @@
 // Demo is `make run`: the main job end to end on a private stack, told step by
 // step. It fails when a step does not give what it should.
+//
+//	demo [-without PROGRAM]    the daemons do not find a program that the machine has
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -18,13 +22,15 @@ import (
 var app = stack.GeneratedImage{Name: "app", Base: "debian:bookworm-slim", Files: 15_000, Bytes: 50 << 20}
 
 func main() {
-	if err := run(); err != nil {
+	without := flag.String("without", "", "`program` that the daemons do not find, though the machine has it")
+	flag.Parse()
+	if err := run(strings.Fields(*without)); err != nil {
 		fmt.Fprintln(os.Stderr, "\nrun:", err)
 		os.Exit(1)
 	}
 }
 
-func run() (err error) {
+func run(without []string) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
@@ -32,12 +38,12 @@ func run() (err error) {
 		return err
 	}
 	say("Two daemons, each with a containerd of its own, in namespaces that nothing else sees")
-	fork, end, err := start(ctx, stack.Fork)
+	fork, end, err := start(ctx, stack.Config{Flavor: stack.Fork, Without: without})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	stock, end2, err := start(ctx, stack.Stock)
+	stock, end2, err := start(ctx, stack.Config{Flavor: stack.Stock, Without: without})
 	if err != nil {
 		return err
 	}
@@ -61,9 +67,9 @@ func run() (err error) {
 }
 
 // start starts a stack with the application's image and returns what ends it.
-func start(ctx context.Context, flavor stack.Flavor) (*stack.Stack, func() error, error) {
+func start(ctx context.Context, config stack.Config) (*stack.Stack, func() error, error) {
 	began := time.Now()
-	s, err := stack.Start(ctx, stack.Config{Flavor: flavor})
+	s, err := stack.Start(ctx, config)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -77,11 +83,11 @@ func start(ctx context.Context, flavor stack.Flavor) (*stack.Stack, func() error
 	if err := s.GenerateImage(ctx, app); err != nil {
 		return nil, nil, errors.Join(err, end())
 	}
-	version, err := s.Docker(ctx, "version", "-f", "{{.Server.Version}}").Output()
+	version, err := docker(ctx, s, "version", "-f", "{{.Server.Version}}")
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("docker version: %w", err), end())
+		return nil, nil, errors.Join(err, end())
 	}
-	fmt.Printf("    %-5s  Docker %s", flavor, version)
+	fmt.Printf("    %-5s  Docker %s\n", config.Flavor, version)
 	fmt.Printf("           up in %.1f s; image %q of %d files and %d MB made in %.1f s\n",
 		up.Seconds(), app.Name, app.Files, app.Bytes>>20, (time.Since(began) - up).Seconds())
 	return s, end, nil

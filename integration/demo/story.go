@@ -99,7 +99,8 @@ func (s *story) look() error {
 	return err
 }
 
-// docker runs the CLI and returns what it prints.
+// docker runs the CLI and returns what it prints on standard output, also when it
+// fails. What it prints on standard error is in the error.
 func (s *story) docker(args ...string) (string, error) {
 	return docker(s.ctx, s.stack, args...)
 }
@@ -125,9 +126,9 @@ func docker(ctx context.Context, s *stack.Stack, args ...string) (string, error)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("docker %s: %w: %s", quote(args), err, strings.TrimSpace(stderr.String()))
+		err = fmt.Errorf("docker %s: %w: %s", quote(args), err, strings.TrimSpace(stderr.String()))
 	}
-	return strings.TrimRight(string(out), "\n"), nil
+	return strings.TrimRight(string(out), "\n"), err
 }
 
 // quote shows arguments as one would type them.

@@ -76,6 +76,10 @@ type Config struct {
 	// The machine's /etc stays as it is.
 	Etc map[string]string
 
+	// Without names programs that the daemons do not find, though the machine has
+	// them.
+	Without []string
+
 	// Root is the stack's folder: new, empty, or a kept one of an earlier
 	// stack. If empty a new one is made below BALEEN_STACK_DIR, or below
 	// /var/tmp if that is not set.

@@ -66,6 +66,23 @@ func setUpEtc(root layout, files map[string]string) error {
 	return nil
 }
 
+// hidePrograms covers programs by what nobody can execute, so that a search goes on
+// and finds nothing.
+func hidePrograms(dirs, names []string) error {
+	for _, dir := range dirs {
+		for _, name := range names {
+			path := filepath.Join(dir, name)
+			if needExecutable(path) != nil {
+				continue
+			}
+			if err := unix.Mount(os.DevNull, path, "", unix.MS_BIND, ""); err != nil {
+				return fmt.Errorf("hide %s: %w", path, err)
+			}
+		}
+	}
+	return nil
+}
+
 // remountSys mounts a sysfs that shows the stack's network devices, with the
 // file systems that were mounted in the old one, among them the cgroups, which
 // now begin at the stack's own.

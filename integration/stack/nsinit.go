@@ -54,6 +54,9 @@ func setUp(root layout) (net.Listener, error) {
 	if err := setUpEtc(root, rec.Config.Etc); err != nil {
 		return nil, err
 	}
+	if err := hidePrograms(rec.Config.searchPath(rec.Bin), rec.Config.Without); err != nil {
+		return nil, err
+	}
 	if err := setUpNetwork(); err != nil {
 		return nil, err
 	}

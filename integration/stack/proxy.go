@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,9 +52,12 @@ func (s *Stack) proxyConfig() ([]byte, error) {
 	if s.config.DifferForAll {
 		argv = append(argv, "--differ-for-all")
 	}
-	text, err := exec.Command(argv[0], argv[1:]...).Output()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	text, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("print containerd's configuration for %s: %w", Proxy, err)
+		return nil, fmt.Errorf("print containerd's configuration for %s: %w: %s", Proxy, err, strings.TrimSpace(said.String()))
 	}
 	if s.config.ProxyAlias != "" {
 		text = fmt.Appendf(text, "\n[proxy_plugins.%s]\n  type = \"snapshot\"\n  address = %q\n", s.config.ProxyAlias, s.root.proxySocket())
