@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/diff"
@@ -101,8 +102,14 @@ type compressionKey struct{}
 
 // WithCommitQuery returns a context for a single commit as the query of its
 // request asks: compression=KIND[:LEVEL] packs its layer otherwise than the
-// daemon's option says.
+// daemon's option says. It refuses a name for the image before anything is made;
+// one that is no name at all is left to Moby.
 func WithCommitQuery(ctx context.Context, query url.Values) (context.Context, error) {
+	if ref, err := reference.ParseNormalizedNamed(query.Get("repo")); err == nil {
+		if err := compat.CheckName(ref); err != nil {
+			return nil, compat.DockerError(err)
+		}
+	}
 	text := query.Get("compression")
 	if text == "" {
 		return ctx, nil

@@ -23,7 +23,7 @@ import (
 // the fork it is Moby's containerd image service. A verb leaves this interface
 // on the day that [Service] gets a method of that name.
 type Upstream interface {
-	// Registries.
+	// Registries. PullImage is behind [Service.PullImage].
 	PullImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, metaHeaders map[string][]string, authConfig *registry.AuthConfig, outStream io.Writer) error
 	// PushImage is behind [Service.PushImage].
 	PushImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, metaHeaders map[string][]string, authConfig *registry.AuthConfig, outStream io.Writer) error
@@ -33,6 +33,7 @@ type Upstream interface {
 	// Images at rest.
 	ImageDelete(ctx context.Context, imageRef string, options imagetype.RemoveOptions) ([]imagetype.DeleteResponse, error)
 	ImagesPrune(ctx context.Context, pruneFilters filters.Args) (*imagetype.PruneReport, error)
+	// TagImage, LoadImage and ImportImage are behind the methods of [Service].
 	TagImage(ctx context.Context, imageID image.ID, newTag reference.Named) error
 	// ExportImage is behind [Service.ExportImage].
 	ExportImage(ctx context.Context, names []string, platform *ocispec.Platform, outStream io.Writer) error

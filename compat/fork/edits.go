@@ -311,6 +311,20 @@ var Edits = []Edit{
 		With: "\tif err := daemon.startTask(ctx, &daemonCfg.Config, tsk, container, spec, checkpoint); err != nil {\n\t\treturn err\n\t}\n",
 	},
 	{
+		// BuildKit names images itself, and not by the image service.
+		Name:   "build-name",
+		File:   "builder/builder-next/exporter/overrides/overrides.go",
+		Anchor: "\t\tnameWithTag := reference.TagNameOnly(ref).String()\n",
+		With: "\t\tif err := compat.CheckName(ref); err != nil {\n\t\t\treturn nil, compat.DockerError(err)\n\t\t}\n\n" +
+			"\t\tnameWithTag := reference.TagNameOnly(ref).String()\n",
+	},
+	{
+		Name:   "build-name-import",
+		File:   "builder/builder-next/exporter/overrides/overrides.go",
+		Anchor: "\t\"github.com/distribution/reference\"\n",
+		With:   "\t\"github.com/baleen-project/baleen/compat\"\n\t\"github.com/distribution/reference\"\n",
+	},
+	{
 		Name:   "router",
 		File:   "cmd/dockerd/daemon.go",
 		Anchor: "\t\tcontainer.NewRouter(opts.daemon, decoder, opts.daemon.RawSysInfo().CgroupUnified),\n",

@@ -95,6 +95,9 @@ func checkpointName(ref string) (reference.Named, error) {
 	if _, digested := named.(reference.Digested); digested {
 		return nil, errdefs.InvalidParameter(fmt.Errorf("the name of a checkpoint cannot have a digest: %s", ref))
 	}
+	if err := compat.CheckName(named); err != nil {
+		return nil, compat.DockerError(err)
+	}
 	return reference.TagNameOnly(named), nil
 }
 

@@ -1,0 +1,97 @@
+package imageservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/containerd/containerd/v2/core/images"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/image"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/compat"
+)
+
+// The verbs that give an image a name are Moby's. What is added is that the name
+// cannot be taken for an id: see [compat.CheckName].
+
+// TagImage gives an image a name.
+func (s *Service) TagImage(ctx context.Context, id image.ID, ref reference.Named) error {
+	if err := compat.CheckName(ref); err != nil {
+		return compat.DockerError(err)
+	}
+	return s.Upstream.TagImage(ctx, id, ref)
+}
+
+// ImportImage makes an image of a tar stream. It gets no name if ref is nil.
+func (s *Service) ImportImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, msg string, layerReader io.Reader, changes []string) (image.ID, error) {
+	if ref != nil {
+		if err := compat.CheckName(ref); err != nil {
+			return "", compat.DockerError(err)
+		}
+	}
+	return s.Upstream.ImportImage(ctx, ref, platform, msg, layerReader, changes)
+}
+
+// PullImage fetches an image from a registry, and names it by where it comes from.
+func (s *Service) PullImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, metaHeaders map[string][]string, authConfig *registry.AuthConfig, outStream io.Writer) error {
+	if err := compat.CheckName(ref); err != nil {
+		return compat.DockerError(err)
+	}
+	return s.Upstream.PullImage(ctx, ref, platform, metaHeaders, authConfig, outStream)
+}
+
+// LoadImage reads the images of an archive. It learns their names when they have
+// been read, and takes back those that it refuses: what else was in the archive
+// stays.
+func (s *Service) LoadImage(ctx context.Context, inTar io.ReadCloser, platform *ocispec.Platform, outStream io.Writer, quiet bool) error {
+	before, err := s.ambiguous(ctx)
+	if err != nil {
+		return compat.DockerError(err)
+	}
+	err = s.Upstream.LoadImage(ctx, inTar, platform, outStream, quiet)
+	return errors.Join(err, compat.DockerError(s.unnameAmbiguous(context.WithoutCancel(ctx), before)))
+}
+
+// ambiguousNames is a filter of containerd's for names that [compat.CheckName]
+// refuses.
+const ambiguousNames = `name~="^docker\\.io/library/sha256[:@]"`
+
+// ambiguous lists images with such names, which earlier versions have allowed.
+func (s *Service) ambiguous(ctx context.Context) (names []string, err error) {
+	list, err := s.images.List(ctx, ambiguousNames)
+	if err != nil {
+		return nil, fmt.Errorf("list images with ambiguous names: %w", err)
+	}
+	for _, img := range list {
+		names = append(names, img.Name)
+	}
+	return names, nil
+}
+
+// unnameAmbiguous removes the ambiguous names that are not among known, and returns
+// an error that says so.
+func (s *Service) unnameAmbiguous(ctx context.Context, known []string) error {
+	names, err := s.ambiguous(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		if slices.Contains(known, name) {
+			continue
+		}
+		if ref, err := reference.ParseNormalizedNamed(name); err == nil {
+			errs = append(errs, compat.CheckName(ref))
+		}
+		if err := s.images.Delete(ctx, name, images.SynchronousDelete()); err != nil && !cerrdefs.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("remove image %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
