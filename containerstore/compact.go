@@ -119,6 +119,9 @@ func (h *History) merge(ctx context.Context, name string, top snapshots.Info, ba
 func (h *History) restack(ctx context.Context, active snapshots.Info, on string) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
+	if err := h.Idle(ctx); err != nil {
+		return err
+	}
 	if err := h.label(ctx, on, h.note(active, active.Labels[labelState])); err != nil {
 		return fmt.Errorf("note the switch: %w", err)
 	}

@@ -103,6 +103,10 @@
 // wholly the new after any interruption. A revision that is made for a move
 // counts only when the container has got there.
 //
+// Nothing of a container is moved, linked or removed while somebody may be writing
+// to it: containerd is asked for its task, and the mount table for its active
+// snapshot, right before; see [History.Idle].
+//
 // Methods of a History that write are called one at a time for a container; the caller sees
 // to that, and holds a lease in the context for what they make meanwhile. What
 // stays belongs to the container's own lease.

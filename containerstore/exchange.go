@@ -38,6 +38,9 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 	}
 	labels = with(labels, host)
 	commit := func() error {
+		if err := h.idle(ctx, active.Name); err != nil {
+			return err
+		}
 		return h.Snapshots.Commit(h.owned(ctx), name, active.Name, snapshots.WithLabels(labels))
 	}
 	live, err := h.upper(ctx, active)
@@ -65,6 +68,9 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 		}
 		return err
 	})
+	if err == nil { // not before: the container may have been started meanwhile
+		err = h.idle(ctx, active.Name)
+	}
 	if err == nil {
 		err = exchange(live, sealed, durable)
 		if errors.Is(err, errors.ErrUnsupported) {
@@ -152,6 +158,9 @@ func (h *History) exchanged(ctx context.Context, t *tree, i snapshots.Info) erro
 		return err
 	}
 	if done {
+		if err := h.Idle(ctx); err != nil {
+			return err
+		}
 		t.active = nil
 		return h.remove(ctx, h.Container)
 	}

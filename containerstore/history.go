@@ -75,7 +75,7 @@ type Differ interface {
 	c8ddiff.Applier
 }
 
-// History is the revisions of one container. The fields up to Leases are
+// History is the revisions of one container. The fields up to Tasks are
 // needed.
 type History struct {
 	Container   string // the id, which names the active snapshot
@@ -83,6 +83,7 @@ type History struct {
 	Snapshots   snapshots.Snapshotter
 	Content     content.Store
 	Leases      leases.Manager
+	Tasks       Tasks // of containerd, see Idle
 	// Lease is the id of the lease that holds the container's snapshots. If it
 	// is empty, what is made is held by the lease in the context alone.
 	Lease string

@@ -8,14 +8,12 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/defaults"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/containerd/log"
 )
 
@@ -56,7 +54,7 @@ type plain struct {
 func newPlain(cl *client.Client, id, snapshotterName string) *plain {
 	return &plain{client: cl, History: &History{
 		Container: id, Snapshotter: snapshotterName, Snapshots: cl.SnapshotService(snapshotterName),
-		Content: cl.ContentStore(), Leases: cl.LeasesService(), Differ: cl.DiffService(),
+		Content: cl.ContentStore(), Leases: cl.LeasesService(), Tasks: cl.TaskService(), Differ: cl.DiffService(),
 	}}
 }
 
@@ -104,18 +102,6 @@ func (p *plain) openLocked(ctx context.Context) error {
 	}
 	p.active = active
 	return p.settleAll(ctx, false)
-}
-
-// noTask makes sure that nothing has the container's files mounted.
-func (p *plain) noTask(ctx context.Context) error {
-	_, err := p.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: p.Container})
-	if err = errgrpc.ToNative(err); err == nil {
-		return fmt.Errorf("it has a task, which must be deleted before: %w", errdefs.ErrFailedPrecondition)
-	}
-	if !errdefs.IsNotFound(err) {
-		return fmt.Errorf("look for its task: %w", err)
-	}
-	return nil
 }
 
 func (p *plain) loadAll(ctx context.Context) error {

@@ -76,8 +76,14 @@ func (p *plain) settleAll(ctx context.Context, force bool) error {
 			return err
 		}
 	}
+	// What the container has left is not sealed while it has a task: that may have
+	// begun on it, just before the record was written.
+	busy := p.noTask(ctx)
+	if busy != nil && !errdefs.IsFailedPrecondition(busy) {
+		return busy
+	}
 	for _, i := range maps.Clone(p.all) {
-		if i.Labels[labelFilling] == "" || i.Kind != snapshots.KindCommitted {
+		if busy != nil || i.Labels[labelFilling] == "" || i.Kind != snapshots.KindCommitted {
 			continue
 		}
 		if err := p.endSeal(ctx, i); err != nil {
@@ -85,20 +91,22 @@ func (p *plain) settleAll(ctx context.Context, force bool) error {
 		}
 	}
 	for _, i := range maps.Clone(p.all) {
-		if err := p.settleOne(ctx, i); err != nil {
+		if err := p.settleOne(ctx, i, busy == nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *plain) settleOne(ctx context.Context, i snapshots.Info) error {
+func (p *plain) settleOne(ctx context.Context, i snapshots.Info, seal bool) error {
 	switch {
 	case i.Name == p.active.Name, i.Name == p.claim, i.Kind == snapshots.KindCommitted:
 		return nil
 	case i.Labels[labelUnwritten] != "" || i.Labels[labelNumber] == "":
 		delete(p.all, i.Name)
 		return p.remove(ctx, i.Name)
+	case !seal:
+		return nil
 	}
 	return p.sealLeft(ctx, i)
 }

@@ -31,6 +31,11 @@ func (h *History) Reopen(ctx context.Context) error {
 	if err != nil || !missing {
 		return err
 	}
+	if err := h.Idle(ctx); errdefs.IsFailedPrecondition(err) {
+		// Then it is not lost, but not to be seen from here.
+		log.G(ctx).WithError(err).WithField("container", h.Container).Warn("the folder of the container's snapshot is not where it should be")
+		return nil
+	}
 	log.G(ctx).WithField("container", h.Container).Warn("the empty folder of the container's snapshot was lost, as in a power cut; making it again")
 	return h.restack(ctx, active, active.Parent)
 }

@@ -3,13 +3,10 @@ package imageservice
 import (
 	"context"
 	"fmt"
-	"path/filepath"
-	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/builder"
-	"github.com/moby/sys/mountinfo"
 
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/snapshotter"
@@ -64,7 +61,7 @@ func (l unmappedRWLayer) Commit() (builder.ROLayer, error) {
 // unmapMounted gives what was written on a mounted root the image's ids. An
 // overlay is unmounted for that, which the layer's Commit would do next.
 func unmapMounted(ctx context.Context, root string, m diff.IDMap) error {
-	upper, err := mountedUpper(root)
+	upper, err := snapshotter.MountedUpper(root)
 	if err != nil {
 		return err
 	}
@@ -75,25 +72,4 @@ func unmapMounted(ctx context.Context, root string, m diff.IDMap) error {
 	}
 	_, err = snapshotter.UnmapUpper(ctx, upper, m)
 	return err
-}
-
-// mountedUpper is the upper of the overlay that is mounted on root; "" if it is
-// none.
-func mountedUpper(root string) (string, error) {
-	root, err := filepath.EvalSymlinks(root)
-	if err != nil {
-		return "", err
-	}
-	infos, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(root))
-	if err != nil {
-		return "", fmt.Errorf("look up the mount of %s: %w", root, err)
-	}
-	for _, i := range infos {
-		for _, option := range strings.Split(i.VFSOptions, ",") {
-			if upper, ok := strings.CutPrefix(option, "upperdir="); ok && i.FSType == "overlay" {
-				return upper, nil
-			}
-		}
-	}
-	return "", nil
 }

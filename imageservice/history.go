@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	containertypes "github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/container"
@@ -32,6 +31,7 @@ func (s *Service) history(id, driver string) *containerstore.History {
 		Snapshots:   s.snapshots(driver),
 		Content:     s.content,
 		Leases:      s.leases,
+		Tasks:       s.client.TaskService(),
 		Lease:       id,
 		Differ:      s.differ,
 	}
@@ -77,20 +77,6 @@ func revision(r containerstore.Revision) api.Revision {
 		Number: r.Number, Created: r.Created, Message: r.Message, Kind: api.Kind(r.Kind),
 		Image: r.Image, ImageID: r.ImageID, Previous: r.Previous, Size: r.Size, Current: r.Current,
 	}
-}
-
-// unused checks that nobody has a container's files mounted, as a running one
-// has. The container's turn is locked. The container is not asked whether it
-// runs: one that starts holds its lock while it waits for its turn to mount.
-func (s *Service) unused(id string) error {
-	mounted, err := s.Mounted(id)
-	if err != nil {
-		return err
-	}
-	if mounted {
-		return fmt.Errorf("its files are in use: it is running, or docker cp or export for example reads it: %w", errdefs.ErrConflict)
-	}
-	return nil
 }
 
 // Mounted reports whether the root of a container is mounted, also if an earlier

@@ -20,10 +20,9 @@ import (
 // rwLayer is a container's writable layer: the active snapshot of its id, held
 // by the lease of its id.
 type rwLayer struct {
+	s       *Service
 	id      string
 	sn      snapshots.Snapshotter
-	mounter Mounter
-	ctx     func() context.Context // of the service
 	turn    *turn
 	project uint32 // that it is limited by; 0 if it is not
 
@@ -36,22 +35,34 @@ type rwLayer struct {
 var _ container.RWLayer = (*rwLayer)(nil)
 
 func (s *Service) layer(id string, sn snapshots.Snapshotter, project uint32) *rwLayer {
-	return &rwLayer{id: id, sn: sn, mounter: s.mounter, ctx: s.background, turn: s.turns.get(id), project: project}
+	return &rwLayer{s: s, id: id, sn: sn, turn: s.turns.get(id), project: project}
 }
 
 // Mount mounts the container's root file system, or counts one more user of
 // it, and returns its path. The SELinux label is not applied, as in Moby's
 // containerd store.
+//
+// What a move has left undone is completed first: until then the container may
+// stand on an empty folder, which is removed later. And the root of a container
+// that runs, but is not mounted here, is not mounted a second time, see
+// [Service.adoptRoot].
 func (l *rwLayer) Mount(string) (string, error) {
+	ctx := l.s.background()
+	if err := l.s.settle(ctx, l.id); err != nil && !errors.Is(err, containerstore.ErrLeft) {
+		return "", compat.DockerError(fmt.Errorf("settle an interrupted move of container %s: %w", l.id, err))
+	}
 	l.turn.RLock() // what is mounted must not be sealed meanwhile
 	defer l.turn.RUnlock()
-	mounts, err := l.sn.Mounts(l.ctx(), l.id)
+	mounts, err := l.sn.Mounts(ctx, l.id)
 	if err != nil {
 		return "", compat.DockerError(fmt.Errorf("look up mounts of container %s: %w", l.id, err))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	root, err := l.mounter.Mount(mounts, l.id)
+	if err := l.s.adoptRoot(ctx, l.id, mounts); err != nil {
+		return "", compat.DockerError(fmt.Errorf("mount root file system of container %s: %w", l.id, err))
+	}
+	root, err := l.s.mounter.Mount(mounts, l.id)
 	if err != nil {
 		return "", fmt.Errorf("mount root file system of container %s: %w", l.id, err)
 	}
@@ -69,7 +80,7 @@ func (l *rwLayer) Unmount() error {
 	root, image := l.root, isImageMount(l.id)
 	if root == "" || image { // mounted by an earlier daemon, and live-restored
 		var err error
-		if root, err = l.mounter.Mounted(l.id); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if root, err = l.s.mounter.Mounted(l.id); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("look up mount point of container %s: %w", l.id, err)
 		}
 		if root == "" && image {
@@ -79,7 +90,7 @@ func (l *rwLayer) Unmount() error {
 			return fmt.Errorf("unmount root file system of container %s: not mounted", l.id)
 		}
 	}
-	if err := l.mounter.Unmount(root); err != nil {
+	if err := l.s.mounter.Unmount(root); err != nil {
 		return fmt.Errorf("unmount root file system of container %s: %w", l.id, err)
 	}
 	return nil
@@ -202,9 +213,17 @@ func (s *Service) ReleaseLayer(layer container.RWLayer) error {
 }
 
 func (s *Service) release(ctx context.Context, l *rwLayer) error {
+	// The daemon's record is wrong then.
+	pid, err := s.history(l.id, "").RunningTask(ctx)
+	if err == nil && pid != 0 {
+		err = fmt.Errorf("containerd has a task of it, process %d: %w", pid, errdefs.ErrConflict)
+	}
+	if err != nil {
+		return compat.DockerError(fmt.Errorf("release layer of container %s: %w", l.id, err))
+	}
 	drop := l.unlimited(ctx)
 	// Synchronous: when `docker rm` returns, the space is free.
-	err := s.leases.Delete(ctx, leases.Lease{ID: l.id}, leases.SynchronousDelete)
+	err = s.leases.Delete(ctx, leases.Lease{ID: l.id}, leases.SynchronousDelete)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return compat.DockerError(fmt.Errorf("release layer of container %s: %w", l.id, err))
 	}

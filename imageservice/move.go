@@ -71,17 +71,13 @@ func (s *Service) move(ctx context.Context, verb string, ctr *container.Containe
 // settle checks that the container is stopped, and ends what an earlier move
 // has left undone.
 func (m *Move) settle(ctx context.Context) error {
-	turn := m.s.turns.get(m.ctr.ID)
-	turn.Lock()
-	defer turn.Unlock()
-	if err := m.s.unused(m.ctr.ID); err != nil {
-		return err
-	}
-	if err := m.history.Recover(ctx); err != nil {
-		return err
-	}
-	m.s.settled(m.ctr.ID)
-	return nil
+	return m.s.whileIdle(ctx, m.ctr, m.history, func() error {
+		if err := m.history.Recover(ctx); err != nil {
+			return err
+		}
+		m.s.settled(m.ctr.ID)
+		return nil
+	})
 }
 
 // describe fills in what the move does with the container's record, and its
@@ -147,20 +143,21 @@ func (m *Move) Run(ctx context.Context) error {
 }
 
 func (m *Move) run(ctx context.Context) error {
-	turn := m.s.turns.get(m.ctr.ID)
-	turn.Lock()
-	defer turn.Unlock()
-	err := m.s.unused(m.ctr.ID)
-	if err == nil {
-		var before containerstore.Revision
-		if before, err = m.history.Switch(ctx, m.To.Number, m.before); err == nil {
-			m.Before = revision(before)
+	began := false
+	err := m.s.whileIdle(ctx, m.ctr, m.history, func() error {
+		began = true
+		before, err := m.history.Switch(ctx, m.To.Number, m.before)
+		if err != nil {
+			return m.settled(ctx, err)
 		}
+		m.Before = revision(before)
+		return nil
+	})
+	if err != nil && !began {
+		err = errors.Join(err, m.dropPending(ctx))
 	}
 	if err != nil {
-		if err = m.settled(ctx, err); err != nil {
-			return err
-		}
+		return err
 	}
 	to, err := m.history.Revision(ctx, m.To.Number)
 	if err != nil { // it is there: its size is not known
@@ -195,16 +192,24 @@ func (m *Move) Abandon(ctx context.Context) error {
 	if m.release == nil {
 		return nil
 	}
-	var err error
-	if m.pending > 0 {
-		err = m.history.Abandon(leases.WithLease(ctx, m.lease), m.pending)
-	}
+	err := m.dropPending(leases.WithLease(ctx, m.lease))
 	m.end(errCollect)
 	if err != nil {
-		m.s.settleLater(ctx, m.ctr.ID)
 		return compat.DockerError(fmt.Errorf("abandon the %s of container %s: %w", m.verb, m.ctr.ID, err))
 	}
 	return nil
+}
+
+// dropPending removes the revision that was made for the move, if there is one.
+func (m *Move) dropPending(ctx context.Context) error {
+	if m.pending == 0 {
+		return nil
+	}
+	err := m.history.Abandon(ctx, m.pending)
+	if err != nil {
+		m.s.settleLater(ctx, m.ctr.ID)
+	}
+	return err
 }
 
 func (m *Move) end(err error) {

@@ -64,8 +64,7 @@ func (s *Service) lookSealed(when sealFirst) lookFunc {
 		if err != nil || l.unreadable != nil {
 			return l, err
 		}
-		if err := s.unused(ctr.ID); err != nil {
-			log.G(ctx).WithError(err).WithField("container", ctr.ID).Debug("not sealing the container for its commit")
+		if ctr.IsRunning() { // others are found out below, at the cost of looking twice
 			return l, nil
 		}
 		if l.stack.IDs.Way == containerstore.Remapped || !when.holds(ctx, l.overlay) {
@@ -88,24 +87,20 @@ func (s *Service) sealLayer(ctx context.Context, ctr *container.Container, goesO
 		return err
 	}
 	defer end()
-	turn := s.turns.get(ctr.ID)
-	turn.Lock()
-	defer turn.Unlock()
-	if err := s.unused(ctr.ID); err != nil {
-		return err
-	}
-	if s.turns.reading(ctr.ID) > 1 { // besides this commit
-		return fmt.Errorf("another commit or diff of it is under way: %w", errdefs.ErrConflict)
-	}
 	h := s.history(ctr.ID, ctr.Driver)
 	if goesOn {
 		h.MaxSealed = sparingLayers
 	}
-	if err := h.SealLayer(ctx, goesOn); err != nil {
-		s.settleLater(ctx, ctr.ID)
+	return s.whileIdle(ctx, ctr, h, func() error {
+		if s.turns.reading(ctr.ID) > 1 { // besides this commit
+			return fmt.Errorf("another commit or diff of it is under way: %w", errdefs.ErrConflict)
+		}
+		err := h.SealLayer(ctx, goesOn)
+		if err != nil {
+			s.settleLater(ctx, ctr.ID)
+		}
 		return err
-	}
-	return nil
+	})
 }
 
 var errEnough = errors.New("enough was seen")

@@ -38,7 +38,7 @@ type Events interface {
 	Log(action events.Action, eventType events.Type, actor events.Actor)
 }
 
-// Config is what a [Service] works with. All fields but IDMapping and SealCommits are needed.
+// Config is what a [Service] works with. All fields but Roots, IDMapping and SealCommits are needed.
 // The process must not have a second service: temporary mounts are in one place.
 type Config struct {
 	Client      *containerd.Client // its default namespace is the daemon's
@@ -46,6 +46,7 @@ type Config struct {
 	Snapshotter string // the daemon's storage driver, "overlayfs"
 	Owner       string // the daemon's id, kept in its data root
 	Mounter     Mounter
+	Roots       string               // the folder in which Mounter mounts the root of each container on its id; "" if unknown
 	IDMapping   user.IdentityMapping // of --userns-remap; empty without
 	Events      Events
 	// Thaw lets a container go on that a commit had frozen when the daemon
@@ -72,6 +73,7 @@ type Service struct {
 	owner       string
 	containers  Containers
 	mounter     Mounter
+	roots       string
 	ids         diff.IDMap // of --userns-remap
 	maps        mapsByMount
 	events      Events
@@ -104,6 +106,7 @@ func New(c Config) *Service {
 		owner:       c.Owner,
 		containers:  c.Containers,
 		mounter:     c.Mounter,
+		roots:       c.Roots,
 		ids:         idMap(c.IDMapping),
 		events:      c.Events,
 		options:     c.Options,

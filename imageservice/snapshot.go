@@ -56,13 +56,19 @@ func (s *Service) snapshot(ctx context.Context, ctr *container.Container, o Snap
 
 // sealStopped seals a container that is stopped; ok is false if it is not, or if
 // somebody is about to read its upper where it is.
-func (s *Service) sealStopped(ctx context.Context, ctr *container.Container, h *containerstore.History, r containerstore.Record) (_ containerstore.Revision, ok bool, _ error) {
-	turn := s.turns.get(ctr.ID)
-	turn.Lock()
-	defer turn.Unlock()
-	if s.unused(ctr.ID) != nil || s.turns.reading(ctr.ID) > 0 {
-		return containerstore.Revision{}, false, nil
+func (s *Service) sealStopped(ctx context.Context, ctr *container.Container, h *containerstore.History, r containerstore.Record) (sealed containerstore.Revision, ok bool, _ error) {
+	err := s.whileIdle(ctx, ctr, h, func() (err error) {
+		if s.turns.reading(ctr.ID) > 0 {
+			return nil
+		}
+		ok = true
+		if sealed, err = h.Seal(ctx, r); err != nil {
+			s.settleLater(ctx, ctr.ID)
+		}
+		return err
+	})
+	if !ok && inUse(err) {
+		err = nil
 	}
-	sealed, err := h.Seal(ctx, r)
-	return sealed, true, err
+	return sealed, ok, err
 }

@@ -19,7 +19,7 @@ func (e *env) history(t *testing.T, id string) *containerstore.History {
 	t.Helper()
 	return &containerstore.History{
 		Container: id, Snapshotter: snapshotter, Snapshots: e.client.SnapshotService(snapshotter),
-		Content: e.client.ContentStore(), Leases: e.client.LeasesService(), Lease: id, Differ: e.client.DiffService(),
+		Content: e.client.ContentStore(), Leases: e.client.LeasesService(), Tasks: e.client.TaskService(), Lease: id, Differ: e.client.DiffService(),
 	}
 }
 

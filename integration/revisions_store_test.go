@@ -47,7 +47,7 @@ func newMappedKept(t *testing.T, e *env, id, snapshotterName string, ids contain
 	}
 	k := &kept{e: e, ids: ids, ctx: leases.WithLease(ctx, id+"-operation"), History: &containerstore.History{
 		Container: id, Snapshotter: snapshotterName, Snapshots: e.client.SnapshotService(snapshotterName),
-		Content: e.client.ContentStore(), Leases: manager, Lease: id, Differ: e.client.DiffService(),
+		Content: e.client.ContentStore(), Leases: manager, Tasks: e.client.TaskService(), Lease: id, Differ: e.client.DiffService(),
 	}}
 	t.Cleanup(func() { k.gone(t) })
 	birth := leases.WithLease(ctx, id)

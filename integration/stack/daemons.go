@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -121,6 +122,9 @@ func (s *Stack) ping(ctx context.Context) error {
 // start spawns a daemon, with further variables if any, and waits until answers
 // succeeds, or the daemon has ended.
 func (s *Stack) start(ctx context.Context, d Daemon, argv []string, answers func(context.Context) error, env ...string) error {
+	s.mu.Lock()
+	argv = slices.Concat(s.within, argv)
+	s.mu.Unlock()
 	_, err := s.call(ctx, request{Op: opSpawn, Name: d, Argv: argv, Env: append(s.env(), env...), Log: s.root.log(d)})
 	if err != nil {
 		return err

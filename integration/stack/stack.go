@@ -29,8 +29,9 @@ type Stack struct {
 	takeDown func() error
 
 	mu     sync.Mutex
-	flavor Flavor // what StartDockerd starts
-	front  string // see PutBefore
+	flavor Flavor   // what StartDockerd starts
+	front  string   // see PutBefore
+	within []string // see StartWithin
 }
 
 // Start starts a stack and returns when dockerd answers. The caller must Stop
@@ -179,6 +180,16 @@ func (s *Stack) PutBefore(socket string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.front = socket
+}
+
+// StartWithin has the daemons start through a command from their next start on,
+// which runs the rest of its arguments: nsenter for example. The command must
+// become the daemon, and not start it as a child. Without a command they start by
+// themselves again.
+func (s *Stack) StartWithin(command ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.within = command
 }
 
 // ContainerdNamespace returns the containerd namespace of dockerd's images and

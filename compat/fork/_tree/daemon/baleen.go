@@ -41,6 +41,7 @@ func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.Im
 		Snapshotter: cfg.Snapshotter,
 		Owner:       daemon.id,
 		Mounter:     cfg.RefCountMounter,
+		Roots:       filepath.Join(daemon.root, "rootfs", cfg.Snapshotter),
 		IDMapping:   cfg.IDMapping,
 		Events:      cfg.EventsService,
 		Thaw:        func(ctx context.Context, id string) error { return thawGroup(ctx, cfg.Client, id) },
@@ -84,7 +85,7 @@ func (daemon *Daemon) pauseForCommit(ctx context.Context, c *container.Container
 func (daemon *Daemon) pauser(ctx context.Context, c *container.Container) func() (thaw func()) {
 	return func() (thaw func()) {
 		if !c.IsRunning() {
-			return func() {}
+			return daemon.freezeUnrecorded(ctx, c)
 		}
 		thaw, err := daemon.freeze(ctx, c)
 		switch {

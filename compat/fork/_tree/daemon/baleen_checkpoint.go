@@ -47,11 +47,15 @@ func (daemon *Daemon) checkpoint(ctx context.Context, name string, req api.Check
 	if options.Plain, err = daemon.plainHostConfig(); err != nil {
 		return api.Checkpoint{}, err
 	}
+	unrecorded, err := daemon.unrecordedTask(ctx, c)
+	if err != nil {
+		return api.Checkpoint{}, compat.DockerError(err)
+	}
 	var made api.Checkpoint
 	switch {
-	case !c.IsRunning():
+	case !c.IsRunning() && unrecorded == nil:
 		made, err = daemon.keep(ctx, service, c, ref, options)
-	case req.NoProcess:
+	case req.NoProcess || unrecorded != nil:
 		made, err = daemon.keep(daemon.pauseForCommit(ctx, c), service, c, ref, options)
 	default:
 		made, err = daemon.keepProcesses(ctx, service, c, ref, options, req.LeaveRunning)

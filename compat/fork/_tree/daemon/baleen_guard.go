@@ -122,7 +122,7 @@ func (daemon *Daemon) mayStart(ctx context.Context, c *container.Container) erro
 func (daemon *Daemon) endWork(c *container.Container, opts *backend.ContainerRmConfig) error {
 	w := daemon.baleen.find(c.ID)
 	if w == nil {
-		return nil
+		return daemon.endUnrecorded(c, opts.ForceRemove)
 	}
 	if !opts.ForceRemove {
 		return errdefs.Conflict(fmt.Errorf("container %s is busy: %s is under way: wait for it, or force remove", bare(c), w.what))
@@ -132,7 +132,7 @@ func (daemon *Daemon) endWork(c *container.Container, opts *backend.ContainerRmC
 		return fmt.Errorf("could not kill container: %w", err)
 	}
 	<-w.done
-	return nil
+	return daemon.endUnrecorded(c, true)
 }
 
 // shutdownPatience is how long operations may take to clean up when the daemon shuts

@@ -1,0 +1,46 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/container"
+
+	"github.com/baleen-project/baleen/containerstore"
+)
+
+// whileIdle calls f while nobody can be writing to a container's files, and nobody
+// can mount them. If somebody may be, the error is errdefs.ErrFailedPrecondition,
+// and f is not called.
+//
+// That is decided here for all that replaces, links or moves a container's files:
+// the daemon's record of the container must say that it does not run, and
+// containerd and the mount table must know of nobody ([containerstore.History.Idle]).
+func (s *Service) whileIdle(ctx context.Context, ctr *container.Container, h *containerstore.History, f func() error) error {
+	// Not with the turn locked: a container that starts is locked, and waits for its
+	// turn to mount. One that starts after this is mounted, or does not get to that.
+	if ctr.IsRunning() {
+		return fmt.Errorf("its files are in use: it is running: %w", errdefs.ErrFailedPrecondition)
+	}
+	turn := s.turns.get(ctr.ID)
+	turn.Lock()
+	defer turn.Unlock()
+	// The daemon's own mounts are asked for as well: of some snapshotters the mount
+	// table does not tell. That it counts none is no proof: a mount that could not be
+	// unmounted is not counted any more.
+	mounted, err := s.Mounted(ctr.ID)
+	if err != nil {
+		return err
+	}
+	if mounted {
+		return fmt.Errorf("its files are in use: it is running, or docker cp or export for example reads it: %w", errdefs.ErrFailedPrecondition)
+	}
+	if err := h.Idle(ctx); err != nil {
+		return err
+	}
+	return f()
+}
+
+// inUse reports whether an error says that a container's files may be written.
+func inUse(err error) bool { return errdefs.IsFailedPrecondition(err) }

@@ -1,0 +1,233 @@
+package integration_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/containerd/containerd/api/services/tasks/v1"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+// moveElsewhere stops the daemons, calls between, and starts them again in another
+// mount namespace, as an option of systemd's for the unit would. The roots of the
+// containers, which run on, are not mounted there.
+func (e *env) moveElsewhere(t *testing.T, between func(), ids ...string) {
+	t.Helper()
+	nsenter, err := exec.LookPath("nsenter")
+	if err != nil {
+		t.Skip(err)
+	}
+	if err := errors.Join(e.StopDockerd(t.Context()), e.StopContainerd(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	script := "set -e; "
+	for _, id := range ids {
+		script += "umount " + filepath.Join(e.DataRoot(), "rootfs", snapshotter, id) + "; "
+	}
+	holder := e.Command(t.Context(), "unshare", "-m", "--propagation", "private", "sh", "-c", script+"echo $$; exec sleep infinity")
+	holder.Stderr = os.Stderr
+	out, err := holder.StdoutPipe()
+	if err == nil {
+		err = holder.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = holder.Wait() }) // the test's context has killed it
+	pid, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	between()
+	e.StartWithin(nsenter, "--mount=/proc/"+strings.TrimSpace(pid)+"/ns/mnt")
+	if err := errors.Join(e.StartContainerd(t.Context()), e.StartDockerd(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writer is what a container runs that writes all the time: in a large file, at the
+// end of another one, and new names.
+const writer = `dd if=/dev/urandom of=/large bs=1M count=20 2>/dev/null; touch /log; mkdir /names; trap 'exit 0' TERM; echo ready
+n=0; while :; do n=$((n + 1)); echo $n >> /log; echo $n | dd of=/large bs=1k seek=$((n % 9000)) conv=notrunc 2>/dev/null; echo $n > /names/$((n % 50)); done`
+
+// startWriter starts an app that writes all the time.
+func (e *env) startWriter(t *testing.T, name string) (id string) {
+	t.Helper()
+	id = e.docker(t, "run", "-d", "--network=none", "--name", name, "app:1", "sh", "-c", writer)
+	t.Cleanup(func() { e.remove(t, name) })
+	e.eventually(t, "the writer to begin", func() error { return expect(e.docker(t, "logs", name), "ready") })
+	return id
+}
+
+// writesOn returns when a container's log, as it is below its root, has grown.
+func (e *env) writesOn(t *testing.T, log string) {
+	t.Helper()
+	size := func() int64 {
+		info, err := os.Stat(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	before := size()
+	e.eventually(t, "the container to write on", func() error {
+		if size() == before {
+			return fmt.Errorf("%s still has %d bytes", log, before)
+		}
+		return nil
+	})
+}
+
+// activeFolder is where a container's writes lie.
+func (e *env) activeFolder(t *testing.T, id string) string {
+	t.Helper()
+	for _, o := range e.activeMounts(t, snapshotter, id)[0].Options {
+		if folder, ok := strings.CutPrefix(o, "upperdir="); ok {
+			return folder
+		}
+	}
+	t.Fatalf("container %s has no upper", id)
+	return ""
+}
+
+// elsewhere is a container that runs, and that the daemons find when they have
+// been started in another mount namespace.
+func elsewhere(t *testing.T, between func(e *env, id string)) (e *env, id string) {
+	t.Helper()
+	config := sparingConfig()
+	config.DaemonConfig["live-restore"] = true
+	e = newEnv(t, config, "busybox")
+	e.app(t, "app:1", "")
+	e.app(t, "app:2", "")
+	id = e.startWriter(t, "writer")
+	e.moveElsewhere(t, func() {
+		if between != nil {
+			between(e, id)
+		}
+	}, id)
+	return e, id
+}
+
+// TestElsewhere keeps a container that has lived on while the daemons moved to
+// another mount namespace, in which its root is not mounted. What is sealed of it
+// stays as it is, and the container goes on as it was.
+func TestElsewhere(t *testing.T) {
+	e, id := elsewhere(t, nil)
+	log := filepath.Join(e.activeFolder(t, id), "log")
+	active := e.activeSnapshot(t, id)
+	e.writesOn(t, log)
+	kept := map[string]string{} // folders
+	for name, snapshot := range map[string]string{
+		"a snapshot": e.sealedFolder(t, fmt.Sprint(id, ".r", e.snapshot(t, "writer", "running").Number)),
+		"a commit":   e.sealedFolder(t, chainOf(e.image(t, e.docker(t, "commit", "writer")))),
+	} {
+		kept[name] = snapshot
+	}
+	sums := map[string]string{}
+	for name, folder := range kept {
+		sums[name] = treeText(t, folder)
+	}
+	e.writesOn(t, log)
+	e.writesOn(t, log)
+	for name, folder := range kept {
+		if treeText(t, folder) != sums[name] {
+			t.Errorf("what %s has kept changes while the container runs", name)
+		}
+	}
+	if now := e.activeSnapshot(t, id); !now.Created.Equal(active.Created) {
+		t.Error("the snapshot of the running container was replaced")
+	}
+	// It can still change and delete files of the image, and these are seen here.
+	e.docker(t, "exec", "writer", "sh", "-ec", "rm /version; echo more >> /etc/group; mv /names /moved; echo here > /here")
+	if got := e.docker(t, "diff", "writer"); !strings.Contains(got, "D /version") {
+		t.Errorf("docker diff says\n%s", got)
+	}
+	here := filepath.Join(t.TempDir(), "here")
+	e.docker(t, "cp", "writer:/here", here)
+	if text, err := os.ReadFile(here); err != nil || string(text) != "here\n" {
+		t.Errorf("docker cp finds %q, %v", text, err)
+	}
+	if out, err := e.try(t, "exec", "-u", "operator", "writer", "id", "-un"); err != nil || out != "operator" {
+		t.Errorf("docker exec by a name prints %q, %v", out, err)
+	}
+	_, result := e.upgrade(t, "writer", api.UpgradeRequest{Image: "app:2", HealthTimeout: 1})
+	if !result.Started {
+		t.Errorf("the upgrade gave %+v", result)
+	}
+	for name, folder := range kept {
+		if treeText(t, folder) != sums[name] {
+			t.Errorf("what %s has kept changed with the upgrade", name)
+		}
+	}
+	e.reads(t, "writer", "/here", "here")
+	e.rollback(t, "writer", api.RollbackRequest{Revision: 1})
+	e.docker(t, "rm", "-f", "writer")
+	if left := e.mounts(t); strings.Contains(strings.Join(left, "\n"), id) {
+		t.Errorf("mounted are %v", left)
+	}
+}
+
+// TestElsewhereUnrecorded: the daemon's record says that a container has stopped,
+// and containerd has a task of it.
+func TestElsewhereUnrecorded(t *testing.T) {
+	e, id := elsewhere(t, func(e *env, id string) { e.noteStopped(t, id) })
+	if status := e.inspect(t, id, "{{.State.Status}}"); status != "exited" {
+		t.Fatalf("the container is %s", status)
+	}
+	log := filepath.Join(e.activeFolder(t, id), "log")
+	active := e.activeSnapshot(t, id)
+	e.writesOn(t, log)
+	revision := e.sealedFolder(t, fmt.Sprint(id, ".r", e.snapshot(t, "writer", "running").Number))
+	image := e.sealedFolder(t, chainOf(e.image(t, e.docker(t, "commit", "writer"))))
+	sums := treeText(t, revision) + treeText(t, image)
+	e.writesOn(t, log)
+	if treeText(t, revision)+treeText(t, image) != sums {
+		t.Error("what was sealed goes on changing")
+	}
+	for _, args := range [][]string{
+		{"baleen", "upgrade", "writer", "app:2"}, {"baleen", "rollback", "writer", "1"}, {"rm", "writer"},
+	} {
+		if out, err := e.try(t, args...); err == nil || !strings.Contains(out, id) || !strings.Contains(out, "containerd has a task of it") {
+			t.Errorf("docker %v: %v: %s", args, err, out)
+		}
+	}
+	e.docker(t, "container", "prune", "-f")
+	if now := e.activeSnapshot(t, id); !now.Created.Equal(active.Created) || now.Parent != active.Parent {
+		t.Error("the snapshot of the running container was replaced")
+	}
+	e.writesOn(t, log)
+	e.docker(t, "rm", "-f", "writer")
+	if left, err := e.client.TaskService().List(e.ctx(t), &tasks.ListTasksRequest{}); err != nil || len(left.Tasks) > 0 {
+		t.Errorf("after docker rm -f there are tasks: %v, %v", left, err)
+	}
+}
+
+// noteStopped has the record of a container say that it has stopped.
+func (e *env) noteStopped(t *testing.T, id string) {
+	t.Helper()
+	path := filepath.Join(e.DataRoot(), "containers", id, "config.v2.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var record map[string]any
+	if err := json.Unmarshal(text, &record); err != nil {
+		t.Fatal(err)
+	}
+	state := record["State"].(map[string]any)
+	state["Running"], state["Pid"], state["FinishedAt"] = false, 0, state["StartedAt"]
+	if text, err = json.Marshal(record); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
