@@ -16,13 +16,21 @@ import (
 // these are the mounts of: all of its layers, within a limit, into the one. They
 // are on disk when it returns.
 func (c *Checkpoint) Fill(ctx context.Context, mounts []mount.Mount, fetch snapshotter.Fetch, limit diff.Limit) error {
-	for i, layer := range c.Own {
-		opts := diff.ApplyOptions{Over: i > 0, Sync: i == len(c.Own)-1, Limit: limit}
-		if err := fillLayer(ctx, mounts, layer, fetch, opts); err != nil {
-			return fmt.Errorf("layer %s: %w", layer.Blob.Digest, err)
+	dir := diff.WrittenDir(mounts)
+	fill := func() error {
+		for i, layer := range c.Own {
+			// What is mounted for each layer is synced then.
+			opts := diff.ApplyOptions{Over: i > 0, Sync: dir == "", Limit: limit}
+			if err := fillLayer(ctx, mounts, layer, fetch, opts); err != nil {
+				return fmt.Errorf("layer %s: %w", layer.Blob.Digest, err)
+			}
 		}
+		return nil
 	}
-	return nil
+	if dir == "" {
+		return fill()
+	}
+	return diff.WriteSynced(dir, fill)
 }
 
 // fillLayer writes one layer, and compares what it unpacked to with what it is to

@@ -107,11 +107,9 @@ func (h *History) merge(ctx context.Context, name string, top snapshots.Info, ba
 		if err != nil {
 			return err
 		}
-		stats, err := snapshotter.SealLinked(ctx, &diff.Container{Overlay: from, Reserved: true}, to.Uppers[0])
-		if err != nil {
-			return err
-		}
-		return snapshotter.Sync(ctx, to.Uppers[0], stats)
+		return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
+			return snapshotter.SealLinked(ctx, &diff.Container{Overlay: from, Reserved: true}, to.Uppers[0])
+		})
 	})
 }
 

@@ -50,6 +50,11 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 	if err != nil {
 		return err
 	}
+	disk, err := diff.OpenDisk(live)
+	if err != nil {
+		return err
+	}
+	defer disk.Close()
 	var sealed string
 	filling := with(labels, map[string]string{labelFilling: "1", labelUnmeasured: "1"})
 	err = h.make(ctx, name, active.Parent, filling, func(into []mount.Mount) error {
@@ -64,7 +69,7 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 			// mounted too; this folder is not. If a power cut took it after
 			// containerd has written down the commit, no start could tell that the
 			// folders have not been exchanged.
-			err = snapshotter.SyncFileSystem(sealed)
+			err = disk.Sync()
 		}
 		return err
 	})
@@ -85,22 +90,18 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 // exchange gives each of two folders the other's name, if durable on disk too.
 // That waits until all is on disk that was written to them, if nobody has synced
 // it before.
-func exchange(a, b string, durable bool) error {
-	if err := snapshotter.Exchange(a, b); err != nil {
+func exchange(a, b string, durable bool) (err error) {
+	var above [2]*os.File // opened before, to hear of all that is lost
+	for i, path := range []string{a, b} {
+		if above[i], err = os.Open(filepath.Dir(path)); err != nil {
+			return err
+		}
+		defer above[i].Close()
+	}
+	if err := snapshotter.Exchange(a, b); err != nil || !durable {
 		return err
 	}
-	if !durable {
-		return nil
-	}
-	return errors.Join(syncDir(filepath.Dir(a)), syncDir(filepath.Dir(b)))
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(above[0].Sync(), above[1].Sync())
 }
 
 // upper is the folder of an active snapshot. ErrUnsupported says that it has

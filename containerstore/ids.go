@@ -110,12 +110,11 @@ func (h *History) unmap(ctx context.Context, i snapshots.Info) error {
 		return fmt.Errorf("label %s of snapshot %s: %w", labelHostIDs, i.Name, err)
 	}
 	folder, err := h.folder(ctx, i)
-	var files int64
 	if err == nil {
-		files, err = snapshotter.UnmapUpper(ctx, folder, m)
-	}
-	if err == nil {
-		err = snapshotter.Sync(ctx, folder, snapshotter.SealStats{WalkStats: diff.WalkStats{Changes: files}})
+		err = snapshotter.Durably(ctx, folder, func() (stats snapshotter.SealStats, err error) {
+			stats.Changes, err = snapshotter.UnmapUpper(ctx, folder, m)
+			return stats, err
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("map ids of snapshot %s: %w", i.Name, err)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	c8ddiff "github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
@@ -189,14 +190,10 @@ func (h *History) copyLive(ctx context.Context, parent string, live, into []moun
 	if err != nil {
 		return err
 	}
-	thaw := pause()
-	defer thaw()
-	stats, err := snapshotter.Seal(ctx, &diff.Container{Overlay: from, Reserved: true}, to.Uppers[0])
-	thaw()
-	if err != nil {
-		return err
-	}
-	return snapshotter.Sync(ctx, to.Uppers[0], stats)
+	return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
+		defer pause()()
+		return snapshotter.Seal(ctx, &diff.Container{Overlay: from, Reserved: true}, to.Uppers[0])
+	})
 }
 
 // copyTrees finds what the container has written by comparing whole trees.
@@ -212,6 +209,6 @@ func (h *History) copyTrees(ctx context.Context, parent string, live, into []mou
 	if err != nil || layer.Empty() {
 		return err
 	}
-	_, err = h.Differ.Apply(ctx, layer.Blob, into)
+	_, err = h.Differ.Apply(ctx, layer.Blob, into, c8ddiff.WithSyncFs(true))
 	return err
 }

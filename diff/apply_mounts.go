@@ -26,12 +26,42 @@ func ApplyMounts(ctx context.Context, r io.Reader, mounts []mount.Mount, opts Ap
 		return "", ApplyStats{}, fmt.Errorf("apply layer: %w", err)
 	}
 	log.G(ctx).WithError(err).Debug("mounting a snapshot to unpack a layer")
-	err = mount.WithTempMount(ctx, mounts, func(root string) error {
-		var err error
-		diffID, stats, err = Apply(ctx, r, root, ApplyOptions{Sync: opts.Sync, Limit: opts.Limit})
+	write := func(root string) (err error) {
+		diffID, stats, err = Apply(ctx, r, root, ApplyOptions{Limit: opts.Limit})
 		return err
-	})
+	}
+	if opts.Sync {
+		err = WriteMounted(ctx, mounts, write)
+	} else {
+		err = mount.WithTempMount(ctx, mounts, write)
+	}
 	return diffID, stats, err
+}
+
+// WriteMounted mounts what a snapshotter says for as long as write takes, and then
+// puts on disk what was written. An overlay is not asked to do that: it does not
+// tell of data that the file system of its upper has lost. That file system is.
+func WriteMounted(ctx context.Context, mounts []mount.Mount, write func(root string) error) error {
+	dir := WrittenDir(mounts)
+	if dir == "" {
+		return mount.WithTempMount(ctx, mounts, func(root string) error {
+			return WriteSynced(root, func() error { return write(root) })
+		})
+	}
+	return WriteSynced(dir, func() error { return mount.WithTempMount(ctx, mounts, write) })
+}
+
+// WriteSynced calls write, and then puts on disk what was written to the file
+// system of a folder.
+func WriteSynced(dir string, write func() error) error {
+	disk, err := OpenDisk(dir)
+	if err != nil {
+		return err
+	}
+	if err = write(); err == nil {
+		err = disk.Sync()
+	}
+	return errors.Join(err, disk.Close())
 }
 
 // applyTarget finds the directory in which to unpack without mounting what is to

@@ -85,6 +85,26 @@ func ParseOverlay(mounts []mount.Mount, hasParent bool) (Overlay, error) {
 	return o, nil
 }
 
+// WrittenDir is the folder that a mount of an active snapshot writes to: the upper of
+// an overlay, whatever its other options mean, or the source of a bind mount. It is
+// "" if mounts do not tell.
+func WrittenDir(mounts []mount.Mount) string {
+	if len(mounts) != 1 {
+		return ""
+	}
+	switch m := mounts[0]; m.Type {
+	case "bind", "rbind":
+		return m.Source
+	case "overlay":
+		for _, option := range m.Options {
+			if upper, ok := strings.CutPrefix(option, "upperdir="); ok {
+				return unescape(upper)
+			}
+		}
+	}
+	return ""
+}
+
 // indexByDefault reports how the kernel's module is set.
 func indexByDefault() bool {
 	text, err := os.ReadFile("/sys/module/overlay/parameters/index")

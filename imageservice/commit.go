@@ -63,6 +63,11 @@ func (s *Service) commit(ctx context.Context, c backend.CommitConfig, look lookF
 		return "", err
 	}
 	defer func() { end(err) }()
+	names, err := s.blobNames(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer names.close()
 
 	l, made, err := s.read(ctx, t, ctr, look)
 	if err != nil {
@@ -70,7 +75,7 @@ func (s *Service) commit(ctx context.Context, c backend.CommitConfig, look lookF
 	}
 	defer made.drop(ctx)
 	ctx, done := t.phase(ctx, "publish")
-	id, err := s.publish(ctx, committed(l.base, ctr.ImagePlatform, made.layer, c, time.Now()), made.commit)
+	id, err := s.publish(ctx, committed(l.base, ctr.ImagePlatform, made.layer, c, time.Now()), names, made.commit)
 	done(err)
 	return id, err
 }

@@ -38,11 +38,9 @@ func (m *Move) seal(ctx context.Context, merge *diff.Merge, policy Policy, r con
 			if err != nil {
 				return err
 			}
-			stats, err := snapshotter.SealLinked(ctx, merge, to.Uppers[0])
-			if err != nil {
-				return err
-			}
-			return snapshotter.Sync(ctx, to.Uppers[0], stats)
+			return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
+				return snapshotter.SealLinked(ctx, merge, to.Uppers[0])
+			})
 		})
 	})
 	if err != nil {

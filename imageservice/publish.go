@@ -43,8 +43,8 @@ type blob struct {
 
 // publish stores an image's config and manifest and makes its record, without
 // a name. It returns the image's id. Meanwhile it does besides what the image
-// needs too.
-func (s *Service) publish(ctx context.Context, img newImage, besides func(context.Context) error) (image.ID, error) {
+// needs too. names are of before the image's first blob was written.
+func (s *Service) publish(ctx context.Context, img newImage, names *blobNames, besides func(context.Context) error) (image.ID, error) {
 	config, configText, err := encode(ocispec.MediaTypeImageConfig, img.config)
 	if err != nil {
 		return "", err
@@ -83,7 +83,7 @@ func (s *Service) publish(ctx context.Context, img newImage, besides func(contex
 		if err := s.writeBlobs(actx, blobs); err != nil {
 			return err
 		}
-		return s.syncBlobs(actx)
+		return names.sync()
 	})
 	if err := all.Wait(); err != nil {
 		return "", err

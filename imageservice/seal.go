@@ -97,6 +97,11 @@ func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapsho
 		return sealed{}, err
 	}
 	upper := target.Uppers[0]
+	disk, err := diff.OpenDisk(upper)
+	if err != nil {
+		return sealed{}, err
+	}
+	defer disk.Close()
 
 	// Not before: to prepare takes longer than to pause, and as long as containerd
 	// likes.
@@ -117,7 +122,7 @@ func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapsho
 	both, bctx := errgroup.WithContext(ctx)
 	both.Go(func() error { return still(bctx) })
 	both.Go(func() (err error) {
-		made.layer, err = s.store(bctx, t, upper, target.UserXattr, stats)
+		made.layer, err = s.store(bctx, t, disk, upper, target.UserXattr, stats)
 		return err
 	})
 	if err = both.Wait(); err != nil {
@@ -206,11 +211,11 @@ func (s *Service) thaw(ctx context.Context, t *timing, thaw func()) {
 
 // store puts a sealed upper on disk, and the layer of it into the content
 // store.
-func (s *Service) store(ctx context.Context, t *timing, upper string, userXattr bool, stats snapshotter.SealStats) (layer diff.Layer, err error) {
+func (s *Service) store(ctx context.Context, t *timing, disk *diff.Disk, upper string, userXattr bool, stats snapshotter.SealStats) (layer diff.Layer, err error) {
 	ctx, done := t.phase(ctx, "ship")
 	defer func() { done(err) }()
 	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return snapshotter.Sync(ctx, upper, stats) })
+	both.Go(func() error { return snapshotter.Sync(ctx, disk, upper, stats) })
 	both.Go(func() (err error) { layer, err = s.ship(ctx, upper, userXattr, stats); return err })
 	if err := both.Wait(); err != nil {
 		return diff.Layer{}, err

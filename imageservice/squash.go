@@ -74,6 +74,11 @@ func (s *Service) squash(ctx context.Context, id, parent string) (_ string, err 
 		return "", err
 	}
 	defer func() { end(err) }()
+	names, err := s.blobNames(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer names.close()
 
 	img, err := s.readImage(ctx, id)
 	if err != nil {
@@ -96,7 +101,7 @@ func (s *Service) squash(ctx context.Context, id, parent string) (_ string, err 
 		return "", err
 	}
 	defer made.drop(ctx)
-	squashed, err := s.publish(ctx, merged(img, base, made.layer, comment, time.Now()), made.commit)
+	squashed, err := s.publish(ctx, merged(img, base, made.layer, comment, time.Now()), names, made.commit)
 	return squashed.String(), err
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff"
 )
 
 // MountPoints returns where, in the mount namespace of this process, that is mounted
@@ -20,14 +22,14 @@ import (
 // the same folder. It is nil if it is not mounted, or if mounts of that type do not
 // tell.
 func MountPoints(mounts []mount.Mount) ([]string, error) {
-	dirs, err := writable(mounts)
-	if err != nil { // a type of mount that does not tell
+	switch dir := diff.WrittenDir(mounts); {
+	case dir == "": // a type of mount that does not tell
 		return nil, nil
+	case mounts[0].Type == "overlay":
+		return overlayOn(dir)
+	default:
+		return boundAt(dir)
 	}
-	if mounts[0].Type == "overlay" {
-		return overlayOn(dirs[0])
-	}
-	return boundAt(dirs[0])
 }
 
 // MountedUpper is the upper of the overlay that is mounted on a folder in the mount

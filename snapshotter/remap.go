@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"golang.org/x/sys/unix"
@@ -26,12 +25,8 @@ func Remap(ctx context.Context, mounts []mount.Mount, f diff.MapFunc) error {
 // nobody has mounted. Where that lies apart, in the upper of an overlay, the rest
 // is not looked at.
 func RemapWritten(ctx context.Context, mounts []mount.Mount, f diff.MapFunc) error {
-	if len(mounts) == 1 && mounts[0].Type == "overlay" {
-		for _, option := range mounts[0].Options {
-			if upper, ok := strings.CutPrefix(option, "upperdir="); ok {
-				return remapTree(ctx, upper, f)
-			}
-		}
+	if upper := diff.WrittenDir(mounts); upper != "" && mounts[0].Type == "overlay" {
+		return remapTree(ctx, upper, f)
 	}
 	return Remap(ctx, mounts, f)
 }

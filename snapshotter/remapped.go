@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -86,12 +85,7 @@ func remapOnto(ctx context.Context, sn snapshots.Snapshotter, name, chain string
 	if err != nil {
 		return err
 	}
-	err = mount.WithTempMount(ctx, mounts, func(root string) error {
-		if err := remapTree(ctx, root, toHost(m)); err != nil {
-			return err
-		}
-		return SyncFileSystem(root)
-	})
+	err = diff.WriteMounted(ctx, mounts, func(root string) error { return remapTree(ctx, root, toHost(m)) })
 	if err != nil {
 		return err
 	}

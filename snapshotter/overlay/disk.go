@@ -12,7 +12,6 @@ import (
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -104,9 +103,8 @@ func (d *disk) syncFew(ctx context.Context, upper string, inodes int64) (synced 
 	return false, nil
 }
 
-// syncEach is for so few changes that they are synced one by one.
-func syncEach(ctx context.Context, upper string, changes int64) error {
-	return snapshotter.Sync(ctx, upper, snapshotter.SealStats{WalkStats: diff.WalkStats{Changes: changes}})
+func syncEach(ctx context.Context, upper string, _ int64) error {
+	return snapshotter.SyncEach(ctx, upper)
 }
 
 // share waits for a sync of the file system that begins after the call.
