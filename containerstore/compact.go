@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 
 	"github.com/baleen-project/baleen/diff"
@@ -25,21 +26,80 @@ func (h *History) compact(ctx context.Context) error {
 		return err
 	}
 	stack, err := h.stackOf(ctx, t, *t.active)
-	limit := h.MaxLayers
-	if limit == 0 {
-		limit = maxLayers
-	}
-	if err != nil || len(stack.Own) <= limit {
+	if err != nil || len(stack.Own) <= h.limit() {
 		return err
 	}
-	base, merged := stack.Init, stack.Own[1:]
+	merged, base := stack.sealed()
+	return h.mergeTop(ctx, t, merged, base)
+}
+
+// limit is how many layers of its own the container may have.
+func (h *History) limit() int {
+	if h.MaxLayers == 0 {
+		return maxLayers
+	}
+	return h.MaxLayers
+}
+
+// sealed are the container's own layers that are sealed, and can be merged, and what
+// they stand on.
+func (s Stack) sealed() (merged []string, base string) {
+	base, merged = s.Init, s.Own[1:]
 	if base == "" {
-		base = stack.Base
+		base = s.Base
+	}
+	if len(merged) == 0 {
+		return nil, base
 	}
 	if lowest := merged[len(merged)-1]; lowest+initSuffix == base {
 		base, merged = lowest, merged[:len(merged)-1]
 	}
-	return h.mergeTop(ctx, t, merged, base)
+	return merged, base
+}
+
+// room fails if the container has twice as many layers of its own as it is to have,
+// since merging them has failed each time, and fails again. Otherwise the stack would
+// grow until the kernel does not mount it, and the container could not start.
+func (h *History) room(ctx context.Context, t *tree) error {
+	stack, err := h.stackOf(ctx, t, *t.active)
+	if err != nil || len(stack.Own) <= 2*h.limit() {
+		return err
+	}
+	if _, err := h.overlay(ctx, *t.active); errors.Is(err, diff.ErrUnsupported) {
+		return nil // no stack of folders, which knows no limit
+	}
+	merged, base := stack.sealed()
+	if len(merged) < 2 {
+		return nil
+	}
+	if _, ok := t.all[h.compactionKey(h.numberOf(merged[0]))]; ok {
+		return nil
+	}
+	if err := h.tryMerge(ctx, t.all[merged[0]], base, len(merged)); err != nil {
+		return fmt.Errorf("it stands on %d layers of its own that cannot be merged, and is to have up to %d; the kernel mounts up to %d in all: %w: %w", len(stack.Own), h.limit(), kernelLayers, err, errdefs.ErrFailedPrecondition)
+	}
+	return nil
+}
+
+// errTrial ends a merge that was only tried.
+var errTrial = errors.New("the merge was tried")
+
+// tryMerge does all that merge does, and leaves nothing.
+func (h *History) tryMerge(ctx context.Context, top snapshots.Info, base string, layers int) error {
+	fill, err := h.merged(ctx, top, base, layers)
+	if err != nil {
+		return err
+	}
+	err = h.make(ctx, h.compactionKey(h.numberOf(top.Name)), base, map[string]string{labelContainer: h.Container}, func(into []mount.Mount) error {
+		if err := fill(into); err != nil {
+			return err
+		}
+		return errTrial
+	})
+	if errors.Is(err, errTrial) {
+		return nil
+	}
+	return err
 }
 
 // compactSealed merges the topmost layers that are no revisions, if they are too
@@ -90,19 +150,28 @@ func (h *History) mergeTop(ctx context.Context, t *tree, merged []string, base s
 
 // merge makes one snapshot on base of the topmost layers of another.
 func (h *History) merge(ctx context.Context, name string, top snapshots.Info, base string, layers int) error {
-	from, err := h.Layers(ctx, top.Name)
+	fill, err := h.merged(ctx, top, base, layers)
 	if err != nil {
 		return err
 	}
-	if len(from.Lowers) < layers {
-		return fmt.Errorf("%w: %d folders for %d layers", diff.ErrUnsupported, len(from.Lowers), layers)
-	}
-	from.Uppers, from.Lowers = from.Lowers[:layers], from.Lowers[layers:]
 	labels := map[string]string{labelContainer: h.Container}
 	for _, l := range []string{labelRecord, gcRefRecord, gcRefImage, LabelImage, LabelPrevious} {
 		labels[l] = top.Labels[l]
 	}
-	return h.make(ctx, name, base, labels, func(into []mount.Mount) error {
+	return h.make(ctx, name, base, labels, fill)
+}
+
+// merged fills a snapshot on base with the topmost layers of another.
+func (h *History) merged(ctx context.Context, top snapshots.Info, base string, layers int) (fill func([]mount.Mount) error, _ error) {
+	from, err := h.Layers(ctx, top.Name)
+	if err != nil {
+		return nil, err
+	}
+	if len(from.Lowers) < layers {
+		return nil, fmt.Errorf("%w: %d folders for %d layers", diff.ErrUnsupported, len(from.Lowers), layers)
+	}
+	from.Uppers, from.Lowers = from.Lowers[:layers], from.Lowers[layers:]
+	return func(into []mount.Mount) error {
 		to, err := diff.ParseOverlay(into, base != "")
 		if err != nil {
 			return err
@@ -110,7 +179,7 @@ func (h *History) merge(ctx context.Context, name string, top snapshots.Info, ba
 		return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
 			return snapshotter.SealLinked(ctx, &diff.Container{Overlay: from, Reserved: true}, to.Uppers[0])
 		})
-	})
+	}, nil
 }
 
 // restack makes the active snapshot, which is empty, again on another one.

@@ -63,6 +63,10 @@ const (
 // and the options of a mount one page.
 const maxLayers = 64
 
+// kernelLayers is how many lower folders an overlay can have: OVL_MAX_STACK in
+// fs/overlayfs/params.h.
+const kernelLayers = 500
+
 // cleanupTimeout bounds completing and undoing after a request was cancelled.
 const cleanupTimeout = 30 * time.Second
 

@@ -28,6 +28,9 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 	if err != nil {
 		return Revision{}, err
 	}
+	if err := h.room(ctx, t); err != nil {
+		return Revision{}, err
+	}
 	r.Number = t.next()
 	labels, err := h.labels(ctx, &r, t.standsOn(*t.active))
 	if err != nil {
@@ -58,6 +61,9 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 func (h *History) SealLayer(ctx context.Context, goesOn bool) error {
 	t, err := h.open(ctx)
 	if err != nil {
+		return err
+	}
+	if err := h.room(ctx, t); err != nil {
 		return err
 	}
 	// The number is used up: merged layers are called by those of revisions.

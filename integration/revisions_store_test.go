@@ -220,6 +220,7 @@ func TestRevisionStore(t *testing.T) {
 	}
 	t.Run("pending", func(t *testing.T) { pendingRevisions(t, newKept(t, e, "pending", snapshotter)) })
 	t.Run("prune", func(t *testing.T) { pruneRevisions(t, newKept(t, e, "prune", snapshotter)) })
+	t.Run("layers that cannot be merged", func(t *testing.T) { neverMerged(t, newKept(t, e, "unmerged", snapshotter)) })
 	t.Run("prune merged layers", func(t *testing.T) { pruneMerged(t, newKept(t, e, "merged", snapshotter)) })
 	t.Run("layers that are no revisions", func(t *testing.T) { sealedLayers(t, newKept(t, e, "layers", snapshotter)) })
 	t.Run("two hundred", func(t *testing.T) { twoHundred(t, newKept(t, e, "many", snapshotter)) })
