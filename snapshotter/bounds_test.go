@@ -141,3 +141,60 @@ func nest(t *testing.T, root string, levels int) {
 		t.Fatal(err)
 	}
 }
+
+// TestSealOfTreesDeeperThanPaths: what no layer is made of may be of any depth. The
+// walk comes back to directories that it has closed, in which names are left, and
+// to names of a file whose first one no path reaches.
+func TestSealOfTreesDeeperThanPaths(t *testing.T) {
+	needRoot(t)
+	const levels, below = 300, 150
+	upper, image, sealed := t.TempDir(), t.TempDir(), t.TempDir()
+	name := strings.Repeat("n", 100)
+	branches(t, upper, name, levels, "z")
+	branches(t, image, name, below, "y")
+	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{image}}, Reserved: true}
+	stats, err := snapshotter.Seal(t.Context(), c, sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := diff.CompareTrees(t.Context(), upper, sealed, diff.CompareOptions{IgnoreRoot: true}); err != nil {
+		t.Error(err)
+	}
+	if want := int64(3*levels + 1); stats.Changes != want { // with the second name of the deepest file
+		t.Errorf("%d changes, want %d", stats.Changes, want)
+	}
+	a, err := diff.Measure(t.Context(), upper)
+	if err != nil || a.Inodes != 3*levels+1 {
+		t.Errorf("the tree has %d files, %v", a.Inodes, err)
+	}
+	for _, root := range []string{upper, sealed} {
+		if err := diff.RemoveTree(t.Context(), root); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(root); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left: %v", root, err)
+		}
+	}
+}
+
+// branches makes directories in one another, with a file before and one after the
+// next directory in each, and a second name of the last one.
+func branches(t *testing.T, root, name string, levels int, last string) {
+	t.Helper()
+	at, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	for i := 0; i < levels && err == nil; i++ {
+		err = errors.Join(
+			unix.Mkdirat(at, name, 0o755),
+			unix.Mknodat(at, "a", unix.S_IFREG|0o644, 0),
+			unix.Mknodat(at, last, unix.S_IFREG|0o644, 0))
+		if err == nil && i == levels-1 {
+			err = unix.Linkat(at, last, at, last+last, 0)
+		}
+		sub, openErr := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		err = errors.Join(err, openErr, unix.Close(at))
+		at = sub
+	}
+	if err = errors.Join(err, unix.Close(at)); err != nil {
+		t.Fatal(err)
+	}
+}
