@@ -43,6 +43,7 @@ type level[T any] struct {
 	end    int            // of its path
 	closed bool
 	names  []string // the next ones that are to be visited
+	batch  int      // how many they were when room was made for them
 	more   bool     // whether there may be others
 	last   string   // if so, they come after this one
 }
@@ -61,6 +62,7 @@ func (d *descent[T]) push(name string, of T, dirs ...*dir) {
 	l := level[T]{of: of, more: true}
 	copy(l.dirs[:], dirs)
 	if len(d.levels) > 0 {
+		d.top().fit()
 		if len(d.path) > 0 {
 			d.path = append(d.path, '/')
 		}
@@ -237,7 +239,7 @@ func (d *descent[T]) next(sources func() []int) (name string, ok bool, err error
 			l.more = false // the walk may go on without it
 			return "", false, err
 		}
-		l.more, l.last = r.more, r.last
+		l.more, l.last, l.batch = r.more, r.last, len(l.names)
 		for _, name := range l.names {
 			d.held += costOf(name)
 		}
@@ -246,7 +248,7 @@ func (d *descent[T]) next(sources func() []int) (name string, ok bool, err error
 	if len(l.names) == 0 {
 		return "", false, nil
 	}
-	name = l.names[0]
+	name, l.names[0] = l.names[0], "" // which the rest of the list would keep
 	d.held -= costOf(name)
 	if l.names = l.names[1:]; len(l.names) == 0 {
 		l.names = nil
@@ -273,7 +275,7 @@ func (d *descent[T]) spare() {
 				continue
 			}
 			d.release(l.names[at:])
-			l.names, l.more = slices.Clone(l.names[:at]), true
+			l.names, l.more, l.batch = slices.Clone(l.names[:at]), true, at
 			if at > 0 {
 				l.last = l.names[at-1]
 			} else {
@@ -281,6 +283,13 @@ func (d *descent[T]) spare() {
 			}
 			break
 		}
+	}
+}
+
+// fit gives up the room of names that have been visited.
+func (l *level[T]) fit() {
+	if len(l.names) < l.batch/2 {
+		l.names, l.batch = slices.Clone(l.names), len(l.names)
 	}
 }
 

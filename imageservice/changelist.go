@@ -16,14 +16,14 @@ import (
 )
 
 // AnswerChanges answers a request for the changes of a container. changes calls
-// [Service.Changes] with the context that it is given; what another image service
-// returns is answered as well. The changes may be of any number: they are not in
+// [Service.Changes] with the context and the name that it is given; what another
+// image service returns is answered as well. The changes may be of any number: they are not in
 // memory together, and the container is read before the answer begins, so that an
 // error is one of the answer.
-func AnswerChanges(ctx context.Context, w http.ResponseWriter, changes func(context.Context) ([]archive.Change, error)) (err error) {
+func AnswerChanges(ctx context.Context, w http.ResponseWriter, changes func(ctx context.Context, name string) ([]archive.Change, error), name string) (err error) {
 	list := &changeList{}
 	defer func() { err = errors.Join(err, list.close()) }()
-	more, err := changes(context.WithValue(ctx, changeListKey{}, list))
+	more, err := changes(context.WithValue(ctx, changeListKey{}, list), name)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (l *changeList) answer(ctx context.Context, w io.Writer) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		change := archive.Change{}
+		var change archive.Change
 		if change, path, err = readChange(r, path); err != nil {
 			return fmt.Errorf("read the list of changes: %w", err)
 		}

@@ -160,11 +160,11 @@ func TestSealOfTreesDeeperThanPaths(t *testing.T) {
 	if err := diff.CompareTrees(t.Context(), upper, sealed, diff.CompareOptions{IgnoreRoot: true}); err != nil {
 		t.Error(err)
 	}
-	if want := int64(3*levels + 1); stats.Changes != want { // with the second name of the deepest file
+	if want := int64(4*levels + 1); stats.Changes != want { // with the second name of the deepest file
 		t.Errorf("%d changes, want %d", stats.Changes, want)
 	}
 	a, err := diff.Measure(t.Context(), upper)
-	if err != nil || a.Inodes != 3*levels+1 {
+	if err != nil || a.Inodes != 4*levels+1 {
 		t.Errorf("the tree has %d files, %v", a.Inodes, err)
 	}
 	for _, root := range []string{upper, sealed} {
@@ -177,8 +177,8 @@ func TestSealOfTreesDeeperThanPaths(t *testing.T) {
 	}
 }
 
-// branches makes directories in one another, with a file before and one after the
-// next directory in each, and a second name of the last one.
+// branches makes directories in one another, with a file before and a file and a
+// directory after the next one in each, and a second name of the last file.
 func branches(t *testing.T, root, name string, levels int, last string) {
 	t.Helper()
 	at, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY, 0)
@@ -186,6 +186,7 @@ func branches(t *testing.T, root, name string, levels int, last string) {
 		err = errors.Join(
 			unix.Mkdirat(at, name, 0o755),
 			unix.Mknodat(at, "a", unix.S_IFREG|0o644, 0),
+			unix.Mkdirat(at, last+"dir", 0o755),
 			unix.Mknodat(at, last, unix.S_IFREG|0o644, 0))
 		if err == nil && i == levels-1 {
 			err = unix.Linkat(at, last, at, last+last, 0)

@@ -62,6 +62,9 @@ func (s *sealer) enter(d *sealDir) error {
 
 // shut closes a directory that will be opened again by what is in it.
 func (d *sealDir) shut() error {
+	if d.fd < 0 {
+		return nil
+	}
 	var st unix.Stat_t
 	if err := unix.Fstat(d.fd, &st); err != nil {
 		return err

@@ -35,15 +35,14 @@ var Edits = []Edit{
 		Name:   "commit-query-import",
 		File:   "api/server/router/container/container_routes.go",
 		Anchor: "import (\n",
-		With:   "import (\n\t\"github.com/baleen-project/baleen/imageservice\"\n\t\"github.com/moby/go-archive\"\n",
+		With:   "import (\n\t\"github.com/baleen-project/baleen/imageservice\"\n",
 	},
 	{
 		// A container can have millions of changes: they are not in memory together.
 		Name:   "changes",
 		File:   "api/server/router/container/container_routes.go",
 		Anchor: "\tchanges, err := c.backend.ContainerChanges(ctx, vars[\"name\"])\n\tif err != nil {\n\t\treturn err\n\t}\n\n\treturn httputils.WriteJSON(w, http.StatusOK, changes)\n",
-		With: "\treturn imageservice.AnswerChanges(ctx, w, func(ctx context.Context) ([]archive.Change, error) {\n" +
-			"\t\treturn c.backend.ContainerChanges(ctx, vars[\"name\"])\n\t})\n",
+		With:   "\treturn imageservice.AnswerChanges(ctx, w, c.backend.ContainerChanges, vars[\"name\"])\n",
 	},
 	{
 		// Without the feature Moby serves images from its graph drivers and

@@ -26,6 +26,7 @@ const workers = 2
 type trash struct {
 	folders string // where the snapshots' folders are, by a path without links
 	at      func(step) error
+	ctx     context.Context // of deleting, which no request waits for
 
 	mu      sync.Mutex
 	queue   []*refuse
@@ -43,7 +44,7 @@ type refuse struct {
 }
 
 func (t *trash) open(folders string, at func(step) error) (err error) {
-	t.at = at
+	t.at, t.ctx = at, context.Background()
 	t.folders, err = filepath.EvalSymlinks(folders)
 	return err
 }
@@ -123,7 +124,7 @@ func (t *trash) delete(path string) error {
 	if len(mounts) > 0 {
 		return fmt.Errorf("delete %s: %s is mounted on: %w", path, mounts[0].Mountpoint, errdefs.ErrFailedPrecondition)
 	}
-	return diff.RemoveTree(context.Background(), path) // which no request waits for
+	return diff.RemoveTree(t.ctx, path)
 }
 
 func (t *trash) next() *refuse {
