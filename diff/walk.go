@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -228,8 +229,8 @@ func (w *walk) root() error {
 	return w.emit(Modified, &e, 0, ".", 1)
 }
 
-// rootChanged compares the owner and mode of the root. Its time does not count:
-// a snapshot's root gets the time of its making.
+// rootChanged compares owner, mode and attributes of the root. Its time does not
+// count: a snapshot's root gets the time of its making.
 func (w *walk) rootChanged(p *place) (bool, error) {
 	if p.lower == nil {
 		return false, nil
@@ -242,7 +243,26 @@ func (w *walk) rootChanged(p *place) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid, nil
+	if a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid {
+		return true, nil
+	}
+	return w.rootGained(p)
+}
+
+// rootGained reports whether the root has an attribute, or a value of one, that it
+// had not before. One that it lacks does not count: a layer could not tell it.
+func (w *walk) rootGained(p *place) (bool, error) {
+	var attrs [2][]Xattr
+	for i, d := range []*dir{p.whole, p.lower} {
+		var err error
+		e := entry{name: ".", in: d.parts[0], layer: d.parts[0].layer}
+		if attrs[i], err = w.view.xattrs(&e); err != nil {
+			return false, err
+		}
+	}
+	return slices.ContainsFunc(attrs[0], func(x Xattr) bool {
+		return !slices.ContainsFunc(attrs[1], func(y Xattr) bool { return sameXattrs([]Xattr{x}, []Xattr{y}) })
+	}), nil
 }
 
 // sources are the directories whose names can be changes.
