@@ -13,5 +13,5 @@
 // ([MappedLabels], where [MapsByMount] says so), or once for all containers of an
 // image in a copy of its snapshot ([Remapped]). All changes of owners are made by
 // one walk, which visits a file once and gives back what the kernel takes from
-// one that changes its owner.
+// one that changes its owner. It goes by descriptors, so no path is too long.
 package snapshotter

@@ -17,7 +17,7 @@ import (
 // Modes, file capabilities, access control lists and hard links survive.
 func Remap(ctx context.Context, mounts []mount.Mount, f diff.MapFunc) error {
 	return mount.WithTempMount(ctx, mounts, func(root string) error {
-		return remapTree(ctx, root, f)
+		return remapMounted(ctx, root, f)
 	})
 }
 
@@ -46,7 +46,7 @@ func CopyRemapped(ctx context.Context, to, from []mount.Mount, f diff.MapFunc) e
 			if err := copyRoot(dst, src); err != nil {
 				return fmt.Errorf("copy root: %w", err)
 			}
-			if err := remapTree(ctx, dst, f); err != nil {
+			if err := remapMounted(ctx, dst, f); err != nil {
 				return err
 			}
 			return copyTimes(ctx, dst, src)
@@ -108,10 +108,10 @@ func copyRoot(dst, src string) error {
 // mounted. The cost is the number of files in it, which is returned. Nothing is
 // synced to disk.
 //
-// It can be cut short at any instant, and called again.
+// It can be cut short at any instant, and called again. Nothing that a container
+// can put into its upper makes it fail: no depth, no attributes, no flags of files.
 func UnmapUpper(ctx context.Context, upper string, m diff.IDMap) (files int64, err error) {
-	r := newRemapper(m.Inside)
-	r.notes = true
+	r := &remapper{mapIDs: m.Inside, notes: true}
 	if err := r.tree(ctx, upper); err != nil {
 		return 0, fmt.Errorf("map ids of %s: %w", upper, err)
 	}

@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,225 +19,310 @@ type inode struct{ dev, ino uint64 }
 
 // mapped is a file of several names whose owner has been mapped.
 type mapped struct {
-	path     string
+	path     string // from the root of the tree; "" if it is not needed
 	uid, gid uint32 // before
+	left     uint64 // names that have not been met
 }
 
-// remapper gives the files of a tree other owners, each file once.
+// remapper gives the files of a tree other owners, each file once. It finds them by
+// descriptors: no path is too long.
 type remapper struct {
 	mapIDs diff.MapFunc
-	links  map[inode]mapped
+	// links are the files of several names. It is nil if a file may be mapped twice.
+	links map[inode]mapped
+	// relinks says that changing a file may leave its other names to another one, as
+	// on an overlay, where the first name is copied up.
+	relinks bool
 	// notes says to note on a file what it loses with its owner until it has it
 	// back, so that a crash in between loses nothing.
 	notes bool
 	files int64 // met so far
-}
 
-func newRemapper(f diff.MapFunc) *remapper {
-	return &remapper{mapIDs: f, links: map[inode]mapped{}}
+	walk *descent
 }
 
 func remapTree(ctx context.Context, root string, f diff.MapFunc) error {
-	return newRemapper(f).tree(ctx, root)
+	r := &remapper{mapIDs: f, links: map[inode]mapped{}}
+	return r.tree(ctx, root)
+}
+
+// remapMounted is remapTree for the root of a mounted overlay.
+func remapMounted(ctx context.Context, root string, f diff.MapFunc) error {
+	r := &remapper{mapIDs: f, links: map[inode]mapped{}, relinks: true}
+	return r.tree(ctx, root)
 }
 
 func (r *remapper) tree(ctx context.Context, root string) error {
-	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		r.files++
-		var st unix.Stat_t
-		if err := unix.Lstat(path, &st); err != nil {
-			return &fs.PathError{Op: "lstat", Path: path, Err: err}
-		}
-		if st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0 {
-			return nil // a whiteout is nobody's, and overlays share one inode for many
-		}
-		if st.Nlink < 2 || d.IsDir() {
-			return r.file(path, &st)
-		}
-		id := inode{st.Dev, st.Ino}
-		first, met := r.links[id]
-		if !met {
-			r.links[id] = mapped{path, st.Uid, st.Gid}
-			return r.file(path, &st)
-		}
-		if st.Uid != first.uid || st.Gid != first.gid {
-			return nil // one file still, which has been mapped
-		}
-		return relink(path, first.path)
-	})
+	r.walk = &descent{visit: r.entry, steady: r.relinks}
+	return r.walk.walk(ctx, root)
 }
 
-// relink makes path a name of the file that first is. Where the tree is an
+func (r *remapper) entry(e *entry) error {
+	r.files++
+	if e.st.Mode&unix.S_IFMT == unix.S_IFCHR && e.st.Rdev == 0 {
+		return nil // a whiteout is nobody's, and overlays share one inode for many
+	}
+	if e.st.Nlink < 2 || e.isDir() || r.links == nil {
+		return r.file(e)
+	}
+	id := inode{e.st.Dev, e.st.Ino}
+	first, met := r.links[id]
+	if !met {
+		first = mapped{uid: e.st.Uid, gid: e.st.Gid, left: uint64(e.st.Nlink)} //nolint:unconvert // 32 bits wide on arm64
+		if r.relinks {
+			first.path = "." + string(r.walk.path) + "/" + e.name
+		}
+	}
+	if first.left--; first.left == 0 {
+		delete(r.links, id)
+	} else {
+		r.links[id] = first
+	}
+	switch {
+	case !met:
+		return r.file(e)
+	case !r.relinks, e.st.Uid != first.uid, e.st.Gid != first.gid:
+		return nil // one file still, which has been mapped
+	}
+	return r.relink(e, first.path)
+}
+
+// relink makes an entry a name of the file that first is. Where the tree is an
 // overlay, mapping the first name copied the file up, and left the other names
 // to the file below.
-func relink(path, first string) error {
-	var a, b, dir unix.Stat_t
-	if err := unix.Lstat(path, &a); err != nil {
-		return &fs.PathError{Op: "lstat", Path: path, Err: err}
-	}
-	if err := unix.Lstat(first, &b); err != nil {
+func (r *remapper) relink(e *entry, first string) error {
+	var named, dir unix.Stat_t
+	root := r.walk.levels[0].fd
+	if err := unix.Fstatat(root, first, &named, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return &fs.PathError{Op: "lstat", Path: first, Err: err}
 	}
-	if a.Uid == b.Uid && a.Gid == b.Gid {
+	if e.st.Uid == named.Uid && e.st.Gid == named.Gid {
 		return nil // the mapping left the owner as it was
 	}
-	parent := filepath.Dir(path)
-	if err := unix.Lstat(parent, &dir); err != nil {
-		return &fs.PathError{Op: "lstat", Path: parent, Err: err}
+	if err := unix.Fstat(e.dir, &dir); err != nil {
+		return fmt.Errorf("stat its directory: %w", err)
 	}
-	if err := os.Remove(path); err != nil {
-		return err
+	if err := unix.Unlinkat(e.dir, e.name, 0); err != nil {
+		return fmt.Errorf("unlink: %w", err)
 	}
-	if err := os.Link(first, path); err != nil {
-		return err
+	if err := unix.Linkat(root, first, e.dir, e.name, 0); err != nil {
+		return &fs.PathError{Op: "link", Path: first, Err: err}
 	}
-	return setTimes(parent, &dir)
+	times := []unix.Timespec{dir.Atim, dir.Mtim}
+	return unix.UtimesNanoAt(e.dir, ".", times, 0)
 }
 
 // file maps the owner of one file, and the ids in its access control lists. The
 // kernel takes setuid, setgid and capabilities from anything but a directory that
-// changes its owner.
-func (r *remapper) file(path string, st *unix.Stat_t) error {
-	uid, gid, err := r.mapIDs.Pair(st.Uid, st.Gid)
-	if err != nil {
-		return fmt.Errorf("map owner of %s: %w", path, err)
+// changes its owner. It refuses a file that is immutable, or append-only, as a privileged
+// container may make it: such a file is so again afterwards.
+func (r *remapper) file(e *entry) (err error) {
+	f := ownedFile{entry: e, fd: -1}
+	if e.isDir() || e.st.Mode&unix.S_IFMT == unix.S_IFREG {
+		if f.fd, err = unix.Openat(e.dir, e.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, unix.Close(f.fd)) }()
 	}
-	attrs, err := carriedAttrs(path, st)
+	err = r.change(f)
+	if !errors.Is(err, unix.EPERM) || f.fd < 0 {
+		return err
+	}
+	lock, unlocked := f.unlock()
+	if lock == nil {
+		return errors.Join(err, unlocked)
+	}
+	return errors.Join(r.change(f), lock())
+}
+
+func (r *remapper) change(e ownedFile) error {
+	uid, gid, err := r.mapIDs.Pair(e.st.Uid, e.st.Gid)
+	if err != nil {
+		return fmt.Errorf("map its owner: %w", err)
+	}
+	attrs, err := e.attrs()
 	if err != nil {
 		return err
 	}
 	var lost loss
-	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFDIR && kind != unix.S_IFLNK && (uid != st.Uid || gid != st.Gid || attrs[noteXattr] != nil) {
-		if lost, err = r.losses(path, st, attrs); err != nil {
+	if kind := e.st.Mode & unix.S_IFMT; kind != unix.S_IFDIR && kind != unix.S_IFLNK && (uid != e.st.Uid || gid != e.st.Gid || attrs[noteXattr] != nil) {
+		if lost, err = r.losses(e, attrs); err != nil {
 			return err
 		}
 	}
-	if uid != st.Uid || gid != st.Gid {
-		if err := unix.Lchown(path, int(uid), int(gid)); err != nil {
-			return &fs.PathError{Op: "lchown", Path: path, Err: err}
+	if uid != e.st.Uid || gid != e.st.Gid {
+		if err := unix.Fchownat(e.dir, e.name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return fmt.Errorf("change its owner: %w", err)
 		}
 	}
 	for name, value := range attrs {
 		now, err := diff.MapACL(diff.Xattr{Name: name, Value: value}, r.mapIDs)
 		if err != nil {
-			return fmt.Errorf("map ids of %s of %s: %w", name, path, err)
+			return fmt.Errorf("map ids of %s: %w", name, err)
 		}
 		if string(now) == string(value) {
 			continue
 		}
-		if err := setXattr(path, name, now); err != nil {
+		if err := e.set(name, now); err != nil {
 			return err
 		}
 	}
-	return lost.restore(path, r.notes)
+	return lost.restore(e)
 }
 
 // loss is what a file loses with its owner.
 type loss struct {
-	mode uint32 // setuid and setgid, with all others; 0 if it has neither
-	caps []byte
+	mode  uint32 // setuid and setgid, with all others; 0 if it has neither
+	caps  []byte
+	noted bool // on the file
 }
 
 // noteXattr keeps a file's loss on the file: the mode as a little-endian word,
 // and the capabilities behind it.
 const noteXattr = "trusted.baleen.owner"
 
-// losses says what a file is to have again, and notes it.
-func (r *remapper) losses(path string, st *unix.Stat_t, attrs map[string][]byte) (l loss, err error) {
+// losses says what a file is to have again, and notes it. A file whose attributes
+// leave no room for the note goes without: that matters only if a crash comes just
+// then.
+func (r *remapper) losses(e ownedFile, attrs map[string][]byte) (l loss, err error) {
 	if note := attrs[noteXattr]; len(note) >= 4 && r.notes {
-		l.mode = binary.LittleEndian.Uint32(note)
+		l.mode, l.noted = binary.LittleEndian.Uint32(note), true
 		if len(note) > 4 {
 			l.caps = note[4:]
 		}
 		return l, nil
 	}
-	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
-		l.mode = st.Mode & 0o7777
+	if e.st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+		l.mode = e.st.Mode & 0o7777
 	}
 	l.caps = diff.PlainCapability(attrs[capabilityXattr])
 	if !r.notes || l.mode == 0 && l.caps == nil {
 		return l, nil
 	}
 	note := append(binary.LittleEndian.AppendUint32(nil, l.mode), l.caps...)
-	return l, setXattr(path, noteXattr, note)
+	err = e.set(noteXattr, note)
+	l.noted = err == nil
+	for _, full := range []error{unix.ENOSPC, unix.E2BIG, unix.EDQUOT} {
+		if errors.Is(err, full) {
+			return l, nil
+		}
+	}
+	return l, err
 }
 
-func (l loss) restore(path string, noted bool) error {
-	if l.mode == 0 && l.caps == nil {
-		return nil
-	}
+func (l loss) restore(e ownedFile) error {
 	if l.mode != 0 {
-		if err := unix.Chmod(path, l.mode); err != nil {
-			return &fs.PathError{Op: "chmod", Path: path, Err: err}
+		if err := unix.Fchmod(e.fd, l.mode&0o7777); err != nil {
+			return fmt.Errorf("restore its mode: %w", err)
 		}
 	}
 	if l.caps != nil {
-		if err := setXattr(path, capabilityXattr, l.caps); err != nil {
+		if err := e.set(capabilityXattr, l.caps); err != nil {
 			return err
 		}
 	}
-	if !noted {
+	if !l.noted {
 		return nil
 	}
-	if err := unix.Lremovexattr(path, noteXattr); err != nil {
-		return &fs.PathError{Op: "removexattr " + noteXattr, Path: path, Err: err}
+	if err := unix.Fremovexattr(e.fd, noteXattr); err != nil {
+		return fmt.Errorf("remove attribute %s: %w", noteXattr, err)
 	}
 	return nil
 }
 
-// carriedAttrs reads the attributes of a file in which ids are, or that go with
-// changes its owner.
-func carriedAttrs(path string, st *unix.Stat_t) (map[string][]byte, error) {
-	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+// ownedFile is a file whose owner is mapped.
+type ownedFile struct {
+	*entry
+	fd int // of a regular file or a directory; else -1
+}
+
+// path leads to a file that is not opened, by its directory's descriptor, so it is
+// never too long.
+func (f ownedFile) path() string { return fmt.Sprintf("/proc/self/fd/%d/%s", f.dir, f.name) }
+
+// idAttrs are the attributes of a file in which ids are, or that go with its owner.
+var idAttrs = []string{capabilityXattr, noteXattr, "system.posix_acl_access", defaultACL}
+
+// attrs reads its idAttrs. They are asked for by name if there are many others: a
+// list of more than 64 KiB cannot be had.
+func (f ownedFile) attrs() (map[string][]byte, error) {
+	if f.st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return nil, nil
 	}
-	var room [512]byte
-	list := room[:]
-	n, err := unix.Llistxattr(path, list)
-	if errors.Is(err, unix.ERANGE) {
-		list = make([]byte, 64<<10) // the most that there is
-		n, err = unix.Llistxattr(path, list)
-	}
-	if n == 0 || errors.Is(err, unix.ENOTSUP) {
+	var list [512]byte
+	n, err := f.list(list[:])
+	switch {
+	case n == 0 && err == nil, errors.Is(err, unix.ENOTSUP):
 		return nil, nil
+	case errors.Is(err, unix.ERANGE), errors.Is(err, unix.E2BIG):
+	case err != nil:
+		return nil, fmt.Errorf("list attributes: %w", err)
 	}
-	if err != nil {
-		return nil, &fs.PathError{Op: "listxattr", Path: path, Err: err}
-	}
+	has := strings.Split(string(list[:max(n, 0)]), "\x00")
 	attrs := map[string][]byte{}
-	for _, name := range strings.Split(strings.TrimSuffix(string(list[:n]), "\x00"), "\x00") {
-		if name != capabilityXattr && name != noteXattr && !strings.HasPrefix(name, "system.posix_acl_") {
+	for _, name := range idAttrs {
+		if err == nil && !slices.Contains(has, name) {
 			continue
 		}
-		value := make([]byte, 64<<10)
-		n, err := unix.Lgetxattr(path, name, value)
-		if err != nil {
-			return nil, &fs.PathError{Op: "getxattr " + name, Path: path, Err: err}
+		value, err := f.get(name)
+		if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
+			continue
 		}
-		attrs[name] = value[:n]
+		if err != nil {
+			return nil, fmt.Errorf("read attribute %s: %w", name, err)
+		}
+		attrs[name] = value
 	}
 	return attrs, nil
 }
 
-func setXattr(path, name string, value []byte) error {
-	if err := unix.Lsetxattr(path, name, value, 0); err != nil {
-		return &fs.PathError{Op: "setxattr " + name, Path: path, Err: err}
+func (f ownedFile) list(buf []byte) (int, error) {
+	if f.fd < 0 {
+		return unix.Llistxattr(f.path(), buf)
+	}
+	return unix.Flistxattr(f.fd, buf)
+}
+
+func (f ownedFile) get(name string) ([]byte, error) {
+	read := func(value []byte) (int, error) {
+		if f.fd < 0 {
+			return unix.Lgetxattr(f.path(), name, value)
+		}
+		return unix.Fgetxattr(f.fd, name, value)
+	}
+	value := make([]byte, 256)
+	n, err := read(value)
+	if errors.Is(err, unix.ERANGE) {
+		value = make([]byte, 64<<10) // the most that there is
+		n, err = read(value)
+	}
+	return value[:max(n, 0)], err
+}
+
+func (f ownedFile) set(name string, value []byte) (err error) {
+	if f.fd < 0 {
+		err = unix.Lsetxattr(f.path(), name, value, 0)
+	} else {
+		err = unix.Fsetxattr(f.fd, name, value, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("set attribute %s: %w", name, err)
 	}
 	return nil
 }
 
-func setTimes(path string, st *unix.Stat_t) error {
-	times := []unix.Timespec{st.Atim, st.Mtim}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, path, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &fs.PathError{Op: "utimensat", Path: path, Err: err}
+// unlock takes the flags from a file that keep it as it is, and returns what gives
+// them back; nil if it has none.
+func (f ownedFile) unlock() (lock func() error, err error) {
+	const immutable, appendOnly = 0x10, 0x20 // FS_IMMUTABLE_FL, FS_APPEND_FL of linux/fs.h
+	flags, err := unix.IoctlGetUint32(f.fd, unix.FS_IOC_GETFLAGS)
+	if err != nil || flags&(immutable|appendOnly) == 0 {
+		return nil, err
 	}
-	return nil
+	if err := unix.IoctlSetPointerInt(f.fd, unix.FS_IOC_SETFLAGS, int(flags&^(immutable|appendOnly))); err != nil {
+		return nil, err
+	}
+	return func() error { return unix.IoctlSetPointerInt(f.fd, unix.FS_IOC_SETFLAGS, int(flags)) }, nil
 }
 
 const capabilityXattr = "security.capability"

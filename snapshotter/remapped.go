@@ -85,7 +85,7 @@ func remapOnto(ctx context.Context, sn snapshots.Snapshotter, name, chain string
 	if err != nil {
 		return err
 	}
-	err = diff.WriteMounted(ctx, mounts, func(root string) error { return remapTree(ctx, root, toHost(m)) })
+	err = diff.WriteMounted(ctx, mounts, func(root string) error { return remapMounted(ctx, root, toHost(m)) })
 	if err != nil {
 		return err
 	}
