@@ -107,6 +107,12 @@
 // to it: containerd is asked for its task, and the mount table for its active
 // snapshot, right before; see [History.Idle].
 //
+// The point of no return is the exchange of folders by which what is active is
+// sealed. What can fail because of what a container has put into its files is done
+// before it. After it there are renames, labels, and the mapping of owners, which
+// nothing in the files makes fail. A root directory whose attributes cannot be copied
+// is refused before; an earlier version may have sealed one, and it loses them.
+//
 // Methods of a History that write are called one at a time for a container; the caller sees
 // to that, and holds a lease in the context for what they make meanwhile. What
 // stays belongs to the container's own lease.

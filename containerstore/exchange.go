@@ -2,6 +2,7 @@ package containerstore
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -19,7 +20,9 @@ import (
 )
 
 // emptyMark is an attribute of a folder that was made to be exchanged for the
-// container's. Where it is tells whether that has happened.
+// container's. Where it is tells whether that has happened. Its value is that of
+// labelFilling, which no container knows: a privileged one can give its root an
+// attribute of that name.
 const emptyMark = "trusted.baleen.empty"
 
 // sealActive makes what the container wrote a committed snapshot. Its own
@@ -31,6 +34,12 @@ const emptyMark = "trusted.baleen.empty"
 // committed, and then its folder and the container's are exchanged in one step.
 // Only where there are no such folders Commit has to do. If it is to be durable,
 // both the files and the exchange are on disk in the end.
+//
+// The exchange is the point of no return, and nothing that a container can put into
+// its files may fail after it. So the empty folder gets what the root directory has
+// of the container's files, as the next active snapshot will: if that fails, nothing
+// has happened. A container that goes on elsewhere (labels have no labelNext) is
+// sealed even so, and nobody can go back to that.
 func (h *History) sealActive(ctx context.Context, active snapshots.Info, name string, labels map[string]string, durable bool) error {
 	host, err := hostIDs(active)
 	if err != nil {
@@ -56,14 +65,22 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 	}
 	defer disk.Close()
 	var sealed string
-	filling := with(labels, map[string]string{labelFilling: "1", labelUnmeasured: "1"})
+	mark := rand.Text()
+	filling := with(labels, map[string]string{labelFilling: mark, labelUnmeasured: "1"})
 	err = h.make(ctx, name, active.Parent, filling, func(into []mount.Mount) error {
 		o, err := diff.ParseOverlay(into, active.Parent != "")
 		if err != nil {
 			return err
 		}
 		sealed = o.Uppers[0]
-		err = pathError("mark", sealed, unix.Setxattr(sealed, emptyMark, []byte("1"), 0))
+		err = copyRoot(live, sealed, nil)
+		if errors.Is(err, errUnfitRoot) && labels[labelNext] == "" {
+			filling[labelUnfitRoot] = fmt.Sprintf("%.512v", err)
+			err = nil
+		}
+		if err == nil {
+			err = pathError("mark", sealed, unix.Setxattr(sealed, emptyMark, []byte(mark), 0))
+		}
 		if err == nil && durable {
 			// The container's files are on disk, unless somebody else has its root
 			// mounted too; this folder is not. If a power cut took it after
@@ -77,6 +94,8 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 		err = h.idle(ctx, active.Name)
 	}
 	if err == nil {
+		// Whoever has to be asked whether the container really is stopped is asked
+		// before this.
 		err = exchange(live, sealed, durable)
 		if errors.Is(err, errors.ErrUnsupported) {
 			if err = h.remove(ctx, name); err == nil {
@@ -135,12 +154,18 @@ func (h *History) folder(ctx context.Context, i snapshots.Info) (string, error) 
 	return layers.Lowers[0], nil
 }
 
-func marked(folder string) (bool, error) {
-	_, err := unix.Getxattr(folder, emptyMark, make([]byte, 8))
-	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
+// marked reports whether a folder has the mark of the one that was made to be
+// exchanged for sealed.
+func marked(folder string, sealed snapshots.Info) (bool, error) {
+	value := make([]byte, 64)
+	n, err := unix.Getxattr(folder, emptyMark, value)
+	switch {
+	case err == nil:
+		return string(value[:n]) == sealed.Labels[labelFilling], nil
+	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ERANGE):
 		return false, nil
 	}
-	return err == nil, pathError("look for a mark of", folder, err)
+	return false, pathError("look for a mark of", folder, err)
 }
 
 // exchanged ends an exchange that may have been cut: it takes the container's
@@ -154,7 +179,7 @@ func (h *History) exchanged(ctx context.Context, t *tree, i snapshots.Info) erro
 	if err != nil {
 		return err
 	}
-	done, err := marked(live)
+	done, err := marked(live, i)
 	if err != nil {
 		return err
 	}
@@ -169,7 +194,7 @@ func (h *History) exchanged(ctx context.Context, t *tree, i snapshots.Info) erro
 	if err != nil {
 		return err
 	}
-	if empty, err := marked(folder); err != nil || !empty {
+	if empty, err := marked(folder, i); err != nil || !empty {
 		return err
 	}
 	delete(t.all, i.Name)

@@ -31,11 +31,15 @@ const (
 	labelContainer = "io.baleen.container" // on all but the snapshots made at birth
 	labelRecord    = "io.baleen.revision"  // on a revision: its record
 	labelPending   = "io.baleen.pending"   // on a revision made for a move that is not done
-	labelFilling   = "io.baleen.filling"   // on a revision whose folder is being exchanged for the container's
+	labelFilling   = "io.baleen.filling"   // on a revision whose folder is being exchanged for the container's: the mark of its own
 	// What a revision takes on disk, once measured, and that the snapshotter
 	// does not know it.
 	labelSize       = "io.baleen.size"
 	labelUnmeasured = "io.baleen.unmeasured"
+
+	// labelUnfitRoot, on a revision, says why its root directory's attributes cannot
+	// be copied: nobody can go back to it.
+	labelUnfitRoot = "io.baleen.unfit-root"
 
 	labelState = "io.baleen.state" // on the active: the record of what it moved to
 	labelLast  = "io.baleen.last"  // on the active: the highest number ever used

@@ -140,7 +140,7 @@ func (p *plain) endSeal(ctx context.Context, sealed snapshots.Info) error {
 		if err != nil {
 			return err
 		}
-		exchanged, err := marked(live)
+		exchanged, err := marked(live, sealed)
 		if err != nil {
 			return err
 		}
@@ -167,7 +167,7 @@ func (p *plain) mustBeEmpty(ctx context.Context, i snapshots.Info) error {
 	if err != nil {
 		return err
 	}
-	empty, err := marked(folder)
+	empty, err := marked(folder, i)
 	if err == nil && !empty {
 		err = fmt.Errorf("neither it nor what it is made of is empty: %w", errdefs.ErrDataLoss)
 	}

@@ -2,13 +2,19 @@ package containerstore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
 )
+
+// errUnfitRoot says that the attributes of a root directory cannot be had, or not be
+// given to another one: there are too many. The rest has been copied.
+var errUnfitRoot = errdefs.ErrFailedPrecondition.WithMessage("the container's root directory has extended attributes that cannot be copied; remove some")
 
 // keepRoot gives the root directory of a new snapshot what that of its parent
 // has. Snapshotters make it anew, and only the topmost one counts: a container
@@ -22,12 +28,17 @@ func keepRoot(mounts []mount.Mount) error {
 	if err != nil {
 		return err
 	}
-	from, to := o.Lowers[0], o.Uppers[0]
+	return copyRoot(o.Lowers[0], o.Uppers[0], toHost(o))
+}
+
+// copyRoot gives one directory owner, mode and attributes of another. If it fails
+// with errUnfitRoot that is because of what the container gave to its root.
+func copyRoot(from, to string, ids diff.MapFunc) error {
 	var was, is unix.Stat_t
 	if err := errors.Join(pathError("stat", from, unix.Lstat(from, &was)), pathError("stat", to, unix.Lstat(to, &is))); err != nil {
 		return err
 	}
-	uid, gid, err := toHost(o).Pair(was.Uid, was.Gid)
+	uid, gid, err := ids.Pair(was.Uid, was.Gid)
 	if err != nil {
 		return pathError("map owner of", from, err)
 	}
@@ -41,19 +52,31 @@ func keepRoot(mounts []mount.Mount) error {
 			return pathError("chmod", to, err)
 		}
 	}
-	return keepXattrs(from, to, toHost(o))
+	return copyXattrs(from, to, ids)
 }
 
-// toHost maps ids of the layers below an upper to the upper's.
+// toHost maps ids of the layers below an upper to the upper's. A container that
+// shares the host's user namespace can write others, which stay.
 func toHost(o diff.Overlay) diff.MapFunc {
 	if o.Mapped == 0 {
 		return nil
 	}
-	return o.IDs.ToHost
+	return func(id uint32, of diff.IDKind) (uint32, error) {
+		if host, err := o.IDs.ToHost(id, of); err == nil {
+			return host, nil
+		}
+		return id, nil
+	}
 }
 
-func keepXattrs(from, to string, ids diff.MapFunc) error {
+func copyXattrs(from, to string, ids diff.MapFunc) error {
 	attrs, err := diff.CarriedXattrs(from)
+	var unfit error
+	if errors.Is(err, unix.E2BIG) {
+		size, _ := unix.Llistxattr(from, nil)
+		unfit = fmt.Errorf("%w: their names take %d bytes, and the kernel lists %d", errUnfitRoot, size, maxXattrList)
+		attrs, err = accessLists(from)
+	}
 	if err != nil {
 		return pathError("read attributes of", from, err)
 	}
@@ -62,11 +85,42 @@ func keepXattrs(from, to string, ids diff.MapFunc) error {
 		if err == nil {
 			err = unix.Lsetxattr(to, attr.Name, value, 0)
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+		case noRoom(to, err):
+			if unfit == nil {
+				unfit = fmt.Errorf("%w: there is no room for %q: %w", errUnfitRoot, attr.Name, err)
+			}
+		default:
 			return pathError("set attribute "+attr.Name+" of", to, err)
 		}
 	}
-	return nil
+	return unfit
+}
+
+// maxXattrList is XATTR_LIST_MAX of linux/limits.h.
+const maxXattrList = 64 << 10
+
+// accessLists are the attributes that decide who may enter a directory.
+func accessLists(dir string) (attrs []diff.Xattr, _ error) {
+	for _, name := range []string{"system.posix_acl_access", "system.posix_acl_default"} {
+		value := make([]byte, 64<<10)
+		n, err := unix.Lgetxattr(dir, name, value)
+		switch {
+		case err == nil:
+			attrs = append(attrs, diff.Xattr{Name: name, Value: value[:n]})
+		case !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP):
+			return nil, err
+		}
+	}
+	return attrs, nil
+}
+
+// noRoom reports whether an attribute could not be set because a file cannot have
+// so many: ext4 says then that the disk is full.
+func noRoom(path string, err error) bool {
+	var disk unix.Statfs_t
+	return errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ENOSPC) && unix.Statfs(path, &disk) == nil && disk.Bavail > 0
 }
 
 func pathError(op, path string, err error) error {

@@ -159,7 +159,7 @@ func (h *History) make(ctx context.Context, name, parent string, labels map[stri
 	if err != nil {
 		return fmt.Errorf("prepare snapshot %s on %q: %w", key, parent, err)
 	}
-	if strings.HasPrefix(parent, h.Container) { // and not an image
+	if strings.HasPrefix(parent, h.Container) && labels[labelFilling] == "" { // not an image, nor for an exchange
 		err = keepRoot(mounts)
 	}
 	if err == nil {

@@ -110,6 +110,9 @@ func (h *History) target(ctx context.Context, t *tree, n int) (snapshots.Info, e
 		if i, ok = t.revision(n); !ok {
 			return i, h.missing(n)
 		}
+		if why := i.Labels[labelUnfitRoot]; why != "" {
+			return i, fmt.Errorf("revision %d: %s: %w", n, why, errdefs.ErrFailedPrecondition)
+		}
 		return i, nil
 	}
 	if h.Lease == "" {
@@ -254,9 +257,19 @@ func (h *History) furnish(ctx context.Context, active, on snapshots.Info) error 
 	if err == nil {
 		err = keepRoot(mounts)
 	}
+	if errors.Is(err, errUnfitRoot) { // of a revision that an earlier version sealed
+		log.G(ctx).WithError(err).WithField("container", h.Container).Error("the root directory of the container has lost attributes; it has them in the revision")
+		err = nil
+	}
 	if err != nil {
 		return fmt.Errorf("keep the root directory of %s: %w", on.Name, err)
 	}
+	return join(active, mounts)
+}
+
+// join has what is written through mounts count for the project that an active
+// snapshot is of, if it is of one.
+func join(active snapshots.Info, mounts []mount.Mount) error {
 	project, err := Project(active)
 	if err != nil || project == 0 {
 		return err

@@ -53,16 +53,10 @@ func TestLostFolderOfAMove(t *testing.T) {
 // loseFolder has a container's active snapshot be as a power cut may leave it.
 func (e *env) loseFolder(t *testing.T, id string) {
 	t.Helper()
-	mounts, err := e.client.SnapshotService(snapshotter).Mounts(e.ctx(t), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o, err := diff.ParseOverlay(mounts, true)
+	active, _ := e.foldersOf(t, id)
+	err := e.StopDockerd(t.Context())
 	if err == nil {
-		err = e.StopDockerd(t.Context())
-	}
-	if err == nil {
-		err = os.RemoveAll(filepath.Dir(o.Uppers[0]))
+		err = os.RemoveAll(active.all)
 	}
 	if err == nil {
 		err = e.StartDockerd(t.Context())
@@ -70,4 +64,29 @@ func (e *env) loseFolder(t *testing.T, id string) {
 	if err != nil {
 		t.Fatal(fmt.Errorf("lose the folder of %s: %w", id, err))
 	}
+}
+
+// folders are those of a snapshot of a container, by what a test calls them.
+type folders struct{ all, files, work string }
+
+// foldersOf returns the folders of a container's active snapshot, and of its layers
+// below from the top.
+func (e *env) foldersOf(t *testing.T, key string) (active folders, below []folders) {
+	t.Helper()
+	mounts, err := e.client.SnapshotService(snapshotter).Mounts(e.ctx(t), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := diff.ParseOverlay(mounts, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(files string) folders {
+		all := filepath.Dir(files)
+		return folders{all, files, filepath.Join(all, "work")}
+	}
+	for _, lower := range o.Lowers {
+		below = append(below, of(lower))
+	}
+	return of(o.Uppers[0]), below
 }

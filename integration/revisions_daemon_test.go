@@ -23,6 +23,34 @@ func (e *env) history(t *testing.T, id string) *containerstore.History {
 	}
 }
 
+// cutSwitch has a switch of a container to a revision end between its two halves. No
+// dockerd runs.
+func (e *env) cutSwitch(t *testing.T, id string, to int) {
+	t.Helper()
+	ctx, done, err := e.client.WithLease(e.ctx(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := e.history(t, id)
+	for at := 1; ; at++ {
+		c := &cut{at: at, after: true}
+		h.Snapshots = cutSnapshots{e.client.SnapshotService(snapshotter), c}
+		_, err := h.Switch(ctx, to, record("before"))
+		if err == nil {
+			t.Fatal("no call was the one between the halves")
+		}
+		if c.where == "remove" {
+			break
+		}
+		if err := e.history(t, id).Recover(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := done(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestDaemonStartsAfterCutMove starts the daemon on a container whose switch to
 // another revision ended between its two halves.
 func TestDaemonStartsAfterCutMove(t *testing.T) {
@@ -37,28 +65,7 @@ func TestDaemonStartsAfterCutMove(t *testing.T) {
 	if err := e.StopDockerd(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ctx, done, err := e.client.WithLease(e.ctx(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := e.history(t, id)
-	for at := 1; ; at++ {
-		c := &cut{at: at, after: true}
-		h.Snapshots = cutSnapshots{e.client.SnapshotService(snapshotter), c}
-		_, err := h.Switch(ctx, 1, record("before"))
-		if err == nil {
-			t.Fatal("no call was the one between the halves")
-		}
-		if c.where == "remove" {
-			break
-		}
-		if err := e.history(t, id).Recover(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := done(ctx); err != nil {
-		t.Fatal(err)
-	}
+	e.cutSwitch(t, id, 1)
 	if _, err := e.client.SnapshotService(snapshotter).Stat(e.ctx(t), id); !errdefs.IsNotFound(err) {
 		t.Fatalf("the container has a snapshot: %v", err)
 	}
