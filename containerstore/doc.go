@@ -113,6 +113,9 @@
 // nothing in the files makes fail. A root directory whose attributes cannot be copied
 // is refused before; an earlier version may have sealed one, and it loses them.
 //
+// Folders that a power cut took are made again if nothing was in them
+// ([History.Reopen]).
+//
 // Methods of a History that write are called one at a time for a container; the caller sees
 // to that, and holds a lease in the context for what they make meanwhile. What
 // stays belongs to the container's own lease.

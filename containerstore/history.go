@@ -28,6 +28,10 @@ const (
 	// what the container writes counts for. It goes along with every move.
 	LabelProject = "io.baleen.project"
 
+	// LabelNoted, on the active snapshot, says that whoever mounts it notes so: it is
+	// known whether anything was written to it. See [History.Reopen].
+	LabelNoted = "io.baleen.noted"
+
 	labelContainer = "io.baleen.container" // on all but the snapshots made at birth
 	labelRecord    = "io.baleen.revision"  // on a revision: its record
 	labelPending   = "io.baleen.pending"   // on a revision made for a move that is not done

@@ -2,11 +2,18 @@ package containerstore
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
@@ -14,50 +21,235 @@ import (
 	"github.com/baleen-project/baleen/diff"
 )
 
-// Reopen is for a container that a daemon finds when it starts. One that has moved
-// gets another active snapshot if the folder of its own is missing. A power cut
-// leaves that of a move just before: containerd has written down that there is the
-// snapshot, and the file system not. There was nothing in it then: to sync a file
-// in a folder brings the folder to disk.
-func (h *History) Reopen(ctx context.Context) error {
+// remakePatience is how long what is made of a lost folder is kept if the process
+// ends before it has been put into its place.
+const remakePatience = time.Hour
+
+// Remake is what [History.Reopen] needs to make folders again.
+type Remake struct {
+	// Written reports whether anything may have been written to the container's
+	// active snapshot since that was made. upper is its folder. It is not asked
+	// without LabelNoted.
+	Written func(active snapshots.Info, upper string) bool
+	// FillInit fills a new init layer; nil if that cannot be done.
+	FillInit func(ctx context.Context, mounts []mount.Mount, hasParent bool, ids IDs) error
+}
+
+// Reopen looks for the folders of a container that a daemon finds when it starts.
+// A power cut takes those that were made just before: containerd has written down
+// that there is the snapshot, and the file system not.
+//
+// A folder is made again if nothing is lost by that: that of the active snapshot if
+// nothing was written to it, and that of the init layer, which has nothing of the
+// container's own. The error for others is errdefs.ErrDataLoss, and says which is
+// missing.
+func (h *History) Reopen(ctx context.Context, how Remake) error {
 	active, err := h.Snapshots.Stat(ctx, h.Container)
-	if errdefs.IsNotFound(err) || err == nil && active.Labels[labelContainer] == "" {
+	if errdefs.IsNotFound(err) { // in the middle of a switch
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("look up snapshot %s: %w", h.Container, err)
 	}
-	missing, err := h.missingFolder(ctx, active)
-	if err != nil || !missing {
+	mounts, err := h.Snapshots.Mounts(ctx, h.Container)
+	if err != nil {
+		return fmt.Errorf("look up mounts of %s: %w", h.Container, err)
+	}
+	o, err := diff.ParseOverlay(mounts, active.Parent != "")
+	if errors.Is(err, diff.ErrUnsupported) {
+		return lookCopy(mounts)
+	}
+	if err != nil {
 		return err
 	}
-	if err := h.Idle(ctx); errdefs.IsFailedPrecondition(err) {
+	lost, err := absent(append(slices.Clone(o.Uppers), o.Lowers...))
+	if err == nil && len(lost) > 0 {
+		err = h.Idle(ctx)
+	}
+	if errdefs.IsFailedPrecondition(err) {
 		// Then it is not lost, but not to be seen from here.
 		log.G(ctx).WithError(err).WithField("container", h.Container).Warn("the folder of the container's snapshot is not where it should be")
 		return nil
 	}
-	log.G(ctx).WithField("container", h.Container).Warn("the empty folder of the container's snapshot was lost, as in a power cut; making it again")
-	return h.restack(ctx, active, active.Parent)
-}
-
-// missingFolder reports whether an active snapshot has no folder where it should
-// have one. If what it stands on cannot be seen either, it is not known: a disk is
-// not mounted, or containerd sees other folders than this process.
-func (h *History) missingFolder(ctx context.Context, active snapshots.Info) (bool, error) {
-	o, err := h.overlay(ctx, active)
-	if errors.Is(err, diff.ErrUnsupported) {
-		return false, nil
+	if err != nil || len(lost) == 0 {
+		return errors.Join(err, remakeWork(mounts))
 	}
-	if err != nil {
-		return false, err
+	if len(lost) == len(o.Lowers)+1 && len(lost) > 1 {
+		return fmt.Errorf("neither the folder of snapshot %s is there nor one that it stands on: is a disk not mounted?: %w", h.Container, errdefs.ErrDataLoss)
 	}
-	if _, err = os.Lstat(o.Uppers[0]); !errors.Is(err, fs.ErrNotExist) {
-		return false, err
-	}
-	for _, below := range o.Lowers {
-		if _, err := os.Lstat(below); err != nil {
-			return false, fmt.Errorf("neither the folder of snapshot %s is there nor one that it stands on: is a disk not mounted?: %w", h.Container, err)
+	if below := slices.DeleteFunc(slices.Clone(lost), func(f string) bool { return f == o.Uppers[0] }); len(below) > 0 {
+		if err := h.remakeBelow(ctx, o, below, how); err != nil {
+			return err
 		}
 	}
-	return true, nil
+	if !slices.Contains(lost, o.Uppers[0]) {
+		return nil
+	}
+	return h.remakeActive(ctx, active, o, how)
+}
+
+// lookCopy looks for the folder of a snapshot that is no stack of folders, or whose
+// upper does not tell what was written.
+func lookCopy(mounts []mount.Mount) error {
+	for _, m := range mounts {
+		var folder string
+		switch m.Type {
+		case "bind", "rbind":
+			folder = m.Source
+		case "overlay":
+			folder = optionOf(m, "upperdir=")
+		}
+		if folder == "" {
+			continue
+		}
+		lost, err := absent([]string{folder})
+		if err != nil {
+			return err
+		}
+		if len(lost) > 0 {
+			return lostFolder(folder, "what the container wrote is lost")
+		}
+	}
+	return nil
+}
+
+func optionOf(m mount.Mount, key string) string {
+	for _, option := range m.Options {
+		if value, ok := strings.CutPrefix(option, key); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+func lostFolder(folder, why string) error {
+	return fmt.Errorf("the folder %s is missing, as after a power cut: %s: %w", folder, why, errdefs.ErrDataLoss)
+}
+
+func absent(folders []string) (lost []string, _ error) {
+	for _, folder := range folders {
+		_, err := os.Lstat(folder)
+		if errors.Is(err, fs.ErrNotExist) {
+			lost = append(lost, folder)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return lost, nil
+}
+
+// remakeWork makes the folder again that an overlay needs to write, and that holds
+// nothing while it is not mounted.
+func remakeWork(mounts []mount.Mount) error {
+	work := optionOf(mounts[0], "workdir=")
+	if work == "" {
+		return nil
+	}
+	if lost, err := absent([]string{work}); err != nil || len(lost) == 0 {
+		return err
+	}
+	return os.Mkdir(work, 0o711)
+}
+
+// remakeBelow makes the init layer again, if that is all that is missing below.
+func (h *History) remakeBelow(ctx context.Context, o diff.Overlay, lost []string, how Remake) error {
+	stack, err := h.Stack(ctx)
+	if err != nil {
+		return err
+	}
+	for _, folder := range lost {
+		switch at := slices.Index(o.Lowers, folder) + 1; { // of the stack, from the active one on
+		case at < len(stack.Own):
+			return lostFolder(folder, "it is of "+stack.Own[at]+", which the container stands on")
+		case at > len(stack.Own) || stack.Init == "" || how.FillInit == nil:
+			return lostFolder(folder, "it is of the container's image")
+		}
+		init, err := h.Snapshots.Stat(ctx, stack.Init)
+		if err != nil {
+			return fmt.Errorf("look up snapshot %s: %w", stack.Init, err)
+		}
+		err = h.remake(ctx, init, func(mounts []mount.Mount) error {
+			if err := how.FillInit(ctx, mounts, init.Parent != "", stack.IDs); err != nil {
+				return err
+			}
+			return replace(mounts, init.Parent != "", folder)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remakeActive makes the empty folder of the active snapshot again.
+func (h *History) remakeActive(ctx context.Context, active snapshots.Info, o diff.Overlay, how Remake) error {
+	upper := o.Uppers[0]
+	if active.Labels[LabelNoted] == "" || how.Written == nil || how.Written(active, upper) {
+		return lostFolder(upper, "what the container wrote since its last revision is lost")
+	}
+	return h.remake(ctx, active, func(mounts []mount.Mount) error {
+		if active.Labels[labelContainer] != "" { // it has moved
+			if err := keepRoot(mounts); err != nil && !errors.Is(err, errUnfitRoot) {
+				return err
+			}
+		}
+		if err := join(active, mounts); err != nil {
+			return err
+		}
+		return replace(mounts, active.Parent != "", upper)
+	})
+}
+
+// remake has a new snapshot made as one that has lost its folder, for the new
+// folder to be put into its place.
+func (h *History) remake(ctx context.Context, lost snapshots.Info, fill func([]mount.Mount) error) error {
+	log.G(ctx).WithFields(log.Fields{"container": h.Container, "snapshot": lost.Name}).
+		Warn("the folder of a snapshot was lost, as in a power cut; the container had nothing in it, so it is made again")
+	l, err := h.Leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(remakePatience))
+	if err != nil {
+		return fmt.Errorf("create lease: %w", err)
+	}
+	defer func() {
+		ctx, cancel := cleanup(ctx)
+		defer cancel()
+		if err := h.Leases.Delete(ctx, l, leases.SynchronousDelete); err != nil {
+			log.G(ctx).WithError(err).WithField("lease", l.ID).Warn("could not delete the lease of a folder that was made again; it ends within an hour")
+		}
+	}()
+	key := h.Container + "-again-" + rand.Text() + keySuffix
+	// With the label, what a crash leaves is found and removed.
+	labels := map[string]string{labelContainer: h.Container}
+	for label, value := range lost.Labels {
+		if strings.HasPrefix(label, snapshotterLabels) {
+			labels[label] = value
+		}
+	}
+	mounts, err := h.Snapshots.Prepare(leases.WithLease(ctx, l.ID), key, lost.Parent, snapshots.WithLabels(labels))
+	if err == nil {
+		err = fill(mounts)
+	}
+	if err != nil {
+		return fmt.Errorf("make the folder of snapshot %s again: %w", lost.Name, err)
+	}
+	return nil
+}
+
+// replace puts the folder of a new snapshot where that of another one was, with the
+// folder that an overlay needs beside it.
+func replace(mounts []mount.Mount, hasParent bool, lost string) error {
+	o, err := diff.ParseOverlay(mounts, hasParent)
+	if err != nil {
+		return err
+	}
+	home := filepath.Dir(lost)
+	if err := os.Mkdir(home, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if work := optionOf(mounts[0], "workdir="); work != "" {
+		err := os.Rename(work, filepath.Join(home, filepath.Base(work)))
+		if err != nil && !errors.Is(err, fs.ErrExist) { // the old one will do
+			return err
+		}
+	}
+	return os.Rename(o.Uppers[0], lost)
 }

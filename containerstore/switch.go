@@ -300,7 +300,7 @@ func (h *History) complete(ctx context.Context, t *tree) (snapshots.Info, error)
 		if err != nil {
 			return snapshots.Info{}, err
 		}
-		labels := with(stack.IDs.ActiveLabels(), map[string]string{labelContainer: h.Container, labelLast: strconv.Itoa(t.last())})
+		labels := with(stack.IDs.ActiveLabels(), map[string]string{labelContainer: h.Container, labelLast: strconv.Itoa(t.last()), LabelNoted: "1"})
 		if state := i.Labels[labelNextState]; state != "" {
 			labels[labelState], labels[gcRefState] = state, state
 		}

@@ -83,7 +83,7 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 		}
 		parent = id + initSuffix
 	}
-	mounts, err := sn.Prepare(ctx, id, parent, activeLabels(ids, parent))
+	mounts, err := sn.Prepare(ctx, id, parent, activeLabels(ids, parent, fill != nil))
 	if err != nil {
 		return nil, fmt.Errorf("prepare snapshot: %w", err)
 	}
@@ -108,7 +108,7 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 		}
 		return nil, errors.Join(err, unlimit(mounts, project))
 	}
-	return s.layer(id, sn, project), nil
+	return s.layer(id), nil
 }
 
 func prepareInit(ctx context.Context, sn snapshots.Snapshotter, id, parent string, ids containerstore.IDs, initFunc layer.MountInit) error {

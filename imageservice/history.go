@@ -102,12 +102,12 @@ func (s *Service) interruptedMoves(ctx context.Context) {
 	s.cut.ids = ids
 }
 
-// reopen mends what a power cut has left of a container's active snapshot.
-func (s *Service) reopen(ctx context.Context, id string) error {
+// reopen mends what a power cut has left of a container's snapshots.
+func (s *Service) reopen(ctx context.Context, id string, how containerstore.Remake) error {
 	turn := s.turns.get(id)
 	turn.Lock()
 	defer turn.Unlock()
-	return s.history(id, "").Reopen(ctx)
+	return s.history(id, "").Reopen(ctx, how)
 }
 
 // settle completes or takes back what a crash has cut short of a container's
@@ -116,15 +116,7 @@ func (s *Service) settle(ctx context.Context, id string) error {
 	if !s.isCut(id) {
 		return nil
 	}
-	turn := s.turns.get(id)
-	turn.Lock()
-	defer turn.Unlock()
-	// A move that has begun meanwhile has settled it, and what it prepares is
-	// not to be taken back.
-	if !s.isCut(id) {
-		return nil
-	}
-	if err := s.history(id, "").Recover(ctx); err != nil {
+	if err := s.recoverCut(ctx, id); err != nil {
 		return err
 	}
 	s.settled(id)
@@ -146,7 +138,9 @@ func (s *Service) settled(id string) {
 }
 
 // settleLater goes on trying to settle a container's moves. What it does not get
-// done the next move does, or the next start.
+// done the next start or move of the container does, or the next start of the
+// daemon. Whichever comes first also looks what the container is then: until it has,
+// the daemon's record may say something else than the files are.
 func (s *Service) settleLater(ctx context.Context, id string) {
 	s.cut.mu.Lock()
 	if !slices.Contains(s.cut.ids, id) {
@@ -154,10 +148,24 @@ func (s *Service) settleLater(ctx context.Context, id string) {
 	}
 	s.cut.mu.Unlock()
 	go func() {
-		if err := later(ctx, func(ctx context.Context) error { return s.settle(ctx, id) }); err != nil {
-			log.G(ctx).WithError(err).WithField("container", id).Error("gave up settling a move of the container; its next one, or the next start of the daemon, does")
+		if err := later(ctx, func(ctx context.Context) error { return s.recoverCut(ctx, id) }); err != nil {
+			log.G(ctx).WithError(err).WithField("container", id).Error("gave up settling a move of the container; its next start or move, or the next start of the daemon, tries again")
 		}
 	}()
+}
+
+// recoverCut completes what was cut short of a container's moves, unless that has
+// been done meanwhile.
+func (s *Service) recoverCut(ctx context.Context, id string) error {
+	turn := s.turns.get(id)
+	turn.Lock()
+	defer turn.Unlock()
+	// A move that has begun meanwhile has settled it, and what it prepares is
+	// not to be taken back.
+	if !s.isCut(id) {
+		return nil
+	}
+	return s.history(id, "").Recover(ctx)
 }
 
 // recover is settle for a container of which something is missing.

@@ -3,6 +3,7 @@ package imageservice
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -138,10 +139,15 @@ func rootToHost(m diff.IDMap) diff.MapFunc {
 }
 
 // activeLabels are for the active snapshot of a container; one without anything
-// below has nothing to map when it is mounted.
-func activeLabels(ids containerstore.IDs, parent string) snapshots.Opt {
-	if parent == "" {
-		return snapshots.WithLabels(nil)
+// below has nothing to map when it is mounted. One that is filled has something
+// from the start.
+func activeLabels(ids containerstore.IDs, parent string, filled bool) snapshots.Opt {
+	labels := map[string]string{}
+	if parent != "" {
+		maps.Copy(labels, ids.ActiveLabels())
 	}
-	return snapshots.WithLabels(ids.ActiveLabels())
+	if !filled {
+		labels[containerstore.LabelNoted] = "1"
+	}
+	return snapshots.WithLabels(labels)
 }

@@ -45,16 +45,6 @@ func (s *Service) CreateLayerFromImage(img *image.Image, name string, _ *layer.C
 	return l, nil
 }
 
-// remount mounts an image that was mounted for a container by an earlier daemon,
-// if it is not any more: after a restart of the machine, for example.
-func (s *Service) remount(l *rwLayer) error {
-	mounted, err := s.Mounted(l.id)
-	if err == nil && !mounted {
-		_, err = l.Mount("")
-	}
-	return err
-}
-
 // releaseImageMounts gives up what images are mounted for a container, whether or
 // not the daemon has come to note them.
 func (s *Service) releaseImageMounts(ctx context.Context, container string) error {
@@ -74,7 +64,7 @@ func (s *Service) releaseImageMounts(ctx context.Context, container string) erro
 }
 
 func (s *Service) releaseImageMount(ctx context.Context, lease leases.Lease) error {
-	l := s.layer(lease.ID, s.snapshots(""), 0)
+	l := s.layer(lease.ID)
 	if err := l.Unmount(); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/leases"
-	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/docker/docker/container"
@@ -20,22 +19,21 @@ import (
 // rwLayer is a container's writable layer: the active snapshot of its id, held
 // by the lease of its id.
 type rwLayer struct {
-	s       *Service
-	id      string
-	sn      snapshots.Snapshotter
-	turn    *turn
-	project uint32 // that it is limited by; 0 if it is not
+	id   string
+	s    *Service
+	turn *turn
 
 	// mu is held while the mounter works: it counts users and mounts in two
 	// steps, between which it must not be asked about the same root again.
-	mu   sync.Mutex
-	root string // where Mount mounted it last
+	mu    sync.Mutex
+	root  string // where Mount mounted it last
+	noted string // the folder of which was noted that it is mounted
 }
 
 var _ container.RWLayer = (*rwLayer)(nil)
 
-func (s *Service) layer(id string, sn snapshots.Snapshotter, project uint32) *rwLayer {
-	return &rwLayer{s: s, id: id, sn: sn, turn: s.turns.get(id), project: project}
+func (s *Service) layer(id string) *rwLayer {
+	return &rwLayer{id: id, s: s, turn: s.turns.get(id)}
 }
 
 // Mount mounts the container's root file system, or counts one more user of
@@ -46,14 +44,20 @@ func (s *Service) layer(id string, sn snapshots.Snapshotter, project uint32) *rw
 // stand on an empty folder, which is removed later. And the root of a container
 // that runs, but is not mounted here, is not mounted a second time, see
 // [Service.adoptRoot].
-func (l *rwLayer) Mount(string) (string, error) {
+func (l *rwLayer) Mount(string) (string, error) { return l.mount(true) }
+
+func (l *rwLayer) mount(note bool) (string, error) {
+	if err := l.s.lost.why(l.id); err != nil {
+		return "", err
+	}
 	ctx := l.s.background()
-	if err := l.s.settle(ctx, l.id); err != nil && !errors.Is(err, containerstore.ErrLeft) {
+	// What the container is then its next load tells: it still counts as cut.
+	if err := l.s.recoverCut(ctx, l.id); err != nil && !errors.Is(err, containerstore.ErrLeft) {
 		return "", compat.DockerError(fmt.Errorf("settle an interrupted move of container %s: %w", l.id, err))
 	}
 	l.turn.RLock() // what is mounted must not be sealed meanwhile
 	defer l.turn.RUnlock()
-	mounts, err := l.sn.Mounts(ctx, l.id)
+	mounts, err := l.s.snapshots("").Mounts(ctx, l.id)
 	if err != nil {
 		return "", compat.DockerError(fmt.Errorf("look up mounts of container %s: %w", l.id, err))
 	}
@@ -61,6 +65,9 @@ func (l *rwLayer) Mount(string) (string, error) {
 	defer l.mu.Unlock()
 	if err := l.s.adoptRoot(ctx, l.id, mounts); err != nil {
 		return "", compat.DockerError(fmt.Errorf("mount root file system of container %s: %w", l.id, err))
+	}
+	if note {
+		l.note(mounts)
 	}
 	root, err := l.s.mounter.Mount(mounts, l.id)
 	if err != nil {
@@ -83,7 +90,7 @@ func (l *rwLayer) Unmount() error {
 		if root, err = l.s.mounter.Mounted(l.id); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("look up mount point of container %s: %w", l.id, err)
 		}
-		if root == "" && image {
+		if root == "" && (image || l.s.lost.why(l.id) != nil) {
 			return nil
 		}
 		if root == "" {
@@ -101,14 +108,14 @@ func (l *rwLayer) Metadata() (map[string]string, error) {
 	return map[string]string{"ID": l.id}, nil
 }
 
-// GetLayerByID returns the writable layer of a container that exists. Moby
-// asks for it at start, for every container on disk. A move of the container
-// that a crash has cut short is settled first. The layer of an image mount, which
-// Moby asks for too, is mounted when it returns.
+// GetLayerByID returns the writable layer of a container that exists. A move of
+// the container that a crash has cut short is settled first. The layer of an image
+// mount, which Moby asks for when it starts, is mounted when it returns.
 func (s *Service) GetLayerByID(id string) (container.RWLayer, error) {
-	l, err := s.findLayer(s.background(), id)
+	l := s.layer(id)
+	err := s.find(s.background(), id, containerstore.Remake{})
 	if err == nil && isImageMount(id) {
-		err = s.remount(l)
+		err = l.mounted()
 	}
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("find layer of container %s: %w", id, err))
@@ -116,50 +123,48 @@ func (s *Service) GetLayerByID(id string) (container.RWLayer, error) {
 	return l, nil
 }
 
-func (s *Service) findLayer(ctx context.Context, id string) (*rwLayer, error) {
+// find makes sure that there is the layer of a container, and that it is held.
+func (s *Service) find(ctx context.Context, id string, how containerstore.Remake) error {
 	if id == "" { // as Moby asks for an image mount of --volumes-from
-		return nil, fmt.Errorf("a layer without a name: %w", errdefs.ErrNotFound)
+		return fmt.Errorf("a layer without a name: %w", errdefs.ErrNotFound)
 	}
-	if err := s.reopen(ctx, id); err != nil {
-		return nil, fmt.Errorf("look after what a power cut has left: %w", err)
+	if err := s.reopen(ctx, id, how); err != nil {
+		return err
 	}
 	if err := s.settle(ctx, id); err != nil {
-		return nil, fmt.Errorf("settle an interrupted move: %w", err)
+		return fmt.Errorf("settle an interrupted move: %w", err)
 	}
-	info, err := s.statLayer(ctx, id)
+	err := s.hasLayer(ctx, id)
 	if errdefs.IsNotFound(err) {
 		if err = s.recover(ctx, id); err == nil {
-			info, err = s.statLayer(ctx, id)
+			err = s.hasLayer(ctx, id)
 		}
 	}
 	if err != nil {
-		return nil, err
-	}
-	project, err := containerstore.Project(info)
-	if err != nil {
-		return nil, err
+		return err
 	}
 	held, err := s.leases.List(ctx, "id=="+id)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if len(held) == 0 {
 		// Without its lease the layer is garbage to containerd, and goes with
 		// the next collection. It is the user's data: hold it again.
 		log.G(ctx).WithField("container", id).Warn("the container's layer had lost its lease; holding it again")
 		if err := s.hold(ctx, id); err != nil {
-			return nil, fmt.Errorf("hold again: %w", err)
+			return fmt.Errorf("hold again: %w", err)
 		}
 	}
-	return s.layer(id, s.snapshots(""), project), nil
+	return nil
 }
 
-// statLayer looks up the active snapshot of a layer.
-func (s *Service) statLayer(ctx context.Context, id string) (snapshots.Info, error) {
+// hasLayer fails if there is no active snapshot of a layer.
+func (s *Service) hasLayer(ctx context.Context, id string) error {
 	turn := s.turns.get(id)
 	turn.RLock()
 	defer turn.RUnlock()
-	return s.snapshots("").Stat(ctx, id)
+	_, err := s.snapshots("").Stat(ctx, id)
+	return err
 }
 
 // hold makes the lease of a layer whose snapshot exists. One that is there
@@ -191,7 +196,7 @@ func (s *Service) unhold(ctx context.Context, l leases.Lease) error {
 // GetLayerMountID returns the name of the folder that a container's root is
 // mounted on, below the daemon's root: the id, for an existing container.
 func (s *Service) GetLayerMountID(id string) (string, error) {
-	if _, err := s.statLayer(s.background(), id); err != nil {
+	if err := s.hasLayer(s.background(), id); err != nil {
 		return "", compat.DockerError(fmt.Errorf("find layer of container %s: %w", id, err))
 	}
 	return id, nil
@@ -221,7 +226,7 @@ func (s *Service) release(ctx context.Context, l *rwLayer) error {
 	if err != nil {
 		return compat.DockerError(fmt.Errorf("release layer of container %s: %w", l.id, err))
 	}
-	drop := l.unlimited(ctx)
+	drop := s.unlimited(ctx, l.id)
 	// Synchronous: when `docker rm` returns, the space is free.
 	err = s.leases.Delete(ctx, leases.Lease{ID: l.id}, leases.SynchronousDelete)
 	if err != nil && !errdefs.IsNotFound(err) {
@@ -229,6 +234,7 @@ func (s *Service) release(ctx context.Context, l *rwLayer) error {
 	}
 	drop()
 	s.turns.forget(l.id)
+	s.lost.found(l.id)
 	return nil
 }
 
@@ -238,9 +244,9 @@ func (s *Service) DropLayer(ctx context.Context, id string) error {
 	if err := s.releaseImageMounts(ctx, id); err != nil {
 		return compat.DockerError(err)
 	}
-	l, err := s.findLayer(ctx, id)
-	if err == nil {
-		return s.release(ctx, l)
+	err := s.find(ctx, id, containerstore.Remake{})
+	if err == nil || errdefs.IsDataLoss(err) {
+		return s.release(ctx, s.layer(id))
 	}
 	if errdefs.IsNotFound(err) { // its lease may hold nothing yet
 		err = s.unhold(ctx, leases.Lease{ID: id})

@@ -69,20 +69,26 @@ func unlimit(mounts []mount.Mount, project uint32) error {
 // unlimited finds out how to drop the limit of a container that is about to be
 // removed. What fails leaves a record of the file system, of a number that is not
 // given out again.
-func (l *rwLayer) unlimited(ctx context.Context) (drop func()) {
-	if l.project == 0 {
-		return func() {}
+func (s *Service) unlimited(ctx context.Context, id string) (drop func()) {
+	logger := log.G(ctx).WithField("container", id)
+	sn := s.snapshots("")
+	var project uint32
+	var mounts []mount.Mount
+	info, err := sn.Stat(ctx, id)
+	if err == nil {
+		project, err = containerstore.Project(info)
 	}
-	logger := log.G(ctx).WithField("container", l.id)
-	mounts, err := l.sn.Mounts(ctx, l.id)
-	if err != nil {
-		if !errdefs.IsNotFound(err) { // released already
-			logger.WithError(err).Warn("could not look up where the container's storage is limited")
-		}
-		return func() {}
+	if err == nil && project != 0 {
+		mounts, err = sn.Mounts(ctx, id)
+	}
+	if err != nil && !errdefs.IsNotFound(err) { // else it was released already
+		logger.WithError(err).Warn("could not look up where the container's storage is limited")
 	}
 	return func() {
-		if err := unlimit(mounts, l.project); err != nil {
+		if len(mounts) == 0 {
+			return
+		}
+		if err := unlimit(mounts, project); err != nil {
 			logger.WithError(err).Warn("could not remove the limit of the container's storage")
 		}
 	}

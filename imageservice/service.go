@@ -85,6 +85,7 @@ type Service struct {
 	turns       turns
 	blobs       blobFolder
 	restored    restoredImages
+	lost        lostLayers
 	cut         struct {
 		mu  sync.Mutex
 		ids []string // of containers whose moves a crash has cut short

@@ -20,6 +20,9 @@ func (s *Service) GetContainerLayerSize(ctx context.Context, id string) (own, to
 	if ctr == nil {
 		return 0, 0, nil
 	}
+	if s.lost.why(id) != nil {
+		return 0, 0, nil // better none than no list of all the others
+	}
 	own, below, err := s.layerSize(ctx, ctr)
 	if err != nil {
 		return 0, 0, compat.DockerError(fmt.Errorf("size of container %s: %w", id, err))

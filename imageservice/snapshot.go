@@ -62,7 +62,7 @@ func (s *Service) sealStopped(ctx context.Context, ctr *container.Container, h *
 			return nil
 		}
 		ok = true
-		if sealed, err = h.Seal(ctx, r); err != nil {
+		if sealed, err = h.Seal(ctx, r); err != nil && h.Recover(ctx) != nil {
 			s.settleLater(ctx, ctr.ID)
 		}
 		return err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,6 +139,66 @@ func TestPowerCutAfterKeepingAMountedRoot(t *testing.T) {
 	if _, err := p.check(t, powerCut{c, []keptState{k}, 0, []int{1}}); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestPowerCutAfterCreate cuts the power when containers have just been created. A
+// container that is there starts. Of one that is not, because Docker's record of it
+// was not on disk, nothing is left.
+func TestPowerCutAfterCreate(t *testing.T) {
+	for _, place := range []int{0, 2} {
+		t.Run(powerPlaces[place].name, func(t *testing.T) {
+			p := newPowered(t, place, seeded(t))
+			s := p.start(t, nil)
+			e := &env{Stack: s}
+			if err := s.LoadImages(t.Context(), "busybox"); err != nil {
+				t.Fatal(err)
+			}
+			p.sync(t)
+			var created []string
+			for range 4 {
+				created = append(created, e.docker(t, "create", "--network=none", "busybox", "echo", "started"))
+			}
+			c, err := p.Cut()
+			if err := errors.Join(err, s.Kill(), p.Off()); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.after(t, c, func(e *env) error { return e.createdOrNothing(t, created) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// createdOrNothing starts those containers that there are, and looks for what is
+// left of the others.
+func (e *env) createdOrNothing(t *testing.T, created []string) error {
+	t.Helper()
+	var errs []error
+	listed := e.docker(t, "ps", "-aq", "--no-trunc")
+	left := e.state(t)
+	there := 0
+	for _, id := range created {
+		if strings.Contains(listed, id) {
+			there++
+			out, err := e.try(t, "start", "-a", id)
+			if err == nil {
+				err = expect(out, "started")
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("the start of %s: %w: %s", id, err, out))
+			}
+			continue
+		}
+		for _, name := range append(left.snapshots, left.leases...) {
+			if strings.Contains(name, id) {
+				errs = append(errs, fmt.Errorf("%s is not listed, and %s is left", id, name))
+			}
+		}
+	}
+	if there == 0 {
+		errs = append(errs, errors.New("no container is left"))
+	}
+	return errors.Join(errs...)
 }
 
 // powered is a disk with the roots of daemons on it.
@@ -311,6 +372,17 @@ func (p *powered) cut(t *testing.T, w *worker, when cutMoment) powerCut {
 // images and revisions there are.
 func (p *powered) check(t *testing.T, c powerCut) (found int, lost error) {
 	t.Helper()
+	lost = p.after(t, c.Cut, func(e *env) (err error) {
+		left := survivor{env: e, snapshotter: p.snapshotter}
+		found, err = left.check(t, c.acknowledged)
+		return errors.Join(err, left.moved(t, c.versions, c.moved), left.complaints(t))
+	})
+	return found, lost
+}
+
+// after starts daemons on what a cut left.
+func (p *powered) after(t *testing.T, c *power.Cut, do func(*env) error) error {
+	t.Helper()
 	if err := c.Mount(p.Dir); err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +398,7 @@ func (p *powered) check(t *testing.T, c powerCut) (found int, lost error) {
 	}
 	s, err := stack.Start(t.Context(), p.config)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() {
 		if err := s.Kill(); err != nil {
@@ -338,7 +410,5 @@ func (p *powered) check(t *testing.T, c powerCut) (found int, lost error) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	left := survivor{env: &env{Stack: s, client: client}, snapshotter: p.snapshotter}
-	found, lost = left.check(t, c.acknowledged)
-	return found, errors.Join(lost, left.moved(t, c.versions, c.moved), left.complaints(t))
+	return do(&env{Stack: s, client: client})
 }

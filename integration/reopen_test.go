@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 
+	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -99,13 +100,13 @@ func reopenUnmounted(t *testing.T, k *kept) {
 		back()
 		t.Fatal(err)
 	}
-	err := k.Reopen(k.ctx)
+	err := k.Reopen(k.ctx, containerstore.Remake{})
 	back()
 	if err == nil {
 		t.Error("nothing was said to be wrong")
 	}
 	t.Log(err)
-	if err := k.Reopen(k.ctx); err != nil {
+	if err := k.Reopen(k.ctx, containerstore.Remake{}); err != nil {
 		t.Error(err)
 	}
 	k.must(t, map[string]string{"a": "1", "b": "2"})

@@ -118,12 +118,12 @@ var Edits = []Edit{
 	},
 	{
 		// An upgrade or rollback changes the record and the files of a
-		// container, and the daemon may end in between: the files decide.
-		Name:   "reconcile",
+		// container, and the daemon may end in between: the files decide. A
+		// container whose files cannot be found or settled is loaded, and says so.
+		Name:   "load-layer",
 		File:   "daemon/daemon.go",
-		Anchor: "\t\t\tc.RWLayer = rwlayer\n",
-		With: "\t\t\tc.RWLayer = rwlayer\n" +
-			"\t\t\tif err := daemon.reconcile(c); err != nil {\n\t\t\t\tlogger.WithError(err).Error(\"failed to load container state\")\n\t\t\t\treturn\n\t\t\t}\n",
+		Anchor: "daemon.imageService.GetLayerByID(c.ID)",
+		With:   "daemon.loadLayer(c)",
 	},
 	{
 		// A container whose files are being switched must not start on half of

@@ -61,6 +61,13 @@ func (daemon *Daemon) begin(ctx context.Context, name, what string) (context.Con
 		end()
 		return nil, nil, nil, nil, errdefs.Conflict(fmt.Errorf("container %s is marked for removal", bare(c)))
 	}
+	c.Lock()
+	err = daemon.loadAgain(ctx, c)
+	c.Unlock()
+	if err != nil {
+		end()
+		return nil, nil, nil, nil, err
+	}
 	return ctx, c, service, end, nil
 }
 
@@ -105,12 +112,19 @@ func (b *baleenState) setClosed(ctx context.Context, closed bool) {
 	}
 }
 
-// mayStart keeps a container from starting while its files are switched. It is
-// called with the container locked, at every start.
+// mayStart keeps a container from starting while its files are switched, or cannot
+// be used. It is called with the container locked, at every start.
 func (daemon *Daemon) mayStart(ctx context.Context, c *container.Container) error {
-	daemon.baleen.mu.Lock()
-	defer daemon.baleen.mu.Unlock()
-	w := daemon.baleen.work[c.ID]
+	if err := daemon.baleen.mayStart(ctx, c); err != nil {
+		return err
+	}
+	return daemon.loadAgain(ctx, c)
+}
+
+func (b *baleenState) mayStart(ctx context.Context, c *container.Container) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := b.work[c.ID]
 	if w == nil || !w.closed || ctx.Value(workKey{}) == w {
 		return nil
 	}

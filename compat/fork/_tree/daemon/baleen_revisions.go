@@ -4,11 +4,9 @@ import (
 	"context"
 	"strconv"
 
-	"github.com/containerd/log"
 	containertypes "github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/container"
-	"github.com/docker/docker/errdefs"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
@@ -133,28 +131,6 @@ func until(ctx, request context.Context) (context.Context, func()) {
 		stop()
 		cancel()
 	}
-}
-
-// reconcile makes a container's record say what its files are, when the daemon
-// loads it: it may have ended between a switch and the record of it.
-func (daemon *Daemon) reconcile(c *container.Container) error {
-	service, err := daemon.baleenService()
-	if errdefs.IsNotImplemented(err) {
-		return nil
-	}
-	ctx := context.Background() // Moby loads containers without one
-	state, err := service.State(ctx, c.ID)
-	if err != nil || state == nil {
-		return err
-	}
-	adopt(c, *state)
-	if c.IsRunning() {
-		return nil
-	}
-	if _, err := daemon.addVolumes(ctx, c); err != nil {
-		log.G(ctx).WithError(err).WithField("container", c.ID).Error("could not add the volumes of the container's image")
-	}
-	return nil
 }
 
 // adopt writes the state of a container's files into its record.

@@ -17,9 +17,16 @@ import (
 // a volume for each path that has no mount yet, filled from the container's
 // files. It returns the paths. Existing mounts stay as they are.
 func (daemon *Daemon) addVolumes(ctx context.Context, c *container.Container) (added []string, err error) {
-	if err := daemon.Mount(c); err != nil {
+	service, err := daemon.baleenService()
+	if err != nil {
 		return nil, err
 	}
+	// What this writes to the container's files the next start would write again.
+	root, err := service.MountUnnoted(c.RWLayer)
+	if err != nil {
+		return nil, err
+	}
+	c.BaseFS = root
 	defer func() { err = errors.Join(err, daemon.Unmount(c)) }()
 	if err := c.SetupWorkingDirectory(daemon.idMapping.RootPair()); err != nil {
 		return nil, err
