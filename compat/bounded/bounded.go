@@ -33,12 +33,16 @@ var (
 	Own = Limits{Bytes: 64 << 20, Values: 2_000_000, Depth: 64}
 )
 
-// Unmarshal is json.Unmarshal of a text within the limits.
+// Unmarshal is json.Unmarshal of a text within the limits. The error for one that
+// is over them, or is not what it is to be decoded into, is errdefs.ErrInvalidArgument.
 func (l Limits) Unmarshal(text []byte, into any) error {
 	if err := l.Check(text); err != nil {
 		return err
 	}
-	return json.Unmarshal(text, into)
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	return nil
 }
 
 // Read returns all of r, which is within the limit of bytes.
