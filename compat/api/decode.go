@@ -27,7 +27,7 @@ func Decode(body io.Reader, into interface{ Validate() error }) error {
 	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("invalid JSON: %w", err)
 	}
-	if dec.More() {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("unexpected content after JSON")
 	}
 	return into.Validate()

@@ -60,6 +60,7 @@ func TestDecode(t *testing.T) {
 		`{"Message":"x"}`:       "",
 		`{"message":"x"}` + " ": "",
 		`{"Message":"x"}{}`:     "unexpected content",
+		`{"Message":"x"}]`:      "unexpected content",
 		`{"Massage":"x"}`:       "unknown field",
 		`{"Message":1}`:         "invalid JSON",
 		`{"Message":`:           "invalid JSON",
