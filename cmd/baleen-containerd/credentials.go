@@ -6,7 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -18,10 +18,8 @@ import (
 // when it connected. There is one for each connection.
 type caller struct {
 	credentials.CommonAuthInfo
-	pid int32 // as this process sees it; 0 if it does not
-
-	mu         sync.Mutex
-	containerd string // its UUID, once it is known
+	pid        int32                  // as this process sees it; 0 if it does not
+	containerd atomic.Pointer[string] // its UUID, once it is known
 }
 
 // AuthType names the kind of credentials.

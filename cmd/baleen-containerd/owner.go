@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 const (
@@ -39,9 +40,21 @@ type owner struct {
 	Snapshotter string `json:"snapshotter,omitempty"`
 }
 
-// identity is containerd's service that says who it is.
+// identity is containerd's service that says who it is. It may be waited for, if
+// containerd is not there yet.
 type identity interface {
-	Server(context.Context) (*introspection.ServerResponse, error)
+	Server(ctx context.Context, wait bool) (*introspection.ServerResponse, error)
+}
+
+// introspector asks containerd by a connection to it.
+type introspector struct {
+	client introspection.IntrospectionClient
+}
+
+// Server asks who containerd is. Without waiting for it, a connection that has just
+// failed is not tried again for some seconds.
+func (i introspector) Server(ctx context.Context, wait bool) (*introspection.ServerResponse, error) {
+	return i.client.Server(ctx, &emptypb.Empty{}, grpc.WaitForReady(wait))
 }
 
 // guard refuses requests of callers that the root does not belong to.
@@ -110,8 +123,9 @@ func (g *guard) check(ctx context.Context, req any, method string) error {
 	if r, ok := req.(interface{ GetSnapshotter() string }); ok {
 		name = r.GetSnapshotter()
 	}
-	caller, err := g.caller(ctx)
-	if errdefs.IsUnavailable(err) && reads[path.Base(method)] {
+	read := reads[path.Base(method)]
+	caller, err := g.caller(ctx, !read)
+	if errdefs.IsUnavailable(err) && read {
 		return nil
 	}
 	if err == nil {
@@ -123,9 +137,9 @@ func (g *guard) check(ctx context.Context, req any, method string) error {
 	return err
 }
 
-// caller returns the UUID of the containerd that a request comes from. It asks
-// once a connection.
-func (g *guard) caller(ctx context.Context) (string, error) {
+// caller returns the UUID of the containerd that a request comes from. Once it is
+// known of a connection nobody is asked again. Requests do not wait for each other.
+func (g *guard) caller(ctx context.Context, wait bool) (string, error) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
 		return "", fmt.Errorf("the caller is unknown: %w", errdefs.ErrFailedPrecondition)
@@ -134,14 +148,15 @@ func (g *guard) caller(ctx context.Context) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("the caller has not come by the socket: %w", errdefs.ErrFailedPrecondition)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.containerd != "" {
-		return c.containerd, nil
+	if known := c.containerd.Load(); known != nil {
+		return *known, nil
+	}
+	if c.pid == 0 {
+		return "", fmt.Errorf("the process that calls cannot be seen from here: baleen-containerd has to run in containerd's pid namespace, or in one above it: %w", errdefs.ErrFailedPrecondition)
 	}
 	ctx, cancel := context.WithTimeout(ctx, identityTimeout)
 	defer cancel()
-	answer, err := g.identity.Server(ctx)
+	answer, err := g.identity.Server(ctx, wait)
 	if err != nil {
 		return "", fmt.Errorf("ask containerd at %s who it is: %w: %w", g.containerd, err, errdefs.ErrUnavailable)
 	}
@@ -153,8 +168,9 @@ func (g *guard) caller(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("process %d is not the containerd at %s, which baleen-containerd serves: a containerd of its own needs a baleen-containerd of its own: %w",
 			c.pid, g.containerd, errdefs.ErrFailedPrecondition)
 	}
-	c.containerd = answer.GetUUID()
-	return c.containerd, nil
+	uuid := answer.GetUUID()
+	c.containerd.Store(&uuid)
+	return uuid, nil
 }
 
 // belongs compares a caller with the owner of the root, which it becomes if there

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	diffapi "github.com/containerd/containerd/api/services/diff/v1"
+	introspection "github.com/containerd/containerd/api/services/introspection/v1"
 	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/contrib/diffservice"
 	"github.com/containerd/containerd/v2/contrib/snapshotservice"
 	"github.com/containerd/containerd/v2/defaults"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/coreos/go-systemd/v22/daemon"
 	"google.golang.org/grpc"
@@ -47,7 +49,11 @@ func serve(ctx context.Context, o options) (err error) {
 		return fmt.Errorf("prepare to call containerd at %s: %w", o.containerd, err)
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	callers, err := newGuard(o.root, o.containerd, client.IntrospectionService())
+	conn, ok := client.Conn().(grpc.ClientConnInterface)
+	if !ok {
+		return fmt.Errorf("a connection to containerd by %T: %w", client.Conn(), errdefs.ErrNotImplemented)
+	}
+	callers, err := newGuard(o.root, o.containerd, introspector{introspection.NewIntrospectionClient(conn)})
 	if err != nil {
 		return err
 	}

@@ -17,12 +17,15 @@ import (
 	"github.com/containerd/containerd/v2/contrib/diffservice"
 	"github.com/containerd/containerd/v2/contrib/snapshotservice"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/baleen-project/baleen/diff/differ"
 	"github.com/baleen-project/baleen/snapshotter/overlay"
@@ -113,7 +116,7 @@ type self struct {
 	err  error
 }
 
-func (s *self) Server(context.Context) (*introspection.ServerResponse, error) {
+func (s *self) Server(context.Context, bool) (*introspection.ServerResponse, error) {
 	var st unix.Stat_t
 	if err := errors.Join(s.err, unix.Stat("/proc/self/ns/pid", &st)); err != nil {
 		return nil, err
@@ -178,6 +181,45 @@ func TestRootBelongsToOne(t *testing.T) {
 	if err := lists(guardOf(t, root, &self{uuid: "two", pid: os.Getpid()})); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("a read by another containerd: %v", err)
 	}
+}
+
+// TestCallerIsAskedForAgain: a containerd that could not be reached while it started
+// is served as soon as it can be, and a caller that nobody sees is told why it is not.
+func TestCallerIsAskedForAgain(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "containerd.sock")
+	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	check(t, err)
+	t.Cleanup(func() { check(t, conn.Close()) })
+	g := guardOf(t, t.TempDir(), introspector{introspection.NewIntrospectionClient(conn)})
+	server := newServer(g)
+	snapshotsapi.RegisterSnapshotsServer(server, snapshotservice.FromSnapshotter(empty{}))
+	client := snapshotsapi.NewSnapshotsClient(dial(t, server))
+
+	_, err = client.Stat(t.Context(), &snapshotsapi.StatSnapshotRequest{Snapshotter: "baleen"})
+	check(t, err)
+	containerd := grpc.NewServer()
+	introspection.RegisterIntrospectionServer(containerd, introspected{who: &self{uuid: "one", pid: os.Getpid()}})
+	listener, err := net.Listen("unix", socket)
+	check(t, err)
+	go func() { _ = containerd.Serve(listener) }()
+	t.Cleanup(containerd.Stop)
+	_, err = client.Remove(t.Context(), &snapshotsapi.RemoveSnapshotRequest{Snapshotter: "baleen"})
+	check(t, err)
+
+	ctx := peer.NewContext(t.Context(), &peer.Peer{AuthInfo: &caller{}})
+	if err := g.check(ctx, nil, "/x/Stat"); !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "pid namespace") {
+		t.Errorf("a caller that cannot be seen: %v", err)
+	}
+}
+
+// introspected is a containerd that says who it is.
+type introspected struct {
+	introspection.UnimplementedIntrospectionServer
+	who *self
+}
+
+func (i introspected) Server(ctx context.Context, _ *emptypb.Empty) (*introspection.ServerResponse, error) {
+	return i.who.Server(ctx, false)
 }
 
 // empty is a snapshotter that has nothing and removes anything.
