@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	containertypes "github.com/docker/docker/api/types/container"
 	networktypes "github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/container"
+	"github.com/docker/docker/oci"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/baleen-project/baleen/containerstore"
@@ -31,11 +33,7 @@ func (s *Service) describe(ctr *container.Container, o CheckpointOptions, now ti
 	host := *ctr.HostConfig
 	host.ContainerIDFile = ""
 	if o.Plain != nil && o.Dump == nil {
-		// Another daemon has other defaults, which it would refuse as asked for: the
-		// host's control groups are the default of version 1, and not of version 2.
-		// Processes go on where they were.
-		host.Runtime = unlessSame(host.Runtime, o.Plain.Runtime)
-		host.CgroupnsMode = unlessSame(host.CgroupnsMode, o.Plain.CgroupnsMode)
+		withoutDefaults(&host, o.Plain)
 	}
 	for _, part := range []struct {
 		into *json.RawMessage
@@ -48,12 +46,45 @@ func (s *Service) describe(ctr *container.Container, o CheckpointOptions, now ti
 	return c, nil
 }
 
-// unlessSame is "" for a text that is the default.
-func unlessSame[T ~string](text, byDefault T) T {
-	if text == byDefault {
-		return ""
+// withoutDefaults leaves out what nobody has asked for. Another daemon has other
+// defaults, and would refuse these as asked for: the host's control groups are the
+// default of version 1, and not of version 2; paths of each CPU are hidden, where
+// there are such. Processes go on where they were, and keep all.
+func withoutDefaults(host, plain *containertypes.HostConfig) {
+	hidden := oci.DefaultLinuxSpec().Linux
+	dropIfSame(&host.Runtime, plain.Runtime)
+	dropIfSame(&host.CgroupnsMode, plain.CgroupnsMode)
+	dropIfSame(&host.LogConfig, plain.LogConfig)
+	dropIfSame(&host.MaskedPaths, hidden.MaskedPaths)
+	dropIfSame(&host.ReadonlyPaths, hidden.ReadonlyPaths)
+}
+
+func dropIfSame[T any](value *T, byDefault T) {
+	if reflect.DeepEqual(*value, byDefault) {
+		var none T
+		*value = none
 	}
-	return text
+}
+
+// pathsOfCPUs are those of the system that Moby hides besides, for each CPU that has
+// them.
+const pathsOfCPUs = "/sys/devices/system/cpu/cpu*/thermal_throttle"
+
+// hiddenHere is a list of hidden paths of a checkpoint as this host needs it, whose
+// own is byDefault: if it is the list of another one it lacks nothing but paths of
+// CPUs.
+func hiddenHere(paths, byDefault []string) []string {
+	var more []string
+	for _, p := range byDefault {
+		if slices.Contains(paths, p) {
+			continue
+		}
+		if ofCPU, err := path.Match(pathsOfCPUs, p); err != nil || !ofCPU {
+			return paths
+		}
+		more = append(more, p)
+	}
+	return slices.Concat(paths, more)
 }
 
 // endpoints are the networks that a container was connected to, as it was asked

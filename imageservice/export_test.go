@@ -40,3 +40,9 @@ func AskedList(c containerstore.CheckpointContainer) (string, error) {
 	j.configuration(r, nil)
 	return j.list(), nil
 }
+
+// WithoutDefaults and HiddenHere fit a configuration to another host.
+var (
+	WithoutDefaults = withoutDefaults
+	HiddenHere      = hiddenHere
+)

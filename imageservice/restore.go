@@ -16,6 +16,7 @@ import (
 	networktypes "github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/container"
 	"github.com/docker/docker/layer"
+	"github.com/docker/docker/oci"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -126,6 +127,9 @@ func (r *Restore) prepare(ctx context.Context, o RestoreOptions) error {
 		return err
 	}
 	r.Name, r.Config, r.Host, r.Networks = described.Name, r.asked.config, r.asked.host, r.asked.networks
+	if r.Process == nil { // processes find what they had
+		r.Host.MaskedPaths = hiddenHere(r.Host.MaskedPaths, oci.DefaultLinuxSpec().Linux.MaskedPaths)
+	}
 	if !o.Trust {
 		if err := r.trusted(ctx, o.Plain); err != nil {
 			return err

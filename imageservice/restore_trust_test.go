@@ -246,3 +246,33 @@ func TestManyThingsAskedFor(t *testing.T) {
 		t.Errorf("%d bytes: %.1000s, %v", len(list), list, err)
 	}
 }
+
+// TestDefaultsOfAnotherHost: what a daemon gave a container without being asked is not
+// asked for on another host, where the kernel shows more CPUs or the daemon logs
+// elsewhere.
+func TestDefaultsOfAnotherHost(t *testing.T) {
+	hidden := oci.DefaultLinuxSpec().Linux
+	host, there := *plainHost(), plainHost()
+	host.MaskedPaths, host.ReadonlyPaths, host.CapAdd = hidden.MaskedPaths, hidden.ReadonlyPaths, []string{"CHOWN"}
+	imageservice.WithoutDefaults(&host, there)
+	want := containertypes.HostConfig{IpcMode: there.IpcMode, ShmSize: there.ShmSize, CapAdd: []string{"CHOWN"}}
+	want.OomKillDisable = there.OomKillDisable
+	if !reflect.DeepEqual(host, want) {
+		t.Errorf("a checkpoint has %+v, want %+v", host, want)
+	}
+
+	throttle := func(cpu string) string { return "/sys/devices/system/cpu/cpu" + cpu + "/thermal_throttle" }
+	here := []string{"/proc/kcore", "/sys/firmware", throttle("0"), throttle("1")}
+	for _, c := range []struct{ has, want []string }{
+		{nil, nil},
+		{[]string{}, []string{}},
+		{[]string{"/proc/kcore", "/sys/firmware"}, here},
+		{[]string{"/proc/kcore", "/sys/firmware", throttle("0")}, here},
+		{append(slices.Clone(here), throttle("2")), append(slices.Clone(here), throttle("2"))},
+		{[]string{"/proc/kcore", throttle("0")}, []string{"/proc/kcore", throttle("0")}},
+	} {
+		if got := imageservice.HiddenHere(c.has, here); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("of %q is hidden %#v, want %#v", c.has, got, c.want)
+		}
+	}
+}
