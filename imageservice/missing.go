@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/bounded"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
@@ -121,7 +122,7 @@ func (s *Service) manifests(ctx context.Context, target ocispec.Descriptor) ([]p
 			return nil, nil
 		}
 		seen[desc.Digest] = true
-		parts, err := images.Children(ctx, s.content, desc)
+		parts, err := images.Children(ctx, bounded.Image.Provider(s.content), desc)
 		switch {
 		case errdefs.IsNotFound(err):
 			all = append(all, platformManifest{desc, []digest.Digest{desc.Digest}})
