@@ -14,7 +14,8 @@
 // A root belongs to the containerd that uses it first, and to the name that its
 // configuration gives the snapshotter: another containerd would remove all that it
 // does not know. owner.json in the root says to whom. Requests of others are
-// refused, and so is a folder that another snapshotter has made.
+// refused, and so is a folder that another snapshotter has made. To tell who calls,
+// this daemon has to run in containerd's pid namespace, or in one above it.
 //
 // With --differ-for-all the printed configuration has containerd use the differ for
 // all snapshotters. They then depend on this daemon: while it is away, none of them
