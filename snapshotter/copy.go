@@ -93,7 +93,7 @@ func (s *sealer) fill(ctx context.Context, job *copyJob, buf []byte) error {
 			return fmt.Errorf("set xattr %s: %w", a.Name, err)
 		}
 	}
-	times := wholeSeconds(&job.stat)
+	times := s.how.times(&job.stat)
 	return unix.UtimesNanoAt(job.dst, "", times[:], unix.AT_EMPTY_PATH)
 }
 

@@ -2,10 +2,8 @@ package snapshotter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"golang.org/x/sys/unix"
@@ -40,40 +38,14 @@ func CopyRemapped(ctx context.Context, to, from []mount.Mount, f diff.MapFunc) e
 		return mount.WithTempMount(ctx, to, func(dst string) error {
 			// As the changes of a container on nothing.
 			tree := &diff.Container{Overlay: diff.Overlay{Uppers: []string{src}}, Reserved: true}
-			if _, err := Seal(ctx, tree, dst); err != nil {
+			if _, err := seal(ctx, tree, dst, sealing{times: wholeTimes}); err != nil {
 				return fmt.Errorf("copy tree: %w", err)
 			}
 			if err := copyRoot(dst, src); err != nil {
 				return fmt.Errorf("copy root: %w", err)
 			}
-			if err := remapMounted(ctx, dst, f); err != nil {
-				return err
-			}
-			return copyTimes(ctx, dst, src)
+			return remapMounted(ctx, dst, f)
 		})
-	})
-}
-
-// copyTimes gives the files of a copy the times of the original's.
-func copyTimes(ctx context.Context, dst, src string) error {
-	return filepath.WalkDir(src, func(path string, _ fs.DirEntry, err error) error {
-		if err = errors.Join(err, ctx.Err()); err != nil {
-			return err
-		}
-		var st unix.Stat_t
-		if err := unix.Lstat(path, &st); err != nil {
-			return &fs.PathError{Op: "lstat", Path: path, Err: err}
-		}
-		rel, err := filepath.Rel(src, path)
-		if err != nil {
-			return err
-		}
-		to, times := filepath.Join(dst, rel), []unix.Timespec{st.Atim, st.Mtim}
-		err = unix.UtimesNanoAt(unix.AT_FDCWD, to, times, unix.AT_SYMLINK_NOFOLLOW)
-		if err != nil && !errors.Is(err, unix.ENOENT) { // no sockets are copied
-			return &fs.PathError{Op: "utimensat", Path: to, Err: err}
-		}
-		return nil
 	})
 }
 
@@ -98,6 +70,10 @@ func copyRoot(dst, src string) error {
 		if err := unix.Lsetxattr(dst, a.Name, a.Value, 0); err != nil {
 			return &fs.PathError{Op: "setxattr " + a.Name, Path: dst, Err: err}
 		}
+	}
+	times := wholeTimes(&st)
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, dst, times[:], 0); err != nil {
+		return &fs.PathError{Op: "utimensat", Path: dst, Err: err}
 	}
 	return nil
 }

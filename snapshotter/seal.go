@@ -45,7 +45,7 @@ type SealStats struct {
 // disk. On failure upper holds part of the changes, and is for the caller to
 // remove.
 func Seal(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
-	return seal(ctx, c, upper, nil)
+	return seal(ctx, c, upper, sealing{})
 }
 
 // SealLinked is Seal for changes of which all files are sealed, or will be
@@ -54,7 +54,7 @@ func Seal(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
 // have, and their other attributes; a container sees their number of names.
 // What cannot be linked is copied.
 func SealLinked(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
-	return seal(ctx, c, upper, func(*diff.Change) (bool, error) { return true, nil })
+	return seal(ctx, c, upper, sealing{links: func(*diff.Change) (bool, error) { return true, nil }})
 }
 
 // SealBelow is Seal for a container of which only the topmost layer may still be
@@ -74,12 +74,12 @@ func SealBelow(ctx context.Context, c *diff.Container, upper string, from int64,
 	} else if !links {
 		return Seal(ctx, limit.Walker(c), upper)
 	}
-	return seal(ctx, limit.Walker(c), upper, func(change *diff.Change) (bool, error) {
+	return seal(ctx, limit.Walker(c), upper, sealing{links: func(change *diff.Change) (bool, error) {
 		if at := change.Layer(); at == 0 || at >= len(c.Uppers) || change.Stat.Size < from {
 			return false, nil
 		}
 		return change.Plain()
-	})
+	}})
 }
 
 // Links reports whether [SealBelow] would link files of a container into a folder, if
@@ -93,13 +93,22 @@ func Links(c *diff.Container, into string) (bool, error) {
 	return !clones && err == nil, err
 }
 
-// linkFunc says whether a regular file is linked, and not copied. A nil one says
-// so of none.
-type linkFunc func(*diff.Change) (bool, error)
+// sealing is how changes are sealed.
+type sealing struct {
+	// links says whether a regular file is linked, and not copied. A nil one says
+	// so of none.
+	links func(*diff.Change) (bool, error)
+	// times are those that what is written gets for those that it has; nil is
+	// wholeSeconds.
+	times func(*unix.Stat_t) [2]unix.Timespec
+}
 
-func seal(ctx context.Context, c diff.Walker, upper string, links linkFunc) (SealStats, error) {
+func seal(ctx context.Context, c diff.Walker, upper string, how sealing) (SealStats, error) {
+	if how.times == nil {
+		how.times = wholeSeconds
+	}
 	for try := 1; ; try++ {
-		stats, again, err := sealOnce(ctx, c, upper, links)
+		stats, again, err := sealOnce(ctx, c, upper, how)
 		if err == nil || !again || try == sealTries {
 			return stats, err
 		}
@@ -111,18 +120,18 @@ func seal(ctx context.Context, c diff.Walker, upper string, links linkFunc) (Sea
 
 // sealOnce tells by again that it met a change in the middle, and no time was
 // spent in vain on copying a file that goes on changing.
-func sealOnce(ctx context.Context, c diff.Walker, upper string, links linkFunc) (_ SealStats, again bool, _ error) {
+func sealOnce(ctx context.Context, c diff.Walker, upper string, how sealing) (_ SealStats, again bool, _ error) {
 	root, err := unix.Open(upper, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return SealStats{}, false, &fs.PathError{Op: "open", Path: upper, Err: err}
 	}
 	s := &sealer{
-		jobs:   make(chan []copyJob, sealQueue),
-		batch:  make([]copyJob, 0, sealBatch),
-		links:  map[inode]link{},
-		stack:  []*sealDir{{name: ".", fd: root}},
-		maker:  newMaker(),
-		shares: links,
+		jobs:  make(chan []copyJob, sealQueue),
+		batch: make([]copyJob, 0, sealBatch),
+		links: map[inode]link{},
+		stack: []*sealDir{{name: ".", fd: root}},
+		maker: newMaker(),
+		how:   how,
 	}
 	defer s.closeAll()
 	var st unix.Stat_t
@@ -166,7 +175,7 @@ type sealer struct {
 	rooted bool
 	linked int64
 	maker  maker
-	shares linkFunc
+	how    sealing
 	fail   context.CancelCauseFunc // ends it all with an error
 }
 
@@ -210,12 +219,12 @@ func (s *sealer) write(c *diff.Change, dir *sealDir, name string) error {
 		if err := unix.Symlinkat(target, dirfd, name); err != nil {
 			return err
 		}
-		return finish(c, dirfd, name)
+		return s.finish(c, dirfd, name)
 	default: // FIFOs and devices; a walk tells no sockets
 		if err := unix.Mknodat(dirfd, name, c.Stat.Mode, int(c.Stat.Rdev)); err != nil {
 			return err
 		}
-		return finish(c, dirfd, name)
+		return s.finish(c, dirfd, name)
 	}
 }
 
@@ -231,7 +240,7 @@ func (s *sealer) directory(c *diff.Change, dirfd int, name string) error {
 	if err != nil {
 		return err
 	}
-	times := wholeSeconds(&c.Stat)
+	times := s.how.times(&c.Stat)
 	return s.enter(&sealDir{name: name, fd: fd, times: &times, defaultACL: inherited, gid: c.Stat.Gid})
 }
 
@@ -312,10 +321,10 @@ func (s *sealer) file(c *diff.Change, dir *sealDir, name string) error {
 // share makes a file's own name in a directory, if it is one to be shared and can
 // be.
 func (s *sealer) share(c *diff.Change, dir *sealDir, name string) (bool, error) {
-	if s.shares == nil {
+	if s.how.links == nil {
 		return false, nil
 	}
-	if wanted, err := s.shares(c); !wanted || err != nil {
+	if wanted, err := s.how.links(c); !wanted || err != nil {
 		return false, err
 	}
 	linked, err := c.Link(dir.fd, name)
@@ -334,11 +343,11 @@ func (s *sealer) flush() {
 }
 
 // finish sets all that an entry without content has.
-func finish(c *diff.Change, dirfd int, name string) error {
+func (s *sealer) finish(c *diff.Change, dirfd int, name string) error {
 	if _, err := describe(c, dirfd, name); err != nil {
 		return err
 	}
-	times := wholeSeconds(&c.Stat)
+	times := s.how.times(&c.Stat)
 	return unix.UtimesNanoAt(dirfd, name, times[:], unix.AT_SYMLINK_NOFOLLOW)
 }
 
@@ -381,3 +390,6 @@ func wholeSeconds(st *unix.Stat_t) [2]unix.Timespec {
 	t := unix.Timespec{Sec: st.Mtim.Sec}
 	return [2]unix.Timespec{t, t}
 }
+
+// wholeTimes are the times that a file has, in full.
+func wholeTimes(st *unix.Stat_t) [2]unix.Timespec { return [2]unix.Timespec{st.Atim, st.Mtim} }
