@@ -135,7 +135,8 @@ func walkCrowd(t *testing.T, o diff.Overlay, changes int64, bound uint64) {
 // TestFilesWithNamesElsewhere: a file of several names is remembered until all
 // have been met, so what is kept grows with the number of files that have names
 // outside of the tree. This is how much it is for each, whatever their paths:
-// 1,000,000 of them take less than 128 MiB. A walk itself keeps nothing.
+// 1,000,000 of them take less than 128 MiB. A walk itself
+// keeps nothing, and one that measures hardly anything.
 func TestFilesWithNamesElsewhere(t *testing.T) {
 	const files, each, names = 50_000, 112, 2 << 20 // names are those of the directory that is read
 	root := t.TempDir()
@@ -155,6 +156,13 @@ func TestFilesWithNamesElsewhere(t *testing.T) {
 	})
 	t.Run("walked", func(t *testing.T) {
 		walkCrowd(t, diff.Overlay{Uppers: []string{tree}, Lowers: []string{t.TempDir()}}, files+20, names)
+	})
+	t.Run("measured", func(t *testing.T) {
+		c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{tree}, Lowers: []string{t.TempDir()}}}
+		h := watchHeap(50_000)
+		_, err := diff.Limit{}.Walker(c).Walk(t.Context(), func(*diff.Change) error { h.look(); return nil })
+		do(t, err)
+		h.within(t, names)
 	})
 }
 

@@ -111,9 +111,9 @@ func (w limitedWalker) Walk(ctx context.Context, visit func(*Change) error) (Wal
 }
 
 func (w limitedWalker) walk(ctx context.Context, size *int64, visit func(*Change) error) (WalkStats, error) {
-	names := map[fileID]uint64{} // that are still due, of files with several
+	met := fileSet{} // files with several names: a layer has the content once
 	return w.Walker.Walk(ctx, func(c *Change) error {
-		if c.Kind != Deleted && c.Type() == unix.S_IFREG && !anotherName(names, &c.Stat) {
+		if c.Kind != Deleted && c.Type() == unix.S_IFREG && (c.Stat.Nlink < 2 || !met.add(&c.Stat)) {
 			if err := w.limit.check(*size, c.Stat.Size); err != nil {
 				return fmt.Errorf("%.500q: %w", c.Path, err)
 			}
@@ -121,23 +121,4 @@ func (w limitedWalker) walk(ctx context.Context, size *int64, visit func(*Change
 		}
 		return visit(c)
 	})
-}
-
-// anotherName reports whether a file has been met by another name. A layer has its
-// content once.
-func anotherName(names map[fileID]uint64, st *unix.Stat_t) bool {
-	if st.Nlink < 2 {
-		return false
-	}
-	id := fileID{st.Dev, st.Ino}
-	due, met := names[id]
-	switch {
-	case !met:
-		names[id] = uint64(st.Nlink) - 1 //nolint:unconvert // 32 bits on arm64
-	case due == 1:
-		delete(names, id)
-	default:
-		names[id] = due - 1
-	}
-	return met
 }

@@ -199,14 +199,10 @@ type Usage struct {
 // container, does not count.
 func Measure(ctx context.Context, root string) (Usage, error) {
 	var usage Usage
-	linked := map[fileID]bool{} // files with several names that were counted
+	counted := fileSet{} // files with several names
 	err := Tree{Root: root, Gone: true, Visit: func(e *TreeEntry) error {
-		if e.Stat.Nlink > 1 && !e.IsDir() {
-			id := fileID{e.Stat.Dev, e.Stat.Ino}
-			if linked[id] {
-				return nil
-			}
-			linked[id] = true
+		if e.Stat.Nlink > 1 && !e.IsDir() && counted.add(&e.Stat) {
+			return nil
 		}
 		usage.Inodes++
 		usage.Bytes += e.Stat.Blocks * 512 // the unit of st_blocks, stat(2)
