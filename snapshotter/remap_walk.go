@@ -212,7 +212,8 @@ func (r *remapper) losses(e ownedFile, attrs map[string][]byte) (l loss, err err
 
 func (l loss) restore(e ownedFile) error {
 	if l.mode != 0 {
-		if err := unix.Fchmod(e.fd, l.mode&0o7777); err != nil {
+		// Nobody else has the tree: what it names is no link.
+		if err := unix.Fchmodat(e.dir, e.name, l.mode&0o7777, 0); err != nil {
 			return fmt.Errorf("restore its mode: %w", err)
 		}
 	}
@@ -224,10 +225,7 @@ func (l loss) restore(e ownedFile) error {
 	if !l.noted {
 		return nil
 	}
-	if err := unix.Fremovexattr(e.fd, noteXattr); err != nil {
-		return fmt.Errorf("remove attribute %s: %w", noteXattr, err)
-	}
-	return nil
+	return e.drop(noteXattr)
 }
 
 // ownedFile is a file whose owner is mapped.
@@ -307,6 +305,18 @@ func (f ownedFile) set(name string, value []byte) (err error) {
 	}
 	if err != nil {
 		return fmt.Errorf("set attribute %s: %w", name, err)
+	}
+	return nil
+}
+
+func (f ownedFile) drop(name string) (err error) {
+	if f.fd < 0 {
+		err = unix.Lremovexattr(f.path(), name)
+	} else {
+		err = unix.Fremovexattr(f.fd, name)
+	}
+	if err != nil {
+		return fmt.Errorf("remove attribute %s: %w", name, err)
 	}
 	return nil
 }
