@@ -65,14 +65,14 @@ func TestUnmapUpperOfAnyDepth(t *testing.T) {
 	}
 }
 
-// fewDescriptors calls f while this process can open 24 more files.
+// fewDescriptors calls f while this process can open 80 more files.
 func fewDescriptors[T any](t *testing.T, f func() (T, error)) T {
 	t.Helper()
 	open, err := os.ReadDir("/proc/self/fd")
 	do(t, err)
 	var was unix.Rlimit
 	do(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &was))
-	do(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(len(open)) + 24, Max: was.Max}))
+	do(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(len(open)) + 80, Max: was.Max}))
 	got, err := f()
 	do(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &was), err)
 	return got

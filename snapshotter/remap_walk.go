@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -19,9 +18,9 @@ type inode struct{ dev, ino uint64 }
 
 // mapped is a file of several names whose owner has been mapped.
 type mapped struct {
-	path     string // from the root of the tree; "" if it is not needed
+	link            // its first name, if that is needed
 	uid, gid uint32 // before
-	left     uint64 // names that have not been met
+	changed  bool   // whether anything of it is another now
 }
 
 // remapper gives the files of a tree other owners, each file once. It finds them by
@@ -38,7 +37,8 @@ type remapper struct {
 	notes bool
 	files int64 // met so far
 
-	walk *descent
+	root int        // the directory itself
+	way  []*sealDir // from there, of directories that may be remembered
 }
 
 func remapTree(ctx context.Context, root string, f diff.MapFunc) error {
@@ -53,121 +53,140 @@ func remapMounted(ctx context.Context, root string, f diff.MapFunc) error {
 }
 
 func (r *remapper) tree(ctx context.Context, root string) error {
-	r.walk = &descent{visit: r.entry, steady: r.relinks}
-	return r.walk.walk(ctx, root)
+	tree := diff.Tree{Root: root, Visit: func(e *diff.TreeEntry) error {
+		if err := r.entry(e); err != nil {
+			return fmt.Errorf("%q: %w", e.Path(), err)
+		}
+		return nil
+	}}
+	if r.relinks {
+		tree.Leave = func(*diff.TreeEntry) error { r.way = r.way[:len(r.way)-1]; return nil }
+	}
+	return tree.Walk(ctx)
 }
 
-func (r *remapper) entry(e *entry) error {
+func (r *remapper) entry(e *diff.TreeEntry) error {
 	r.files++
-	if e.st.Mode&unix.S_IFMT == unix.S_IFCHR && e.st.Rdev == 0 {
+	if e.Stat.Mode&unix.S_IFMT == unix.S_IFCHR && e.Stat.Rdev == 0 {
 		return nil // a whiteout is nobody's, and overlays share one inode for many
 	}
-	if e.st.Nlink < 2 || e.isDir() || r.links == nil {
-		return r.file(e)
+	if e.IsDir() && r.relinks {
+		r.enter(e)
 	}
-	id := inode{e.st.Dev, e.st.Ino}
+	if e.Stat.Nlink < 2 || e.IsDir() || r.links == nil {
+		_, err := r.file(e)
+		return err
+	}
+	id := inode{e.Stat.Dev, e.Stat.Ino}
 	first, met := r.links[id]
+	var err error
 	if !met {
-		first = mapped{uid: e.st.Uid, gid: e.st.Gid, left: uint64(e.st.Nlink)} //nolint:unconvert // 32 bits wide on arm64
+		first = mapped{uid: e.Stat.Uid, gid: e.Stat.Gid}
+		first.left = uint64(e.Stat.Nlink) //nolint:unconvert // 32 bits wide on arm64
 		if r.relinks {
-			first.path = "." + string(r.walk.path) + "/" + e.name
+			first.dir, first.name = r.way[len(r.way)-1].node(), e.Name
 		}
+		first.changed, err = r.file(e)
 	}
 	if first.left--; first.left == 0 {
 		delete(r.links, id)
 	} else {
 		r.links[id] = first
 	}
-	switch {
-	case !met:
-		return r.file(e)
-	case !r.relinks, e.st.Uid != first.uid, e.st.Gid != first.gid:
-		return nil // one file still, which has been mapped
+	if err != nil || !met || !r.relinks || !first.changed || e.Stat.Uid != first.uid || e.Stat.Gid != first.gid {
+		return err // one file still, which has been mapped
 	}
-	return r.relink(e, first.path)
+	return r.relink(e, first.link)
+}
+
+// enter notes the directory that the walk goes down into.
+func (r *remapper) enter(e *diff.TreeEntry) {
+	d := &sealDir{name: e.Name}
+	if len(r.way) == 0 {
+		r.root, d.remembered = e.Dir, &dirNode{}
+	} else {
+		d.above = r.way[len(r.way)-1]
+	}
+	r.way = append(r.way, d)
 }
 
 // relink makes an entry a name of the file that first is. Where the tree is an
 // overlay, mapping the first name copied the file up, and left the other names
 // to the file below.
-func (r *remapper) relink(e *entry, first string) error {
-	var named, dir unix.Stat_t
-	root := r.walk.levels[0].fd
-	if err := unix.Fstatat(root, first, &named, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &fs.PathError{Op: "lstat", Path: first, Err: err}
-	}
-	if e.st.Uid == named.Uid && e.st.Gid == named.Gid {
-		return nil // the mapping left the owner as it was
-	}
-	if err := unix.Fstat(e.dir, &dir); err != nil {
+func (r *remapper) relink(e *diff.TreeEntry, first link) error {
+	var dir unix.Stat_t
+	if err := unix.Fstat(e.Dir, &dir); err != nil {
 		return fmt.Errorf("stat its directory: %w", err)
 	}
-	if err := unix.Unlinkat(e.dir, e.name, 0); err != nil {
+	if err := unix.Unlinkat(e.Dir, e.Name, 0); err != nil {
 		return fmt.Errorf("unlink: %w", err)
 	}
-	if err := unix.Linkat(root, first, e.dir, e.name, 0); err != nil {
-		return &fs.PathError{Op: "link", Path: first, Err: err}
+	if err := first.linkAt(r.root, e.Dir, e.Name); err != nil {
+		return fmt.Errorf("link to its first name, %s: %w", first.name, err)
 	}
 	times := []unix.Timespec{dir.Atim, dir.Mtim}
-	return unix.UtimesNanoAt(e.dir, ".", times, 0)
+	return unix.UtimesNanoAt(e.Dir, ".", times, 0)
 }
 
 // file maps the owner of one file, and the ids in its access control lists. The
 // kernel takes setuid, setgid and capabilities from anything but a directory that
 // changes its owner. It refuses a file that is immutable, or append-only, as a privileged
 // container may make it: such a file is so again afterwards.
-func (r *remapper) file(e *entry) (err error) {
-	f := ownedFile{entry: e, fd: -1}
-	if e.isDir() || e.st.Mode&unix.S_IFMT == unix.S_IFREG {
-		if f.fd, err = unix.Openat(e.dir, e.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
-			return err
+// It reports whether it changed anything, if it does not fail.
+func (r *remapper) file(e *diff.TreeEntry) (changed bool, err error) {
+	f := ownedFile{TreeEntry: e, fd: -1}
+	if e.IsDir() || e.Stat.Mode&unix.S_IFMT == unix.S_IFREG {
+		if f.fd, err = unix.Openat(e.Dir, e.Name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
+			return false, err
 		}
 		defer func() { err = errors.Join(err, unix.Close(f.fd)) }()
 	}
-	err = r.change(f)
+	changed, err = r.change(f)
 	if !errors.Is(err, unix.EPERM) || f.fd < 0 {
-		return err
+		return changed, err
 	}
 	lock, unlocked := f.unlock()
 	if lock == nil {
-		return errors.Join(err, unlocked)
+		return false, errors.Join(err, unlocked)
 	}
-	return errors.Join(r.change(f), lock())
+	changed, err = r.change(f)
+	return changed, errors.Join(err, lock())
 }
 
-func (r *remapper) change(e ownedFile) error {
-	uid, gid, err := r.mapIDs.Pair(e.st.Uid, e.st.Gid)
+func (r *remapper) change(e ownedFile) (changed bool, err error) {
+	uid, gid, err := r.mapIDs.Pair(e.Stat.Uid, e.Stat.Gid)
 	if err != nil {
-		return fmt.Errorf("map its owner: %w", err)
+		return false, fmt.Errorf("map its owner: %w", err)
 	}
 	attrs, err := e.attrs()
 	if err != nil {
-		return err
+		return false, err
 	}
 	var lost loss
-	if kind := e.st.Mode & unix.S_IFMT; kind != unix.S_IFDIR && kind != unix.S_IFLNK && (uid != e.st.Uid || gid != e.st.Gid || attrs[noteXattr] != nil) {
+	if kind := e.Stat.Mode & unix.S_IFMT; kind != unix.S_IFDIR && kind != unix.S_IFLNK && (uid != e.Stat.Uid || gid != e.Stat.Gid || attrs[noteXattr] != nil) {
 		if lost, err = r.losses(e, attrs); err != nil {
-			return err
+			return false, err
 		}
 	}
-	if uid != e.st.Uid || gid != e.st.Gid {
-		if err := unix.Fchownat(e.dir, e.name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return fmt.Errorf("change its owner: %w", err)
+	if changed = uid != e.Stat.Uid || gid != e.Stat.Gid; changed {
+		if err := unix.Fchownat(e.Dir, e.Name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return false, fmt.Errorf("change its owner: %w", err)
 		}
 	}
 	for name, value := range attrs {
 		now, err := diff.MapACL(diff.Xattr{Name: name, Value: value}, r.mapIDs)
 		if err != nil {
-			return fmt.Errorf("map ids of %s: %w", name, err)
+			return false, fmt.Errorf("map ids of %s: %w", name, err)
 		}
 		if string(now) == string(value) {
 			continue
 		}
+		changed = true
 		if err := e.set(name, now); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return lost.restore(e)
+	return changed, lost.restore(e)
 }
 
 // loss is what a file loses with its owner.
@@ -192,8 +211,8 @@ func (r *remapper) losses(e ownedFile, attrs map[string][]byte) (l loss, err err
 		}
 		return l, nil
 	}
-	if e.st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
-		l.mode = e.st.Mode & 0o7777
+	if e.Stat.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+		l.mode = e.Stat.Mode & 0o7777
 	}
 	l.caps = diff.PlainCapability(attrs[capabilityXattr])
 	if !r.notes || l.mode == 0 && l.caps == nil {
@@ -213,7 +232,7 @@ func (r *remapper) losses(e ownedFile, attrs map[string][]byte) (l loss, err err
 func (l loss) restore(e ownedFile) error {
 	if l.mode != 0 {
 		// Nobody else has the tree: what it names is no link.
-		if err := unix.Fchmodat(e.dir, e.name, l.mode&0o7777, 0); err != nil {
+		if err := unix.Fchmodat(e.Dir, e.Name, l.mode&0o7777, 0); err != nil {
 			return fmt.Errorf("restore its mode: %w", err)
 		}
 	}
@@ -230,13 +249,13 @@ func (l loss) restore(e ownedFile) error {
 
 // ownedFile is a file whose owner is mapped.
 type ownedFile struct {
-	*entry
+	*diff.TreeEntry
 	fd int // of a regular file or a directory; else -1
 }
 
-// path leads to a file that is not opened, by its directory's descriptor, so it is
+// proc leads to a file that is not opened, by its directory's descriptor, so it is
 // never too long.
-func (f ownedFile) path() string { return fmt.Sprintf("/proc/self/fd/%d/%s", f.dir, f.name) }
+func (f ownedFile) proc() string { return fmt.Sprintf("/proc/self/fd/%d/%s", f.Dir, f.Name) }
 
 // idAttrs are the attributes of a file in which ids are, or that go with its owner.
 var idAttrs = []string{capabilityXattr, noteXattr, "system.posix_acl_access", defaultACL}
@@ -244,7 +263,7 @@ var idAttrs = []string{capabilityXattr, noteXattr, "system.posix_acl_access", de
 // attrs reads its idAttrs. They are asked for by name if there are many others: a
 // list of more than 64 KiB cannot be had.
 func (f ownedFile) attrs() (map[string][]byte, error) {
-	if f.st.Mode&unix.S_IFMT == unix.S_IFLNK {
+	if f.Stat.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return nil, nil
 	}
 	var list [512]byte
@@ -276,7 +295,7 @@ func (f ownedFile) attrs() (map[string][]byte, error) {
 
 func (f ownedFile) list(buf []byte) (int, error) {
 	if f.fd < 0 {
-		return unix.Llistxattr(f.path(), buf)
+		return unix.Llistxattr(f.proc(), buf)
 	}
 	return unix.Flistxattr(f.fd, buf)
 }
@@ -284,7 +303,7 @@ func (f ownedFile) list(buf []byte) (int, error) {
 func (f ownedFile) get(name string) ([]byte, error) {
 	read := func(value []byte) (int, error) {
 		if f.fd < 0 {
-			return unix.Lgetxattr(f.path(), name, value)
+			return unix.Lgetxattr(f.proc(), name, value)
 		}
 		return unix.Fgetxattr(f.fd, name, value)
 	}
@@ -299,7 +318,7 @@ func (f ownedFile) get(name string) ([]byte, error) {
 
 func (f ownedFile) set(name string, value []byte) (err error) {
 	if f.fd < 0 {
-		err = unix.Lsetxattr(f.path(), name, value, 0)
+		err = unix.Lsetxattr(f.proc(), name, value, 0)
 	} else {
 		err = unix.Fsetxattr(f.fd, name, value, 0)
 	}
@@ -311,7 +330,7 @@ func (f ownedFile) set(name string, value []byte) (err error) {
 
 func (f ownedFile) drop(name string) (err error) {
 	if f.fd < 0 {
-		err = unix.Lremovexattr(f.path(), name)
+		err = unix.Lremovexattr(f.proc(), name)
 	} else {
 		err = unix.Fremovexattr(f.fd, name)
 	}
