@@ -33,7 +33,7 @@ type descent[T any] struct {
 	buf    []byte // for reading directories
 	open   int    // descriptors of levels but the root
 	lowest int    // no level below this one but the root is open
-	held   int    // bytes that the names in memory take
+	held   int    // bytes that the names in memory take, as a rule up to twice namesAtOnce
 }
 
 // level is a directory on the way.
@@ -240,10 +240,10 @@ func (d *descent[T]) next(sources func() []int) (name string, ok bool, err error
 			return "", false, err
 		}
 		l.more, l.last, l.batch = r.more, r.last, len(l.names)
+		d.spare()
 		for _, name := range l.names {
 			d.held += costOf(name)
 		}
-		d.spare()
 	}
 	if len(l.names) == 0 {
 		return "", false, nil
@@ -256,19 +256,16 @@ func (d *descent[T]) next(sources func() []int) (name string, ok bool, err error
 	return name, true, nil
 }
 
-// spare forgets names that will be read again, if those of all directories on the
-// way take too much together: each keeps its share. So that is seldom needed, and
-// each directory is read a few times more.
+// spare forgets names that will be read again, if those of the directories above the
+// one that has just been read take too much together: each keeps its share. So that is
+// seldom needed, and each directory is read a few times more.
 func (d *descent[T]) spare() {
 	if d.held <= namesAtOnce {
 		return
 	}
 	share := namesAtOnce / 2 / len(d.levels)
-	for i := range d.levels {
+	for i := range len(d.levels) - 1 {
 		l := &d.levels[i]
-		if i == len(d.levels)-1 {
-			share = namesAtOnce / 2
-		}
 		size := 0
 		for at, name := range l.names {
 			if size += costOf(name); size <= share {
