@@ -116,6 +116,7 @@ type applier struct {
 	below   *view  // of the lowers, once it was needed
 	held    string // folder in the root for files that aufs kept; "" if there is none
 	chunk   []byte
+	room    []byte // for reading directories, once it was needed
 	entries int64
 	looks   int64 // at files that a deletion may concern
 	unread  int64 // size of the files whose content was not read from the stream

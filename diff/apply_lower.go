@@ -79,7 +79,7 @@ func (a *applier) lowerNames(f func(name string) error) error {
 		return err
 	}
 	defer root.close()
-	names := newNameReader(root.fds(len(a.below.roots)), nil)
+	names := newNameReader(root.fds(len(a.below.roots)), a.dirents())
 	for {
 		some, err := names.next()
 		if err != nil || len(some) == 0 {

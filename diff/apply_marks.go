@@ -144,7 +144,7 @@ func (a *applier) pruneAll(at folder, spare func(path string) bool) (left bool, 
 		return false, err
 	}
 	defer unix.Close(fd)
-	names := newNameReader([]int{fd}, nil)
+	names := newNameReader([]int{fd}, a.dirents())
 	for {
 		some, err := names.next()
 		if err != nil || len(some) == 0 {
@@ -158,4 +158,13 @@ func (a *applier) pruneAll(at folder, spare func(path string) bool) (left bool, 
 			left = left || kept
 		}
 	}
+}
+
+// dirents is room for reading directories. All on the way down into a tree share it:
+// a layer can have two thousand of them in one another.
+func (a *applier) dirents() []byte {
+	if a.room == nil {
+		a.room = make([]byte, 32<<10)
+	}
+	return a.room
 }
