@@ -57,7 +57,11 @@ func (a *applier) aufs(name string, hdr *tar.Header, content io.Reader) error {
 		return err
 	}
 	defer unix.Close(at.fd)
-	return a.create(at, base, hdr, content)
+	if err := a.create(at, base, hdr, content); err != nil {
+		return err
+	}
+	a.place(at.join(base)) // or a root that is opaque would have it removed
+	return nil
 }
 
 func isRegular(hdr *tar.Header) bool {

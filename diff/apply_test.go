@@ -453,6 +453,12 @@ func TestAufsLinks(t *testing.T) {
 	if len(names) != 3 {
 		t.Errorf("in the root there are %v", names)
 	}
+	// They are not among what a root hides.
+	opaque := layerOf(t, reg(".wh..wh.plnk/1", "kept"), reg(".wh..wh..opq", ""), hardlink("h", ".wh..wh.plnk/1"))
+	apply(t, root, opaque, diff.ApplyOptions{})
+	if text, err := os.ReadFile(filepath.Join(root, "h")); string(text) != "kept" {
+		t.Errorf("the file is %q, %v", text, err)
+	}
 	for _, m := range []member{hardlink("h", ".wh..wh.plnk/none"), hardlink("h", ".wh..wh.plnk/../../etc/passwd"), hardlink("h", ".wh..wh.plnk/d/3")} {
 		_, _, err := diff.Apply(t.Context(), bytes.NewReader(layerOf(t, reg(".wh..wh.plnk/1", "x"), m)), t.TempDir(), diff.ApplyOptions{})
 		if !errdefs.IsInvalidArgument(err) {
