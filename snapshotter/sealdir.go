@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -102,10 +103,25 @@ func (s *sealer) leaveTo(depth int) error {
 			err = last.above.reopen(last.fd)
 		}
 		if err = errors.Join(err, unix.Close(last.fd)); err != nil {
-			return fmt.Errorf("seal directory %s: %w", last.name, err)
+			return fmt.Errorf("seal directory %s: %w", last.path(), err)
 		}
 	}
 	return nil
+}
+
+// path is that of a directory, for people. Of a long one it is the end.
+func (d *sealDir) path() string {
+	var names []string
+	length := 0
+	for at := d; at.above != nil; at = at.above {
+		if length += len("/") + len(at.name); length > maxPath {
+			names = append(names, "...")
+			break
+		}
+		names = append(names, at.name)
+	}
+	slices.Reverse(names)
+	return strings.Join(names, "/")
 }
 
 func (d *sealDir) leave() error {
