@@ -12,9 +12,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff"
 )
 
 // size of the file system, and how many files it holds.
@@ -61,9 +64,31 @@ func Empty(t testing.TB, dir string) {
 	}
 }
 
+// openForGood has this process open what package diff keeps open once it has opened
+// the first file.
+var openForGood = sync.OnceValue(func() error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(program))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	fd, err := diff.OpenRegular(int(dir.Fd()), filepath.Base(program))
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+})
+
 // Descriptors is how many files this process has open.
 func Descriptors(t testing.TB) int {
 	t.Helper()
+	if err := openForGood(); err != nil {
+		t.Fatal(err)
+	}
 	fd, err := unix.Open("/proc/self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
