@@ -44,12 +44,30 @@ func (h *History) Abandon(ctx context.Context, n int) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	name := h.revisionKey(n)
-	return errors.Join(
+	err := errors.Join(
 		// containerd lists it no more if it was cut short in the middle of its
 		// Commit, and has it even so.
 		h.remove(ctx, name+keySuffix),
-		h.remove(ctx, name),
-		h.remove(ctx, name+initSuffix))
+		h.remove(ctx, name))
+	if err != nil {
+		return err
+	}
+	err = h.remove(ctx, name+initSuffix)
+	if errdefs.IsFailedPrecondition(err) {
+		// containerd has collected the revision, and still counts it as a child of
+		// its init layer. A collection does not mind.
+		return h.release(ctx, name+initSuffix)
+	}
+	return err
+}
+
+// release takes a snapshot from the container's lease: containerd then collects it.
+func (h *History) release(ctx context.Context, name string) error {
+	err := h.Leases.DeleteResource(ctx, leases.Lease{ID: h.Lease}, leases.Resource{ID: name, Type: "snapshots/" + h.Snapshotter})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("release snapshot %s: %w", name, err)
+	}
+	return nil
 }
 
 // Switch keeps what the container has written as a new revision, and then gives
