@@ -116,7 +116,13 @@ func (s *Service) settle(ctx context.Context, id string) error {
 	if !s.isCut(id) {
 		return nil
 	}
-	if err := s.recoverCut(ctx, id); err != nil {
+	err := s.recoverCut(ctx, id)
+	if errors.Is(err, containerstore.ErrLeft) {
+		// It can be used. It still counts as cut, and whoever uses it tries again.
+		log.G(ctx).WithError(err).WithField("container", id).Warn("settled an interrupted move of the container, but for what it has left")
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	s.settled(id)

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
@@ -106,4 +108,49 @@ func reservedNames(t *testing.T, m *mover) {
 	m.mounted.Store(false)
 	m.rollback(t, imageservice.RollbackOptions{Revision: 3})
 	m.has(t, want...)
+}
+
+// leftovers: a container can be used also while something stands on what an
+// interrupted move of it has left. That goes as soon as it can.
+func leftovers(t *testing.T, m *mover) {
+	id := m.ctr.ID
+	ctx, done, err := m.client.WithLease(m.e.ctx(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := done(m.e.ctx(t)); err != nil {
+			t.Error(err)
+		}
+	}()
+	sn := m.client.SnapshotService(snapshotter)
+	left, on := id+".r9", "stands-on-"+id
+	labels := snapshots.WithLabels(map[string]string{"io.baleen.container": id, "io.baleen.pending": "1"})
+	_, err = sn.Prepare(ctx, left+"-key", "")
+	if err == nil {
+		err = sn.Commit(ctx, left, left+"-key", labels)
+	}
+	if err == nil {
+		_, err = sn.Prepare(ctx, on, left)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := newMover(t, m.e, m.client, id) // as at the next start of the daemon
+	layer, _, err := again.service.LoadLayer(t.Context(), again.ctr, nil)
+	if err != nil {
+		t.Errorf("the container cannot be used: %v", err)
+	}
+	if !again.service.IsDoubtful(layer) {
+		t.Error("what is left is forgotten")
+	}
+	if err := sn.Remove(ctx, on); err != nil {
+		t.Fatal(err)
+	}
+	if layer, _, err = again.service.LoadLayer(t.Context(), again.ctr, nil); err != nil || again.service.IsDoubtful(layer) {
+		t.Errorf("with nothing on what is left the container is doubtful, %v", err)
+	}
+	if _, err := sn.Stat(ctx, left); !errdefs.IsNotFound(err) {
+		t.Errorf("what an interrupted move has left is there: %v", err)
+	}
 }

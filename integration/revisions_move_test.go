@@ -45,7 +45,7 @@ func TestMoves(t *testing.T) {
 		"upgrade and back": upgradeAndBack, "plan": planUpgrade, "refused": refusedMoves, "carry": carryChanges,
 		"the daemon's verbs": verbsOnRevisions, "commit": commitOnRevisions, "running": snapshotRunning,
 		"read meanwhile": readMeanwhile, "reserved names": reservedNames, "root": rootDirectory,
-		"record of a run": runsByItsRecord, "mounted": mountedUncounted,
+		"record of a run": runsByItsRecord, "mounted": mountedUncounted, "leftovers": leftovers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := e.state(t)
