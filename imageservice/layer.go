@@ -51,11 +51,9 @@ func (l *rwLayer) mount(note bool) (string, error) {
 		return "", err
 	}
 	ctx := l.s.background()
-	// What the container is then its next load tells: it still counts as cut.
-	if err := l.s.recoverCut(ctx, l.id); err != nil && !errors.Is(err, containerstore.ErrLeft) {
+	if err := l.settle(ctx); err != nil {
 		return "", compat.DockerError(fmt.Errorf("settle an interrupted move of container %s: %w", l.id, err))
 	}
-	l.turn.RLock() // what is mounted must not be sealed meanwhile
 	defer l.turn.RUnlock()
 	mounts, err := l.s.snapshots("").Mounts(ctx, l.id)
 	if err != nil {
@@ -75,6 +73,24 @@ func (l *rwLayer) mount(note bool) (string, error) {
 	}
 	l.root = root
 	return root, nil
+}
+
+// settle locks the turn for reading: what is mounted must not be sealed meanwhile. What
+// a move has left undone is completed before, and the turn locked for writing only for
+// that: others may be measuring the container, and take their time.
+//
+// What the container is then its next load tells: it still counts as cut.
+func (l *rwLayer) settle(ctx context.Context) error {
+	l.turn.RLock()
+	if !l.s.isCut(l.id) {
+		return nil
+	}
+	l.turn.RUnlock()
+	if err := l.s.recoverCut(ctx, l.id); err != nil && !errors.Is(err, containerstore.ErrLeft) {
+		return err
+	}
+	l.turn.RLock()
+	return nil
 }
 
 // Unmount gives back one Mount; the last one unmounts. An image mount may have been

@@ -29,7 +29,10 @@ import (
 // No container is lost for its files: together with an error there is a layer that
 // cannot be mounted, and can be released.
 func (s *Service) LoadLayer(ctx context.Context, ctr *container.Container, initFunc layer.MountInit) (container.RWLayer, *State, error) {
-	l := s.layer(ctr.ID)
+	l, again := ctr.RWLayer.(*rwLayer)
+	if !again {
+		l = s.layer(ctr.ID)
+	} // else somebody may be mounting it just now, which its lock keeps apart
 	err := s.find(ctx, ctr.ID, containerstore.Remake{
 		Written: func(active snapshots.Info, upper string) bool {
 			return ctr.StartedAt.After(active.Created) || noted(ctr, upper)
