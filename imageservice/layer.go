@@ -226,32 +226,39 @@ func (s *Service) ReleaseLayer(layer container.RWLayer) error {
 	if !ok {
 		return fmt.Errorf("release layer: not a layer of this service: %T", layer)
 	}
-	ctx := s.background()
-	if err := s.releaseImageMounts(ctx, l.id); err != nil {
-		return compat.DockerError(err)
-	}
-	return s.release(ctx, l)
+	return s.release(s.background(), l)
 }
 
 func (s *Service) release(ctx context.Context, l *rwLayer) error {
-	// The daemon's record is wrong then.
-	pid, err := s.history(l.id, "").RunningTask(ctx)
-	if err == nil && pid != 0 {
-		err = fmt.Errorf("containerd has a task of it, process %d: %w", pid, errdefs.ErrConflict)
-	}
-	if err != nil {
-		return compat.DockerError(fmt.Errorf("release layer of container %s: %w", l.id, err))
+	if !isImageMount(l.id) {
+		if err := s.releasable(ctx, l.id); err != nil {
+			return compat.DockerError(fmt.Errorf("release layer of container %s: %w", l.id, err))
+		}
 	}
 	drop := s.unlimited(ctx, l.id)
 	// Synchronous: when `docker rm` returns, the space is free.
-	err = s.leases.Delete(ctx, leases.Lease{ID: l.id}, leases.SynchronousDelete)
+	err := s.leases.Delete(ctx, leases.Lease{ID: l.id}, leases.SynchronousDelete)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return compat.DockerError(fmt.Errorf("release layer of container %s: %w", l.id, err))
 	}
 	drop()
 	s.turns.forget(l.id)
 	s.lost.found(l.id)
+	s.settled(l.id) // there is nothing left to settle
 	return nil
+}
+
+// releasable gives up the image mounts of a container, unless it runs: the daemon's
+// record is wrong then.
+func (s *Service) releasable(ctx context.Context, id string) error {
+	pid, err := s.history(id, "").RunningTask(ctx)
+	if err == nil && pid != 0 {
+		err = fmt.Errorf("containerd has a task of it, process %d: %w", pid, errdefs.ErrConflict)
+	}
+	if err != nil {
+		return err
+	}
+	return s.releaseImageMounts(ctx, id)
 }
 
 // DropLayer gives up what there is of the layer, and of the image mounts, of a
