@@ -12,8 +12,13 @@ import (
 	"testing"
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/containerd/errdefs"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/integration/stack"
 )
 
 // moveElsewhere stops the daemons, calls between, and starts them again in another
@@ -208,6 +213,48 @@ func TestElsewhereUnrecorded(t *testing.T) {
 	if left, err := e.client.TaskService().List(e.ctx(t), &tasks.ListTasksRequest{}); err != nil || len(left.Tasks) > 0 {
 		t.Errorf("after docker rm -f there are tasks: %v, %v", left, err)
 	}
+}
+
+// TestRemoveUnstarted: the daemon ended while it started a container, between its task
+// and its first process. It can be removed by force.
+func TestRemoveUnstarted(t *testing.T) {
+	e := newEnv(t, stack.Config{DaemonConfig: map[string]any{"bridge": "none"}}, "busybox")
+	before := e.state(t)
+	id := e.docker(t, "create", "--network=none", "--name", "unstarted", "busybox", "true")
+	defer e.remove(t, id)
+	ctx := e.ctx(t)
+	c, err := e.client.NewContainer(ctx, id, containerd.WithSnapshotter(snapshotter), containerd.WithSnapshot(id),
+		containerd.WithNewSpec(oci.WithProcessArgs("/bin/true")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Delete(e.ctx(t)); err != nil && !errdefs.IsNotFound(err) {
+			t.Error(err)
+		}
+	}()
+	task, err := c.NewTask(ctx, cio.NullIO)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if _, err := task.Delete(e.ctx(t), containerd.WithProcessKill); err != nil && !errdefs.IsNotFound(err) {
+			t.Error(err)
+		}
+	}()
+	if out, err := e.try(t, "rm", "unstarted"); err == nil || !strings.Contains(out, "containerd has a task of it") {
+		t.Errorf("docker rm: %v: %s", err, out)
+	}
+	if out, err := e.try(t, "rm", "-f", "unstarted"); err != nil {
+		t.Errorf("docker rm -f: %v: %s", err, out)
+	}
+	if _, err := task.Status(ctx); !errdefs.IsNotFound(err) {
+		t.Errorf("its task is there: %v", err)
+	}
+	if err := c.Delete(ctx); err != nil {
+		t.Error(err)
+	}
+	e.settled(t, before)
 }
 
 // noteStopped has the record of a container say that it has stopped.

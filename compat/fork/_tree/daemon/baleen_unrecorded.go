@@ -12,12 +12,21 @@ import (
 )
 
 // unrecordedTask is containerd's task of a container that does not run by the
-// daemon's record; nil if there is none, or if it has ended. There is one if the
-// daemon was killed between the start of a container and its record, and the
-// container outlived it (live-restore).
+// daemon's record; nil if there is none, or if it does not run either.
 func (daemon *Daemon) unrecordedTask(ctx context.Context, c *container.Container) (containerd.Task, error) {
+	task, status, err := daemon.leftTask(ctx, c)
+	if status == containerd.Created {
+		return nil, err
+	}
+	return task, err
+}
+
+// leftTask is [Daemon.unrecordedTask], and also returns a task that has been created
+// and not started. There is one if the daemon was killed while it started a container,
+// or before it recorded that, and the container outlived it (live-restore).
+func (daemon *Daemon) leftTask(ctx context.Context, c *container.Container) (containerd.Task, containerd.ProcessStatus, error) {
 	if c.IsRunning() {
-		return nil, nil
+		return nil, "", nil
 	}
 	loaded, err := daemon.containerdClient.LoadContainer(ctx, c.ID)
 	var task containerd.Task
@@ -30,13 +39,13 @@ func (daemon *Daemon) unrecordedTask(ctx context.Context, c *container.Container
 	}
 	switch {
 	case cerrdefs.IsNotFound(err):
-		return nil, nil
+		return nil, "", nil
 	case err != nil:
-		return nil, fmt.Errorf("look for containerd's task of container %s: %w", bare(c), err)
-	case status.Status == containerd.Stopped, status.Status == containerd.Created:
-		return nil, nil
+		return nil, "", fmt.Errorf("look for containerd's task of container %s: %w", bare(c), err)
+	case status.Status == containerd.Stopped:
+		return nil, "", nil
 	}
-	return task, nil
+	return task, status.Status, nil
 }
 
 // freezeUnrecorded stops a container that does not run by the daemon's record, if it
@@ -65,10 +74,11 @@ func (daemon *Daemon) freezeUnrecorded(ctx context.Context, c *container.Contain
 }
 
 // endUnrecorded comes before the removal of a container that does not run by the
-// daemon's record. If it does by containerd's, it is ended by force.
+// daemon's record. If it does by containerd's, it is ended by force; and so is what was
+// to become its first process, which would keep its files for ever.
 func (daemon *Daemon) endUnrecorded(c *container.Container, force bool) error {
 	ctx := context.Background() // as Moby removes containers
-	task, err := daemon.unrecordedTask(ctx, c)
+	task, _, err := daemon.leftTask(ctx, c)
 	if err != nil || task == nil {
 		return err
 	}
@@ -77,7 +87,11 @@ func (daemon *Daemon) endUnrecorded(c *container.Container, force bool) error {
 	}
 	log.G(ctx).WithField("container", c.ID).WithField("process", task.Pid()).Warn("ending a container that runs without the daemon's record telling so")
 	if _, err := task.Delete(ctx, containerd.WithProcessKill); err != nil && !cerrdefs.IsNotFound(err) {
-		return fmt.Errorf("end container %s, which runs without the daemon's record telling so: %w", bare(c), err)
+		// The daemon hears of its end, and deletes it as well: whoever comes second finds
+		// nobody to answer.
+		if left, _, leftErr := daemon.leftTask(ctx, c); left != nil || leftErr != nil {
+			return fmt.Errorf("end container %s, which runs without the daemon's record telling so: %w", bare(c), err)
+		}
 	}
 	return nil
 }
