@@ -56,8 +56,9 @@ func (daemon *Daemon) loadAgain(ctx context.Context, c *container.Container) err
 	if err != nil || !doubtful(service, c) {
 		return nil
 	}
+	ctx = context.WithoutCancel(ctx) // who gives up waiting does not make the files unusable
 	err = daemon.useLayer(ctx, service, c)
-	if saved := c.CheckpointTo(context.WithoutCancel(ctx), daemon.containersReplica); saved != nil {
+	if saved := c.CheckpointTo(ctx, daemon.containersReplica); saved != nil {
 		log.G(ctx).WithError(saved).WithField("container", c.ID).Error("failed to store container")
 	}
 	if err != nil {
