@@ -2,7 +2,7 @@
 // proxy plugins on a unix socket:
 //
 //	baleen-containerd [--root DIR] [--address SOCKET] [--containerd-address SOCKET]
-//	                  [--max-layer-size SIZE] [--log-level LEVEL]
+//	                  [--max-layer-size SIZE] [--log-level LEVEL] [--any-caller]
 //	baleen-containerd --print-config [--differ-for-all]
 //	                                    what containerd's configuration needs
 //	baleen-containerd --version
@@ -16,6 +16,11 @@
 // does not know. owner.json in the root says to whom. Requests of others are
 // refused, and so is a folder that another snapshotter has made. To tell who calls,
 // this daemon has to run in containerd's pid namespace, or in one above it.
+//
+// With --any-caller whoever can open the socket is answered: for clients that are not
+// containerd, such as BuildKit's own worker, and for a containerd whose processes this
+// one cannot see. Nothing then keeps a second client from removing the first one's
+// snapshots.
 //
 // With --differ-for-all the printed configuration has containerd use the differ for
 // all snapshotters. They then depend on this daemon: while it is away, none of them
@@ -49,7 +54,7 @@ type options struct {
 	logLevel                  string
 	limit                     diff.Limit // of layers
 	version, printConfig      bool
-	differForAll              bool
+	differForAll, anyCaller   bool
 }
 
 func main() {
@@ -87,6 +92,7 @@ func parse(args []string, output io.Writer) (o options, err error) {
 	})
 	flags.StringVar(&o.logLevel, "log-level", "info", "trace, debug, info, warn, error, fatal or panic")
 	flags.BoolVar(&o.printConfig, "print-config", false, "print what containerd's configuration needs, and end")
+	flags.BoolVar(&o.anyCaller, "any-caller", false, "answer whoever can open the socket, instead of the one containerd that the root belongs to")
 	flags.BoolVar(&o.differForAll, "differ-for-all", false, "with --print-config: use the differ for all snapshotters, which then depend on this daemon")
 	flags.BoolVar(&o.version, "version", false, "print the version, and end")
 	if err := flags.Parse(args); err != nil {
