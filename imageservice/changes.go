@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/log"
@@ -80,6 +82,7 @@ func (s *Service) compareTrees(ctx context.Context, ctr *container.Container, li
 				if err != nil {
 					return err
 				}
+				slices.SortFunc(changes, func(a, b archive.Change) int { return strings.Compare(asWalked(a.Path), asWalked(b.Path)) })
 				for _, change := range changes {
 					if err := list(change); err != nil {
 						return err
@@ -90,6 +93,10 @@ func (s *Service) compareTrees(ctx context.Context, ctr *container.Container, li
 		})
 	})
 }
+
+// asWalked makes of a path what sorts in the order of a walk: a directory before what
+// is in it, and names by their bytes.
+func asWalked(path string) string { return strings.ReplaceAll(path, "/", "\x00") }
 
 // withTrees calls f with the mounts of what the container's own layers stand
 // on, init layer included, and of the container, both with the image's ids. They
