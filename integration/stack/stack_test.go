@@ -111,9 +111,11 @@ func TestTwoStacksDoNotMeet(t *testing.T) {
 		docker(t, s, "run", "-d", "--name", "whale", "--init", "-p", "8080:80", "busybox", "httpd", "-f", "-h", "/etc")
 	}
 	docker(t, a, "rm", "-f", "whale")
-	out, err := b.Command(t.Context(), "busybox", "wget", "-qO-", "http://127.0.0.1:8080/hostname").CombinedOutput()
-	if id := docker(t, b, "ps", "-q"); err != nil || !strings.HasPrefix(id, strings.TrimSpace(string(out))) || id == "" {
-		t.Errorf("container %s of the other stack answered %q, %v", id, out, err)
+	// By the network of the stack. The machine itself may have no program for it.
+	id := docker(t, b, "ps", "-q")
+	out := docker(t, b, "run", "--rm", "--network", "host", "busybox", "wget", "-qO-", "http://127.0.0.1:8080/hostname")
+	if name := strings.TrimSpace(out); name == "" || !strings.HasPrefix(id, name) {
+		t.Errorf("container %s of the other stack answered %q", id, out)
 	}
 	docker(t, b, "rm", "-f", "whale")
 }
