@@ -82,11 +82,11 @@ test-go: newest
 
 .PHONY: test-packages test-half test-other-half
 test-packages:
-	BALEEN_SOAK=2m $(TESTS) -- -timeout=30m -p=1 $$($(GO) list ./... | grep -v '/integration$$')
+	BALEEN_SOAK=2m $(TESTS) -- -timeout=60m -p=1 $$($(GO) list ./... | grep -v '/integration$$')
 test-half:
-	$(TESTS) -- -timeout=30m -run='$(HALF)' ./integration
+	$(TESTS) -- -timeout=60m -run='$(HALF)' ./integration
 test-other-half:
-	$(TESTS) -- -timeout=30m -skip='$(HALF)' ./integration
+	$(TESTS) -- -timeout=60m -skip='$(HALF)' ./integration
 
 .PHONY: test-suites
 test-suites:

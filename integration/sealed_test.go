@@ -181,7 +181,7 @@ func (e *env) everyVerbOnSealed(t *testing.T) {
 		name string
 		do   func()
 	}{
-		{"run", run("run", "-d", "--network=none", "--name", "first", "app:1")},
+		{"run", run("run", "-d", "--network=none", "--stop-timeout=1", "--name", "first", "app:1")},
 		{"cp into", run("cp", buildFSTool(t), "first:/fstool")},
 		{"write", again},
 		{"commit", run("commit", "first", "image:1")},
