@@ -11,7 +11,7 @@ import (
 // The folder's underscore keeps the go command from compiling these files as a
 // package of this module: they belong to Moby's.
 //
-//go:embed all:_tree
+//go:embed all:28.5/_glue
 var tree embed.FS
 
 // Edit is one change to a file of Moby's tree.
@@ -69,12 +69,12 @@ func Files(original func(path string) ([]byte, error)) (map[string][]byte, error
 // Added returns the files that are not Moby's at all, by path in its tree.
 func Added() (map[string][]byte, error) {
 	files := map[string][]byte{}
-	err := fs.WalkDir(tree, "_tree", func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(tree, "28.5/_glue", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		text, err := tree.ReadFile(path)
-		files[strings.TrimPrefix(path, "_tree/")] = text
+		files[strings.TrimPrefix(path, "28.5/_glue/")] = text
 		return err
 	})
 	return files, err
