@@ -73,6 +73,7 @@ func FuzzParseOverlay(f *testing.F) {
 	} {
 		f.Add("overlay", "overlay", options, true)
 	}
+	f.Add("overlay", "overlay", "upperdir=/u,workdir=/w", false)
 	f.Add("bind", "/u", "rw,rbind", false)
 	f.Add("bind", "", "", false)
 	f.Add("rbind", "/u", "", true)
@@ -100,13 +101,13 @@ func FuzzParseOverlay(f *testing.F) {
 			}
 			return
 		}
-		checkOptions(t, options, o)
+		checkOptions(t, options, hasParent, o)
 	})
 }
 
 // checkOptions compares what was read with a second reading of the options, which
 // knows nothing but what each of those says that may be understood.
-func checkOptions(t *testing.T, options []string, o diff.Overlay) {
+func checkOptions(t *testing.T, options []string, hasParent bool, o diff.Overlay) {
 	t.Helper()
 	var uppers, lowers int
 	var userxattr, mapped bool
@@ -139,8 +140,11 @@ func checkOptions(t *testing.T, options []string, o diff.Overlay) {
 			t.Errorf("%q was understood", option)
 		}
 	}
-	if uppers != len(o.Uppers) || uppers > 1 || lowers != len(o.Lowers) || lowers == 0 || userxattr != o.UserXattr {
+	if uppers != len(o.Uppers) || uppers > 1 || lowers != len(o.Lowers) || userxattr != o.UserXattr {
 		t.Errorf("%q gave %+v", options, o)
+	}
+	if lowers == 0 && (hasParent || uppers == 0) {
+		t.Errorf("%q was understood without a lower (parent: %t)", options, hasParent)
 	}
 	if !mapped != o.IDs.Empty() || o.Mapped > 0 && (!mapped || o.Mapped != uppers) {
 		t.Errorf("%q gave the mapping %+v of %d", options, o.IDs, o.Mapped)
