@@ -15,8 +15,13 @@ FUZZ  ?= 30s
 TARGET ?=
 WITHOUT ?=
 
-BUILD_PROXY = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o bin/baleen-containerd ./cmd/baleen-containerd
-BUILD_PLUGIN = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o bin/docker-baleen ./cmd/docker-baleen
+# The line of Moby's engine, for all targets: package compat/engine has the same
+# default, and the same folders.
+export ENGINE ?= 28.5
+BIN := bin$(if $(filter-out 28.5,$(ENGINE)),/$(ENGINE))
+
+BUILD_PROXY = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o $(BIN)/baleen-containerd ./cmd/baleen-containerd
+BUILD_PLUGIN = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o $(BIN)/docker-baleen ./cmd/docker-baleen
 
 # What of Moby's container suite concerns what Baleen does itself.
 CONTAINER_TESTS := Commit|Diff|Create|Export|Copy|Remove|Rename|Inspect|Mount|Restart|LiveRestore|Size
@@ -30,7 +35,7 @@ deps: ## install the Debian packages that are missing
 	@.ci/deps
 
 .PHONY: build
-build: deps ## build everything into bin/
+build: deps ## build everything into bin/; the other engine with ENGINE=29, into bin/29
 	$(GO) run ./cmd/mkdockerd -stock
 	$(GO) run ./cmd/mkdockerd
 	$(GO) run ./cmd/mkstack
@@ -52,7 +57,7 @@ criu: ## unpack CRIU, without which the tests of processes in checkpoints are sk
 .PHONY: install-plugin
 install-plugin: ## build docker-baleen and put it where your docker command finds it
 	$(BUILD_PLUGIN)
-	install -D -m 755 bin/docker-baleen "$${DOCKER_CONFIG:-$$HOME/.docker}/cli-plugins/docker-baleen"
+	install -D -m 755 $(BIN)/docker-baleen "$${DOCKER_CONFIG:-$$HOME/.docker}/cli-plugins/docker-baleen"
 
 .PHONY: run
 run: build ## build, then show the main job end to end: WITHOUT=criu as if there were none

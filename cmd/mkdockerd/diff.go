@@ -17,8 +17,8 @@ import (
 // printDiff writes every file of the fork that differs from Moby's as one
 // unified diff, as git prints it. What `go build` adds to go.mod on top of the
 // two requirements of ours is left out: it follows from them.
-func printDiff(ctx context.Context, root string, w io.Writer) (err error) {
-	pin, err := modtree.Lookup(modtree.Moby)
+func printDiff(ctx context.Context, root string, o options, w io.Writer) (err error) {
+	pin, err := modtree.Lookup(o.line, o.line.Module())
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func printDiff(ctx context.Context, root string, w io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	if err := diffGoMod(ctx, t, root, tmp); err != nil {
+	if err := diffGoMod(ctx, t, root, tmp, o); err != nil {
 		return err
 	}
 	for name, text := range files {
@@ -57,7 +57,7 @@ func printDiff(ctx context.Context, root string, w io.Writer) (err error) {
 }
 
 // diffGoMod lays Moby's vendor.mod beside the go.mod that the fork asks for.
-func diffGoMod(ctx context.Context, t *modtree.Tree, root, tmp string) error {
+func diffGoMod(ctx context.Context, t *modtree.Tree, root, tmp string, o options) error {
 	before, err := t.Original("vendor.mod")
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func diffGoMod(ctx context.Context, t *modtree.Tree, root, tmp string) error {
 	}
 	b := *t
 	b.Dir = filepath.Join(tmp, "b")
-	req, err := requirements(root, filepath.Join(root, ".build", "dockerd"), false)
+	req, err := requirements(root, filepath.Join(o.line.Dir(filepath.Join(root, ".build")), "dockerd"), o)
 	if err != nil {
 		return err
 	}

@@ -7,9 +7,11 @@
 //	mkdockerd -test PKG [-stock] -o FILE      compile the tests of a package of the tree,
 //	          [-overlay FILE]                 with sources replaced as for go build -overlay
 //
-// The source is the pinned module github.com/docker/docker from the Go module
-// proxy. It is copied once into the build folder; later runs touch only files
-// whose text changed, so they cost what changed.
+// -engine LINE chooses the engine line; without it the variable ENGINE does.
+//
+// The source is the line's pinned module from the Go module proxy. It is copied
+// once into the build folder; later runs touch only files whose text changed, so
+// they cost what changed.
 package main
 
 import (
@@ -22,30 +24,37 @@ import (
 	"syscall"
 
 	"github.com/baleen-project/baleen/cmd/internal/modtree"
+	"github.com/baleen-project/baleen/compat/engine"
 )
 
 type options struct {
 	stock, diff, tree bool
 	test, overlay     string
 	build, output     string
+	line              engine.Line
 }
 
 func main() {
 	var o options
+	name := flag.String("engine", os.Getenv(engine.Variable), "engine `line` to build, 28.5 or 29")
 	flag.BoolVar(&o.stock, "stock", false, "leave out Baleen's edits")
 	flag.BoolVar(&o.diff, "diff", false, "print the fork as a unified diff and build nothing")
 	flag.BoolVar(&o.tree, "tree", false, "make the tree, print its folder and build nothing")
 	flag.StringVar(&o.test, "test", "", "compile the tests of this `package` of the tree instead of dockerd")
 	flag.StringVar(&o.overlay, "overlay", "", "with -test: `file` that names sources to replace, as for go build -overlay")
-	flag.StringVar(&o.build, "build", "", "build `folder` (default .build in the repository)")
-	flag.StringVar(&o.output, "o", "", "output `file` (default bin/dockerd or bin/dockerd-stock)")
+	flag.StringVar(&o.build, "build", "", "build `folder` (default the line's .build in the repository)")
+	flag.StringVar(&o.output, "o", "", "output `file` (default dockerd or dockerd-stock in the line's bin)")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "mkdockerd: unexpected argument %q\n", flag.Arg(0))
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(o); err != nil {
+	var err error
+	if o.line, err = engine.Parse(*name); err == nil {
+		err = run(o)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "mkdockerd:", err)
 		os.Exit(1)
 	}
@@ -59,13 +68,13 @@ func run(o options) error {
 		return err
 	}
 	if o.build == "" {
-		o.build = filepath.Join(root, ".build")
+		o.build = o.line.Dir(filepath.Join(root, ".build"))
 	}
 	if o.build, err = filepath.Abs(o.build); err != nil {
 		return err
 	}
 	if o.diff {
-		return printDiff(ctx, root, os.Stdout)
+		return printDiff(ctx, root, o, os.Stdout)
 	}
 	t, err := makeTree(ctx, root, o)
 	if err != nil {

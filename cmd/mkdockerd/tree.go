@@ -8,6 +8,7 @@ import (
 
 	"github.com/baleen-project/baleen/cmd/internal/modtree"
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/engine"
 	"github.com/baleen-project/baleen/compat/fork"
 )
 
@@ -15,7 +16,7 @@ const baleenModule = "github.com/baleen-project/baleen"
 
 // makeTree brings the fork's tree, or stock's, up to date in the build folder.
 func makeTree(ctx context.Context, root string, o options) (*modtree.Tree, error) {
-	pin, err := modtree.Lookup(modtree.Moby)
+	pin, err := modtree.Lookup(o.line, o.line.Module())
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +28,7 @@ func makeTree(ctx context.Context, root string, o options) (*modtree.Tree, error
 	if err != nil {
 		return nil, err
 	}
-	req, err := requirements(root, t.Dir, o.stock)
+	req, err := requirements(root, t.Dir, o)
 	if err != nil {
 		return nil, err
 	}
@@ -43,11 +44,18 @@ func makeTree(ctx context.Context, root string, o options) (*modtree.Tree, error
 	return t, t.Sync(files)
 }
 
-// requirements raises containerd's client to the version that this repository
-// is written for, in the fork and in stock alike, so that the two differ in
-// our edits and in nothing else. The fork also requires this repository.
-func requirements(root, tree string, stock bool) (modtree.Requirements, error) {
-	containerd, err := modtree.Lookup(modtree.Containerd)
+// requirements raises containerd's client in 28.5 to the version that this
+// repository is written for, in the fork and in stock alike, so that the two differ
+// in our edits and in nothing else. Other lines ask for a newer one themselves. The
+// fork also requires this repository.
+func requirements(root, tree string, o options) (modtree.Requirements, error) {
+	if o.line != engine.V28 {
+		if !o.stock {
+			return modtree.Requirements{}, fmt.Errorf("there is no fork of engine %s yet, only -stock", o.line)
+		}
+		return modtree.Requirements{}, nil
+	}
+	containerd, err := modtree.Lookup(o.line, modtree.Containerd)
 	if err != nil {
 		return modtree.Requirements{}, err
 	}
@@ -59,7 +67,7 @@ func requirements(root, tree string, stock bool) (modtree.Requirements, error) {
 		Require: map[string]string{modtree.Containerd: containerd.Version},
 		Sums:    sums,
 	}
-	if !stock {
+	if !o.stock {
 		rel, err := filepath.Rel(tree, root)
 		if err != nil {
 			return modtree.Requirements{}, err
@@ -71,17 +79,17 @@ func requirements(root, tree string, stock bool) (modtree.Requirements, error) {
 
 // plan says what to compile and which versions the linker writes into it.
 func plan(ctx context.Context, root string, o options) (modtree.Build, error) {
-	pin, err := modtree.Lookup(modtree.Moby)
+	pin, err := modtree.Lookup(o.line, o.line.Module())
 	if err != nil {
 		return modtree.Build{}, err
 	}
-	if pin.Number() != fork.MobyVersion {
-		return modtree.Build{}, fmt.Errorf("pins.txt has Moby %s, the fork's edits are made for %s", pin.Number(), fork.MobyVersion)
+	if !o.stock && pin.Release != fork.MobyVersion {
+		return modtree.Build{}, fmt.Errorf("pins.txt has Moby %s, the fork's edits are made for %s", pin.Release, fork.MobyVersion)
 	}
-	b := modtree.Build{Package: "./cmd/dockerd", Output: o.output, Tags: mobyTags}
-	name, version, platform := "dockerd", pin.Number()+"+baleen."+compat.Version, "Baleen "+compat.Version
+	b := modtree.Build{Package: "./cmd/dockerd", Output: o.output, Tags: mobyTags[o.line]}
+	name, version, platform := "dockerd", pin.Release+"+baleen."+compat.Version, "Baleen "+compat.Version
 	if o.stock {
-		name, version, platform = "dockerd-stock", pin.Number(), ""
+		name, version, platform = "dockerd-stock", pin.Release, ""
 	}
 	if o.test != "" {
 		b.Package, b.Test, b.Overlay = o.test, true, o.overlay
@@ -90,12 +98,12 @@ func plan(ctx context.Context, root string, o options) (modtree.Build, error) {
 		}
 	}
 	if b.Output == "" {
-		b.Output = filepath.Join(root, "bin", name)
+		b.Output = filepath.Join(o.line.Dir(filepath.Join(root, "bin")), name)
 	}
 	if b.Output, err = filepath.Abs(b.Output); err != nil {
 		return b, err
 	}
-	const pkg = "github.com/docker/docker/dockerversion."
+	pkg := o.line.Module() + "/dockerversion."
 	b.Vars = map[string]string{pkg + "Version": version, pkg + "PlatformName": platform}
 	if !o.stock {
 		b.Vars[pkg+"GitCommit"] = modtree.Revision(ctx, root)
@@ -104,4 +112,7 @@ func plan(ctx context.Context, root string, o options) (modtree.Build, error) {
 }
 
 // mobyTags are those of Moby's own static build, hack/make.sh.
-var mobyTags = []string{"netgo", "osusergo", "static_build"}
+var mobyTags = map[engine.Line][]string{
+	engine.V28: {"netgo", "osusergo", "static_build"},
+	engine.V29: {"netgo", "osusergo", "static_build", "nri_no_wasm"},
+}

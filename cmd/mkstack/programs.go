@@ -9,6 +9,7 @@ import (
 
 	"github.com/baleen-project/baleen/cmd/internal/modtree"
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/engine"
 )
 
 const baleenModule = "github.com/baleen-project/baleen"
@@ -16,7 +17,7 @@ const baleenModule = "github.com/baleen-project/baleen"
 // program is one file of bin/.
 type program struct {
 	name   string
-	module string // "" for docker-init
+	module string // "" for docker-init, or moby
 	pkg    string
 	tags   []string
 	cgo    bool
@@ -37,12 +38,15 @@ type program struct {
 // bare machine lacks.
 var containerdTags = []string{"no_btrfs", "no_devmapper", "no_zfs", "urfave_cli_no_docs"}
 
+// moby stands for the module of the engine line.
+const moby = "moby"
+
 var programs = []program{
 	{name: "docker", module: modtree.CLI, pkg: "./cmd/docker", tags: []string{"osusergo"}, vars: cliVars},
 	// Without it the docker command has only the classic builder. It takes three
 	// minutes on two processors.
 	{name: "docker-buildx", module: modtree.Buildx, pkg: "./cmd/buildx", vars: containerdVars, onDemand: true},
-	{name: "docker-proxy", module: modtree.Moby, pkg: "./cmd/docker-proxy", vars: mobyVars},
+	{name: "docker-proxy", module: moby, pkg: "./cmd/docker-proxy", vars: mobyVars},
 	{name: "docker-init"},
 	{name: "containerd", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: baleenVars, plugin: baleenModule + "/snapshotter/plugin"},
 	{name: "containerd-stock", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: containerdVars},
@@ -64,7 +68,7 @@ var programs = []program{
 	}},
 }
 
-func (p program) make(ctx context.Context, build, bin string) error {
+func (p program) make(ctx context.Context, line engine.Line, build, bin string) error {
 	output, err := filepath.Abs(filepath.Join(bin, p.name))
 	if err != nil {
 		return err
@@ -72,7 +76,7 @@ func (p program) make(ctx context.Context, build, bin string) error {
 	if p.module == "" {
 		return installTini(ctx, output)
 	}
-	t, err := p.tree(ctx, build)
+	t, err := p.tree(ctx, line, build)
 	if err != nil {
 		return err
 	}
@@ -84,10 +88,14 @@ func (p program) make(ctx context.Context, build, bin string) error {
 }
 
 // tree brings the sources up to date.
-func (p program) tree(ctx context.Context, build string) (*modtree.Tree, error) {
-	pin, err := modtree.Lookup(p.module)
+func (p program) tree(ctx context.Context, line engine.Line, build string) (*modtree.Tree, error) {
+	module := p.module
+	if module == moby {
+		module = line.Module()
+	}
+	pin, err := modtree.Lookup(line, module)
 	if p.newest {
-		pin, err = modtree.Newest(p.module)
+		pin, err = modtree.Newest(line, module)
 	}
 	if err != nil {
 		return nil, err
@@ -182,7 +190,7 @@ func (p program) cut(t *modtree.Tree) error {
 // mkdockerd -stock keeps, which must have been made before.
 func (p program) treeName() string {
 	name := map[string]string{
-		modtree.Moby:         "dockerd-stock",
+		moby:                 "dockerd-stock",
 		modtree.CLI:          "docker-cli",
 		modtree.Buildx:       "docker-buildx",
 		modtree.Containerd:   "containerd",
@@ -199,11 +207,11 @@ func (p program) treeName() string {
 }
 
 func cliVars(p modtree.Pin) map[string]string {
-	return map[string]string{p.Module + "/cli/version.Version": p.Number()}
+	return map[string]string{p.Module + "/cli/version.Version": p.Release}
 }
 
 func mobyVars(p modtree.Pin) map[string]string {
-	return map[string]string{p.Module + "/dockerversion.Version": p.Number()}
+	return map[string]string{p.Module + "/dockerversion.Version": p.Release}
 }
 
 func containerdVars(p modtree.Pin) map[string]string {

@@ -6,12 +6,15 @@ import (
 	"path/filepath"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/baleen-project/baleen/compat/engine"
 )
 
 const binDirEnv = "BALEEN_BIN"
 
 // BinDir returns the folder of the programs that make up a stack: BALEEN_BIN, or
-// bin in the repository that the working directory is in.
+// that of the engine line that the variable ENGINE chooses, bin or bin/29 in the
+// repository that the working directory is in.
 func BinDir() (string, error) {
 	if dir := os.Getenv(binDirEnv); dir != "" {
 		return filepath.Abs(dir)
@@ -20,7 +23,11 @@ func BinDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(repo, "bin"), nil
+	line, err := engine.Chosen()
+	if err != nil {
+		return "", err
+	}
+	return line.Dir(filepath.Join(repo, "bin")), nil
 }
 
 // FindCRIU has daemons that are started from now on find the CRIU that make criu

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/modfile"
 
 	"github.com/baleen-project/baleen/cmd/internal/modtree"
+	"github.com/baleen-project/baleen/compat/engine"
 )
 
 // The daemon is built from the pins and this module's packages are written
@@ -30,8 +31,8 @@ func TestPinsAgreeWithGoMod(t *testing.T) {
 	for _, r := range mod.Require {
 		required[r.Mod.Path] = r.Mod.Version
 	}
-	for _, module := range []string{modtree.Moby, modtree.Containerd} {
-		pin, err := modtree.Lookup(module)
+	for _, module := range []string{engine.V28.Module(), modtree.Containerd} {
+		pin, err := modtree.Lookup(engine.V28, module)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,14 +43,32 @@ func TestPinsAgreeWithGoMod(t *testing.T) {
 }
 
 func TestLookupOfAnUnpinnedModule(t *testing.T) {
-	_, err := modtree.Lookup("example.com/nothing")
+	_, err := modtree.Lookup(engine.V29, "example.com/nothing")
 	if err == nil || !strings.Contains(err.Error(), "example.com/nothing") {
 		t.Fatalf("want an error that names the module, got %v", err)
 	}
 }
 
+// Each line has its own engine, and none is built with another line's.
+func TestPinsOfEachLine(t *testing.T) {
+	for line, release := range map[engine.Line]string{engine.V28: "28.5.2", engine.V29: "29.8.1"} {
+		pin, err := modtree.Lookup(line, line.Module())
+		if err != nil || pin.Release != release {
+			t.Errorf("engine %s is built from %+v (%v), not from release %s", line, pin, err, release)
+		}
+		for _, module := range []string{modtree.CLI, modtree.Buildx, modtree.Containerd, modtree.Runc, modtree.Distribution} {
+			if _, err := modtree.Lookup(line, module); err != nil {
+				t.Errorf("engine %s: %v", line, err)
+			}
+		}
+	}
+	if pin, err := modtree.Lookup(engine.V29, engine.V28.Module()); err == nil {
+		t.Errorf("engine 29 has a pin of engine 28.5's: %+v", pin)
+	}
+}
+
 func TestDownloadRefusesAnotherChecksum(t *testing.T) {
-	pin, err := modtree.Lookup(modtree.Moby)
+	pin, err := modtree.Lookup(engine.V28, engine.V28.Module())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +124,7 @@ func TestTreeDoesNotTakeTheFolderOfOthers(t *testing.T) {
 	if err := os.WriteFile(precious, []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	pin, err := modtree.Lookup(modtree.Moby)
+	pin, err := modtree.Lookup(engine.V28, engine.V28.Module())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +143,7 @@ func openMoby(t *testing.T) *modtree.Tree {
 
 func open(t *testing.T, dir string) *modtree.Tree {
 	t.Helper()
-	pin, err := modtree.Lookup(modtree.Moby)
+	pin, err := modtree.Lookup(engine.V28, engine.V28.Module())
 	if err != nil {
 		t.Fatal(err)
 	}

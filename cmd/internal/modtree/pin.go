@@ -7,15 +7,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
+
+	"github.com/baleen-project/baleen/compat/engine"
 )
 
 //go:embed pins.txt
 var pinFile string
 
-// Modules that the stack is built from, as pins.txt names them.
+// Modules that the stack is built from besides Moby's, which depends on the
+// engine line: [engine.Line.Module].
 const (
-	Moby         = "github.com/docker/docker"
 	CLI          = "github.com/docker/cli"
 	Buildx       = "github.com/docker/buildx"
 	Containerd   = "github.com/containerd/containerd/v2"
@@ -28,17 +31,15 @@ type Pin struct {
 	Module  string
 	Version string // as the module proxy knows it, "v28.5.2+incompatible"
 	Sum     string // "h1:" hash of the module's zip
+	Release string // as people know it, "28.5.2", "29.8.1"
+
+	lines []engine.Line // the engine lines that it is for
 }
 
-// Number is the version as people write it: without "v" and "+incompatible".
-func (p Pin) Number() string {
-	return strings.TrimSuffix(strings.TrimPrefix(p.Version, "v"), "+incompatible")
-}
-
-// Lookup returns the pin of a module that we build with, its first. A module
-// without one is an error: no source is ever built unpinned.
-func Lookup(module string) (Pin, error) {
-	pins, err := lookup(module)
+// Lookup returns the pin of a module that an engine line is built with, its first.
+// A module without one is an error: no source is ever built unpinned.
+func Lookup(line engine.Line, module string) (Pin, error) {
+	pins, err := lookup(line, module)
 	if err != nil {
 		return Pin{}, err
 	}
@@ -47,45 +48,81 @@ func Lookup(module string) (Pin, error) {
 
 // Newest returns the last pin of a module, of the newest version that we are
 // tried with.
-func Newest(module string) (Pin, error) {
-	pins, err := lookup(module)
+func Newest(line engine.Line, module string) (Pin, error) {
+	pins, err := lookup(line, module)
 	if err != nil {
 		return Pin{}, err
 	}
 	return pins[len(pins)-1], nil
 }
 
-func lookup(module string) (found []Pin, err error) {
+func lookup(line engine.Line, module string) (found []Pin, err error) {
 	pins, err := parsePins(pinFile)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range pins {
-		if p.Module == module {
+		if p.Module == module && slices.Contains(p.lines, line) {
 			found = append(found, p)
 		}
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("pins.txt has no line for module %s", module)
+		return nil, fmt.Errorf("pins.txt has no line for module %s and engine %s", module, line)
 	}
 	return found, nil
 }
 
+// parsePins reads pins below headings: "[LINE...]", then "MODULE VERSION SUM" and,
+// if the version is not that of the release, "RELEASE".
 func parsePins(text string) ([]Pin, error) {
 	var pins []Pin
+	var lines []engine.Line
 	sc := bufio.NewScanner(strings.NewReader(text))
 	for n := 1; sc.Scan(); n++ {
 		line := strings.TrimSpace(sc.Text())
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		f := strings.Fields(line)
-		if len(f) != 3 || !strings.HasPrefix(f[1], "v") || !strings.HasPrefix(f[2], "h1:") {
-			return nil, fmt.Errorf("pins.txt:%d: want \"module vVERSION h1:SUM\", have %q", n, line)
+		var err error
+		if strings.HasPrefix(line, "[") {
+			lines, err = parseHeading(line)
+		} else {
+			var p Pin
+			p, err = parsePin(line, lines)
+			pins = append(pins, p)
 		}
-		pins = append(pins, Pin{Module: f[0], Version: f[1], Sum: f[2]})
+		if err != nil {
+			return nil, fmt.Errorf("pins.txt:%d: %w", n, err)
+		}
 	}
 	return pins, sc.Err()
+}
+
+func parseHeading(text string) (lines []engine.Line, err error) {
+	for _, name := range strings.Fields(strings.Trim(text, "[]")) {
+		line, err := engine.Parse(name)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, line)
+	}
+	return lines, nil
+}
+
+func parsePin(text string, lines []engine.Line) (Pin, error) {
+	f := strings.Fields(text)
+	if len(lines) == 0 {
+		return Pin{}, fmt.Errorf("%q has no heading that names its engines", text)
+	}
+	if len(f) < 3 || len(f) > 4 || !strings.HasPrefix(f[1], "v") || !strings.HasPrefix(f[2], "h1:") {
+		return Pin{}, fmt.Errorf("want \"module vVERSION h1:SUM [RELEASE]\", have %q", text)
+	}
+	p := Pin{Module: f[0], Version: f[1], Sum: f[2], lines: lines}
+	p.Release = strings.TrimSuffix(strings.TrimPrefix(p.Version, "v"), "+incompatible")
+	if len(f) == 4 {
+		p.Release = f[3]
+	}
+	return p, nil
 }
 
 // Download fetches the module into the module cache, unless it is there, and
