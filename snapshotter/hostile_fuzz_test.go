@@ -228,24 +228,24 @@ func (y *hostileYard) seal(t *testing.T, c diff.Walker, name string) []string {
 	return []string{sealed}
 }
 
-// split returns the layers of each upper, unpacked; nil if they cannot be made.
-func (y *hostileYard) split(t *testing.T, c *diff.Container) (stack []string) {
+// split returns the folder into which the layers of all uppers were unpacked, as a
+// restore does it; nil if they cannot be made.
+func (y *hostileYard) split(t *testing.T, c *diff.Container) []string {
 	t.Helper()
+	upper := y.dir(t, "split")
 	for i, part := range c.Split() {
 		var layer bytes.Buffer
 		if _, err := diff.WriteChanges(t.Context(), &layer, part, diff.TarOptions{Root: true}); err != nil {
 			checkHostile(t, "write changes", err)
 			return nil
 		}
-		upper := y.dir(t, fmt.Sprint("part", i))
-		opts := diff.ApplyOptions{Overlay: true, Root: true, Lowers: append(slices.Clone(stack), c.Lowers...)}
+		opts := diff.ApplyOptions{Overlay: true, Over: i > 0, Root: true, Lowers: c.Lowers}
 		if _, _, err := diff.Apply(t.Context(), &layer, upper, opts); err != nil {
 			t.Errorf("unpack what was written: %v", err)
 			return nil
 		}
-		stack = append([]string{upper}, stack...)
 	}
-	return stack
+	return []string{upper}
 }
 
 func (y *hostileYard) merge(t *testing.T, c *diff.Container, h hostileUpper) []string {
