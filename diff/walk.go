@@ -98,7 +98,7 @@ func (c *Container) Untouched(ctx context.Context) (bool, error) {
 }
 
 func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk, error) {
-	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved, shown: c.Shown, uppers: len(c.Uppers)}
+	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved, shown: c.Shown, uppers: len(c.Uppers), sealed: c.Sealed}
 	base := w.uppers + c.Sealed // how many layers lie above the image's
 	if c.Init {
 		w.init = base
@@ -126,6 +126,7 @@ type walk struct {
 	anyName bool // names and paths that layers cannot hold are told
 	shown   bool // what goes meanwhile is left out
 	uppers  int  // layers that hold changes
+	sealed  int  // layers below those, whose changes are told elsewhere
 	init    int  // the init layer; 0 if there is none
 	stats   WalkStats
 }
@@ -229,31 +230,47 @@ func (w *walk) root() error {
 	return w.emit(Modified, &e, 0, ".", 1)
 }
 
-// rootChanged compares owner, mode and attributes of the root. Its time does not
-// count: a snapshot's root gets the time of its making.
+// rootChanged reports whether the root is not what it was. If layers below have
+// changed it, too, it must also be what it was before those: the root of a layer is
+// shown as it is, and has nothing from the roots of the layers below.
 func (w *walk) rootChanged(p *place) (bool, error) {
-	if p.lower == nil {
-		return false, nil
+	changed, err := w.rootDiffers(p.whole, p.lower)
+	if changed || err != nil || w.sealed == 0 {
+		return changed, err
 	}
-	a, err := w.view.statRoot(p.whole)
+	before, err := w.view.root(w.uppers+w.sealed, 0)
 	if err != nil {
 		return false, err
 	}
-	b, err := w.view.statRoot(p.lower)
+	defer before.close()
+	return w.rootDiffers(p.whole, before)
+}
+
+// rootDiffers compares owner, mode and attributes of the root. Its time does not
+// count: a snapshot's root gets the time of its making.
+func (w *walk) rootDiffers(now, before *dir) (bool, error) {
+	if before == nil {
+		return false, nil
+	}
+	a, err := w.view.statRoot(now)
+	if err != nil {
+		return false, err
+	}
+	b, err := w.view.statRoot(before)
 	if err != nil {
 		return false, err
 	}
 	if a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid {
 		return true, nil
 	}
-	return w.rootGained(p)
+	return w.rootGained(now, before)
 }
 
 // rootGained reports whether the root has an attribute, or a value of one, that it
 // had not before. One that it lacks does not count: a layer could not tell it.
-func (w *walk) rootGained(p *place) (bool, error) {
+func (w *walk) rootGained(now, before *dir) (bool, error) {
 	var attrs [2][]Xattr
-	for i, d := range []*dir{p.whole, p.lower} {
+	for i, d := range []*dir{now, before} {
 		var err error
 		e := entry{name: ".", in: d.parts[0], layer: d.parts[0].layer}
 		if attrs[i], err = w.view.xattrs(&e); err != nil {

@@ -232,7 +232,7 @@ func hostileSeeds() (seeds [][]byte) {
 		"rename a moved", "rename a moved;create moved/b;then rename moved n;then unlink n/f", "rename a/b moved;mkdir a/b;then create a/b/g", "rename d a/n;then remove-all a",
 		"link f n;then write n", "link a/f n;link n moved;then unlink a/f;then chmod n", "link d/linked f;chmod d/linked", "chmod a/f;chown g;then utimes a/f", "open d/x;open f;then open g",
 		"exchange a d", "exchange a/f d;then rename d/e n", "unlink link;mkdir link;symlink n", "remove-all d;symlink d;then unlink d;then mkdir d", "setcap d/x;setxattr d/f;setacl a;chown d/x",
-		"sparse f;truncate a/f;forge d/x;write a/b/g", "nest n;then rename n moved", "crowd n;then remove-all a;then crowd a", "fifo n;socket moved;mknod a/n;unlink fifo;then socket fifo", "utimes .;chmod .;chown .", "then setxattr .", "then setacl .",
+		"sparse f;truncate a/f;forge d/x;write a/b/g", "nest n;then rename n moved", "crowd n;then remove-all a;then crowd a", "fifo n;socket moved;mknod a/n;unlink fifo;then socket fifo", "utimes .;chmod .;chown .", "chown .;then chown .", "setxattr .;then setxattr .", "then setxattr .", "then setacl .",
 		"defaultacl a;create a/n;mkdir n;defaultacl n;create n/f;chmod n/f", "remove-all a/b;then mkdir a/b;then rename a/b n;then mkdir a/b",
 	} {
 		for how := range byte(8) {
