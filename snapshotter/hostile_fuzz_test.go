@@ -157,7 +157,7 @@ func (y *hostileYard) execute(t *testing.T, h hostileUpper) {
 	before, open := y.print(t, watched...), scratch.Descriptors(t)
 	c := &diff.Container{Overlay: diff.Overlay{Uppers: uppers, Lowers: y.lowers}}
 	sealed := y.seal(t, c, "sealed")
-	chain := y.split(t, c)
+	chain, over := y.split(t, c, false), y.split(t, c, true)
 	merged := y.merge(t, c, h)
 	if now := scratch.Descriptors(t); now != open {
 		t.Errorf("%d files are open that were not before", now-open)
@@ -169,6 +169,7 @@ func (y *hostileYard) execute(t *testing.T, h hostileUpper) {
 	if view != "" {
 		y.compare(t, h, "sealed", view, sealed, y.lowers)
 		y.compare(t, h, "split", view, chain, y.lowers)
+		y.compare(t, h, "over", view, over, y.lowers)
 		if !h.newer {
 			y.compare(t, h, "merged", view, merged, y.lowers)
 		}
@@ -228,24 +229,27 @@ func (y *hostileYard) seal(t *testing.T, c diff.Walker, name string) []string {
 	return []string{sealed}
 }
 
-// split returns the folder into which the layers of all uppers were unpacked, as a
-// restore does it; nil if they cannot be made.
-func (y *hostileYard) split(t *testing.T, c *diff.Container) []string {
+// split returns the layers of each upper, unpacked into a folder each, as snapshots,
+// or over each other into one, as a restore does it; nil if they cannot be made.
+func (y *hostileYard) split(t *testing.T, c *diff.Container, over bool) (stack []string) {
 	t.Helper()
-	upper := y.dir(t, "split")
 	for i, part := range c.Split() {
 		var layer bytes.Buffer
 		if _, err := diff.WriteChanges(t.Context(), &layer, part, diff.TarOptions{Root: true}); err != nil {
 			checkHostile(t, "write changes", err)
 			return nil
 		}
-		opts := diff.ApplyOptions{Overlay: true, Over: i > 0, Root: true, Lowers: c.Lowers}
-		if _, _, err := diff.Apply(t.Context(), &layer, upper, opts); err != nil {
+		opts := diff.ApplyOptions{Overlay: true, Root: true, Over: over && i > 0, Lowers: c.Lowers}
+		if !opts.Over {
+			opts.Lowers = append(slices.Clone(stack), c.Lowers...)
+			stack = append([]string{y.dir(t, fmt.Sprint("part", i, over))}, stack...)
+		}
+		if _, _, err := diff.Apply(t.Context(), &layer, stack[0], opts); err != nil {
 			t.Errorf("unpack what was written: %v", err)
 			return nil
 		}
 	}
-	return []string{upper}
+	return stack
 }
 
 func (y *hostileYard) merge(t *testing.T, c *diff.Container, h hostileUpper) []string {
