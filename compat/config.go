@@ -4,29 +4,23 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/docker/docker/api/types/container"
 	imagespec "github.com/moby/docker-image-spec/specs-go/v1"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // ImageConfig is the part of a container's configuration that an image
 // carries. The result shares nothing with cfg, which may be the live
 // configuration of a running container; a nil cfg gives the zero value.
-func ImageConfig(cfg *container.Config) imagespec.DockerOCIImageConfig {
+func ImageConfig(cfg *moby.ContainerConfig) imagespec.DockerOCIImageConfig {
 	if cfg == nil {
 		return imagespec.DockerOCIImageConfig{}
-	}
-	var ports map[string]struct{}
-	if len(cfg.ExposedPorts) > 0 {
-		ports = make(map[string]struct{}, len(cfg.ExposedPorts))
-		for port := range cfg.ExposedPorts {
-			ports[string(port)] = struct{}{}
-		}
 	}
 	return imagespec.DockerOCIImageConfig{
 		ImageConfig: ocispec.ImageConfig{
 			User:         cfg.User,
-			ExposedPorts: ports,
+			ExposedPorts: moby.PortNames(cfg.ExposedPorts),
 			Env:          slices.Clone(cfg.Env),
 			Entrypoint:   slices.Clone(cfg.Entrypoint),
 			Cmd:          slices.Clone(cfg.Cmd),

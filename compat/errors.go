@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
-	"github.com/docker/docker/errdefs"
 
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/compat/printable"
 )
 
@@ -52,24 +52,24 @@ func DockerError(err error) error {
 	err = PrintableError(err)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return errdefs.Cancelled(err)
+		return moby.Cancelled(err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return errdefs.Deadline(err)
+		return moby.Deadline(err)
 	case cerrdefs.IsNotFound(err):
-		return errdefs.NotFound(err)
+		return moby.NotFound(err)
 	case cerrdefs.IsAlreadyExists(err), cerrdefs.IsConflict(err), cerrdefs.IsFailedPrecondition(err):
-		return errdefs.Conflict(err)
+		return moby.Conflict(err)
 	case cerrdefs.IsInvalidArgument(err):
-		return errdefs.InvalidParameter(err)
+		return moby.InvalidParameter(err)
 	case cerrdefs.IsUnavailable(err):
-		return errdefs.Unavailable(err)
+		return moby.Unavailable(err)
 	case cerrdefs.IsNotImplemented(err):
-		return errdefs.NotImplemented(err)
+		return moby.NotImplemented(err)
 	case cerrdefs.IsUnauthorized(err):
-		return errdefs.Unauthorized(err)
+		return moby.Unauthorized(err)
 	case cerrdefs.IsPermissionDenied(err):
-		return errdefs.Forbidden(err)
+		return moby.Forbidden(err)
 	default:
-		return errdefs.System(err)
+		return moby.System(err)
 	}
 }

@@ -7,26 +7,18 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/go-connections/nat"
 	imagespec "github.com/moby/docker-image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // ContainerConfig is an image's part of the configuration of a container. It
 // may share lists and maps with img.
-func ContainerConfig(img imagespec.DockerOCIImageConfig) *container.Config {
-	var ports nat.PortSet
-	if len(img.ExposedPorts) > 0 {
-		ports = make(nat.PortSet, len(img.ExposedPorts))
-		for port := range img.ExposedPorts {
-			ports[nat.Port(port)] = struct{}{}
-		}
-	}
-	return &container.Config{
+func ContainerConfig(img imagespec.DockerOCIImageConfig) *moby.ContainerConfig {
+	return &moby.ContainerConfig{
 		User:         img.User,
-		ExposedPorts: ports,
+		ExposedPorts: moby.PortsOf(img.ExposedPorts),
 		Env:          img.Env,
 		Cmd:          img.Cmd,
 		Healthcheck:  img.Healthcheck,
@@ -55,7 +47,7 @@ func ContainerConfig(img imagespec.DockerOCIImageConfig) *container.Config {
 // The result shares nothing with the arguments. The changes tell all that
 // differs, and what the new image would have changed and the user's choice
 // prevails over.
-func Follow(c, from, to *container.Config) (*container.Config, []api.ConfigChange) {
+func Follow(c, from, to *moby.ContainerConfig) (*moby.ContainerConfig, []api.ConfigChange) {
 	f := &following{}
 	next := *c
 	next.User = f.text("User", c.User, from.User, to.User)
@@ -71,7 +63,8 @@ func Follow(c, from, to *container.Config) (*container.Config, []api.ConfigChang
 	next.StopSignal = f.text("StopSignal", c.StopSignal, from.StopSignal, to.StopSignal)
 	next.Env = f.env(c.Env, from.Env, to.Env)
 	next.Labels = follow(f, "Labels", c.Labels, from.Labels, to.Labels)
-	next.ExposedPorts = follow(f, "ExposedPorts", c.ExposedPorts, from.ExposedPorts, to.ExposedPorts)
+	next.ExposedPorts = moby.PortsOf(follow(f, "ExposedPorts",
+		moby.PortNames(c.ExposedPorts), moby.PortNames(from.ExposedPorts), moby.PortNames(to.ExposedPorts)))
 	next.Volumes = follow(f, "Volumes", c.Volumes, from.Volumes, to.Volumes)
 	next.Shell = f.given("Shell", c.Shell, from.Shell, to.Shell)
 	next.OnBuild = f.given("OnBuild", c.OnBuild, from.OnBuild, to.OnBuild)
@@ -118,7 +111,7 @@ func (f *following) directory(own, from, to string) string {
 }
 
 // command is entrypoint and command, which belong together.
-func (f *following) command(next, c, from, to *container.Config) {
+func (f *following) command(next, c, from, to *moby.ContainerConfig) {
 	ownEntrypoint := f.stays([]string(c.Entrypoint), []string(from.Entrypoint))
 	if ownEntrypoint {
 		f.kept("Entrypoint", []string(c.Entrypoint), []string(from.Entrypoint), []string(to.Entrypoint))
@@ -194,13 +187,13 @@ func variables(env []string) map[string]string {
 }
 
 // follow is for maps: name by name.
-func follow[M ~map[K]V, K ~string, V comparable](f *following, field string, own, from, to M) M {
-	next := M{}
+func follow[V comparable](f *following, field string, own, from, to map[string]V) map[string]V {
+	next := map[string]V{}
 	for _, k := range names(own, to) {
 		mine, has := own[k]
 		was, inOld := from[k]
 		will, inNew := to[k]
-		label := field + " " + string(k)
+		label := field + " " + k
 		switch {
 		case has != inOld || mine != was: // the user's choice
 			if inNew {
@@ -223,9 +216,9 @@ func follow[M ~map[K]V, K ~string, V comparable](f *following, field string, own
 }
 
 // names are the keys of two maps in order.
-func names[M ~map[K]V, K ~string, V any](a, b M) []K {
-	var all []K
-	for _, m := range []M{a, b} {
+func names[V any](a, b map[string]V) []string {
+	var all []string
+	for _, m := range []map[string]V{a, b} {
 		for k := range m {
 			all = append(all, k)
 		}
@@ -247,7 +240,7 @@ func presence(v any, ok bool) any {
 
 // ConfigChanges tells in what two configurations of a container differ, of that
 // which an image can set.
-func ConfigChanges(from, to *container.Config) []api.ConfigChange {
+func ConfigChanges(from, to *moby.ContainerConfig) []api.ConfigChange {
 	_, changes := Follow(from, from, to)
 	return changes
 }

@@ -9,11 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/go-connections/nat"
-
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // choices are the fuzzer's bytes, of which each decides one thing.
@@ -32,7 +30,7 @@ func (c *choices) of(n int) int {
 // config makes a configuration. Values begin with who, names in a set too if it
 // is the user: what a user asks for that the image has already cannot be told
 // from what is the image's.
-func (c *choices) config(who string) *container.Config {
+func (c *choices) config(who string) *moby.ContainerConfig {
 	value := func() string { return who + string(rune('a'+c.of(3))) }
 	maybe := func() string {
 		if c.of(2) == 0 {
@@ -46,9 +44,9 @@ func (c *choices) config(who string) *container.Config {
 		}
 		return l
 	}
-	cfg := &container.Config{
+	cfg := &moby.ContainerConfig{
 		User: maybe(), StopSignal: maybe(), Cmd: list(), Entrypoint: list(),
-		ExposedPorts: nat.PortSet{}, Volumes: map[string]struct{}{}, Labels: map[string]string{},
+		Volumes: map[string]struct{}{}, Labels: map[string]string{},
 	}
 	if dir := maybe(); dir != "" {
 		cfg.WorkingDir = "/" + dir
@@ -60,19 +58,21 @@ func (c *choices) config(who string) *container.Config {
 		cfg.Labels[string(rune('a'+c.of(4)))] = value()
 	}
 	set := strings.TrimPrefix(strings.TrimPrefix(who, "old"), "new")
+	ports := map[string]struct{}{}
 	for range c.of(3) {
-		cfg.ExposedPorts[nat.Port(fmt.Sprintf("%d/tcp", len(set)*1000+80+c.of(3)))] = struct{}{}
+		ports[fmt.Sprintf("%d/tcp", len(set)*1000+80+c.of(3))] = struct{}{}
 		cfg.Volumes["/"+set+string(rune('a'+c.of(3)))] = struct{}{}
 	}
+	cfg.ExposedPorts = moby.PortsOf(ports)
 	if c.of(3) == 0 {
-		cfg.Healthcheck = &container.HealthConfig{Test: []string{"CMD", value()}, Interval: time.Second, Timeout: time.Second, StartPeriod: time.Second, StartInterval: time.Second, Retries: 1 + c.of(3)}
+		cfg.Healthcheck = &moby.HealthConfig{Test: []string{"CMD", value()}, Interval: time.Second, Timeout: time.Second, StartPeriod: time.Second, StartInterval: time.Second, Retries: 1 + c.of(3)}
 	}
 	return cfg
 }
 
 // created is what Docker makes of what a user asks for and an image has (merge in
 // daemon/commit.go of Moby 28.5), for what config makes.
-func created(user, image *container.Config) *container.Config {
+func created(user, image *moby.ContainerConfig) *moby.ContainerConfig {
 	c := *user
 	or := func(own, from string) string {
 		if own != "" {
@@ -97,16 +97,19 @@ func created(user, image *container.Config) *container.Config {
 			c.Env = append(c.Env, v)
 		}
 	}
-	c.Labels, c.ExposedPorts, c.Volumes = maps.Clone(image.Labels), maps.Clone(image.ExposedPorts), maps.Clone(image.Volumes)
+	c.Labels, c.Volumes = maps.Clone(image.Labels), maps.Clone(image.Volumes)
 	maps.Copy(c.Labels, user.Labels)
-	maps.Copy(c.ExposedPorts, user.ExposedPorts)
+	ports := map[string]struct{}{}
+	maps.Copy(ports, moby.PortNames(image.ExposedPorts))
+	maps.Copy(ports, moby.PortNames(user.ExposedPorts))
+	c.ExposedPorts = moby.PortsOf(ports)
 	maps.Copy(c.Volumes, user.Volumes)
 	return &c
 }
 
 // sorted is a configuration as text, by which two can be compared. The order of
 // variables is that of their names: a new image's come last in one that follows.
-func sorted(t *testing.T, c *container.Config) string {
+func sorted(t *testing.T, c *moby.ContainerConfig) string {
 	t.Helper()
 	sorted := *c
 	sorted.Env = slices.Sorted(slices.Values(c.Env))
@@ -161,8 +164,8 @@ func FuzzFollowAnything(f *testing.F) {
 		f.Add(texts[0], texts[1], texts[2])
 	}
 	f.Fuzz(func(t *testing.T, a, b, c string) {
-		var own, from, to container.Config
-		for text, to := range map[*string]*container.Config{&a: &own, &b: &from, &c: &to} {
+		var own, from, to moby.ContainerConfig
+		for text, to := range map[*string]*moby.ContainerConfig{&a: &own, &b: &from, &c: &to} {
 			if len(*text) > 8<<10 || json.Unmarshal([]byte(*text), to) != nil {
 				return
 			}
@@ -192,7 +195,7 @@ func FuzzFollowAnything(f *testing.F) {
 func changed(c api.ConfigChange) bool { return !c.Kept }
 
 // spoil overwrites all that a configuration refers to.
-func spoil(c *container.Config) {
+func spoil(c *moby.ContainerConfig) {
 	for _, list := range [][]string{c.Env, c.Cmd, c.Entrypoint, c.Shell, c.OnBuild} {
 		for i := range list {
 			list[i] = "spoilt"

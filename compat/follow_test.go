@@ -6,16 +6,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/go-connections/nat"
 	imagespec "github.com/moby/docker-image-spec/specs-go/v1"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 func TestFollow(t *testing.T) {
-	type config = container.Config
+	type config = moby.ContainerConfig
 	set := func(names ...string) map[string]struct{} {
 		all := map[string]struct{}{}
 		for _, n := range names {
@@ -23,15 +22,9 @@ func TestFollow(t *testing.T) {
 		}
 		return all
 	}
-	ports := func(names ...nat.Port) nat.PortSet {
-		all := nat.PortSet{}
-		for _, n := range names {
-			all[n] = struct{}{}
-		}
-		return all
-	}
-	health := func(command string, every time.Duration) *container.HealthConfig {
-		return &container.HealthConfig{Test: []string{"CMD", command}, Interval: every}
+	ports := func(names ...string) moby.PortSet { return moby.PortsOf(set(names...)) }
+	health := func(command string, every time.Duration) *moby.HealthConfig {
+		return &moby.HealthConfig{Test: []string{"CMD", command}, Interval: every}
 	}
 	for _, c := range []struct {
 		name         string
@@ -131,7 +124,7 @@ func TestContainerConfig(t *testing.T) {
 			Volumes: map[string]struct{}{"/v": {}}, WorkingDir: "/w", Labels: map[string]string{"l": "1"}, StopSignal: "INT",
 		},
 		DockerOCIImageConfigExt: imagespec.DockerOCIImageConfigExt{
-			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}}, OnBuild: []string{"RUN x"}, Shell: []string{"sh"},
+			Healthcheck: &moby.HealthConfig{Test: []string{"NONE"}}, OnBuild: []string{"RUN x"}, Shell: []string{"sh"},
 		},
 	}
 	if there, want := asJSON(t, compat.ImageConfig(compat.ContainerConfig(image))), asJSON(t, image); there != want {

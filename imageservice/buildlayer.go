@@ -5,9 +5,8 @@ import (
 	"fmt"
 
 	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/docker/docker/api/types/backend"
-	"github.com/docker/docker/builder"
 
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/snapshotter"
 )
@@ -16,7 +15,7 @@ import (
 // builder to put files on (COPY and ADD). It is upstream's, but for user
 // namespaces: what the builder makes has the host's ids, and a layer must have
 // the image's.
-func (s *Service) GetImageAndReleasableLayer(ctx context.Context, refOrID string, opts backend.GetImageAndLayerOptions) (builder.Image, builder.ROLayer, error) {
+func (s *Service) GetImageAndReleasableLayer(ctx context.Context, refOrID string, opts moby.GetImageAndLayerOptions) (moby.BuilderImage, moby.BuilderROLayer, error) {
 	img, l, err := s.Upstream.GetImageAndReleasableLayer(ctx, refOrID, opts)
 	if err != nil || l == nil || s.ids.Empty() {
 		return img, l, err
@@ -25,13 +24,13 @@ func (s *Service) GetImageAndReleasableLayer(ctx context.Context, refOrID string
 }
 
 type unmappedROLayer struct {
-	builder.ROLayer
+	moby.BuilderROLayer
 	s   *Service
 	ctx context.Context // of the build
 }
 
-func (l unmappedROLayer) NewRWLayer() (builder.RWLayer, error) {
-	rw, err := l.ROLayer.NewRWLayer()
+func (l unmappedROLayer) NewRWLayer() (moby.BuilderRWLayer, error) {
+	rw, err := l.BuilderROLayer.NewRWLayer()
 	if err != nil {
 		return nil, err
 	}
@@ -39,19 +38,19 @@ func (l unmappedROLayer) NewRWLayer() (builder.RWLayer, error) {
 }
 
 type unmappedRWLayer struct {
-	builder.RWLayer
+	moby.BuilderRWLayer
 	s   *Service
 	ctx context.Context // of the build
 }
 
 // Commit makes a layer of what was put on.
-func (l unmappedRWLayer) Commit() (builder.ROLayer, error) {
+func (l unmappedRWLayer) Commit() (moby.BuilderROLayer, error) {
 	ctx, done := l.s.life.begin(l.ctx)
 	defer done()
 	if err := unmapMounted(ctx, l.Root(), l.s.ids); err != nil {
 		return nil, err
 	}
-	ro, err := l.RWLayer.Commit()
+	ro, err := l.BuilderRWLayer.Commit()
 	if err != nil {
 		return nil, err
 	}

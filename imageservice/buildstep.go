@@ -3,8 +3,7 @@ package imageservice
 import (
 	"context"
 
-	"github.com/docker/docker/api/types/backend"
-	"github.com/docker/docker/image"
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // CommitBuildStep makes the image of one step of the classic builder from the
@@ -13,7 +12,7 @@ import (
 //
 // If there is much to copy, the container is sealed and its large files are linked
 // into the image.
-func (s *Service) CommitBuildStep(ctx context.Context, c backend.CommitConfig) (image.ID, error) {
+func (s *Service) CommitBuildStep(ctx context.Context, c moby.CommitConfig) (moby.ImageID, error) {
 	if ctr := s.containers.Get(c.ContainerID); ctr != nil {
 		c.ContainerMountLabel = ctr.MountLabel
 		c.ContainerOS = ctr.ImagePlatform.OS

@@ -9,10 +9,10 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/log"
-	"github.com/docker/docker/container"
 	"github.com/moby/go-archive"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/snapshotter"
@@ -25,7 +25,7 @@ import (
 // reason, and nothing that is in it.
 //
 // Inside of [AnswerChanges] the list is empty, and what there is goes to that.
-func (s *Service) Changes(ctx context.Context, ctr *container.Container) ([]archive.Change, error) {
+func (s *Service) Changes(ctx context.Context, ctr *moby.Container) ([]archive.Change, error) {
 	var changes []archive.Change
 	list := func(change archive.Change) error {
 		changes = append(changes, change)
@@ -40,7 +40,7 @@ func (s *Service) Changes(ctx context.Context, ctr *container.Container) ([]arch
 	return changes, nil
 }
 
-func (s *Service) listChanges(ctx context.Context, ctr *container.Container, list func(archive.Change) error) error {
+func (s *Service) listChanges(ctx context.Context, ctr *moby.Container, list func(archive.Change) error) error {
 	defer s.turns.read(ctr.ID)()
 	c, _, err := s.overlay(ctx, ctr)
 	if errors.Is(err, diff.ErrUnsupported) {
@@ -67,7 +67,7 @@ var changeKinds = map[diff.Kind]archive.ChangeType{
 }
 
 // compareTrees lists changes at a cost that follows the image.
-func (s *Service) compareTrees(ctx context.Context, ctr *container.Container, list func(archive.Change) error) (err error) {
+func (s *Service) compareTrees(ctx context.Context, ctr *moby.Container, list func(archive.Change) error) (err error) {
 	// The view below is garbage to containerd unless a lease holds it.
 	ctx, end, err := s.lease(ctx, "diff", ctr.ID)
 	if err != nil {
@@ -101,7 +101,7 @@ func asWalked(path string) string { return strings.ReplaceAll(path, "/", "\x00")
 // withTrees calls f with the mounts of what the container's own layers stand
 // on, init layer included, and of the container, both with the image's ids. They
 // are to be mounted read-only: the container may be running.
-func (s *Service) withTrees(ctx context.Context, ctr *container.Container, f func(before, now []mount.Mount) error) error {
+func (s *Service) withTrees(ctx context.Context, ctr *moby.Container, f func(before, now []mount.Mount) error) error {
 	sn := s.snapshots(ctr.Driver)
 	stack, now, err := s.lookUp(ctx, ctr)
 	if err != nil {

@@ -12,10 +12,6 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
-	"github.com/docker/docker/api/types/backend"
-	containertypes "github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/container"
-	"github.com/docker/docker/image"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -23,6 +19,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 )
@@ -45,7 +42,7 @@ type CheckpointOptions struct {
 	Dump func(ctx context.Context) (ocispec.Descriptor, error)
 	CRIU string
 	// Plain is what the daemon gives to a container of which nothing is asked.
-	Plain *containertypes.HostConfig
+	Plain *moby.HostConfig
 	// Warnings are told with what has been made.
 	Warnings []string
 	// Tell is told what goes on.
@@ -58,7 +55,7 @@ type CheckpointOptions struct {
 // asked to, as an image without a name: one that [Service.PrepareRestore] makes a
 // container of. A running container is paused while its changes are read, as
 // [WithPause] says.
-func (s *Service) Checkpoint(ctx context.Context, ctr *container.Container, o CheckpointOptions) (api.Checkpoint, error) {
+func (s *Service) Checkpoint(ctx context.Context, ctr *moby.Container, o CheckpointOptions) (api.Checkpoint, error) {
 	made, err := s.checkpoint(ctx, ctr, o)
 	if err != nil {
 		return api.Checkpoint{}, compat.DockerError(fmt.Errorf("checkpoint container %s: %w", ctr.ID, err))
@@ -66,7 +63,7 @@ func (s *Service) Checkpoint(ctx context.Context, ctr *container.Container, o Ch
 	return made, nil
 }
 
-func (s *Service) checkpoint(ctx context.Context, ctr *container.Container, o CheckpointOptions) (_ api.Checkpoint, err error) {
+func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o CheckpointOptions) (_ api.Checkpoint, err error) {
 	defer s.turns.read(ctr.ID)()
 	ctx, t, finish := begin(ctx, "checkpoint", ctr.ID)
 	defer func() { finish(err) }()
@@ -106,7 +103,7 @@ func (s *Service) checkpoint(ctx context.Context, ctr *container.Container, o Ch
 
 // keepState stores what a container changed, as layers, and what is asked for of
 // its processes. It is paused while it is read; what is sealed is read before.
-func (s *Service) keepState(ctx context.Context, t *timing, ctr *container.Container, l looked, o CheckpointOptions) (own []diff.Layer, process *ocispec.Descriptor, err error) {
+func (s *Service) keepState(ctx context.Context, t *timing, ctr *moby.Container, l looked, o CheckpointOptions) (own []diff.Layer, process *ocispec.Descriptor, err error) {
 	live, below, err := s.splitSealed(ctx, t, ctr, l, o)
 	if err != nil {
 		return nil, nil, err
@@ -159,7 +156,7 @@ func dump(ctx context.Context, t *timing, o CheckpointOptions) (ocispec.Descript
 
 // wholeBase makes sure that all of the container's image is there: without it a
 // checkpoint could not be restored.
-func (s *Service) wholeBase(ctx context.Context, ctr *container.Container, base containerstore.Base) error {
+func (s *Service) wholeBase(ctx context.Context, ctr *moby.Container, base containerstore.Base) error {
 	if ctr.ImageManifest == nil {
 		return nil
 	}
@@ -178,7 +175,7 @@ func (s *Service) wholeBase(ctx context.Context, ctr *container.Container, base 
 
 // publishCheckpoint stores what a checkpoint holds besides layers, and makes its
 // record.
-func (s *Service) publishCheckpoint(ctx context.Context, ctr *container.Container, base containerstore.Base, own []diff.Layer, process *ocispec.Descriptor, o CheckpointOptions, began time.Time) (api.Checkpoint, error) {
+func (s *Service) publishCheckpoint(ctx context.Context, ctr *moby.Container, base containerstore.Base, own []diff.Layer, process *ocispec.Descriptor, o CheckpointOptions, began time.Time) (api.Checkpoint, error) {
 	described, err := s.describe(ctr, o, began)
 	if err != nil {
 		return api.Checkpoint{}, err
@@ -211,13 +208,13 @@ func (s *Service) publishCheckpoint(ctx context.Context, ctr *container.Containe
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return api.Checkpoint{}, fmt.Errorf("create image %s: %w", index.Digest, err)
 	}
-	s.logCreated(image.ID(index.Digest), nil)
+	s.logCreated(moby.ImageID(index.Digest), nil)
 	return made, nil
 }
 
 // checkpointParts describes a checkpoint whose layers are stored, and returns
 // the blobs that are not; the last one is its index.
-func (s *Service) checkpointParts(ctr *container.Container, base containerstore.Base, own []diff.Layer, process *ocispec.Descriptor, described containerstore.CheckpointContainer, o CheckpointOptions) (*containerstore.Checkpoint, []blob, error) {
+func (s *Service) checkpointParts(ctr *moby.Container, base containerstore.Base, own []diff.Layer, process *ocispec.Descriptor, described containerstore.CheckpointContainer, o CheckpointOptions) (*containerstore.Checkpoint, []blob, error) {
 	c := &containerstore.Checkpoint{
 		Platform: imagePlatform(base.Config.Platform, ctr.ImagePlatform), Image: imageName(described), Own: own,
 		Runtime: runtimeName(ctr.HostConfig.Runtime), Snapshotter: ctr.Driver, Name: described.Name, Created: described.Created,
@@ -228,7 +225,7 @@ func (s *Service) checkpointParts(ctr *container.Container, base containerstore.
 		manifest.Platform, manifest.Annotations = nil, nil
 		c.Base, c.BaseConfig = &manifest, &base.Manifest.Config
 	}
-	img := withOwn(base, ctr.ImagePlatform, own, backend.CommitConfig{
+	img := withOwn(base, ctr.ImagePlatform, own, moby.CommitConfig{
 		Config: hintConfig(ctr.Config, c.Kind()), ContainerConfig: ctr.Config,
 		Comment: "checkpoint of container " + described.Name,
 	}, described.Created)
@@ -275,13 +272,13 @@ func runtimeName(docker string) string {
 }
 
 // hintConfig is the configuration of a checkpoint as an image.
-func hintConfig(of *containertypes.Config, kind string) *containertypes.Config {
+func hintConfig(of *moby.ContainerConfig, kind string) *moby.ContainerConfig {
 	labels := maps.Clone(of.Labels)
 	if labels == nil {
 		labels = map[string]string{}
 	}
 	labels[labelCheckpoint] = kind
-	return &containertypes.Config{
+	return &moby.ContainerConfig{
 		User: of.User, Env: of.Env, WorkingDir: of.WorkingDir, Labels: labels, Cmd: []string{checkpointHint},
 	}
 }

@@ -12,17 +12,14 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	containertypes "github.com/docker/docker/api/types/container"
-	networktypes "github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/container"
-	"github.com/docker/docker/oci"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
 // describe tells what a container was created with.
-func (s *Service) describe(ctr *container.Container, o CheckpointOptions, now time.Time) (c containerstore.CheckpointContainer, err error) {
+func (s *Service) describe(ctr *moby.Container, o CheckpointOptions, now time.Time) (c containerstore.CheckpointContainer, err error) {
 	ctr.Lock()
 	defer ctr.Unlock()
 	c = containerstore.CheckpointContainer{
@@ -50,8 +47,8 @@ func (s *Service) describe(ctr *container.Container, o CheckpointOptions, now ti
 // defaults, and would refuse these as asked for: the host's control groups are the
 // default of version 1, and not of version 2; paths of each CPU are hidden, where
 // there are such. Processes go on where they were, and keep all.
-func withoutDefaults(host, plain *containertypes.HostConfig) {
-	hidden := oci.DefaultLinuxSpec().Linux
+func withoutDefaults(host, plain *moby.HostConfig) {
+	hidden := moby.DefaultLinuxSpec().Linux
 	dropIfSame(&host.Runtime, plain.Runtime)
 	dropIfSame(&host.CgroupnsMode, plain.CgroupnsMode)
 	dropIfSame(&host.LogConfig, plain.LogConfig)
@@ -89,17 +86,17 @@ func hiddenHere(paths, byDefault []string) []string {
 
 // endpoints are the networks that a container was connected to, as it was asked
 // for, without what the daemon has chosen.
-func endpoints(ctr *container.Container) map[string]*networktypes.EndpointSettings {
-	wanted := map[string]*networktypes.EndpointSettings{}
+func endpoints(ctr *moby.Container) map[string]*moby.EndpointSettings {
+	wanted := map[string]*moby.EndpointSettings{}
 	if ctr.NetworkSettings == nil {
 		return wanted
 	}
 	for name, e := range ctr.NetworkSettings.Networks {
 		if e == nil || e.EndpointSettings == nil {
-			wanted[name] = &networktypes.EndpointSettings{}
+			wanted[name] = &moby.EndpointSettings{}
 			continue
 		}
-		of := &networktypes.EndpointSettings{
+		of := &moby.EndpointSettings{
 			Links: e.Links, Aliases: e.Aliases, DriverOpts: e.DriverOpts,
 			GwPriority: e.GwPriority, MacAddress: e.DesiredMacAddress,
 		}
@@ -113,9 +110,9 @@ func endpoints(ctr *container.Container) map[string]*networktypes.EndpointSettin
 
 // restored is what a container is to be created with.
 type restored struct {
-	config   *containertypes.Config
-	host     *containertypes.HostConfig
-	networks map[string]*networktypes.EndpointSettings
+	config   *moby.ContainerConfig
+	host     *moby.HostConfig
+	networks map[string]*moby.EndpointSettings
 }
 
 func readRestored(c containerstore.CheckpointContainer) (r restored, err error) {

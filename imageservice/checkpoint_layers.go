@@ -10,10 +10,9 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"github.com/docker/docker/api/types/backend"
-	"github.com/docker/docker/container"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 )
@@ -35,7 +34,7 @@ type sealedLayer struct {
 // the lowest first, or finds the one that was made before. What is left to read
 // is what is active. If the stack cannot be split, nothing is, and all of it is to
 // be read as one layer, as always without sealed snapshots.
-func (s *Service) splitSealed(ctx context.Context, t *timing, ctr *container.Container, l looked, o CheckpointOptions) (looked, []sealedLayer, error) {
+func (s *Service) splitSealed(ctx context.Context, t *timing, ctr *moby.Container, l looked, o CheckpointOptions) (looked, []sealedLayer, error) {
 	// Of what the uppers do not tell only trees can be compared: a whole.
 	if l.readable() != nil || len(l.stack.Own) < 2 || len(l.base.Manifest.Layers)+len(l.stack.Own) > checkpointLayers {
 		return l, nil, nil
@@ -58,7 +57,7 @@ func (s *Service) splitSealed(ctx context.Context, t *timing, ctr *container.Con
 
 // packSealed packs the sealed snapshots among a container's own, which are from the
 // top, and the parts from the bottom.
-func (s *Service) packSealed(ctx context.Context, ctr *container.Container, own []string, parts []*diff.Container) ([]sealedLayer, error) {
+func (s *Service) packSealed(ctx context.Context, ctr *moby.Container, own []string, parts []*diff.Container) ([]sealedLayer, error) {
 	h := s.history(ctr.ID, ctr.Driver)
 	var packed []sealedLayer
 	for i, part := range parts {
@@ -104,7 +103,7 @@ func (s *Service) packedBefore(ctx context.Context, h *containerstore.History, l
 // change nothing. The container has just been seen to be where it was when they
 // were read: only now it is certain that nobody has removed a part, and is noted
 // what the sealed ones are.
-func (s *Service) ownLayers(ctx context.Context, ctr *container.Container, below []sealedLayer, top diff.Layer) []diff.Layer {
+func (s *Service) ownLayers(ctx context.Context, ctr *moby.Container, below []sealedLayer, top diff.Layer) []diff.Layer {
 	h := s.history(ctr.ID, ctr.Driver)
 	var own []diff.Layer
 	for _, l := range below {
@@ -120,7 +119,7 @@ func (s *Service) ownLayers(ctx context.Context, ctr *container.Container, below
 }
 
 // withOwn is committed for any number of layers.
-func withOwn(base containerstore.Base, platform ocispec.Platform, own []diff.Layer, c backend.CommitConfig, now time.Time) newImage {
+func withOwn(base containerstore.Base, platform ocispec.Platform, own []diff.Layer, c moby.CommitConfig, now time.Time) newImage {
 	top := diff.EmptyLayer()
 	if len(own) > 0 {
 		top, own = own[len(own)-1], own[:len(own)-1]

@@ -11,16 +11,13 @@ import (
 
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/backend"
-	containertypes "github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/container"
-	"github.com/docker/docker/image"
 	imagespec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 )
@@ -31,7 +28,7 @@ import (
 // no changes. Its snapshot stands on the image's snapshots: files that only
 // the runtime put into the container are not in it. With [FeatureSealCommits] a
 // stopped container is sealed first.
-func (s *Service) CommitImage(ctx context.Context, c backend.CommitConfig) (image.ID, error) {
+func (s *Service) CommitImage(ctx context.Context, c moby.CommitConfig) (moby.ImageID, error) {
 	look := s.look
 	if s.sealCommits != nil && s.sealCommits() {
 		look = s.lookSealed(sparing)
@@ -40,7 +37,7 @@ func (s *Service) CommitImage(ctx context.Context, c backend.CommitConfig) (imag
 	return commitResult(c, id, err)
 }
 
-func commitResult(c backend.CommitConfig, id image.ID, err error) (image.ID, error) {
+func commitResult(c moby.CommitConfig, id moby.ImageID, err error) (moby.ImageID, error) {
 	if err != nil {
 		return "", compat.DockerError(fmt.Errorf("commit container %s: %w", c.ContainerID, err))
 	}
@@ -48,9 +45,9 @@ func commitResult(c backend.CommitConfig, id image.ID, err error) (image.ID, err
 }
 
 // lookFunc finds out what a commit goes by.
-type lookFunc func(context.Context, *timing, *container.Container) (looked, error)
+type lookFunc func(context.Context, *timing, *moby.Container) (looked, error)
 
-func (s *Service) commit(ctx context.Context, c backend.CommitConfig, look lookFunc) (_ image.ID, err error) {
+func (s *Service) commit(ctx context.Context, c moby.CommitConfig, look lookFunc) (_ moby.ImageID, err error) {
 	ctr := s.containers.Get(c.ContainerID)
 	if ctr == nil {
 		return "", fmt.Errorf("no such container: %w", errdefs.ErrNotFound)
@@ -85,7 +82,7 @@ const readTries = 3
 
 // read seals a container as it is. One that moves meanwhile, which only a stopped
 // one does, is read again.
-func (s *Service) read(ctx context.Context, t *timing, ctr *container.Container, look lookFunc) (l looked, made sealed, err error) {
+func (s *Service) read(ctx context.Context, t *timing, ctr *moby.Container, look lookFunc) (l looked, made sealed, err error) {
 	for range readTries {
 		if l, err = look(ctx, t, ctr); err != nil {
 			return l, made, err
@@ -106,7 +103,7 @@ type looked struct {
 }
 
 // look finds out about a container and its image, at the same time.
-func (s *Service) look(ctx context.Context, t *timing, ctr *container.Container) (l looked, err error) {
+func (s *Service) look(ctx context.Context, t *timing, ctr *moby.Container) (l looked, err error) {
 	ctx, done := t.phase(ctx, "look")
 	defer func() { done(err) }()
 	both, ctx := errgroup.WithContext(ctx)
@@ -127,7 +124,7 @@ func (s *Service) look(ctx context.Context, t *timing, ctr *container.Container)
 
 // base reads the image that a container stands on, and keeps it: container and
 // image may both be removed before the new image refers to the layers.
-func (s *Service) base(ctx context.Context, ctr *container.Container) (containerstore.Base, error) {
+func (s *Service) base(ctx context.Context, ctr *moby.Container) (containerstore.Base, error) {
 	if ctr.ImageManifest == nil { // FROM scratch
 		return containerstore.Base{}, nil
 	}
@@ -140,7 +137,7 @@ func (s *Service) base(ctx context.Context, ctr *container.Container) (container
 // committed describes the image that a commit makes: its base's, plus layer,
 // with the configuration that the request asks for. It shares no slice or map
 // with the base or the container.
-func committed(base containerstore.Base, platform ocispec.Platform, layer diff.Layer, c backend.CommitConfig, now time.Time) newImage {
+func committed(base containerstore.Base, platform ocispec.Platform, layer diff.Layer, c moby.CommitConfig, now time.Time) newImage {
 	now = now.UTC()
 	diffIDs := slices.Clone(base.Config.RootFS.DiffIDs)
 	layers := compat.OCILayers(base.Manifest.Layers)
@@ -196,7 +193,7 @@ func imagePlatform(base, container ocispec.Platform) ocispec.Platform {
 }
 
 // createdBy is the command that `docker history` shows for a layer.
-func createdBy(cfg *containertypes.Config) string {
+func createdBy(cfg *moby.ContainerConfig) string {
 	if cfg == nil {
 		return ""
 	}

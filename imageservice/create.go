@@ -8,12 +8,11 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
-	"github.com/docker/docker/container"
-	"github.com/docker/docker/layer"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/snapshotter"
 )
@@ -30,13 +29,13 @@ const (
 // its image, which are unpacked if they have not been, and on an init layer
 // that initFunc fills. When it fails, nothing remains. The container's storage
 // option "size" limits what the layer takes on disk.
-func (s *Service) CreateLayer(ctr *container.Container, initFunc layer.MountInit) (container.RWLayer, error) {
+func (s *Service) CreateLayer(ctr *moby.Container, initFunc moby.InitLayerFunc) (moby.RWLayer, error) {
 	return s.CreateLayerContext(s.background(), ctr, initFunc)
 }
 
 // CreateLayerContext is CreateLayer for a request: how long it takes to unpack an
 // image is the image's choice.
-func (s *Service) CreateLayerContext(ctx context.Context, ctr *container.Container, initFunc layer.MountInit) (container.RWLayer, error) {
+func (s *Service) CreateLayerContext(ctx context.Context, ctr *moby.Container, initFunc moby.InitLayerFunc) (moby.RWLayer, error) {
 	var options map[string]string
 	if ctr.HostConfig != nil {
 		options = ctr.HostConfig.StorageOpt
@@ -56,7 +55,7 @@ func (s *Service) CreateLayerContext(ctx context.Context, ctr *container.Contain
 // layer for the container's life is made last: until then a crash leaves only
 // what the next start sweeps. fill, if there is one, writes into the new layer,
 // with the ids of the image.
-func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor, id string, size int64, initFunc layer.MountInit, fill fillFunc) (_ *rwLayer, err error) {
+func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor, id string, size int64, initFunc moby.InitLayerFunc, fill fillFunc) (_ *rwLayer, err error) {
 	sn := s.snapshots("")
 	if _, err := sn.Stat(ctx, id); err == nil {
 		return nil, fmt.Errorf("snapshot %s: %w", id, errdefs.ErrAlreadyExists)
@@ -111,7 +110,7 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 	return s.layer(id), nil
 }
 
-func prepareInit(ctx context.Context, sn snapshots.Snapshotter, id, parent string, ids containerstore.IDs, initFunc layer.MountInit) error {
+func prepareInit(ctx context.Context, sn snapshots.Snapshotter, id, parent string, ids containerstore.IDs, initFunc moby.InitLayerFunc) error {
 	mounts, err := sn.Prepare(ctx, id+initKeySuffix, parent)
 	if err != nil {
 		return err

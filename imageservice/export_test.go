@@ -1,13 +1,12 @@
 package imageservice
 
 import (
-	containertypes "github.com/docker/docker/api/types/container"
-
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
 // Asked is what a checkpoint asks for that reaches out of a container.
-func Asked(c containerstore.CheckpointContainer, plain *containertypes.HostConfig) ([]string, error) {
+func Asked(c containerstore.CheckpointContainer, plain *moby.HostConfig) ([]string, error) {
 	r, err := readRestored(c)
 	if err != nil {
 		return nil, err

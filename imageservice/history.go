@@ -10,12 +10,10 @@ import (
 	"time"
 
 	"github.com/containerd/log"
-	containertypes "github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/container"
-	"github.com/docker/docker/image"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
@@ -38,12 +36,12 @@ func (s *Service) history(id, driver string) *containerstore.History {
 }
 
 // record describes what a container is now, as a revision to be made.
-func record(ctr *container.Container, kind api.Kind, message string) (containerstore.Record, error) {
+func record(ctr *moby.Container, kind api.Kind, message string) (containerstore.Record, error) {
 	st := stateOf(ctr)
 	return st.record(kind, message)
 }
 
-func stateOf(ctr *container.Container) State {
+func stateOf(ctr *moby.Container) State {
 	return State{Config: ctr.Config, ImageID: ctr.ImageID, Manifest: ctr.ImageManifest, Platform: ctr.ImagePlatform}
 }
 
@@ -64,8 +62,8 @@ func (st State) record(kind api.Kind, message string) (containerstore.Record, er
 
 // stateFrom reads back what record has written.
 func stateFrom(r containerstore.Record) (State, error) {
-	st := State{ImageID: image.ID(r.ImageID), Manifest: r.Manifest, Platform: r.Platform}
-	st.Config = &containertypes.Config{}
+	st := State{ImageID: moby.ImageID(r.ImageID), Manifest: r.Manifest, Platform: r.Platform}
+	st.Config = &moby.ContainerConfig{}
 	if err := json.Unmarshal(r.Config, st.Config); err != nil {
 		return State{}, fmt.Errorf("decode the configuration of revision %d: %w", r.Number, err)
 	}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"github.com/containerd/errdefs"
-	"github.com/docker/docker/container"
 
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
@@ -17,7 +17,7 @@ import (
 // That is decided here for all that replaces, links or moves a container's files:
 // the daemon's record of the container must say that it does not run, and
 // containerd and the mount table must know of nobody ([containerstore.History.Idle]).
-func (s *Service) whileIdle(ctx context.Context, ctr *container.Container, h *containerstore.History, f func() error) error {
+func (s *Service) whileIdle(ctx context.Context, ctr *moby.Container, h *containerstore.History, f func() error) error {
 	// Not with the turn locked: a container that starts is locked, and waits for its
 	// turn to mount. One that starts after this is mounted, or does not get to that.
 	if ctr.IsRunning() {

@@ -9,9 +9,9 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
-	"github.com/docker/docker/layer"
 	"github.com/moby/sys/user"
 
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/snapshotter"
@@ -91,7 +91,7 @@ func (s *Service) remapped(ctx context.Context, parent string) (string, error) {
 // fillInit has a new init layer filled. What the daemon makes there belongs to
 // the root of the user namespace or to its own. In a layer that is mapped when it
 // is mounted it must be the image's root's, and in others the namespace's.
-func fillInit(ctx context.Context, mounts []mount.Mount, hasParent bool, ids containerstore.IDs, init layer.MountInit) error {
+func fillInit(ctx context.Context, mounts []mount.Mount, hasParent bool, ids containerstore.IDs, init moby.InitLayerFunc) error {
 	if err := mount.WithTempMount(ctx, mounts, init); err != nil || ids.Way == containerstore.AsStored {
 		return err
 	}

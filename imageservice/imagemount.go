@@ -7,12 +7,10 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/leases"
-	"github.com/docker/docker/container"
-	"github.com/docker/docker/image"
-	"github.com/docker/docker/layer"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // The layer of an image mount is named after its container, whose id has no dash.
@@ -32,7 +30,7 @@ func isImageMount(layer string) bool { return strings.Contains(layer, mountSepar
 // image into a container. A nil image gives an empty one. It is not limited: what
 // is mounted cannot be written. Of the name only the container's id is used: a
 // container can mount one image several times. The layer's metadata tell its own.
-func (s *Service) CreateLayerFromImage(img *image.Image, name string, _ *layer.CreateRWLayerOpts) (container.RWLayer, error) {
+func (s *Service) CreateLayerFromImage(img *moby.Image, name string, _ *moby.CreateRWLayerOpts) (moby.RWLayer, error) {
 	var manifest *ocispec.Descriptor
 	if img != nil && img.Details != nil {
 		manifest = img.Details.ManifestDescriptor

@@ -3,7 +3,7 @@ package imageservice
 import (
 	"github.com/containerd/containerd/v2/plugins"
 
-	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/version"
 )
 
 // StorageDriver returns the name of the snapshotter that new containers get.
@@ -17,7 +17,7 @@ func (s *Service) StorageDriver() string {
 func (s *Service) LayerStoreStatus() [][2]string {
 	return [][2]string{
 		{"driver-type", string(plugins.SnapshotPlugin)},
-		{"Image Service", "Baleen " + compat.Version},
+		{"Image Service", "Baleen " + version.Version},
 	}
 }
 

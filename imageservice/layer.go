@@ -10,9 +10,9 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"github.com/docker/docker/container"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
@@ -30,7 +30,7 @@ type rwLayer struct {
 	noted string // the folder of which was noted that it is mounted
 }
 
-var _ container.RWLayer = (*rwLayer)(nil)
+var _ moby.RWLayer = (*rwLayer)(nil)
 
 func (s *Service) layer(id string) *rwLayer {
 	return &rwLayer{id: id, s: s, turn: s.turns.get(id)}
@@ -127,7 +127,7 @@ func (l *rwLayer) Metadata() (map[string]string, error) {
 // GetLayerByID returns the writable layer of a container that exists. A move of
 // the container that a crash has cut short is settled first. The layer of an image
 // mount, which Moby asks for when it starts, is mounted when it returns.
-func (s *Service) GetLayerByID(id string) (container.RWLayer, error) {
+func (s *Service) GetLayerByID(id string) (moby.RWLayer, error) {
 	l := s.layer(id)
 	err := s.find(s.background(), id, containerstore.Remake{})
 	if err == nil && isImageMount(id) {
@@ -221,7 +221,7 @@ func (s *Service) GetLayerMountID(id string) (string, error) {
 // ReleaseLayer gives up a container's layer, and what images are mounted for the
 // container; containerd then removes them. Releasing what has been released already
 // is not an error.
-func (s *Service) ReleaseLayer(layer container.RWLayer) error {
+func (s *Service) ReleaseLayer(layer moby.RWLayer) error {
 	l, ok := layer.(*rwLayer)
 	if !ok {
 		return fmt.Errorf("release layer: not a layer of this service: %T", layer)

@@ -14,10 +14,9 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"github.com/docker/docker/container"
-	"github.com/docker/docker/layer"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
@@ -28,7 +27,7 @@ import (
 //
 // No container is lost for its files: together with an error there is a layer that
 // cannot be mounted, and can be released.
-func (s *Service) LoadLayer(ctx context.Context, ctr *container.Container, initFunc layer.MountInit) (container.RWLayer, *State, error) {
+func (s *Service) LoadLayer(ctx context.Context, ctr *moby.Container, initFunc moby.InitLayerFunc) (moby.RWLayer, *State, error) {
 	l, again := ctr.RWLayer.(*rwLayer)
 	if !again {
 		l = s.layer(ctr.ID)
@@ -85,7 +84,7 @@ func (l *lostLayers) why(id string) error {
 
 // LoadImageMount is LoadLayer for an image that is mounted into a container. It
 // is mounted again if it is not, as after a restart of the machine.
-func (s *Service) LoadImageMount(ctx context.Context, id string) (container.RWLayer, error) {
+func (s *Service) LoadImageMount(ctx context.Context, id string) (moby.RWLayer, error) {
 	l := s.layer(id)
 	s.lost.found(id)
 	err := s.find(ctx, id, containerstore.Remake{
@@ -110,7 +109,7 @@ func (l *rwLayer) mounted() error {
 
 // IsDoubtful reports whether a layer has to be loaded again before it is used: its
 // files could not be used, or a move of the container has failed half-way.
-func (s *Service) IsDoubtful(layer container.RWLayer) bool {
+func (s *Service) IsDoubtful(layer moby.RWLayer) bool {
 	l, ok := layer.(*rwLayer)
 	return ok && (s.lost.why(l.id) != nil || s.isCut(l.id))
 }
@@ -149,7 +148,7 @@ func upperOf(mounts []mount.Mount) string {
 
 // MountUnnoted mounts a container's root as its layer does, for who writes nothing
 // that would not be written again.
-func (s *Service) MountUnnoted(layer container.RWLayer) (string, error) {
+func (s *Service) MountUnnoted(layer moby.RWLayer) (string, error) {
 	l, ok := layer.(*rwLayer)
 	if !ok {
 		return "", fmt.Errorf("mount layer: not a layer of this service: %T", layer)
@@ -158,7 +157,7 @@ func (s *Service) MountUnnoted(layer container.RWLayer) (string, error) {
 }
 
 // noted reports whether the folder of a container's snapshot was mounted.
-func noted(ctr *container.Container, upper string) bool {
+func noted(ctr *moby.Container, upper string) bool {
 	text, err := os.ReadFile(filepath.Join(ctr.Root, mountedNote))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false

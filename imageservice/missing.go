@@ -16,7 +16,6 @@ import (
 	"github.com/containerd/log"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
-	"github.com/docker/docker/api/types/registry"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/bounded"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
@@ -213,7 +213,7 @@ func (s *Service) ExportImage(ctx context.Context, names []string, platform *oci
 // PushImage sends an image to a registry. It is upstream's, but that its error says
 // what is missing. What containerd lacks the registry may have: nothing is looked up
 // before.
-func (s *Service) PushImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, metaHeaders map[string][]string, auth *registry.AuthConfig, out io.Writer) error {
+func (s *Service) PushImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, metaHeaders map[string][]string, auth *moby.AuthConfig, out io.Writer) error {
 	return s.explain(ctx, "push", s.Upstream.PushImage(ctx, ref, platform, metaHeaders, auth, out), platform, ref.String())
 }
 

@@ -7,11 +7,11 @@ import (
 
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/log"
-	"github.com/docker/docker/container"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 )
@@ -31,7 +31,7 @@ type Move struct {
 
 	s       *Service
 	verb    string
-	ctr     *container.Container
+	ctr     *moby.Container
 	history *containerstore.History
 	before  containerstore.Record
 	pending int         // the revision that was made for it; 0 if there is none
@@ -43,7 +43,7 @@ type Move struct {
 const conflictsListed = 100
 
 // move begins to prepare a move of a container that is stopped, or a plan.
-func (s *Service) move(ctx context.Context, verb string, ctr *container.Container, dry bool) (_ *Move, _ context.Context, err error) {
+func (s *Service) move(ctx context.Context, verb string, ctr *moby.Container, dry bool) (_ *Move, _ context.Context, err error) {
 	m := &Move{s: s, verb: verb, ctr: ctr, history: s.history(ctr.ID, ctr.Driver)}
 	end := func() {}
 	if !dry {

@@ -10,18 +10,17 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/distribution/reference"
-	"github.com/docker/docker/api/types/registry"
-	"github.com/docker/docker/image"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // The verbs that give an image a name are Moby's. What is added is that the name
 // cannot be taken for an id: see [compat.CheckName].
 
 // TagImage gives an image a name.
-func (s *Service) TagImage(ctx context.Context, id image.ID, ref reference.Named) error {
+func (s *Service) TagImage(ctx context.Context, id moby.ImageID, ref reference.Named) error {
 	if err := compat.CheckName(ref); err != nil {
 		return compat.DockerError(err)
 	}
@@ -29,7 +28,7 @@ func (s *Service) TagImage(ctx context.Context, id image.ID, ref reference.Named
 }
 
 // ImportImage makes an image of a tar stream. It gets no name if ref is nil.
-func (s *Service) ImportImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, msg string, layerReader io.Reader, changes []string) (image.ID, error) {
+func (s *Service) ImportImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, msg string, layerReader io.Reader, changes []string) (moby.ImageID, error) {
 	if ref != nil {
 		if err := compat.CheckName(ref); err != nil {
 			return "", compat.DockerError(err)
@@ -39,7 +38,7 @@ func (s *Service) ImportImage(ctx context.Context, ref reference.Named, platform
 }
 
 // PullImage fetches an image from a registry, and names it by where it comes from.
-func (s *Service) PullImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, metaHeaders map[string][]string, authConfig *registry.AuthConfig, outStream io.Writer) error {
+func (s *Service) PullImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, metaHeaders map[string][]string, authConfig *moby.AuthConfig, outStream io.Writer) error {
 	if err := compat.CheckName(ref); err != nil {
 		return compat.DockerError(err)
 	}

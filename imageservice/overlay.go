@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/docker/docker/container"
 
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 )
@@ -15,7 +15,7 @@ import (
 // there, and on which snapshot: its own layers, and the init layer if it has
 // one, are above that. The error is diff.ErrUnsupported if the mounts do not
 // tell: then whole trees have to be compared.
-func (s *Service) overlay(ctx context.Context, ctr *container.Container) (*diff.Container, containerstore.Stack, error) {
+func (s *Service) overlay(ctx context.Context, ctr *moby.Container) (*diff.Container, containerstore.Stack, error) {
 	stack, mounts, err := s.lookUp(ctx, ctr)
 	if err != nil {
 		return nil, stack, err
@@ -41,7 +41,7 @@ func (s *Service) overlay(ctx context.Context, ctr *container.Container) (*diff.
 
 // lookUp finds a container's snapshots and mounts. What it returns is there as
 // long as the container is, also if it moves meanwhile.
-func (s *Service) lookUp(ctx context.Context, ctr *container.Container) (stack containerstore.Stack, mounts []mount.Mount, err error) {
+func (s *Service) lookUp(ctx context.Context, ctr *moby.Container) (stack containerstore.Stack, mounts []mount.Mount, err error) {
 	turn := s.turns.get(ctr.ID)
 	turn.RLock()
 	defer turn.RUnlock()

@@ -6,17 +6,17 @@ import (
 	"fmt"
 
 	"github.com/containerd/errdefs"
-	"github.com/docker/docker/container"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
 // PruneRevisions removes revisions of a container, as the request says. Those
 // that the container stands on stay, and so do those that a revision stands on
 // which stays; the report lists them.
-func (s *Service) PruneRevisions(ctx context.Context, ctr *container.Container, r api.PruneRequest) (api.PruneReport, error) {
+func (s *Service) PruneRevisions(ctx context.Context, ctr *moby.Container, r api.PruneRequest) (api.PruneReport, error) {
 	report, err := s.pruneRevisions(ctx, ctr, r)
 	if err != nil {
 		return api.PruneReport{}, compat.DockerError(fmt.Errorf("prune revisions of container %s: %w", ctr.ID, err))
@@ -27,7 +27,7 @@ func (s *Service) PruneRevisions(ctx context.Context, ctr *container.Container, 
 // errCollect has containerd collect at once what an operation gave up.
 var errCollect = errors.New("collect garbage")
 
-func (s *Service) pruneRevisions(ctx context.Context, ctr *container.Container, r api.PruneRequest) (_ api.PruneReport, err error) {
+func (s *Service) pruneRevisions(ctx context.Context, ctr *moby.Container, r api.PruneRequest) (_ api.PruneReport, err error) {
 	end, err := s.turns.take(ctr.ID)
 	if err != nil {
 		return api.PruneReport{}, err

@@ -11,9 +11,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/events"
-	"github.com/docker/docker/image"
 	imagespec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
@@ -23,6 +20,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/bounded"
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // newImage is an image whose layers are stored and that has no record yet.
@@ -31,7 +29,7 @@ type newImage struct {
 	layers []ocispec.Descriptor // of one media type family, base first
 	// What the image was committed from; unset if it was not.
 	parent          digest.Digest // "" for FROM scratch
-	containerConfig *container.Config
+	containerConfig *moby.ContainerConfig
 }
 
 // blob is a small one, still to be written.
@@ -44,7 +42,7 @@ type blob struct {
 // publish stores an image's config and manifest and makes its record, without
 // a name. It returns the image's id. Meanwhile it does besides what the image
 // needs too. names are of before the image's first blob was written.
-func (s *Service) publish(ctx context.Context, img newImage, names *blobNames, besides func(context.Context) error) (image.ID, error) {
+func (s *Service) publish(ctx context.Context, img newImage, names *blobNames, besides func(context.Context) error) (moby.ImageID, error) {
 	config, configText, err := encode(ocispec.MediaTypeImageConfig, img.config)
 	if err != nil {
 		return "", err
@@ -100,7 +98,7 @@ func (s *Service) publish(ctx context.Context, img newImage, names *blobNames, b
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return "", fmt.Errorf("create image %s: %w", manifest.Digest, err)
 	}
-	id := image.ID(manifest.Digest)
+	id := moby.ImageID(manifest.Digest)
 	s.logCreated(id, img.config.Config.Labels)
 	return id, nil
 }
@@ -122,13 +120,13 @@ func (s *Service) writeBlobs(ctx context.Context, blobs []blob) error {
 
 // logCreated tells `docker events` of a new image. Its attributes are the
 // image's labels and its name, which is still its id.
-func (s *Service) logCreated(id image.ID, labels map[string]string) {
+func (s *Service) logCreated(id moby.ImageID, labels map[string]string) {
 	attributes := maps.Clone(labels)
 	if attributes == nil {
 		attributes = map[string]string{}
 	}
 	attributes["name"] = id.String()
-	s.events.Log(events.ActionCreate, events.ImageEventType, events.Actor{ID: id.String(), Attributes: attributes})
+	s.events.Log(moby.ActionCreate, moby.EventTypeImage, moby.EventActor{ID: id.String(), Attributes: attributes})
 }
 
 // encode returns a part of an image as JSON, and the descriptor of that text. What

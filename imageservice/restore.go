@@ -12,15 +12,11 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
-	containertypes "github.com/docker/docker/api/types/container"
-	networktypes "github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/container"
-	"github.com/docker/docker/layer"
-	"github.com/docker/docker/oci"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
@@ -30,10 +26,10 @@ import (
 type Restore struct {
 	Name   string // of the container that was checkpointed
 	Kind   string // of the checkpoint
-	Config *containertypes.Config
-	Host   *containertypes.HostConfig
+	Config *moby.ContainerConfig
+	Host   *moby.HostConfig
 	// Networks are by name.
-	Networks map[string]*networktypes.EndpointSettings
+	Networks map[string]*moby.EndpointSettings
 	// Image is by what the daemon finds the container's image, "" FROM scratch;
 	// Config.Image is by what it was asked for. Platform is the image's.
 	Image    string
@@ -65,7 +61,7 @@ type RestoreOptions struct {
 	Trust bool
 	// Plain is what the daemon gives to a container of which nothing is asked: that
 	// needs no trust.
-	Plain *containertypes.HostConfig
+	Plain *moby.HostConfig
 }
 
 // PrepareRestore looks at a checkpoint, and makes the image of its container
@@ -128,7 +124,7 @@ func (r *Restore) prepare(ctx context.Context, o RestoreOptions) error {
 	}
 	r.Name, r.Config, r.Host, r.Networks = described.Name, r.asked.config, r.asked.host, r.asked.networks
 	if r.Process == nil { // processes find what they had
-		r.Host.MaskedPaths = hiddenHere(r.Host.MaskedPaths, oci.DefaultLinuxSpec().Linux.MaskedPaths)
+		r.Host.MaskedPaths = hiddenHere(r.Host.MaskedPaths, moby.DefaultLinuxSpec().Linux.MaskedPaths)
 	}
 	if !o.Trust {
 		if err := r.trusted(ctx, o.Plain); err != nil {
@@ -150,7 +146,7 @@ func (r *Restore) prepare(ctx context.Context, o RestoreOptions) error {
 
 // CreateLayer makes the writable layer of the container, with the files that it
 // had. When it fails, nothing remains.
-func (r *Restore) CreateLayer(ctx context.Context, ctr *container.Container, initFunc layer.MountInit) (container.RWLayer, error) {
+func (r *Restore) CreateLayer(ctx context.Context, ctr *moby.Container, initFunc moby.InitLayerFunc) (moby.RWLayer, error) {
 	l, err := r.createLayer(ctx, ctr, initFunc)
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("restore the files of container %s: %w", ctr.ID, err))
@@ -158,7 +154,7 @@ func (r *Restore) CreateLayer(ctx context.Context, ctr *container.Container, ini
 	return l, nil
 }
 
-func (r *Restore) createLayer(ctx context.Context, ctr *container.Container, initFunc layer.MountInit) (*rwLayer, error) {
+func (r *Restore) createLayer(ctx context.Context, ctr *moby.Container, initFunc moby.InitLayerFunc) (*rwLayer, error) {
 	// The one of the checkpoint, should the daemon have chosen another platform's.
 	ctr.ImageManifest = r.base
 	size, err := storageSize(ctr.HostConfig.StorageOpt)

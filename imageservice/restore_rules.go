@@ -8,10 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	containertypes "github.com/docker/docker/api/types/container"
-	mounttypes "github.com/docker/docker/api/types/mount"
-	networktypes "github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/oci"
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // harmless is what an image could ask for as well, or what only limits a container.
@@ -74,7 +71,7 @@ var rules = map[string]rule{
 	"HostConfig.LogConfig":                       {judge: when(judgeLog).judge, inner: true},
 	"HostConfig.LogConfig.Type":                  harmless, // for judgeLog
 	"HostConfig.LogConfig.Config":                harmless, // for judgeLog
-	"HostConfig.NetworkMode":                     when(func(j *judging, mode containertypes.NetworkMode) { judgeNetwork(j, string(mode)) }),
+	"HostConfig.NetworkMode":                     when(func(j *judging, mode moby.NetworkMode) { judgeNetwork(j, string(mode)) }),
 	"HostConfig.PortBindings":                    refusedEach("published port %v"),
 	"HostConfig.RestartPolicy":                   inner,
 	"HostConfig.RestartPolicy.Name":              harmless,
@@ -127,8 +124,8 @@ var rules = map[string]rule{
 	"HostConfig.Runtime":       refused("runtime %v"),
 	"HostConfig.Isolation":     oneOf("isolation %v", "default"),
 	"HostConfig.Mounts":        {judge: when(judgeMounts).judge, inner: true},
-	"HostConfig.MaskedPaths":   when(judgeHidden(func() []string { return oci.DefaultLinuxSpec().Linux.MaskedPaths })),
-	"HostConfig.ReadonlyPaths": when(judgeHidden(func() []string { return oci.DefaultLinuxSpec().Linux.ReadonlyPaths })),
+	"HostConfig.MaskedPaths":   when(judgeHidden(func() []string { return moby.DefaultLinuxSpec().Linux.MaskedPaths })),
+	"HostConfig.ReadonlyPaths": when(judgeHidden(func() []string { return moby.DefaultLinuxSpec().Linux.ReadonlyPaths })),
 	"HostConfig.Init":          harmless,
 
 	// Mounts of judgeMounts: empty ones, and new volumes.
@@ -297,7 +294,7 @@ func when[T any](judge func(j *judging, v T)) rule {
 // judgeNetwork allows the daemon's own networks, which need no name.
 func judgeNetwork(j *judging, name string) {
 	switch name {
-	case networktypes.NetworkDefault, networktypes.NetworkBridge, networktypes.NetworkNone:
+	case moby.NetworkModeDefault, moby.NetworkModeBridge, moby.NetworkModeNone:
 	default:
 		j.ask("network %v", name)
 	}
@@ -311,7 +308,7 @@ var logOptions = map[string]int{
 
 // judgeLog allows files. Options without a driver are for the daemon's own, which
 // may be any.
-func judgeLog(j *judging, c containertypes.LogConfig) {
+func judgeLog(j *judging, c moby.LogConfig) {
 	j.fields("HostConfig.LogConfig", reflect.ValueOf(c), reflect.Value{})
 	switch c.Type {
 	case "json-file", "local", "none":
@@ -333,7 +330,7 @@ func judgeLog(j *judging, c containertypes.LogConfig) {
 func judgeCapabilities(j *judging, add []string) {
 	for _, capability := range add {
 		name := "CAP_" + strings.TrimPrefix(strings.ToUpper(capability), "CAP_")
-		if !slices.Contains(oci.DefaultLinuxSpec().Process.Capabilities.Bounding, name) {
+		if !slices.Contains(moby.DefaultLinuxSpec().Process.Capabilities.Bounding, name) {
 			j.ask("capability %v", capability)
 		}
 	}
@@ -355,10 +352,10 @@ func judgeTmpfs(j *judging, options []string) {
 }
 
 // judgeMounts allows what is empty, and new volumes.
-func judgeMounts(j *judging, mounts []mounttypes.Mount) {
+func judgeMounts(j *judging, mounts []moby.Mount) {
 	for _, m := range mounts {
 		switch m.Type {
-		case mounttypes.TypeTmpfs, mounttypes.TypeVolume:
+		case moby.MountTypeTmpfs, moby.MountTypeVolume:
 			j.fields("HostConfig.Mounts[]", reflect.ValueOf(m), reflect.Value{})
 		default:
 			j.ask("%v of %v", m.Type, m.Source)

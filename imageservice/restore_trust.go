@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
-	containertypes "github.com/docker/docker/api/types/container"
 
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/compat/printable"
 )
 
@@ -21,7 +21,7 @@ const labelMadeBy = "io.baleen.checkpoint.made-by"
 // trusted checks that a checkpoint of somebody else gives a container nothing that
 // an image could not: what is run by its configuration may be anything. plain is
 // what the daemon gives to a container of which nothing is asked.
-func (r *Restore) trusted(ctx context.Context, plain *containertypes.HostConfig) error {
+func (r *Restore) trusted(ctx context.Context, plain *moby.HostConfig) error {
 	info, err := r.s.content.Info(ctx, r.index)
 	if err != nil {
 		return fmt.Errorf("look up the checkpoint: %w", err)
@@ -50,9 +50,9 @@ type judging struct {
 
 // configuration judges all of a configuration. What the daemon gives every container
 // is nothing that was asked for.
-func (j *judging) configuration(c restored, plain *containertypes.HostConfig) {
+func (j *judging) configuration(c restored, plain *moby.HostConfig) {
 	if plain == nil {
-		plain = &containertypes.HostConfig{}
+		plain = &moby.HostConfig{}
 	}
 	j.fields("Config", reflect.ValueOf(c.config), reflect.Value{})
 	j.fields("HostConfig", reflect.ValueOf(c.host), reflect.ValueOf(plain))

@@ -7,10 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	containertypes "github.com/docker/docker/api/types/container"
-	networktypes "github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/oci"
-
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/imageservice"
 )
@@ -18,9 +15,9 @@ import (
 // judged are the structures that a checkpoint has of Docker's, by the first names of
 // their paths.
 var judged = map[string]reflect.Type{
-	"Config":     reflect.TypeFor[containertypes.Config](),
-	"HostConfig": reflect.TypeFor[containertypes.HostConfig](),
-	"Networks":   reflect.TypeFor[networktypes.EndpointSettings](),
+	"Config":     reflect.TypeFor[moby.ContainerConfig](),
+	"HostConfig": reflect.TypeFor[moby.HostConfig](),
+	"Networks":   reflect.TypeFor[moby.EndpointSettings](),
 }
 
 // TestEveryFieldIsJudged: somebody has said of each field of Docker's configuration
@@ -94,10 +91,10 @@ func described(t *testing.T, config, host, networks string) containerstore.Check
 }
 
 // plainHost is what a daemon gives to a container of which nothing is asked.
-func plainHost() *containertypes.HostConfig {
+func plainHost() *moby.HostConfig {
 	no := false
-	h := &containertypes.HostConfig{
-		LogConfig: containertypes.LogConfig{Type: "journald", Config: map[string]string{"tag": "x"}}, IpcMode: "private", CgroupnsMode: "host",
+	h := &moby.HostConfig{
+		LogConfig: moby.LogConfig{Type: "journald", Config: map[string]string{"tag": "x"}}, IpcMode: "private", CgroupnsMode: "host",
 		Runtime: "runc", ShmSize: 64 << 20,
 	}
 	h.OomKillDisable = &no
@@ -199,11 +196,11 @@ func TestCgroupNamespace(t *testing.T) {
 
 // TestOrdinaryNeedsNoTrust: what an ordinary container has is harmless.
 func TestOrdinaryNeedsNoTrust(t *testing.T) {
-	hidden, err := json.Marshal(oci.DefaultLinuxSpec().Linux.MaskedPaths)
+	hidden, err := json.Marshal(moby.DefaultLinuxSpec().Linux.MaskedPaths)
 	if err != nil {
 		t.Fatal(err)
 	}
-	readonly, err := json.Marshal(oci.DefaultLinuxSpec().Linux.ReadonlyPaths)
+	readonly, err := json.Marshal(moby.DefaultLinuxSpec().Linux.ReadonlyPaths)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,11 +248,11 @@ func TestManyThingsAskedFor(t *testing.T) {
 // asked for on another host, where the kernel shows more CPUs or the daemon logs
 // elsewhere.
 func TestDefaultsOfAnotherHost(t *testing.T) {
-	hidden := oci.DefaultLinuxSpec().Linux
+	hidden := moby.DefaultLinuxSpec().Linux
 	host, there := *plainHost(), plainHost()
 	host.MaskedPaths, host.ReadonlyPaths, host.CapAdd = hidden.MaskedPaths, hidden.ReadonlyPaths, []string{"CHOWN"}
 	imageservice.WithoutDefaults(&host, there)
-	want := containertypes.HostConfig{IpcMode: there.IpcMode, ShmSize: there.ShmSize, CapAdd: []string{"CHOWN"}}
+	want := moby.HostConfig{IpcMode: there.IpcMode, ShmSize: there.ShmSize, CapAdd: []string{"CHOWN"}}
 	want.OomKillDisable = there.OomKillDisable
 	if !reflect.DeepEqual(host, want) {
 		t.Errorf("a checkpoint has %+v, want %+v", host, want)

@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/docker/docker/image"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
@@ -17,7 +17,7 @@ import (
 type RevisionImage struct {
 	Container string // id
 	Revision  int
-	Image     image.ID
+	Image     moby.ImageID
 }
 
 // RevisionImages lists the images of all revisions of all containers, in one
@@ -47,5 +47,5 @@ func revisionImage(i snapshots.Info) (RevisionImage, bool) {
 		return RevisionImage{}, false
 	}
 	n, err := strconv.Atoi(i.Name[dot+2:])
-	return RevisionImage{Container: i.Name[:dot], Revision: n, Image: image.ID(i.Labels[containerstore.LabelImage])}, err == nil
+	return RevisionImage{Container: i.Name[:dot], Revision: n, Image: moby.ImageID(i.Labels[containerstore.LabelImage])}, err == nil
 }

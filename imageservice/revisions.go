@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/docker/docker/container"
-
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // Revisions lists the kept states of a container, the oldest first.
-func (s *Service) Revisions(ctx context.Context, ctr *container.Container) ([]api.Revision, error) {
+func (s *Service) Revisions(ctx context.Context, ctr *moby.Container) ([]api.Revision, error) {
 	turn := s.turns.get(ctr.ID)
 	turn.RLock()
 	defer turn.RUnlock()

@@ -5,10 +5,10 @@ import (
 	"fmt"
 
 	"github.com/containerd/errdefs"
-	"github.com/docker/docker/container"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 )
@@ -29,7 +29,7 @@ type RollbackOptions struct {
 
 // PrepareRollback prepares to go to an earlier revision, or a later one again.
 // For the rest it is as [Service.PrepareUpgrade].
-func (s *Service) PrepareRollback(ctx context.Context, ctr *container.Container, o RollbackOptions) (*Move, error) {
+func (s *Service) PrepareRollback(ctx context.Context, ctr *moby.Container, o RollbackOptions) (*Move, error) {
 	m, ctx, err := s.move(ctx, "rollback", ctr, o.DryRun)
 	if err == nil {
 		err = m.prepared(m.rollback(ctx, o), o.DryRun)

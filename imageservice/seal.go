@@ -11,11 +11,11 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"github.com/docker/docker/container"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/snapshotter"
@@ -39,7 +39,7 @@ type sealed struct {
 //
 // What cannot be read from the container's upper directory is found by
 // comparing whole trees, which costs what the image weighs.
-func (s *Service) seal(ctx context.Context, t *timing, ctr *container.Container, l looked) (sealed, error) {
+func (s *Service) seal(ctx context.Context, t *timing, ctr *moby.Container, l looked) (sealed, error) {
 	chain := l.base.Config.RootFS.DiffIDs
 	err := l.readable()
 	if err == nil {
@@ -148,7 +148,7 @@ var errMoved = errdefs.ErrConflict.WithMessage("the container moved while it was
 
 // unmoved fails if the active snapshot of a container is not the one that was made
 // then.
-func (s *Service) unmoved(ctx context.Context, ctr *container.Container, made time.Time) error {
+func (s *Service) unmoved(ctx context.Context, ctr *moby.Container, made time.Time) error {
 	turn := s.turns.get(ctr.ID)
 	turn.RLock()
 	defer turn.RUnlock()
@@ -227,7 +227,7 @@ func (s *Service) store(ctx context.Context, t *timing, disk *diff.Disk, upper s
 
 // sealTrees makes the layer by comparing what the container is with what it
 // was, and the snapshot by unpacking the layer.
-func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *container.Container, made time.Time, chain []digest.Digest) (layer diff.Layer, err error) {
+func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *moby.Container, made time.Time, chain []digest.Digest) (layer diff.Layer, err error) {
 	ctx, done := t.phase(ctx, "seal")
 	defer func() { done(err) }()
 	thaw := pause(ctx)
@@ -263,7 +263,7 @@ func (s *Service) apply(ctx context.Context, sn snapshots.Snapshotter, chain []d
 // withImageIDs calls f with the container's tree as the image would have it.
 // Under user namespaces the container's files belong to other ids: then f gets a
 // copy of the tree with the image's.
-func (s *Service) withImageIDs(ctx context.Context, ctr *container.Container, root []mount.Mount, f func([]mount.Mount) error) error {
+func (s *Service) withImageIDs(ctx context.Context, ctr *moby.Container, root []mount.Mount, f func([]mount.Mount) error) error {
 	if s.ids.Empty() {
 		return f(root)
 	}

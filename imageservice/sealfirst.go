@@ -8,9 +8,9 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"github.com/docker/docker/container"
 	"golang.org/x/sys/unix"
 
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/snapshotter"
@@ -59,7 +59,7 @@ const sparingLayers = 16
 // on: see [FeatureSealCommits]. The container of a build step is thrown away, which
 // leaves the image's files with one name.
 func (s *Service) lookSealed(when sealFirst) lookFunc {
-	return func(ctx context.Context, t *timing, ctr *container.Container) (looked, error) {
+	return func(ctx context.Context, t *timing, ctr *moby.Container) (looked, error) {
 		l, err := s.look(ctx, t, ctr)
 		if err != nil || l.unreadable != nil {
 			return l, err
@@ -81,7 +81,7 @@ func (s *Service) lookSealed(when sealFirst) lookFunc {
 }
 
 // sealLayer seals a container that is stopped, and that nobody else moves or reads.
-func (s *Service) sealLayer(ctx context.Context, ctr *container.Container, goesOn bool) error {
+func (s *Service) sealLayer(ctx context.Context, ctr *moby.Container, goesOn bool) error {
 	end, err := s.turns.take(ctr.ID)
 	if err != nil {
 		return err

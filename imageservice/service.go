@@ -10,10 +10,9 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/docker/docker/api/types/events"
-	"github.com/docker/docker/container"
 	"github.com/moby/sys/user"
 
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 )
@@ -21,7 +20,7 @@ import (
 // Containers finds a container of the daemon by its full id; nil if it has
 // none of that id.
 type Containers interface {
-	Get(id string) *container.Container
+	Get(id string) *moby.Container
 }
 
 // Mounter mounts the root file systems of containers, and counts who uses
@@ -35,7 +34,7 @@ type Mounter interface {
 
 // Events takes what `docker events` shows. Moby's daemon/events has it.
 type Events interface {
-	Log(action events.Action, eventType events.Type, actor events.Actor)
+	Log(action moby.EventAction, eventType moby.EventType, actor moby.EventActor)
 }
 
 // Config is what a [Service] works with. All fields but Roots, IDMapping and SealCommits are needed.

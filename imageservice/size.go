@@ -7,9 +7,9 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"github.com/docker/docker/container"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // GetContainerLayerSize returns what a container's own layers take on disk, and
@@ -30,7 +30,7 @@ func (s *Service) GetContainerLayerSize(ctx context.Context, id string) (own, to
 	return own, own + below, nil
 }
 
-func (s *Service) layerSize(ctx context.Context, ctr *container.Container) (own, below int64, err error) {
+func (s *Service) layerSize(ctx context.Context, ctr *moby.Container) (own, below int64, err error) {
 	sn := s.snapshots(ctr.Driver)
 	turn := s.turns.get(ctr.ID)
 	turn.RLock()

@@ -4,10 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/docker/docker/container"
-
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
@@ -23,7 +22,7 @@ type SnapshotOptions struct {
 //
 // It must not be called with the container locked; that holds for all methods
 // that work on revisions.
-func (s *Service) Snapshot(ctx context.Context, ctr *container.Container, o SnapshotOptions) (api.Revision, error) {
+func (s *Service) Snapshot(ctx context.Context, ctr *moby.Container, o SnapshotOptions) (api.Revision, error) {
 	r, err := s.snapshot(ctx, ctr, o)
 	if err != nil {
 		return api.Revision{}, compat.DockerError(fmt.Errorf("snapshot container %s: %w", ctr.ID, err))
@@ -31,7 +30,7 @@ func (s *Service) Snapshot(ctx context.Context, ctr *container.Container, o Snap
 	return revision(r), nil
 }
 
-func (s *Service) snapshot(ctx context.Context, ctr *container.Container, o SnapshotOptions) (_ containerstore.Revision, err error) {
+func (s *Service) snapshot(ctx context.Context, ctr *moby.Container, o SnapshotOptions) (_ containerstore.Revision, err error) {
 	end, err := s.turns.take(ctr.ID)
 	if err != nil {
 		return containerstore.Revision{}, err
@@ -56,7 +55,7 @@ func (s *Service) snapshot(ctx context.Context, ctr *container.Container, o Snap
 
 // sealStopped seals a container that is stopped; ok is false if it is not, or if
 // somebody is about to read its upper where it is.
-func (s *Service) sealStopped(ctx context.Context, ctr *container.Container, h *containerstore.History, r containerstore.Record) (sealed containerstore.Revision, ok bool, _ error) {
+func (s *Service) sealStopped(ctx context.Context, ctr *moby.Container, h *containerstore.History, r containerstore.Record) (sealed containerstore.Revision, ok bool, _ error) {
 	err := s.whileIdle(ctx, ctr, h, func() (err error) {
 		if s.turns.reading(ctr.ID) > 0 {
 			return nil

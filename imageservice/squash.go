@@ -14,12 +14,12 @@ import (
 	"github.com/containerd/log"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
-	"github.com/docker/docker/image"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 )
@@ -36,7 +36,7 @@ func (s *Service) SquashImage(id, parent string) (string, error) {
 // api/server/backend.
 type ImageComponent interface {
 	SquashImage(id, parent string) (string, error)
-	TagImage(ctx context.Context, id image.ID, newTag reference.Named) error
+	TagImage(ctx context.Context, id moby.ImageID, newTag reference.Named) error
 }
 
 // BuildImages returns the images of a build: one that is squashed ends with the

@@ -5,19 +5,18 @@ import (
 	"fmt"
 
 	"github.com/containerd/errdefs"
-	containertypes "github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/image"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
 
 // State is Docker's side of what a container is after a [Move]. The daemon's
 // record of the container is to say the same; the image's name is in Config.
 type State struct {
-	Config   *containertypes.Config
-	ImageID  image.ID
+	Config   *moby.ContainerConfig
+	ImageID  moby.ImageID
 	Manifest *ocispec.Descriptor // of the image; nil FROM scratch
 	Platform ocispec.Platform
 }

@@ -10,16 +10,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/containerd/errdefs"
-	containertypes "github.com/docker/docker/api/types/container"
-	networktypes "github.com/docker/docker/api/types/network"
 
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/imageservice"
 )
 
 // reachesModel reports whether a configuration surely gives a container what an
 // image cannot: the plain list of what Docker's documentation warns of.
-func reachesModel(c *containertypes.Config, h *containertypes.HostConfig, networks map[string]*networktypes.EndpointSettings) bool {
+func reachesModel(c *moby.ContainerConfig, h *moby.HostConfig, networks map[string]*moby.EndpointSettings) bool {
 	others := func(modes ...string) bool {
 		return slices.ContainsFunc(modes, func(m string) bool { return m == "host" || strings.HasPrefix(m, "container:") })
 	}
@@ -71,7 +70,7 @@ func FuzzTrust(f *testing.F) {
 			return
 		}
 		described := containerstore.CheckpointContainer{ID: "1", Config: json.RawMessage(config), HostConfig: json.RawMessage(host), Networks: json.RawMessage(networks)}
-		asked, err := imageservice.Asked(described, &containertypes.HostConfig{})
+		asked, err := imageservice.Asked(described, &moby.HostConfig{})
 		if err != nil {
 			if !errdefs.IsInvalidArgument(err) {
 				t.Errorf("an error of another class: %v", err)
@@ -87,9 +86,9 @@ func FuzzTrust(f *testing.F) {
 		if list, err := imageservice.AskedList(described); err != nil || len(list) > 64<<10 {
 			t.Errorf("the list has %d bytes, %v", len(list), err)
 		}
-		var c containertypes.Config
-		var h containertypes.HostConfig
-		var n map[string]*networktypes.EndpointSettings
+		var c moby.ContainerConfig
+		var h moby.HostConfig
+		var n map[string]*moby.EndpointSettings
 		for _, part := range []struct {
 			text string
 			into any
@@ -101,7 +100,7 @@ func FuzzTrust(f *testing.F) {
 		if reachesModel(&c, &h, n) && len(asked) == 0 {
 			t.Errorf("%s, %s, %s ask for nothing", config, host, networks)
 		}
-		if len(asked) > 0 && reflect.DeepEqual(h, containertypes.HostConfig{}) && reflect.DeepEqual(c, containertypes.Config{}) && len(n) == 0 {
+		if len(asked) > 0 && reflect.DeepEqual(h, moby.HostConfig{}) && reflect.DeepEqual(c, moby.ContainerConfig{}) && len(n) == 0 {
 			t.Errorf("an empty configuration asks for %q", asked)
 		}
 	})

@@ -8,13 +8,11 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/backend"
-	"github.com/docker/docker/container"
-	"github.com/docker/docker/layer"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 )
@@ -24,7 +22,7 @@ type UpgradeOptions struct {
 	Image   string // a name or id of an image that the daemon has
 	Message string
 	// Init fills the new init layer, as in CreateLayer; nil for none.
-	Init   layer.MountInit
+	Init   moby.InitLayerFunc
 	Policy Policy
 	DryRun bool // only plan; the container may be running
 }
@@ -36,7 +34,7 @@ type UpgradeOptions struct {
 // If a policy is to fail and there are conflicts, the error is a
 // [*diff.ConflictError], and the move is not nil but has the plan alone. A dry
 // run tells them in the plan, and is no failure.
-func (s *Service) PrepareUpgrade(ctx context.Context, ctr *container.Container, o UpgradeOptions) (*Move, error) {
+func (s *Service) PrepareUpgrade(ctx context.Context, ctr *moby.Container, o UpgradeOptions) (*Move, error) {
 	m, ctx, err := s.move(ctx, "upgrade", ctr, o.DryRun)
 	if err == nil {
 		err = m.prepared(m.upgrade(ctx, o), o.DryRun)
@@ -112,7 +110,7 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 
 // mergeable is a container's own layers as they can be merged on others, with
 // the ids that those have.
-func (s *Service) mergeable(ctx context.Context, ctr *container.Container) (*diff.Container, containerstore.Stack, error) {
+func (s *Service) mergeable(ctx context.Context, ctr *moby.Container) (*diff.Container, containerstore.Stack, error) {
 	own, stack, err := s.overlay(ctx, ctr)
 	if err != nil {
 		return nil, stack, err
@@ -130,7 +128,7 @@ func (s *Service) resolve(ctx context.Context, name string, platform ocispec.Pla
 	if platform.OS != "" && platform.Architecture != "" {
 		wanted = &platform
 	}
-	img, err := s.GetImage(ctx, name, backend.GetImageOpts{Platform: wanted})
+	img, err := s.GetImage(ctx, name, moby.GetImageOpts{Platform: wanted})
 	if err != nil {
 		return st, containerstore.Base{}, err
 	}

@@ -23,7 +23,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/version"
 )
 
 const (
@@ -71,7 +71,7 @@ func understood(req any) error {
 		*snapshotsapi.UpdateSnapshotRequest, *snapshotsapi.RemoveSnapshotRequest:
 		if unknown := r.(proto.Message).ProtoReflect().GetUnknown(); len(unknown) > 0 {
 			number, _, _ := protowire.ConsumeTag(unknown)
-			return fmt.Errorf("the request has field %d, which baleen-containerd %s does not know: %w", number, compat.Version, errdefs.ErrNotImplemented)
+			return fmt.Errorf("the request has field %d, which baleen-containerd %s does not know: %w", number, version.Version, errdefs.ErrNotImplemented)
 		}
 	}
 	return nil

@@ -44,7 +44,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 
-	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/version"
 	"github.com/baleen-project/baleen/diff"
 )
 
@@ -66,7 +66,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "baleen-containerd:", err)
 		os.Exit(2)
 	case o.version:
-		fmt.Println("baleen-containerd", compat.Version)
+		fmt.Println("baleen-containerd", version.Version)
 	case o.printConfig:
 		err = o.writeConfig(os.Stdout)
 	default:

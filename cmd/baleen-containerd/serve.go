@@ -20,7 +20,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"google.golang.org/grpc"
 
-	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/version"
 	"github.com/baleen-project/baleen/diff/differ"
 	"github.com/baleen-project/baleen/snapshotter/overlay"
 )
@@ -87,7 +87,7 @@ func newServer(callers *guard) *grpc.Server {
 func answer(ctx context.Context, server *grpc.Server, listener net.Listener, o options) error {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
-	log.G(ctx).WithFields(log.Fields{"version": compat.Version, "root": o.root, "address": o.address, "containerd": o.containerd}).Info("baleen-containerd is ready")
+	log.G(ctx).WithFields(log.Fields{"version": version.Version, "root": o.root, "address": o.address, "containerd": o.containerd}).Info("baleen-containerd is ready")
 	notify(ctx, daemon.SdNotifyReady)
 	select {
 	case err := <-ended:

@@ -20,7 +20,7 @@ import (
 	"github.com/docker/cli/cli/command"
 
 	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/commands"
-	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/version"
 )
 
 func main() {
@@ -29,8 +29,8 @@ func main() {
 		metadata.Metadata{
 			SchemaVersion: "0.1.0",
 			Vendor:        "Baleen",
-			Version:       compat.Version,
+			Version:       version.Version,
 		},
-		command.WithUserAgent("docker-baleen/"+compat.Version),
+		command.WithUserAgent("docker-baleen/"+version.Version),
 	)
 }

@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 
 	"github.com/baleen-project/baleen/cmd/internal/modtree"
-	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/engine"
 	"github.com/baleen-project/baleen/compat/fork"
+	"github.com/baleen-project/baleen/compat/version"
 )
 
 const baleenModule = "github.com/baleen-project/baleen"
@@ -87,7 +87,7 @@ func plan(ctx context.Context, root string, o options) (modtree.Build, error) {
 		return modtree.Build{}, fmt.Errorf("pins.txt has Moby %s, the fork's edits are made for %s", pin.Release, fork.MobyVersion)
 	}
 	b := modtree.Build{Package: "./cmd/dockerd", Output: o.output, Tags: mobyTags[o.line]}
-	name, version, platform := "dockerd", pin.Release+"+baleen."+compat.Version, "Baleen "+compat.Version
+	name, version, platform := "dockerd", pin.Release+"+baleen."+version.Version, "Baleen "+version.Version
 	if o.stock {
 		name, version, platform = "dockerd-stock", pin.Release, ""
 	}

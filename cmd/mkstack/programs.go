@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 
 	"github.com/baleen-project/baleen/cmd/internal/modtree"
-	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/engine"
+	"github.com/baleen-project/baleen/compat/version"
 )
 
 const baleenModule = "github.com/baleen-project/baleen"
@@ -219,7 +219,7 @@ func containerdVars(p modtree.Pin) map[string]string {
 }
 
 func baleenVars(p modtree.Pin) map[string]string {
-	return map[string]string{p.Module + "/version.Version": p.Version + "+baleen." + compat.Version}
+	return map[string]string{p.Module + "/version.Version": p.Version + "+baleen." + version.Version}
 }
 
 func registryVars(p modtree.Pin) map[string]string {

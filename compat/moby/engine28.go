@@ -9,6 +9,7 @@ import (
 	imagetypes "github.com/docker/docker/api/types/image"
 	mounttypes "github.com/docker/docker/api/types/mount"
 	networktypes "github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/builder"
 	"github.com/docker/docker/container"
 	"github.com/docker/docker/daemon/config"
@@ -113,6 +114,7 @@ type (
 	CreateImageConfig       = backend.CreateImageConfig
 	GetImageOpts            = backend.GetImageOpts
 	GetImageAndLayerOptions = backend.GetImageAndLayerOptions
+	AuthConfig              = registry.AuthConfig // for a registry
 
 	// Platforms says of which platforms of an image an archive is made, or is read;
 	// all if it is nil.
