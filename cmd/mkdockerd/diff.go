@@ -11,23 +11,17 @@ import (
 	"path/filepath"
 
 	"github.com/baleen-project/baleen/cmd/internal/modtree"
-	"github.com/baleen-project/baleen/compat/fork"
 )
 
 // printDiff writes every file of the fork that differs from Moby's as one
 // unified diff, as git prints it. What `go build` adds to go.mod on top of the
 // two requirements of ours is left out: it follows from them.
-func printDiff(ctx context.Context, root string, o options, w io.Writer) (err error) {
-	pin, err := modtree.Lookup(o.line, o.line.Module())
+func (m *maker) printDiff(ctx context.Context, w io.Writer) (err error) {
+	t, err := m.origin(ctx)
 	if err != nil {
 		return err
 	}
-	origin, err := pin.Download(ctx)
-	if err != nil {
-		return err
-	}
-	t := &modtree.Tree{Pin: pin, Origin: origin}
-	files, err := fork.Files(t.Original)
+	files, err := m.series.Files(t.Original)
 	if err != nil {
 		return err
 	}
@@ -36,7 +30,7 @@ func printDiff(ctx context.Context, root string, o options, w io.Writer) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	if err := diffGoMod(ctx, t, root, tmp, o); err != nil {
+	if err := m.diffGoMod(ctx, t, tmp); err != nil {
 		return err
 	}
 	for name, text := range files {
@@ -57,7 +51,7 @@ func printDiff(ctx context.Context, root string, o options, w io.Writer) (err er
 }
 
 // diffGoMod lays Moby's vendor.mod beside the go.mod that the fork asks for.
-func diffGoMod(ctx context.Context, t *modtree.Tree, root, tmp string, o options) error {
+func (m *maker) diffGoMod(ctx context.Context, t *modtree.Tree, tmp string) error {
 	before, err := t.Original("vendor.mod")
 	if err != nil {
 		return err
@@ -70,7 +64,7 @@ func diffGoMod(ctx context.Context, t *modtree.Tree, root, tmp string, o options
 	}
 	b := *t
 	b.Dir = filepath.Join(tmp, "b")
-	req, err := requirements(root, filepath.Join(o.line.Dir(filepath.Join(root, ".build")), "dockerd"), o)
+	req, err := m.requirements(filepath.Join(m.line.Dir(filepath.Join(m.root, ".build")), "dockerd"))
 	if err != nil {
 		return err
 	}

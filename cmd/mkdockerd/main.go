@@ -1,17 +1,29 @@
 // Mkdockerd makes Baleen's fork of Moby's daemon and builds it.
 //
 //	mkdockerd [-build DIR] [-o FILE]          build the fork
-//	mkdockerd -stock [-build DIR] [-o FILE]   build the same tree without our edits
+//	mkdockerd -stock [-build DIR] [-o FILE]   build the same tree without our patches
+//	mkdockerd -source DIR …                   use the tree in a folder instead of the pinned module
 //	mkdockerd -diff                           print the fork as a unified diff
+//	mkdockerd -check VERSION|DIR              say which patches fit a version of Moby or the tree in a folder
+//	mkdockerd -refresh                        write the series of patches from the git repository in the build folder
 //	mkdockerd -tree [-stock]                  only make the tree, and print its folder
 //	mkdockerd -test PKG [-stock] -o FILE      compile the tests of a package of the tree,
 //	          [-overlay FILE]                 with sources replaced as for go build -overlay
 //
-// -engine LINE chooses the engine line; without it the variable ENGINE does.
+// -engine LINE chooses the engine line; without it the variable ENGINE does. Its
+// folder in compat/fork has the series of patches and the files to add.
 //
 // The source is the line's pinned module from the Go module proxy. It is copied
 // once into the build folder; later runs touch only files whose text changed, so
 // they cost what changed.
+//
+// To change a patch, add one or carry the series to another version of Moby, run
+// -refresh: it makes a git repository in the build folder, series, with Moby's files
+// and one commit for each patch. Change its commits, with `git rebase -i moby`
+// for one, and run -refresh again, which writes the patches from them. If nothing
+// was changed they are the same byte for byte. Hunks that do not fit are left out
+// of their commits at first, which bear INCOMPLETE in their subjects until somebody
+// completes them.
 package main
 
 import (
@@ -28,17 +40,22 @@ import (
 )
 
 type options struct {
-	stock, diff, tree bool
-	test, overlay     string
-	build, output     string
-	line              engine.Line
+	line                 engine.Line
+	stock                bool
+	source               string
+	diff, tree, refresh  bool
+	check, test, overlay string
+	build, output        string
 }
 
 func main() {
 	var o options
 	name := flag.String("engine", os.Getenv(engine.Variable), "engine `line` to build, 28.5 or 29")
-	flag.BoolVar(&o.stock, "stock", false, "leave out Baleen's edits")
+	flag.BoolVar(&o.stock, "stock", false, "leave out Baleen's patches")
+	flag.StringVar(&o.source, "source", "", "Moby's source in a `folder`, instead of the pinned module")
 	flag.BoolVar(&o.diff, "diff", false, "print the fork as a unified diff and build nothing")
+	flag.StringVar(&o.check, "check", "", "say which patches fit this `version` of Moby, or the tree in this folder, and build nothing")
+	flag.BoolVar(&o.refresh, "refresh", false, "write the series of patches from its git repository, and build nothing")
 	flag.BoolVar(&o.tree, "tree", false, "make the tree, print its folder and build nothing")
 	flag.StringVar(&o.test, "test", "", "compile the tests of this `package` of the tree instead of dockerd")
 	flag.StringVar(&o.overlay, "overlay", "", "with -test: `file` that names sources to replace, as for go build -overlay")
@@ -73,10 +90,19 @@ func run(o options) error {
 	if o.build, err = filepath.Abs(o.build); err != nil {
 		return err
 	}
-	if o.diff {
-		return printDiff(ctx, root, o, os.Stdout)
+	m, err := newMaker(root, o)
+	if err != nil {
+		return err
 	}
-	t, err := makeTree(ctx, root, o)
+	switch {
+	case o.diff:
+		return m.printDiff(ctx, os.Stdout)
+	case o.check != "":
+		return check(ctx, m.series, m.pin, o.check, os.Stdout)
+	case o.refresh:
+		return m.refresh(ctx)
+	}
+	t, err := m.makeTree(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,7 +110,7 @@ func run(o options) error {
 		fmt.Println(t.Dir)
 		return nil
 	}
-	b, err := plan(ctx, root, o)
+	b, err := m.plan(ctx)
 	if err != nil {
 		return err
 	}

@@ -14,52 +14,88 @@ import (
 
 const baleenModule = "github.com/baleen-project/baleen"
 
-// makeTree brings the fork's tree, or stock's, up to date in the build folder.
-func makeTree(ctx context.Context, root string, o options) (*modtree.Tree, error) {
-	pin, err := modtree.Lookup(o.line, o.line.Module())
-	if err != nil {
+// maker makes the trees of one engine line.
+type maker struct {
+	options
+	root   string       // of this repository
+	folder string       // of the engine line in compat/fork
+	series *fork.Series // empty for stock
+	pin    modtree.Pin
+}
+
+func newMaker(root string, o options) (*maker, error) {
+	m := &maker{options: o, root: root, folder: filepath.Join(root, "compat", "fork", string(o.line)), series: &fork.Series{}}
+	var err error
+	if !m.stock {
+		if m.series, err = fork.Load(os.DirFS(m.folder)); err != nil {
+			return nil, fmt.Errorf("engine %s: %s: %w", o.line, m.folder, err)
+		}
+	}
+	if m.pin, err = modtree.Lookup(o.line, o.line.Module()); err != nil {
 		return nil, err
 	}
+	if m.source != "" {
+		m.source, err = filepath.Abs(m.source)
+	}
+	return m, err
+}
+
+// origin returns the tree that the patches are for, without a copy of it.
+func (m *maker) origin(ctx context.Context) (*modtree.Tree, error) {
+	if m.source != "" {
+		return &modtree.Tree{Pin: m.pin, Origin: m.source}, nil
+	}
+	dir, err := m.pin.Download(ctx)
+	return &modtree.Tree{Pin: m.pin, Origin: dir}, err
+}
+
+// makeTree brings the fork's tree, or stock's, up to date in the build folder.
+func (m *maker) makeTree(ctx context.Context) (*modtree.Tree, error) {
 	name := "dockerd"
-	if o.stock {
+	if m.stock {
 		name = "dockerd-stock"
 	}
-	t, err := modtree.Open(ctx, pin, filepath.Join(o.build, name))
+	t, err := m.open(ctx, filepath.Join(m.build, name))
 	if err != nil {
 		return nil, err
 	}
-	req, err := requirements(root, t.Dir, o)
+	req, err := m.requirements(t.Dir)
 	if err != nil {
 		return nil, err
 	}
 	if err := t.Modularise(ctx, req); err != nil {
 		return nil, err
 	}
-	var files map[string][]byte
-	if !o.stock {
-		if files, err = fork.Files(t.Original); err != nil {
-			return nil, err
-		}
+	files, err := m.series.Files(t.Original)
+	if err != nil {
+		return nil, err
 	}
 	return t, t.Sync(files)
 }
 
+func (m *maker) open(ctx context.Context, dir string) (*modtree.Tree, error) {
+	if m.source != "" {
+		return modtree.OpenSource(m.pin, m.source, dir)
+	}
+	return modtree.Open(ctx, m.pin, dir)
+}
+
 // requirements raises containerd's client in 28.5 to the version that this
 // repository is written for, in the fork and in stock alike, so that the two differ
-// in our edits and in nothing else. Other lines ask for a newer one themselves. The
-// fork also requires this repository.
-func requirements(root, tree string, o options) (modtree.Requirements, error) {
-	if o.line != engine.V28 {
-		if !o.stock {
-			return modtree.Requirements{}, fmt.Errorf("there is no fork of engine %s yet, only -stock", o.line)
+// in our patches and in nothing else. Other lines ask for a newer one themselves. The
+// fork also requires this repository. They are for the tree in a folder.
+func (m *maker) requirements(tree string) (modtree.Requirements, error) {
+	if m.line != engine.V28 {
+		if !m.stock {
+			return modtree.Requirements{}, fmt.Errorf("there is no fork of engine %s yet, only -stock", m.line)
 		}
 		return modtree.Requirements{}, nil
 	}
-	containerd, err := modtree.Lookup(o.line, modtree.Containerd)
+	containerd, err := modtree.Lookup(m.line, modtree.Containerd)
 	if err != nil {
 		return modtree.Requirements{}, err
 	}
-	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
+	sums, err := os.ReadFile(filepath.Join(m.root, "go.sum"))
 	if err != nil {
 		return modtree.Requirements{}, err
 	}
@@ -67,8 +103,8 @@ func requirements(root, tree string, o options) (modtree.Requirements, error) {
 		Require: map[string]string{modtree.Containerd: containerd.Version},
 		Sums:    sums,
 	}
-	if !o.stock {
-		rel, err := filepath.Rel(tree, root)
+	if !m.stock {
+		rel, err := filepath.Rel(tree, m.root)
 		if err != nil {
 			return modtree.Requirements{}, err
 		}
@@ -78,35 +114,29 @@ func requirements(root, tree string, o options) (modtree.Requirements, error) {
 }
 
 // plan says what to compile and which versions the linker writes into it.
-func plan(ctx context.Context, root string, o options) (modtree.Build, error) {
-	pin, err := modtree.Lookup(o.line, o.line.Module())
-	if err != nil {
-		return modtree.Build{}, err
+func (m *maker) plan(ctx context.Context) (modtree.Build, error) {
+	b := modtree.Build{Package: "./cmd/dockerd", Output: m.output, Tags: mobyTags[m.line]}
+	name, release, platform := "dockerd", m.pin.Release+"+baleen."+version.Version, "Baleen "+version.Version
+	if m.stock {
+		name, release, platform = "dockerd-stock", m.pin.Release, ""
 	}
-	if !o.stock && pin.Release != fork.MobyVersion {
-		return modtree.Build{}, fmt.Errorf("pins.txt has Moby %s, the fork's edits are made for %s", pin.Release, fork.MobyVersion)
-	}
-	b := modtree.Build{Package: "./cmd/dockerd", Output: o.output, Tags: mobyTags[o.line]}
-	name, version, platform := "dockerd", pin.Release+"+baleen."+version.Version, "Baleen "+version.Version
-	if o.stock {
-		name, version, platform = "dockerd-stock", pin.Release, ""
-	}
-	if o.test != "" {
-		b.Package, b.Test, b.Overlay = o.test, true, o.overlay
-		if o.output == "" {
+	if m.test != "" {
+		b.Package, b.Test, b.Overlay = m.test, true, m.overlay
+		if m.output == "" {
 			return b, fmt.Errorf("-test needs -o")
 		}
 	}
 	if b.Output == "" {
-		b.Output = filepath.Join(o.line.Dir(filepath.Join(root, "bin")), name)
+		b.Output = filepath.Join(m.line.Dir(filepath.Join(m.root, "bin")), name)
 	}
+	var err error
 	if b.Output, err = filepath.Abs(b.Output); err != nil {
 		return b, err
 	}
-	pkg := o.line.Module() + "/dockerversion."
-	b.Vars = map[string]string{pkg + "Version": version, pkg + "PlatformName": platform}
-	if !o.stock {
-		b.Vars[pkg+"GitCommit"] = modtree.Revision(ctx, root)
+	pkg := m.line.Module() + "/dockerversion."
+	b.Vars = map[string]string{pkg + "Version": release, pkg + "PlatformName": platform}
+	if !m.stock {
+		b.Vars[pkg+"GitCommit"] = modtree.Revision(ctx, m.root)
 	}
 	return b, nil
 }

@@ -149,8 +149,9 @@ func writeIfChanged(path string, text []byte) error {
 	return os.WriteFile(path, text, 0o644)
 }
 
-// copyTree copies the regular files of a module, which holds nothing else,
-// and leaves out vendor/: its packages come through the module cache.
+// copyTree copies the regular files of a module, which holds nothing else, or of
+// somebody's source. It leaves out vendor/, whose packages come through the
+// module cache, and .git/.
 func copyTree(src, dst string) error {
 	return filepath.WalkDir(src, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -162,12 +163,12 @@ func copyTree(src, dst string) error {
 		}
 		to := filepath.Join(dst, rel)
 		switch {
-		case rel == "vendor":
+		case d.IsDir() && (rel == "vendor" || rel == ".git"):
 			return filepath.SkipDir
 		case d.IsDir():
 			return os.MkdirAll(to, 0o755)
-		case !d.Type().IsRegular():
-			return fmt.Errorf("%s is not a regular file", path)
+		case !d.Type().IsRegular() || rel == ".git":
+			return nil
 		}
 		text, err := os.ReadFile(path)
 		if err != nil {

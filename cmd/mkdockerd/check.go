@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/baleen-project/baleen/cmd/internal/modtree"
+	"github.com/baleen-project/baleen/compat/fork"
+)
+
+// errDoesNotFit is returned once everything has been said.
+var errDoesNotFit = errors.New("the series does not fit")
+
+// check writes which patches of the series fit a version of Moby, or the tree in
+// a folder, and returns an error if not all do.
+func check(ctx context.Context, s *fork.Series, pin modtree.Pin, what string, w io.Writer) error {
+	dir, err := checked(ctx, pin, what)
+	if err != nil {
+		return err
+	}
+	bad := 0
+	for _, fit := range s.Check(func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, name)) }) {
+		word := "fits "
+		if fit.Err != nil {
+			word = "FAILS"
+			bad++
+		}
+		if _, err := fmt.Fprintln(w, word, fit.Name); err != nil {
+			return err
+		}
+		if fit.Err != nil {
+			if _, err := fmt.Fprintf(w, "      %v\n", fit.Err); err != nil {
+				return err
+			}
+		}
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d of %d patches: %w %s", bad, len(s.Patches), errDoesNotFit, what)
+	}
+	return nil
+}
+
+// checked returns the folder with the files of what was named: a folder, or a
+// version as the module proxy writes it ("v28.5.1+incompatible", "v2.0.0-beta.24"),
+// with or without its ends, or as people write the pinned one ("29.8.1").
+func checked(ctx context.Context, pin modtree.Pin, what string) (string, error) {
+	if info, err := os.Stat(what); err == nil && info.IsDir() {
+		return what, nil
+	} else if strings.ContainsRune(what, filepath.Separator) {
+		return "", fmt.Errorf("check %s: no such folder", what)
+	}
+	version := "v" + strings.TrimPrefix(what, "v")
+	switch {
+	case what == pin.Release:
+		version = pin.Version
+	case strings.HasSuffix(pin.Version, incompatible) && !strings.HasSuffix(version, incompatible):
+		version += incompatible
+	}
+	return modtree.DownloadUnpinned(ctx, pin.Module, version)
+}
+
+// incompatible ends the versions of a module that has no go.mod of its own.
+const incompatible = "+incompatible"
