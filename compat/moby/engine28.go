@@ -69,6 +69,7 @@ type (
 	ContainerConfig   = containertypes.Config
 	HostConfig        = containertypes.HostConfig
 	HealthConfig      = containertypes.HealthConfig
+	HealthcheckResult = containertypes.HealthcheckResult
 	LogConfig         = containertypes.LogConfig
 	RestartPolicy     = containertypes.RestartPolicy
 	Resources         = containertypes.Resources

@@ -17,6 +17,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/freezer"
 	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/lifecycle"
 )
 
 // baleenIsOff is logged at start when the daemon runs on a graph driver.
@@ -33,7 +34,8 @@ type imageResolver interface {
 // on serving the verbs that Baleen leaves to it.
 func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.ImageServiceConfig) ImageService {
 	containers := cfg.Containers
-	cfg.Containers = storeWithRevisions{containers, daemon}
+	images := lifecycle.NewImages(containers)
+	cfg.Containers = images
 	upstream := ctrd.NewService(cfg)
 	service := imageservice.New(imageservice.Config{
 		Client:      cfg.Client,
@@ -48,9 +50,18 @@ func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.Im
 		TempMounts:  filepath.Join(daemon.root, "baleen-mounts"),
 		Options:     options,
 		SealCommits: func() bool { return daemon.Features()[imageservice.FeatureSealCommits] },
-		Upstream:    upstreamImages{upstream, daemon},
+		Upstream:    upstreamImages{upstream, images},
 	})
 	upstream.Use(service)
+	images.Use(service)
+	daemon.baleen = baleenState{images: images, operations: lifecycle.New(lifecycle.Config{
+		Daemon:    baleenRoles{daemon},
+		Files:     lifecycle.ServiceFiles(service),
+		Tasks:     lifecycle.ClientTasks(cfg.Client),
+		Images:    images,
+		InitLayer: setupInitLayer(daemon.idMapping.RootPair()),
+		Probe:     probeDefaults,
+	})}
 	return service
 }
 

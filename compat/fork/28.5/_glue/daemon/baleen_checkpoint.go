@@ -47,7 +47,7 @@ func (daemon *Daemon) checkpoint(ctx context.Context, name string, req api.Check
 	if options.Plain, err = daemon.plainHostConfig(); err != nil {
 		return api.Checkpoint{}, err
 	}
-	unrecorded, err := daemon.unrecordedTask(ctx, c)
+	unrecorded, err := daemon.baleen.operations.UnrecordedTask(ctx, c)
 	if err != nil {
 		return api.Checkpoint{}, compat.DockerError(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/docker/docker/errdefs"
 
 	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/lifecycle"
 )
 
 // creatingMark is a file in a container's folder while the container is being
@@ -20,7 +21,7 @@ import (
 // the daemon's start, and no container, finds what a crash has left. It is not
 // synced: containerd syncs its own records later, and so the file with them if
 // they are on the same file system.
-const creatingMark = "baleen-creating"
+const creatingMark = lifecycle.CreatingMark
 
 // markCreating marks a container of which there is nothing yet, its folder
 // neither.

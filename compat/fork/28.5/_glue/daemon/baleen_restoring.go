@@ -20,12 +20,13 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/lifecycle"
 )
 
 // restoringMark is a file in a container's folder while the container is being
 // restored: from before there is anything of it until it has been started. Who
 // finds it at the daemon's start finds a restore that a crash has cut short.
-const restoringMark = "baleen-restoring"
+const restoringMark = lifecycle.RestoringMark
 
 // markRestoring marks a container of which there is nothing yet, its folder
 // neither.
@@ -73,9 +74,8 @@ func (daemon *Daemon) mendRestores(ctx context.Context, s *imageservice.Service)
 		log.G(ctx).Info("images of interrupted restores stay for now: a container that has not been loaded may use them")
 		return
 	}
-	store := storeWithRevisions{daemon.containers, daemon}
 	err := s.MendRestores(ctx, func(manifest digest.Digest) bool {
-		return store.First(func(c *container.Container) bool {
+		return daemon.baleen.images.First(func(c *container.Container) bool {
 			return c.ImageID == image.ID(manifest) || c.ImageManifest != nil && c.ImageManifest.Digest == manifest
 		}) != nil
 	})

@@ -1,4 +1,4 @@
-package daemon
+package lifecycle
 
 import (
 	"context"
@@ -6,40 +6,36 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
-	"github.com/containerd/log"
-	containertypes "github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/events"
-	"github.com/docker/docker/container"
-	"github.com/docker/docker/errdefs"
+	cerrdefs "github.com/containerd/errdefs"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice"
 )
 
-// move is an upgrade or a rollback of a container: stop, switch the files and
-// the record, start. A container that did not run is not started. What fails
-// before the files are switched leaves the container as it was, running if it
-// ran. An upgrade that does not come up is taken back.
+// move is an upgrade or a rollback of a container: stop, switch the files and the record,
+// start. A container that did not run is not started. What fails before the files are
+// switched leaves the container as it was, running if it ran. A watched move whose
+// container does not come up is taken back.
 //
-// While the files are prepared and switched nobody else can start the
-// container. It is locked only while its record changes, so that others can
-// look at it meanwhile.
+// While the files are prepared and switched nobody else can start the container. It is
+// locked only while its record changes, so that others can look at it meanwhile.
 type move struct {
-	daemon  *Daemon
+	*Operations
 	tell    func(api.Progress)
 	request context.Context // what is prepared ends with it, a switch does not
-	action  events.Action
+	action  moby.EventAction
 
-	prepare  func(ctx context.Context, dryRun bool) (*imageservice.Move, error)
+	prepare  func(ctx context.Context, dryRun bool) (*Prepared, error)
 	dryRun   bool
 	noStart  bool
-	watch    bool // take it back if the container does not come up
-	patience int  // seconds to wait for that, 0 for the default
+	watched  bool          // take it back if the container does not come up
+	patience time.Duration // to wait for that; 0 for what the container's health check needs
 
-	service *imageservice.Service
-	c       *container.Container
+	c       *moby.Container
 	restart bool     // it ran, and is to run again
 	added   []string // paths of new volumes
 	result  api.Result
@@ -56,12 +52,12 @@ func (m *move) run(name, what string) error {
 }
 
 func (m *move) work(name, what string) error {
-	ctx, c, service, end, err := m.daemon.begin(m.request, name, what)
+	ctx, c, end, err := m.Begin(m.request, name, what)
 	if err != nil {
 		return err
 	}
 	defer end()
-	m.c, m.service = c, service
+	m.c = c
 	if err := m.refuse(); err != nil {
 		return err
 	}
@@ -69,34 +65,35 @@ func (m *move) work(name, what string) error {
 		return m.plan(ctx)
 	}
 	prepared, err := m.stopAndPrepare(ctx)
-	if err == nil {
-		err = m.make(ctx, prepared)
-	}
 	if err != nil {
 		return m.giveUp(ctx, err)
 	}
-	return m.comeUp(ctx, prepared)
+	before, to, err := m.makeSwitch(ctx, prepared)
+	if err != nil {
+		return m.giveUp(ctx, err)
+	}
+	return m.comeUp(ctx, before, to)
 }
 
 // giveUp ends a move that changed nothing: the container runs again, if it ran.
 func (m *move) giveUp(ctx context.Context, err error) error {
-	if m.c.IsRemovalInProgress() {
+	if m.c.State.IsRemovalInProgress() {
 		return m.removed()
 	}
 	return errors.Join(err, m.start(ctx))
 }
 
 func (m *move) removed() error {
-	return errdefs.Conflict(fmt.Errorf("container %s is being removed", bare(m.c)))
+	return conflict("container %s is being removed", bare(m.c))
 }
 
 // refuse says why a container cannot be moved at all.
 func (m *move) refuse() error {
 	switch {
 	case m.c.HostConfig.AutoRemove:
-		return errdefs.Conflict(fmt.Errorf("cannot %s container %s: it was created with --rm, and would be removed when it is stopped", m.action, bare(m.c)))
-	case m.c.IsPaused():
-		return errdefs.Conflict(fmt.Errorf("cannot %s container %s: it is paused: unpause it first", m.action, bare(m.c)))
+		return conflict("cannot %s container %s: it was created with --rm, and would be removed when it is stopped", m.action, bare(m.c))
+	case m.c.State.IsPaused():
+		return conflict("cannot %s container %s: it is paused: unpause it first", m.action, bare(m.c))
 	}
 	return nil
 }
@@ -115,32 +112,31 @@ func (m *move) plan(ctx context.Context) error {
 	if !m.dryRun {
 		undecided := func(c api.Conflict) bool { return c.Winner == "" }
 		if i := slices.IndexFunc(planned.Plan.Conflicts, undecided); i >= 0 {
-			path := planned.Plan.Conflicts[i].Path
-			return errdefs.Conflict(fmt.Errorf("%s changed both in container %s and in the image, and the policy is to fail", path, bare(m.c)))
+			return conflict("%s changed both in container %s and in the image, and the policy is to fail", planned.Plan.Conflicts[i].Path, bare(m.c))
 		}
 	}
 	return runnable(planned.State.Config)
 }
 
-func runnable(config *containertypes.Config) error {
-	if config != nil && !commanded(config) {
-		return errdefs.InvalidParameter(errors.New("no command specified: neither the container nor the image has one"))
+func runnable(config *moby.ContainerConfig) error {
+	if config != nil && len(command(config)) == 0 {
+		return compat.DockerError(cerrdefs.ErrInvalidArgument.WithMessage("no command specified: neither the container nor the image has one"))
 	}
 	return nil
 }
 
-// stopAndPrepare stops the container, if it runs, and prepares its new files.
-// What can be known before is checked while it still runs.
-func (m *move) stopAndPrepare(ctx context.Context) (*imageservice.Move, error) {
-	planned := m.c.IsRunning()
+// stopAndPrepare stops the container, if it runs, and prepares its new files. What can be
+// known before is checked while it still runs.
+func (m *move) stopAndPrepare(ctx context.Context) (*Prepared, error) {
+	planned := m.c.State.IsRunning()
 	if planned {
 		if err := m.plan(ctx); err != nil {
 			return nil, err
 		}
 	}
-	m.daemon.baleen.close(ctx)
+	m.guard.close(ctx)
 	// It may have been started just before, or have ended since.
-	if planned || m.c.IsRunning() {
+	if planned || m.c.State.IsRunning() {
 		m.status("stopping the container")
 		m.restart = !m.noStart
 		if err := m.stop(ctx); err != nil {
@@ -163,67 +159,60 @@ func (m *move) stopAndPrepare(ctx context.Context) (*imageservice.Move, error) {
 	return prepared, nil
 }
 
-// stop stops the container as docker stop does, but so that its restart policy
-// holds if the daemon ends before it runs again.
+// stop stops the container as docker stop does, but so that its restart policy holds if
+// the daemon ends before it runs again.
 func (m *move) stop(ctx context.Context) error {
-	if err := m.daemon.containerStop(ctx, m.c, containertypes.StopOptions{}); err != nil {
+	if err := m.daemon.Stop(ctx, m.c); err != nil {
 		return fmt.Errorf("stop container %s: %w", bare(m.c), err)
 	}
-	m.c.Lock()
-	defer m.c.Unlock()
-	if m.c.Running {
+	m.c.State.Lock()
+	defer m.c.State.Unlock()
+	if m.c.State.Running {
 		return fmt.Errorf("stop container %s: it was started again", bare(m.c))
 	}
 	m.c.HasBeenManuallyStopped = m.noStart
-	m.save(ctx)
+	m.save(ctx, m.c)
 	return nil
 }
 
-// make switches the container's files and its record. After an error they are
-// what they were, both of them.
-func (m *move) make(ctx context.Context, prepared *imageservice.Move) error {
+// makeSwitch switches the container's files and its record. After an error they are what
+// they were, both of them.
+func (m *move) makeSwitch(ctx context.Context, prepared *Prepared) (before, to api.Revision, err error) {
 	from := m.c.Config.Image
-	err := prepared.Run(ctx)
+	before, to, err = prepared.Run(ctx)
 	if err != nil {
 		err = fmt.Errorf("switch the files of container %s: %w", bare(m.c), compat.DockerError(err))
-		return errors.Join(err, m.settle(ctx))
+		return before, to, errors.Join(err, m.settle(ctx))
 	}
-	m.adopt(ctx, prepared.State)
-	m.daemon.logRevision(m.c, m.action, prepared.To, from)
-	m.result.Revision, m.result.Before = prepared.To, prepared.Before
-	return nil
+	m.adoptMoved(ctx, prepared.State)
+	m.log(m.c, m.action, to, from)
+	m.result.Revision, m.result.Before = to, before
+	return before, to, nil
 }
 
 // settle makes the record say what the files are after a switch that failed.
 func (m *move) settle(ctx context.Context) error {
-	state, err := m.service.State(ctx, m.c.ID)
+	state, err := m.files.State(ctx, m.c.ID)
 	if err != nil {
 		return fmt.Errorf("look what the files are: %w", err)
 	}
 	if state != nil {
-		m.adopt(ctx, *state)
+		m.adoptMoved(ctx, *state)
 	}
 	return nil
 }
 
-func (m *move) adopt(ctx context.Context, s imageservice.State) {
-	m.c.Lock()
-	defer m.c.Unlock()
+// adoptMoved writes a new state into the record, and warns of mounts that stay.
+func (m *move) adoptMoved(ctx context.Context, s imageservice.State) {
+	m.c.State.Lock()
+	defer m.c.State.Unlock()
 	for path := range m.c.Config.Volumes {
 		if _, ok := s.Config.Volumes[path]; !ok && m.c.HasMountFor(filepath.Clean(path)) {
 			m.result.Warnings = append(m.result.Warnings, fmt.Sprintf("the volume at %s stays mounted; %s does not ask for it", path, s.Config.Image))
 		}
 	}
-	adopt(m.c, s)
-	m.save(ctx)
-}
-
-// save writes the record down. That it cannot be written is no failure of the
-// move: the daemon reconciles it when it loads the container.
-func (m *move) save(ctx context.Context) {
-	if err := m.c.CheckpointTo(context.WithoutCancel(ctx), m.daemon.containersReplica); err != nil {
-		log.G(ctx).WithError(err).WithField("container", m.c.ID).Error("failed to store container")
-	}
+	m.adopt(m.c, s)
+	m.save(ctx, m.c)
 }
 
 // start starts the container again, if it ran.
@@ -232,7 +221,7 @@ func (m *move) start(ctx context.Context) error {
 		return nil
 	}
 	m.status("starting the container")
-	if err := m.daemon.containerStart(ctx, m.daemon.config(), m.c, "", "", true); err != nil {
+	if err := m.daemon.Start(ctx, m.c); err != nil {
 		return fmt.Errorf("start container %s: %w", bare(m.c), err)
 	}
 	m.result.Started = true

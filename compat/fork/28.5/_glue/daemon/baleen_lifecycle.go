@@ -1,0 +1,118 @@
+package daemon
+
+import (
+	"context"
+	"strings"
+
+	"github.com/docker/docker/api/types/backend"
+	imagetypes "github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/container"
+	ctrd "github.com/docker/docker/daemon/containerd"
+	"github.com/docker/docker/image"
+
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/lifecycle"
+)
+
+// baleenState is what the daemon keeps for Baleen: nothing, if its images are a graph
+// driver's.
+type baleenState struct {
+	operations *lifecycle.Operations
+	images     *lifecycle.Images
+}
+
+// loadLayer finds the layer of a container that the daemon loads.
+func (daemon *Daemon) loadLayer(c *container.Container) (container.RWLayer, error) {
+	if daemon.baleen.operations == nil {
+		return daemon.imageService.GetLayerByID(c.ID)
+	}
+	return daemon.baleen.operations.Load(context.Background(), c) // Moby loads containers without one
+}
+
+// mayStart is called with the container locked, at every start.
+func (daemon *Daemon) mayStart(ctx context.Context, c *container.Container) error {
+	return daemon.baleen.operations.MayStart(ctx, c)
+}
+
+// endWork comes before the removal of a container.
+func (daemon *Daemon) endWork(c *container.Container, opts *backend.ContainerRmConfig) error {
+	return daemon.baleen.operations.EndWork(context.Background(), c, opts.ForceRemove) // as Moby removes containers
+}
+
+// endOperations ends what is under way when the daemon begins to shut down.
+func (daemon *Daemon) endOperations(ctx context.Context) { daemon.baleen.operations.Shutdown(ctx) }
+
+// ContainerSnapshot keeps a container's present state as a revision.
+func (daemon *Daemon) ContainerSnapshot(ctx context.Context, name string, req api.SnapshotRequest) (api.Revision, error) {
+	return daemon.baleen.operations.Snapshot(ctx, name, req)
+}
+
+// ContainerRevisions lists the kept states of a container.
+func (daemon *Daemon) ContainerRevisions(ctx context.Context, name string) ([]api.Revision, error) {
+	return daemon.baleen.operations.Revisions(ctx, name)
+}
+
+// ContainerRevisionsPrune removes kept states of a container.
+func (daemon *Daemon) ContainerRevisionsPrune(ctx context.Context, name string, req api.PruneRequest) (api.PruneReport, error) {
+	return daemon.baleen.operations.Prune(ctx, name, req)
+}
+
+// ContainerUpgrade moves a container to another image.
+func (daemon *Daemon) ContainerUpgrade(ctx context.Context, name string, req api.UpgradeRequest, tell func(api.Progress)) error {
+	return daemon.baleen.operations.Upgrade(ctx, name, req, tell)
+}
+
+// ContainerRollback moves a container to one of its revisions.
+func (daemon *Daemon) ContainerRollback(ctx context.Context, name string, req api.RollbackRequest, tell func(api.Progress)) error {
+	return daemon.baleen.operations.Rollback(ctx, name, req, tell)
+}
+
+// upstreamImages is Moby's image service, but that its conflicts name revisions.
+type upstreamImages struct {
+	*ctrd.ImageService
+	images *lifecycle.Images
+}
+
+// ImageDelete says which revision an image is needed for, where Moby would take it for a
+// stopped container.
+func (u upstreamImages) ImageDelete(ctx context.Context, ref string, options imagetypes.RemoveOptions) ([]imagetypes.DeleteResponse, error) {
+	deleted, err := u.ImageService.ImageDelete(ctx, ref, options)
+	return deleted, u.images.DeleteError(ctx, ref, err, u.imageID)
+}
+
+func (u upstreamImages) imageID(ctx context.Context, ref string) (image.ID, error) {
+	img, err := u.ResolveImage(ctx, ref)
+	return image.ID(img.Target.Digest), err
+}
+
+// begin is [lifecycle.Operations.Begin].
+func (daemon *Daemon) begin(ctx context.Context, name, what string) (context.Context, *container.Container, *imageservice.Service, func(), error) {
+	service, err := daemon.baleenService()
+	if err != nil {
+		return nil, nil, nil, nil, err
+	}
+	ctx, c, end, err := daemon.baleen.operations.Begin(ctx, name, what)
+	return ctx, c, service, end, err
+}
+
+// baleenService is Baleen's image service, if the daemon has it.
+func (daemon *Daemon) baleenService() (*imageservice.Service, error) {
+	if s, ok := daemon.imageService.(*imageservice.Service); ok {
+		return s, nil
+	}
+	return nil, lifecycle.ErrOff()
+}
+
+// until returns a context that ends with the request as well.
+func until(ctx, request context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(request, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// bare is a container's name for a person.
+func bare(c *container.Container) string { return strings.TrimPrefix(c.Name, "/") }

@@ -1,0 +1,39 @@
+// Package lifecycle stops, switches, starts and watches the containers of a daemon for
+// the operations on their revisions, and guards the containers meanwhile.
+//
+// [Operations] has these operations: a snapshot, a removal of revisions, an upgrade and a
+// rollback. Package imageservice does their work on files; this package does their work
+// on the daemon's containers and its records of them, by a few small roles (see [Config])
+// that the daemon implements.
+//
+// # Words
+//
+// An operation is what somebody has asked for, such as an upgrade. There is one at a time
+// for each container. A move is an operation that gives a container another state: an
+// upgrade or a rollback. It stops the container, prepares its new files, switches to them,
+// writes the new state into the daemon's record, adds volumes, and starts the container.
+// A container is up if its health check calls it healthy, or, without one, if it runs on
+// for three seconds. An upgrade whose container does not come up is taken back: the
+// container moves to the state that it had.
+//
+// # What it promises
+//
+// A move that fails before the switch leaves the container as it was, running if it ran.
+// After a switch that fails the record says what the files are. Between the stop and the
+// start nobody else can start the container ([Operations.MayStart]). Nobody can remove it
+// while an operation is under way, but by force, which calls the operation off
+// ([Operations.EndWork]). A move ends with its request until the switch, and not after.
+//
+// Whatever the daemon loads is made to agree with the files ([Operations.Load]): the
+// daemon may have ended between a switch and the record of it. A container whose files
+// cannot be used is loaded all the same, and tried again when it is started.
+//
+// # Caveats
+//
+// A nil *Operations belongs to a daemon whose images are a graph driver's: it refuses
+// operations, and guards nothing.
+//
+// The container is locked only while its record is read or written, so that others can
+// look at it during a move. They can also stop, pause or kill it; the watch then ends with
+// a warning, because what they do says nothing about the new state.
+package lifecycle

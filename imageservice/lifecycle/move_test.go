@@ -1,0 +1,382 @@
+//go:build go1.25
+// The language version of this file is that of testing/synctest.
+
+package lifecycle_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
+)
+
+// health is what a health check says after a time.
+func (w *world) health(after time.Duration, status string, log ...*moby.HealthcheckResult) {
+	go func() {
+		time.Sleep(after)
+		w.c.State.Lock()
+		defer w.c.State.Unlock()
+		w.c.State.Health = &moby.ContainerHealth{}
+		w.c.State.Health.SetStatus(status)
+		w.c.State.Health.Log = log
+	}()
+}
+
+// later changes the container's state after a time.
+func (w *world) later(after time.Duration, change func(c *moby.Container)) {
+	go func() {
+		time.Sleep(after)
+		w.c.State.Lock()
+		defer w.c.State.Unlock()
+		change(w.c)
+	}()
+}
+
+func exit(code int) func(*moby.Container) {
+	return func(c *moby.Container) {
+		c.State.Running = false
+		c.State.SetExitCode(code)
+	}
+}
+
+// once runs f at the first of many calls.
+func once(f func()) func() {
+	done := false
+	return func() {
+		if !done {
+			done = true
+			f()
+		}
+	}
+}
+
+var probe = &moby.HealthConfig{Test: []string{"CMD", "true"}, Interval: 2 * time.Second, Timeout: time.Second, Retries: 1}
+
+// outcome is what a move comes to.
+type outcome struct {
+	image   string // of the container's record, on disk too, and of its files
+	stopped bool
+	err     string // part of the error
+	back    string // part of what RolledBack says
+	warning string // part of the only warning
+	took    time.Duration
+	calls   string // of roles, if they matter
+}
+
+func TestUpgrade(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		stopped bool // before
+		req     api.UpgradeRequest
+		prepare func(w *world)
+		want    outcome
+	}{
+		{
+			name: "comes up", want: outcome{
+				image: "new", took: 3 * time.Second,
+				calls: "plan stop save prepare run save mount workdir unmount save start",
+			},
+		},
+		{
+			name: "of a stopped container", stopped: true,
+			want: outcome{image: "new", stopped: true, calls: "prepare run save mount workdir unmount save"},
+		},
+		{
+			name: "without a start", req: api.UpgradeRequest{NoStart: true},
+			want: outcome{image: "new", stopped: true, calls: "plan stop save prepare run save mount workdir unmount save"},
+		},
+		{
+			name: "dry run", req: api.UpgradeRequest{DryRun: true},
+			want: outcome{image: "old", calls: "plan"},
+		},
+		{
+			name: "of a container with --rm", prepare: func(w *world) { w.c.HostConfig.AutoRemove = true },
+			want: outcome{image: "old", err: "created with --rm"},
+		},
+		{
+			name: "of a paused container", prepare: func(w *world) { w.c.State.Paused = true },
+			want: outcome{image: "old", err: "it is paused"},
+		},
+		{
+			name: "of a container that is being removed", prepare: func(w *world) { w.c.State.RemovalInProgress = true },
+			want: outcome{image: "old", err: "marked for removal"},
+		},
+		{
+			name: "with an undecided conflict", prepare: func(w *world) {
+				w.plan.Conflicts = []api.Conflict{{Path: "/a", Winner: "image"}, {Path: "/b"}}
+			},
+			want: outcome{image: "old", err: "/b changed both in container web and in the image", calls: "plan"},
+		},
+		{
+			name: "to an image without a command", prepare: func(w *world) { w.to.Entrypoint, w.to.Cmd = nil, nil },
+			want: outcome{image: "old", err: "no command specified", calls: "plan"},
+		},
+		{
+			name: "of a stopped container to an image without a command", stopped: true,
+			prepare: func(w *world) { w.to.Entrypoint, w.to.Cmd = nil, nil },
+			want:    outcome{image: "old", stopped: true, err: "no command specified", calls: "prepare abandon"},
+		},
+		{
+			name: "that cannot be planned", prepare: func(w *world) { w.at = w.failing("plan", 1) },
+			want: outcome{image: "old", err: "it fails", calls: "plan"},
+		},
+		{
+			name: "of a container that does not stop", prepare: func(w *world) { w.at = w.failing("stop", 1) },
+			want: outcome{image: "old", err: "stop container web: it fails"},
+		},
+		{
+			name: "that cannot be prepared", prepare: func(w *world) { w.at = w.failing("prepare", 1) },
+			want: outcome{image: "old", err: "it fails", calls: "plan stop save prepare start"},
+		},
+		{
+			name: "whose switch fails", prepare: func(w *world) { w.at = w.failing("run", 1) },
+			want: outcome{image: "old", err: "switch the files of container web", calls: "plan stop save prepare run state save start"},
+		},
+		{
+			name: "whose switch fails half-way, after the files", prepare: func(w *world) { w.halfway = errFault },
+			want: outcome{image: "new", err: "switch the files of container web", calls: "plan stop save prepare run state save start"},
+		},
+		{
+			name: "whose switch fails, and the container does not start", prepare: func(w *world) {
+				run, start := w.failing("run", 1), w.failing("start", 1)
+				w.at = func(n int) error { return errors.Join(run(n), start(n)) }
+			},
+			want: outcome{image: "old", stopped: true, err: "start container web"},
+		},
+		{
+			name: "whose volume cannot be filled", prepare: func(w *world) {
+				w.to.Volumes = map[string]struct{}{"/data/": {}}
+				w.at = w.failing("fill", 1)
+			},
+			want: outcome{image: "old", back: "volume /data: it fails"},
+		},
+		{
+			name: "that does not start", prepare: func(w *world) { w.at = w.failing("start", 1) },
+			want: outcome{image: "old", back: "start container web: it fails"},
+		},
+		{
+			name: "that starts neither before nor after it is taken back", prepare: func(w *world) {
+				first, second := w.failing("start", 1), w.failing("start", 2)
+				w.at = func(n int) error { return errors.Join(first(n), second(n)) }
+			},
+			want: outcome{image: "old", stopped: true, err: "and then its rollback: start container web"},
+		},
+		{
+			name: "that exits and cannot be taken back", prepare: func(w *world) {
+				w.started = func() { w.later(1010*time.Millisecond, exit(7)) }
+				w.at = w.failing("prepare", 2)
+			},
+			want: outcome{image: "new", stopped: true, err: "the upgrade failed: the container exited with status 7; and then its rollback: it fails"},
+		},
+		{
+			name: "that exits", prepare: func(w *world) { w.started = once(func() { w.later(1010*time.Millisecond, exit(7)) }) },
+			want: outcome{
+				image: "old", back: "exited with status 7", took: 1050 * time.Millisecond,
+				calls: "plan stop save prepare run save mount workdir unmount save start stop save prepare save run save start",
+			},
+		},
+		{
+			name: "that exits and is restarted by its policy", prepare: func(w *world) {
+				w.started = once(func() { w.later(time.Second, func(c *moby.Container) { c.RestartCount++ }) })
+			},
+			want: outcome{image: "old", back: "restarted by its policy"},
+		},
+		{
+			name: "that somebody restarts meanwhile", prepare: func(w *world) {
+				w.started = func() {
+					w.later(time.Second, func(c *moby.Container) { c.HasBeenManuallyRestarted, c.State.Running = true, false })
+					w.later(2*time.Second, func(c *moby.Container) { c.HasBeenManuallyRestarted, c.State.Running = false, true })
+				}
+			},
+			want: outcome{image: "new", took: 3 * time.Second},
+		},
+		{
+			name: "that somebody stops meanwhile", prepare: func(w *world) {
+				w.started = func() {
+					w.later(time.Second, func(c *moby.Container) { c.HasBeenManuallyStopped, c.State.Running = true, false })
+				}
+			},
+			want: outcome{image: "new", stopped: true, warning: "was stopped before it was seen to be up"},
+		},
+		{
+			name: "that somebody pauses meanwhile", prepare: func(w *world) {
+				w.started = func() { w.later(time.Second, func(c *moby.Container) { c.State.Paused = true }) }
+			},
+			want: outcome{image: "new", warning: "was paused before it was seen to be up"},
+		},
+		{
+			name: "while the daemon shuts down", prepare: func(w *world) {
+				w.started = func() { w.later(time.Second, func(*moby.Container) { w.mu.Lock(); w.shutdown = true; w.mu.Unlock() }) }
+			},
+			want: outcome{image: "new", warning: "the daemon shuts down before"},
+		},
+		{
+			name: "of a container that is removed meanwhile", prepare: func(w *world) {
+				w.started = func() { w.later(time.Second, func(c *moby.Container) { c.State.RemovalInProgress = true }) }
+			},
+			want: outcome{image: "new", err: "container web is being removed"},
+		},
+		{
+			name: "that becomes healthy", prepare: func(w *world) {
+				w.to.Healthcheck = probe
+				w.started = func() { w.health(4010*time.Millisecond, moby.Healthy) }
+			},
+			want: outcome{image: "new", took: 4050 * time.Millisecond},
+		},
+		{
+			name: "that becomes unhealthy", prepare: func(w *world) {
+				w.to.Healthcheck = probe
+				w.started = once(func() {
+					w.health(4*time.Second, moby.Unhealthy, &moby.HealthcheckResult{ExitCode: 3, Output: "no answer"})
+				})
+			},
+			want: outcome{image: "old", back: "the container is unhealthy: its last check ended with 3: no answer"},
+		},
+		{
+			name: "that never becomes healthy", prepare: func(w *world) { w.to.Healthcheck = probe },
+			want: outcome{image: "old", back: "was not healthy within 6s", took: 6 * time.Second},
+		},
+		{
+			name: "that is not healthy as soon as asked", req: api.UpgradeRequest{HealthTimeout: 4},
+			prepare: func(w *world) { w.to.Healthcheck = probe },
+			want:    outcome{image: "old", back: "was not healthy within 4s", took: 4 * time.Second},
+		},
+		{
+			name: "without a health check that is asked to run for longer", req: api.UpgradeRequest{HealthTimeout: 60},
+			want: outcome{image: "new", took: time.Minute},
+		},
+		{
+			name: "to an image with fewer volumes", prepare: func(w *world) {
+				w.c.Config.Volumes = map[string]struct{}{"/data": {}}
+				w.c.MountPoints["/data"] = &moby.MountPoint{Volume: volume{name: "data"}}
+			},
+			want: outcome{image: "new", warning: "the volume at /data stays mounted; new does not ask for it"},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, !tc.stopped)
+				if tc.prepare != nil {
+					tc.prepare(w)
+				}
+				w.check(tc.want, func(ctx context.Context, tell func(api.Progress)) error {
+					return w.ops.Upgrade(ctx, "web", tc.req, tell)
+				})
+			})
+		})
+	}
+}
+
+func TestRollback(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		req     api.RollbackRequest
+		prepare func(w *world)
+		want    outcome
+	}{
+		{name: "starts", want: outcome{image: "new", calls: "plan stop save prepare run save mount workdir unmount save start"}},
+		{name: "dry run", req: api.RollbackRequest{DryRun: true}, want: outcome{image: "old", calls: "plan"}},
+		{
+			name: "is not watched", prepare: func(w *world) { w.started = func() { w.later(0, exit(1)) } },
+			want: outcome{image: "new", stopped: true},
+		},
+		{
+			name: "is not taken back", prepare: func(w *world) { w.at = w.failing("start", 1) },
+			want: outcome{image: "new", stopped: true, err: "moved to revision 2, but: start container web: it fails"},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, true)
+				if tc.prepare != nil {
+					tc.prepare(w)
+				}
+				w.check(tc.want, func(ctx context.Context, tell func(api.Progress)) error {
+					return w.ops.Rollback(ctx, "web", tc.req, tell)
+				})
+			})
+		})
+	}
+}
+
+// check makes a move and compares what it comes to with what is wanted.
+func (w *world) check(want outcome, move func(ctx context.Context, tell func(api.Progress)) error) {
+	w.t.Helper()
+	var told []api.Progress
+	began := time.Now()
+	err := move(w.t.Context(), func(p api.Progress) { told = append(told, p) })
+	took := time.Since(began)
+	synctest.Wait()
+	var result api.Result
+	if len(told) > 0 && told[len(told)-1].Result != nil {
+		result = *told[len(told)-1].Result
+	} else if err == nil && want.calls != "plan" {
+		w.t.Error("the move has no error and no result")
+	}
+	switch {
+	case want.err == "" && err != nil, want.err != "" && (err == nil || !strings.Contains(err.Error(), want.err)):
+		w.t.Errorf("error %v, want %q", err, want.err)
+	case err != nil && result.Revision.Number != 0:
+		w.t.Error("there is a result besides the error")
+	}
+	if want.back == "" && result.RolledBack != "" || !strings.Contains(result.RolledBack, want.back) {
+		w.t.Errorf("rolled back because %q, want %q", result.RolledBack, want.back)
+	}
+	if warnings := strings.Join(result.Warnings, "\n"); want.warning == "" && warnings != "" || !strings.Contains(warnings, want.warning) {
+		w.t.Errorf("warnings %q, want %q", warnings, want.warning)
+	}
+	if want.took != 0 && took != want.took {
+		w.t.Errorf("took %s, want %s", took, want.took)
+	}
+	if calls := strings.Join(w.calls, " "); want.calls != "" && calls != want.calls {
+		w.t.Errorf("calls\n%s, want\n%s", calls, want.calls)
+	}
+	if running := w.c.State.IsRunning(); running == want.stopped {
+		w.t.Errorf("runs: %v", running)
+	}
+	if image := w.c.Config.Image; image != want.image {
+		w.t.Errorf("the container is of image %s, want %s", image, want.image)
+	}
+	w.checkSettled()
+}
+
+// checkSettled checks what holds after every operation: the record says what the files
+// are, nothing that was prepared or mounted is left, volumes are the record's, and nothing
+// guards the container.
+func (w *world) checkSettled() {
+	w.t.Helper()
+	if image := w.c.Config.Image; image != w.files || image != w.saved {
+		w.t.Errorf("record %s, on disk %s, files %s", image, w.saved, w.files)
+	}
+	if wanted := w.stateOf(w.files).Config; !slices.Equal(append([]string{w.c.Path}, w.c.Args...), slices.Concat(wanted.Entrypoint, wanted.Cmd)) && w.c.Path != "" {
+		w.t.Errorf("the record runs %s %q", w.c.Path, w.c.Args)
+	}
+	if w.open != 0 || w.mounts != 0 {
+		w.t.Errorf("%d prepared moves and %d mounts are left", w.open, w.mounts)
+	}
+	for name := range w.volumes {
+		if w.c.MountPoints[strings.TrimPrefix(name, "volume of ")] == nil {
+			w.t.Errorf("%s is left", name)
+		}
+	}
+	if err := w.ops.MayStart(context.Background(), w.c); err != nil {
+		w.t.Errorf("the container cannot be started: %v", err)
+	}
+	w.at = nil
+	gone := w.c.State.IsRemovalInProgress()
+	err := w.ops.Do(context.Background(), "web", "a test", func(context.Context, *moby.Container) error { return nil })
+	if err != nil && !gone {
+		w.t.Errorf("the next operation: %v", err)
+	}
+	if gone && !cerrdefs.IsConflict(err) {
+		w.t.Errorf("the next operation on a container that is being removed: %v", err)
+	}
+}

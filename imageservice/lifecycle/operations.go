@@ -1,0 +1,166 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
+	"github.com/baleen-project/baleen/imageservice"
+)
+
+// Config is what [Operations] work with. All fields are needed.
+type Config struct {
+	Daemon Daemon
+	Files  Files
+	Tasks  Tasks
+	Images *Images // of the same daemon's containers
+	// InitLayer fills an init layer, given the folder in which it is mounted.
+	InitLayer moby.InitLayerFunc
+	Probe     ProbeDefaults
+}
+
+// Operations are the operations on the revisions of a daemon's containers. Their methods
+// may be called at the same time, also for one container. See the package comment for
+// a nil one.
+type Operations struct {
+	daemon Daemon
+	files  Files
+	tasks  Tasks
+	images *Images
+	init   moby.InitLayerFunc
+	probe  ProbeDefaults
+	guard  guard
+}
+
+// New returns the operations of a daemon.
+func New(c Config) *Operations {
+	return &Operations{daemon: c.Daemon, files: c.Files, tasks: c.Tasks, images: c.Images, init: c.InitLayer, probe: c.Probe}
+}
+
+// Snapshot keeps a container's present state as a revision.
+func (o *Operations) Snapshot(ctx context.Context, name string, req api.SnapshotRequest) (made api.Revision, err error) {
+	err = o.Do(ctx, name, "a snapshot", func(ctx context.Context, c *moby.Container) error {
+		made, err = o.files.Snapshot(o.daemon.PauseForCommit(ctx, c), c, imageservice.SnapshotOptions{Message: req.Message})
+		if err != nil {
+			return compat.DockerError(err)
+		}
+		o.log(c, "snapshot", made, "")
+		return nil
+	})
+	return made, err
+}
+
+// Revisions lists the kept states of a container, the oldest first.
+func (o *Operations) Revisions(ctx context.Context, name string) ([]api.Revision, error) {
+	if o == nil {
+		return nil, ErrOff()
+	}
+	c, err := o.daemon.Find(name)
+	if err != nil {
+		return nil, err
+	}
+	list, err := o.files.Revisions(ctx, c)
+	return list, compat.DockerError(err)
+}
+
+// Prune removes kept states of a container.
+func (o *Operations) Prune(ctx context.Context, name string, req api.PruneRequest) (report api.PruneReport, err error) {
+	err = o.Do(ctx, name, "a removal of revisions", func(ctx context.Context, c *moby.Container) error {
+		report, err = o.files.PruneRevisions(ctx, c, req)
+		return compat.DockerError(err)
+	})
+	return report, err
+}
+
+// Upgrade moves a container to another image. An upgrade whose container does not come up
+// is taken back, and the result says why. tell gets the plan, what goes on and the result.
+func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRequest, tell func(api.Progress)) error {
+	policy, err := imageservice.ParsePolicy(req.Policy, req.Paths)
+	if err != nil {
+		return err
+	}
+	m := &move{
+		Operations: o, tell: tell, request: ctx, action: "upgrade",
+		dryRun: req.DryRun, noStart: req.NoStart,
+		watched: true, patience: time.Duration(req.HealthTimeout) * time.Second,
+	}
+	m.prepare = func(ctx context.Context, dryRun bool) (*Prepared, error) {
+		return o.files.PrepareUpgrade(ctx, m.c, imageservice.UpgradeOptions{
+			Image: req.Image, Message: req.Message, Init: o.init, Policy: policy, DryRun: dryRun,
+		})
+	}
+	return m.run(name, "an upgrade")
+}
+
+// Rollback moves a container to one of its revisions. For tell see [Operations.Upgrade].
+func (o *Operations) Rollback(ctx context.Context, name string, req api.RollbackRequest, tell func(api.Progress)) error {
+	policy, err := imageservice.ParsePolicy(req.Policy, req.Paths)
+	if err != nil {
+		return err
+	}
+	m := &move{
+		Operations: o, tell: tell, request: ctx, action: "rollback",
+		dryRun: req.DryRun, noStart: req.NoStart,
+	}
+	m.prepare = func(ctx context.Context, dryRun bool) (*Prepared, error) {
+		return o.files.PrepareRollback(ctx, m.c, imageservice.RollbackOptions{
+			Revision: req.Revision, Message: req.Message, Carry: req.Carry, Policy: policy, DryRun: dryRun,
+		})
+	}
+	return m.run(name, "a rollback")
+}
+
+// shutdownPatience is how long operations may take to clean up when the daemon shuts
+// down. What takes longer is cleaned up after by the next start.
+const shutdownPatience = 5 * time.Second
+
+// Shutdown ends what is under way when the daemon begins to shut down.
+func (o *Operations) Shutdown(ctx context.Context) {
+	if o == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, shutdownPatience)
+	defer cancel()
+	o.files.Shutdown(ctx)
+}
+
+// log has docker events show what became of a container's revisions. from is the name of
+// the image that the container had; "" if it has not changed.
+func (o *Operations) log(c *moby.Container, action moby.EventAction, r api.Revision, from string) {
+	attributes := map[string]string{"revision": strconv.Itoa(r.Number)}
+	if from != "" {
+		attributes["from"] = from
+	}
+	o.daemon.Log(c, action, attributes)
+}
+
+// until returns a context that ends with the request as well.
+func until(ctx, request context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(request, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// bare is a container's name for a person.
+func bare(c *moby.Container) string {
+	return strings.TrimPrefix(c.Name, "/")
+}
+
+func conflict(format string, args ...any) error {
+	return compat.DockerError(cerrdefs.ErrConflict.WithMessage(fmt.Sprintf(format, args...)))
+}
+
+// ErrOff returns the error of operations for a daemon whose images are a graph driver's.
+func ErrOff() error {
+	return compat.DockerError(cerrdefs.ErrNotImplemented.WithMessage("revisions of containers need the containerd image store: the feature containerd-snapshotter is off"))
+}
