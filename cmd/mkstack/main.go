@@ -3,12 +3,15 @@
 // runc, and a registry.
 //
 //	mkstack [-engine LINE] [-build DIR] [-bin DIR] [NAME...]
+//	mkstack -tree NAME                    only make the program's tree, and print its folder
+//	mkstack -test PKG -o FILE NAME        compile the tests of a package of that tree, with
+//	        [-overlay FILE]               sources replaced as for go build -overlay
 //
 // The engine line is that of -engine, or of the variable ENGINE.
 // containerd is linked with Baleen's snapshotter and differ, containerd-stock is
-// as published; so is containerd-2.4, of the newest version, which is made only
-// when it is named. Names choose among the programs; without any, all others are
-// made. Everything comes from the Go module proxy, except docker-init, which is
+// as published; containerd-2.4-baleen and containerd-2.4 are the same of the newest
+// version, and made only when they are named. Names choose among the programs;
+// without any, all others are made. Everything comes from the Go module proxy, except docker-init, which is
 // Debian's tini.
 package main
 
@@ -27,14 +30,29 @@ import (
 	"github.com/baleen-project/baleen/compat/engine"
 )
 
+type options struct {
+	line       engine.Line
+	build, bin string
+	tree       bool
+	test       modtree.Build
+	names      []string
+}
+
 func main() {
+	var o options
 	name := flag.String("engine", os.Getenv(engine.Variable), "engine `line` to build for, 28.5 or 29")
-	build := flag.String("build", "", "build `folder` (default the line's .build in the repository)")
-	bin := flag.String("bin", "", "output `folder` (default the line's bin in the repository)")
+	flag.StringVar(&o.build, "build", "", "build `folder` (default the line's .build in the repository)")
+	flag.StringVar(&o.bin, "bin", "", "output `folder` (default the line's bin in the repository)")
+	flag.BoolVar(&o.tree, "tree", false, "make the tree of one program, print its folder and build nothing")
+	flag.StringVar(&o.test.Package, "test", "", "compile the tests of this `package` of one program's tree instead of the program")
+	flag.StringVar(&o.test.Output, "o", "", "with -test: output `file`")
+	flag.StringVar(&o.test.Overlay, "overlay", "", "with -test: `file` that names sources to replace, as for go build -overlay")
 	flag.Parse()
+	o.names = flag.Args()
 	line, err := engine.Parse(*name)
 	if err == nil {
-		err = run(line, *build, *bin, flag.Args())
+		o.line = line
+		err = run(o)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mkstack:", err)
@@ -42,35 +60,63 @@ func main() {
 	}
 }
 
-func run(line engine.Line, build, bin string, names []string) error {
+func run(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root, err := modtree.RepoRoot()
 	if err != nil {
 		return err
 	}
-	if build == "" {
-		build = line.Dir(filepath.Join(root, ".build"))
+	if o.build == "" {
+		o.build = o.line.Dir(filepath.Join(root, ".build"))
 	}
-	if build, err = filepath.Abs(build); err != nil {
+	if o.build, err = filepath.Abs(o.build); err != nil {
 		return err
 	}
-	if bin == "" {
-		bin = line.Dir(filepath.Join(root, "bin"))
-		if err := shareImages(filepath.Join(root, "bin"), bin); err != nil {
+	if o.bin == "" {
+		o.bin = o.line.Dir(filepath.Join(root, "bin"))
+		if err := shareImages(filepath.Join(root, "bin"), o.bin); err != nil {
 			return err
 		}
 	}
-	chosen, err := choose(names)
+	chosen, err := choose(o.names)
 	if err != nil {
 		return err
 	}
+	if o.tree || o.test.Package != "" {
+		return o.inTree(ctx, chosen)
+	}
 	for _, p := range chosen {
-		if err := p.make(ctx, line, build, bin); err != nil {
+		if err := p.make(ctx, o.line, o.build, o.bin); err != nil {
 			return fmt.Errorf("make %s: %w", p.name, err)
 		}
 	}
 	return nil
+}
+
+// inTree does what needs only the sources of one program.
+func (o options) inTree(ctx context.Context, chosen []program) error {
+	if len(o.names) != 1 || chosen[0].module == "" {
+		return fmt.Errorf("-tree and -test: want the name of one program that is built from a module, have %q", o.names)
+	}
+	p := chosen[0]
+	t, err := p.tree(ctx, o.line, o.build)
+	if err != nil {
+		return fmt.Errorf("make tree of %s: %w", p.name, err)
+	}
+	if o.tree {
+		fmt.Println(t.Dir)
+		return nil
+	}
+	b := o.test
+	if b.Output == "" {
+		return errors.New("-test needs -o")
+	}
+	if b.Output, err = filepath.Abs(b.Output); err != nil {
+		return err
+	}
+	b.Test, b.Tags, b.Cgo = true, p.tags, p.cgo
+	return b.Run(ctx, t)
 }
 
 // shareImages has a line's folder of programs hold the base images of all lines,

@@ -12,7 +12,10 @@ import (
 	"github.com/baleen-project/baleen/compat/version"
 )
 
-const baleenModule = "github.com/baleen-project/baleen"
+const (
+	baleenModule      = "github.com/baleen-project/baleen"
+	snapshotterPlugin = baleenModule + "/snapshotter/plugin"
+)
 
 // program is one file of bin/.
 type program struct {
@@ -48,11 +51,12 @@ var programs = []program{
 	{name: "docker-buildx", module: modtree.Buildx, pkg: "./cmd/buildx", vars: containerdVars, onDemand: true},
 	{name: "docker-proxy", module: moby, pkg: "./cmd/docker-proxy", vars: mobyVars},
 	{name: "docker-init"},
-	{name: "containerd", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: baleenVars, plugin: baleenModule + "/snapshotter/plugin"},
+	{name: "containerd", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: baleenVars, plugin: snapshotterPlugin},
 	{name: "containerd-stock", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: containerdVars},
 	// It shares no compiled package with the others: on two processors it takes
 	// nearly two minutes.
 	{name: "containerd-2.4", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: containerdVars, newest: true, onDemand: true},
+	{name: "containerd-2.4-baleen", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: baleenVars, plugin: snapshotterPlugin, newest: true, onDemand: true},
 	{name: "containerd-shim-runc-v2", module: modtree.Containerd, pkg: "./cmd/containerd-shim-runc-v2", tags: containerdTags, vars: containerdVars},
 	{name: "ctr", module: modtree.Containerd, pkg: "./cmd/ctr", tags: containerdTags, vars: containerdVars},
 	// runc refuses containers with a seccomp profile, which is all of
@@ -197,11 +201,11 @@ func (p program) treeName() string {
 		modtree.Runc:         "runc",
 		modtree.Distribution: "distribution",
 	}[p.module]
-	switch {
-	case p.plugin != "":
-		return name + "-baleen"
-	case p.newest:
-		return name + "-newest"
+	if p.plugin != "" {
+		name += "-baleen"
+	}
+	if p.newest {
+		name += "-newest"
 	}
 	return name
 }
