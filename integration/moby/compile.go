@@ -14,7 +14,7 @@ import (
 // compile brings the test binary of a suite up to date, and Moby's tree. The
 // go command's cache makes this cheap when nothing has changed.
 func compile(ctx context.Context, repo string, s suite) (binary, tree string, err error) {
-	binary = filepath.Join(repo, ".build", "suites", s.name+".test")
+	binary = filepath.Join(repo, ".build", "suites", s.Name+".test")
 	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
 		return "", "", fmt.Errorf("compile suite: %w", err)
 	}
@@ -26,7 +26,7 @@ func compile(ctx context.Context, repo string, s suite) (binary, tree string, er
 	if err != nil {
 		return "", "", fmt.Errorf("compile suite: %w", err)
 	}
-	if _, err := mkdockerd(ctx, repo, "-test", "./"+s.pkg, "-o", binary, "-overlay", overlay); err != nil {
+	if _, err := mkdockerd(ctx, repo, "-test", "./"+s.Package, "-o", binary, "-overlay", overlay); err != nil {
 		return "", "", fmt.Errorf("compile suite: %w", err)
 	}
 	return binary, tree, nil
@@ -38,7 +38,7 @@ func compile(ctx context.Context, repo string, s suite) (binary, tree string, er
 func lift(dir, tree string, s suite) (string, error) {
 	replace := map[string]string{}
 	for _, l := range s.lifted {
-		original := filepath.Join(tree, s.pkg, l.file)
+		original := filepath.Join(tree, s.Package, l.file)
 		text, err := os.ReadFile(original)
 		if err != nil {
 			return "", err
@@ -46,7 +46,7 @@ func lift(dir, tree string, s suite) (string, error) {
 		if n := bytes.Count(text, []byte(l.line)); n != 1 {
 			return "", fmt.Errorf("lift the skip of %s: it stands %d times in %s: %q", l.test, n, original, l.line)
 		}
-		lifted := filepath.Join(dir, s.name+"-"+l.file)
+		lifted := filepath.Join(dir, s.Name+"-"+l.file)
 		if err := os.WriteFile(lifted, bytes.Replace(text, []byte(l.line), nil, 1), 0o644); err != nil {
 			return "", err
 		}
@@ -59,7 +59,7 @@ func lift(dir, tree string, s suite) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	overlay := filepath.Join(dir, s.name+"-overlay.json")
+	overlay := filepath.Join(dir, s.Name+"-overlay.json")
 	return overlay, os.WriteFile(overlay, text, 0o644)
 }
 

@@ -11,25 +11,13 @@
 //
 // For each suite it compiles the test binary from the pinned tree of Moby, the
 // same one that stock is built from, and runs it once on a stack of each flavor
-// (see package integration/stack). Every test and subtest is judged on its own:
-//
-//   - Judged is what stock passes. On the fork it passes or fails; a test that
-//     the fork skips or never gets to has failed.
-//   - What did not pass on the fork is run alone, in a fresh stack, up to two
-//     times. If it passes then it counts as passed, and is listed.
-//   - What still does not pass is run alone on stock as well. If it fails there
-//     too it is flaky: listed, but not judged.
-//   - What stock fails or skips is not judged. It is listed if the fork does
-//     better.
+// (see package integration/stack). How the fork is judged, and what becomes of a
+// binary that ends badly, is in package integration/suites.
 //
 // The last line is "N passed, N failed, N skipped": judged tests that the fork
 // passed and failed, and tests that the fork skipped as stock did or could not
 // do either. With -only nothing is judged, and it counts what that flavor did.
 // The exit status is 1 if any failed, and 2 if the suites could not be run.
-//
-// A test binary that panics, ends early or hangs is reported. The tests that ran
-// at that moment have failed; those that had not had their turn get it in
-// another run of the binary, on a fresh stack.
 //
 // # Where tests run
 //

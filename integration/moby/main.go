@@ -13,7 +13,10 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/baleen-project/baleen/integration/stack"
+	"github.com/baleen-project/baleen/integration/suites"
 )
 
 type options struct {
@@ -38,8 +41,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "moby:", err)
 		os.Exit(2)
 	}
-	fmt.Printf("%d passed, %d failed, %d skipped\n", count.passed, count.failed, count.skipped)
-	if count.failed > 0 {
+	fmt.Println(count)
+	if count.Failed > 0 {
 		os.Exit(1)
 	}
 }
@@ -71,50 +74,93 @@ func parse(args []string) (options, error) {
 			return o, err
 		}
 		if o.timeout > 0 {
-			s.timeout = o.timeout
+			s.Timeout = o.timeout
 		}
 		if o.run != "" {
-			s.run = o.run
+			s.Run = o.run
 		}
 		o.suites = append(o.suites, s)
 	}
 	return o, nil
 }
 
-// tally is what the last line says.
-type tally struct{ passed, failed, skipped int }
-
-func (t *tally) add(o tally) {
-	t.passed += o.passed
-	t.failed += o.failed
-	t.skipped += o.skipped
-}
-
-func run(ctx context.Context, o options, out io.Writer) (tally, error) {
+func run(ctx context.Context, o options, out io.Writer) (suites.Tally, error) {
 	repo, err := repoRoot()
 	if err != nil {
-		return tally{}, err
+		return suites.Tally{}, err
 	}
 	bin, err := stack.BinDir()
 	if err != nil {
-		return tally{}, err
+		return suites.Tally{}, err
 	}
 	if err := needPrograms(bin, o.flavors()); err != nil {
-		return tally{}, err
+		return suites.Tally{}, err
 	}
 	if err := stack.FindCRIU(); err != nil {
-		return tally{}, err
+		return suites.Tally{}, err
 	}
-	var total tally
+	var total suites.Tally
 	for _, s := range o.suites {
-		c := campaign{suite: s, options: o, repo: repo, bin: bin, out: out}
-		count, err := c.run(ctx)
+		count, err := o.runSuite(ctx, s, repo, bin, out)
 		if err != nil {
-			return total, fmt.Errorf("suite %s: %w", s.name, err)
+			return total, fmt.Errorf("suite %s: %w", s.Name, err)
 		}
-		total.add(count)
+		total.Add(count)
 	}
 	return total, nil
+}
+
+func (o options) runSuite(ctx context.Context, s suite, repo, bin string, out io.Writer) (suites.Tally, error) {
+	binary, tree, err := compile(ctx, repo, s)
+	if err != nil {
+		return suites.Tally{}, err
+	}
+	c := suites.Campaign{
+		Suite: s.Suite,
+		Start: func(ctx context.Context, setup string) (suites.Rig, error) {
+			return newRig(ctx, flavorOf(setup), bin, binary, tree, s)
+		},
+		Key:  func() (string, error) { return stockKey(bin, binary) },
+		Logs: filepath.Join(repo, ".build", "logs"), Prefix: "moby", Out: out,
+		Fresh: o.fresh, Verbose: o.verbose,
+	}
+	for _, flavor := range o.flavors() {
+		if flavor == stack.Stock {
+			c.Stock = flavor.String()
+		} else {
+			c.Others = append(c.Others, flavor.String())
+		}
+	}
+	return c.Run(ctx)
+}
+
+func flavorOf(setup string) stack.Flavor {
+	if setup == stack.Stock.String() {
+		return stack.Stock
+	}
+	return stack.Fork
+}
+
+// surroundings is part of the key of stock's results. Raise it when the harness or
+// the environment of the tests changes, for then the results may.
+const surroundings = "4"
+
+// stockKey stands for all that stock's results depend on. The images' files are
+// there only once they have been loaded somewhere.
+func stockKey(bin, binary string) (string, error) {
+	var kernel unix.Utsname
+	if err := unix.Uname(&kernel); err != nil {
+		return "", fmt.Errorf("find out kernel: %w", err)
+	}
+	files := []string{binary, filepath.Join(bin, "dockerd-stock")}
+	for _, name := range sharedPrograms {
+		files = append(files, filepath.Join(bin, name))
+	}
+	images, err := filepath.Glob(filepath.Join(bin, "images", "*.tar"))
+	if err != nil {
+		return "", fmt.Errorf("list images: %w", err)
+	}
+	return suites.Fingerprint([]string{surroundings, unix.ByteSliceToString(kernel.Release[:])}, append(files, images...)...)
 }
 
 // flavors that the options ask for.

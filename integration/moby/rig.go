@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -41,7 +40,7 @@ func newRig(ctx context.Context, flavor stack.Flavor, bin, binary, tree string, 
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{stack: s, flavor: flavor, bin: bin, binary: binary, dir: filepath.Join(tree, of.pkg)}
+	r := &rig{stack: s, flavor: flavor, bin: bin, binary: binary, dir: filepath.Join(tree, of.Package)}
 	if err := r.prepare(ctx, tree); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare %v stack for tests: %w", flavor, err), s.Kill())
 	}
@@ -125,15 +124,12 @@ func (r *rig) environment() []string {
 	}
 }
 
-// run runs the selected tests.
-func (r *rig) run(ctx context.Context, sel selection, whole time.Duration, log io.Writer) (*recording, ending, error) {
-	// test2json's own mode marks its lines, so that what tests print cannot be
-	// taken for them.
-	args := append([]string{"-test.v=test2json", "-test.timeout=0", "-test.count=1"}, sel.flags()...)
-	cmd := r.stack.Command(ctx, r.binary, args...)
+// Command prepares the test binary.
+func (r *rig) Command(ctx context.Context, flags ...string) *exec.Cmd {
+	cmd := r.stack.Command(ctx, r.binary, flags...)
 	cmd.Dir = r.dir
 	cmd.Env = withoutDocker(append(cmd.Env, r.environment()...))
-	return record(ctx, cmd, limits{whole: whole, silence: maxSilence, dying: maxDying}, log)
+	return cmd
 }
 
 // withoutDocker drops variables that a caller may have set for a Docker of his
@@ -148,12 +144,17 @@ func withoutDocker(env []string) []string {
 	})
 }
 
-// alive tells whether dockerd has outlived the tests.
-func (r *rig) alive() bool { return r.stack.Pid(stack.Dockerd) != 0 }
+// Died tells whether dockerd has outlived the tests.
+func (r *rig) Died() string {
+	if r.stack.Pid(stack.Dockerd) != 0 {
+		return ""
+	}
+	return "dockerd has died; its log ends with:\n" + r.stack.LogTail(stack.Dockerd, 20)
+}
 
-// close saves dockerd's log and takes the stack down. Containers that a test
+// Close saves dockerd's log and takes the stack down. Containers that a test
 // left behind are not worth waiting for.
-func (r *rig) close(logFile string) error {
+func (r *rig) Close(prefix string) error {
 	log := r.stack.LogTail(stack.Dockerd, 100_000)
-	return errors.Join(os.WriteFile(logFile, []byte(log+"\n"), 0o644), r.stack.Kill())
+	return errors.Join(os.WriteFile(prefix+"-dockerd.log", []byte(log+"\n"), 0o644), r.stack.Kill())
 }

@@ -1,24 +1,24 @@
-package main
+package suites
 
 import "maps"
 
-// comparison of the fork with stock, test by test.
+// comparison of a set-up with stock, test by test.
 type comparison struct {
 	// passed on both.
 	passed []string
-	// worse are those that stock passes and the fork does not.
+	// worse are those that stock passes and the set-up does not.
 	worse []string
-	// better are those that the fork passes and stock does not.
+	// better are those that the set-up passes and stock does not.
 	better []string
-	// skipped by the fork, and not passed by stock.
+	// skipped by the set-up, and not passed by stock.
 	skipped []string
-	// neither passes, nor is skipped by the fork.
+	// neither passes, nor is skipped by the set-up.
 	neither []string
 }
 
 // compare sorts the tests. Those that must pass count as passed by stock: it
 // may lack what they test.
-func compare(stock, fork results, must []string) comparison {
+func compare(stock, own results, must []string) comparison {
 	stock = maps.Clone(stock)
 	for _, name := range must {
 		r := stock[name]
@@ -30,17 +30,17 @@ func compare(stock, fork results, must []string) comparison {
 		if stock[name].Outcome != pass {
 			continue
 		}
-		if fork[name].Outcome == pass {
+		if own[name].Outcome == pass {
 			c.passed = append(c.passed, name)
 		} else {
 			c.worse = append(c.worse, name)
 		}
 	}
-	for _, name := range fork.names() {
+	for _, name := range own.names() {
 		if stock[name].Outcome == pass {
 			continue
 		}
-		switch fork[name].Outcome {
+		switch own[name].Outcome {
 		case pass:
 			c.better = append(c.better, name)
 		case skip:
@@ -62,12 +62,12 @@ type verdict struct {
 	recovered []string
 	// flaky are those that stock did not pass alone either.
 	flaky []string
-	// again has the results of the last run alone on the fork.
+	// again has the results of the last run alone on the set-up.
 	again results
 	// hopeless is set if too many tests were worse to run them again.
 	hopeless bool
 }
 
-func (v verdict) count() tally {
-	return tally{passed: len(v.passed) + len(v.recovered), failed: len(v.failed), skipped: len(v.skipped)}
+func (v verdict) count() Tally {
+	return Tally{Passed: len(v.passed) + len(v.recovered), Failed: len(v.failed), Skipped: len(v.skipped)}
 }

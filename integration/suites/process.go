@@ -1,4 +1,4 @@
-package main
+package suites
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ type limits struct {
 }
 
 const (
-	// maxSilence is well above the slowest of Moby's tests, which wait for a
+	// maxSilence is well above the slowest of the tests, which wait for a
 	// minute or two at most.
 	maxSilence = 4 * time.Minute
 	maxDying   = 15 * time.Second

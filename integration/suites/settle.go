@@ -1,33 +1,32 @@
-package main
+package suites
 
 import (
 	"context"
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/baleen-project/baleen/integration/stack"
 )
 
 const (
-	// forkChances is how often a test is run alone on the fork.
-	forkChances = 2
+	// chances is how often a test is run alone on a set-up that is judged.
+	chances = 2
 	// maxChances limits for how many tests that is done. If more are worse
 	// then it is not bad luck.
 	maxChances = 30
 )
 
 // alone runs a test by itself.
-type alone func(ctx context.Context, flavor stack.Flavor, name string) (results, error)
+type alone func(ctx context.Context, setup, name string) (results, error)
 
-// settle gives the tests that are worse on the fork their second chances.
-func settle(ctx context.Context, c comparison, run alone) (verdict, error) {
+// settle gives the tests that are worse on a set-up than on stock their second
+// chances.
+func settle(ctx context.Context, c comparison, setup, stock string, run alone) (verdict, error) {
 	v := verdict{comparison: c, again: results{}}
 	if len(innermost(c.worse)) > maxChances {
 		v.failed, v.hopeless = c.worse, true
 		return v, nil
 	}
-	j := jury{run: run, state: map[string]state{}, again: v.again, suspect: map[string]bool{}}
+	j := jury{setup: setup, stock: stock, run: run, state: map[string]state{}, again: v.again, suspect: map[string]bool{}}
 	for _, name := range deepestFirst(c.worse) {
 		if err := j.decide(ctx, name); err != nil {
 			return v, err
@@ -55,7 +54,7 @@ func deepestFirst(names []string) []string {
 	return sorted
 }
 
-// state of a test that was worse on the fork.
+// state of a test that was worse than on stock.
 type state int
 
 const (
@@ -66,9 +65,12 @@ const (
 
 // jury decides on tests that were worse, parts before the whole.
 type jury struct {
+	// setup is the one that is judged.
+	setup, stock string
+
 	run   alone
 	state map[string]state
-	// again has the fork's last results.
+	// again has the judged set-up's last results.
 	again results
 	// suspect are tests that did not pass although the part of them that was run
 	// alone did.
@@ -87,8 +89,8 @@ func (j *jury) decide(ctx context.Context, name string) error {
 		j.state[name] = worst
 		return nil
 	}
-	for range forkChances {
-		res, err := j.run(ctx, stack.Fork, name)
+	for range chances {
+		res, err := j.run(ctx, j.setup, name)
 		if err != nil {
 			return err
 		}
@@ -99,7 +101,7 @@ func (j *jury) decide(ctx context.Context, name string) error {
 			return nil
 		}
 	}
-	res, err := j.run(ctx, stack.Stock, name)
+	res, err := j.run(ctx, j.stock, name)
 	if err != nil {
 		return err
 	}

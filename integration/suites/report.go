@@ -1,4 +1,4 @@
-package main
+package suites
 
 import (
 	"fmt"
@@ -6,77 +6,69 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"github.com/baleen-project/baleen/integration/stack"
 )
 
 // report prints what came of a suite.
 type report struct {
-	suite suite
+	suite Suite
 	out   io.Writer
 	logs  string
 }
 
-// single reports on one flavor, with all its failures.
-func (r report) single(flavor stack.Flavor, o outing) {
-	r.table(map[stack.Flavor]outing{flavor: o}, flavor)
-	r.trouble(flavor, o)
+// failures lists all tests that did not pass on a set-up that is not judged.
+func (r report) failures(setup string, o outing) {
 	var failures []string
 	for _, name := range o.Results.names() {
 		if res := o.Results[name].Outcome; res != pass && res != skip {
 			failures = append(failures, name)
 		}
 	}
-	r.list(fmt.Sprintf("Failed on %v", flavor), failures)
+	r.list("Failed on "+setup, failures)
 	r.outputs(innermost(failures), o.Results)
-	r.notRun()
 }
 
-// both reports on the fork in comparison with stock.
-func (r report) both(stock, fork outing, v verdict) {
-	r.table(map[stack.Flavor]outing{stack.Stock: stock, stack.Fork: fork}, stack.Stock, stack.Fork)
-	r.trouble(stack.Stock, stock)
-	r.trouble(stack.Fork, fork)
+// verdict reports on a set-up in comparison with stock.
+func (r report) verdict(setup string, o outing, v verdict) {
 	if v.hopeless {
-		fmt.Fprintf(r.out, "\nMore than %d tests are worse on the fork; none was run again.\n", maxChances)
+		fmt.Fprintf(r.out, "\nMore than %d tests are worse on %s; none was run again.\n", maxChances, setup)
 	}
-	r.list("Fork worse: stock passes, the fork does not", v.failed)
+	r.list(setup+" worse: stock passes, "+setup+" does not", v.failed)
 	latest := results{}
 	for _, name := range v.failed {
-		latest[name] = fork.Results[name]
+		latest[name] = o.Results[name]
 		if again, ok := v.again[name]; ok {
 			latest[name] = again
 		}
 	}
 	r.outputs(innermost(v.failed), latest)
 	r.list("Flaky: alone, stock does not pass either (not judged)", v.flaky)
-	r.list("Passed on the fork when run alone", v.recovered)
-	r.list("Fork better: stock does not pass (not judged)", v.better)
+	r.list("Passed on "+setup+" when run alone", v.recovered)
+	r.list(setup+" better: stock does not pass (not judged)", v.better)
 	if len(v.neither) > 0 {
-		fmt.Fprintf(r.out, "\nNeither passes (not judged): %d tests\n", len(v.neither))
+		fmt.Fprintf(r.out, "\nNeither stock nor %s passes (not judged): %d tests\n", setup, len(v.neither))
 	}
-	r.notRun()
+	fmt.Fprintf(r.out, "\n%s: %v\n", setup, v.count())
 }
 
-func (r report) table(outings map[stack.Flavor]outing, flavors ...stack.Flavor) {
-	fmt.Fprintf(r.out, "\nSuite %s (%s)\n", r.suite.name, r.suite.pkg)
+func (r report) table(outings map[string]outing, setups []string) {
+	fmt.Fprintf(r.out, "\nSuite %s (%s)\n", r.suite.Name, r.suite.Package)
 	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tpass\tfail\tskip\ttime\t")
-	for _, flavor := range flavors {
-		o := outings[flavor]
+	for _, setup := range setups {
+		o := outings[setup]
 		count := o.Results.count()
 		took := time.Duration(o.Seconds * float64(time.Second)).Round(time.Second)
-		fmt.Fprintf(w, "%v\t%d\t%d\t%d\t%v\t\n", flavor, count.passed, count.failed, count.skipped, took)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%v\t\n", setup, count.Passed, count.Failed, count.Skipped, took)
 	}
 	w.Flush()
 }
 
-func (r report) trouble(flavor stack.Flavor, o outing) {
+func (r report) trouble(setup string, o outing) {
 	for _, t := range o.Trouble {
-		fmt.Fprintf(r.out, "\nTrouble on %v: %s\n", flavor, indent(t))
+		fmt.Fprintf(r.out, "\nTrouble on %s: %s\n", setup, indent(t))
 	}
 	if o.Partial {
-		fmt.Fprintf(r.out, "\nNot all tests of %v have had their turn.\n", flavor)
+		fmt.Fprintf(r.out, "\nNot all tests of %s have had their turn.\n", setup)
 	}
 }
 
@@ -113,8 +105,8 @@ func explain(res result) string {
 }
 
 func (r report) notRun() {
-	for _, l := range r.suite.leftOut {
-		fmt.Fprintf(r.out, "\nNever run: %s (%s)\n", l.pattern, l.reason)
+	for _, l := range r.suite.LeftOut {
+		fmt.Fprintf(r.out, "\nNever run: %s (%s)\n", l.Pattern, l.Reason)
 	}
 	fmt.Fprintln(r.out)
 }

@@ -1,4 +1,4 @@
-package main
+package suites
 
 import (
 	"crypto/sha256"
@@ -7,38 +7,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
-
-	"golang.org/x/sys/unix"
 )
 
-// surroundings is part of the key of stock's results. Raise it when the harness,
-// the environment of the tests or their common names change, for then the
-// results may.
-const surroundings = "3"
-
-// stockKey stands for all that stock's results depend on. The images' files are
-// there only once they have been loaded somewhere.
-func stockKey(bin, binary string, s suite) (string, error) {
-	var kernel unix.Utsname
-	if err := unix.Uname(&kernel); err != nil {
-		return "", fmt.Errorf("find out kernel: %w", err)
-	}
+// Fingerprint stands for values and for the contents of files.
+func Fingerprint(values []string, files ...string) (string, error) {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%q\n", []string{
-		surroundings, unix.ByteSliceToString(kernel.Release[:]),
-		s.pkg, s.selection().run, s.selection().skip,
-	})
-	files := []string{binary, filepath.Join(bin, "dockerd-stock")}
-	for _, name := range sharedPrograms {
-		files = append(files, filepath.Join(bin, name))
-	}
-	images, err := filepath.Glob(filepath.Join(bin, "images", "*.tar"))
-	if err != nil {
-		return "", fmt.Errorf("list images: %w", err)
-	}
-	for _, path := range append(files, images...) {
+	fmt.Fprintf(sum, "%q\n", values)
+	for _, path := range files {
 		if err := addFile(sum, path); err != nil {
 			return "", err
 		}

@@ -1,4 +1,4 @@
-package main
+package suites
 
 import (
 	"encoding/json"
@@ -30,21 +30,36 @@ type result struct {
 	Output []string `json:",omitempty"`
 }
 
+// Tally counts tests.
+type Tally struct{ Passed, Failed, Skipped int }
+
+// Add adds another count.
+func (t *Tally) Add(o Tally) {
+	t.Passed += o.Passed
+	t.Failed += o.Failed
+	t.Skipped += o.Skipped
+}
+
+// String returns "1 passed, 2 failed, 3 skipped".
+func (t Tally) String() string {
+	return fmt.Sprintf("%d passed, %d failed, %d skipped", t.Passed, t.Failed, t.Skipped)
+}
+
 // results of the tests that were run, by their common names.
 type results map[string]result
 
 func (r results) names() []string { return slices.Sorted(maps.Keys(r)) }
 
-func (r results) count() tally {
-	var t tally
+func (r results) count() Tally {
+	var t Tally
 	for _, res := range r {
 		switch res.Outcome {
 		case pass:
-			t.passed++
+			t.Passed++
 		case skip:
-			t.skipped++
+			t.Skipped++
 		default:
-			t.failed++
+			t.Failed++
 		}
 	}
 	return t

@@ -1,12 +1,10 @@
-package main
+package suites
 
 import (
 	"context"
 	"fmt"
 	"slices"
 	"testing"
-
-	"github.com/baleen-project/baleen/integration/stack"
 )
 
 // resultsOf makes results of outcomes.
@@ -44,15 +42,15 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// court plays the runs of tests alone: for each flavor and test the outcomes of
+// court plays the runs of tests alone: for each set-up and test the outcomes of
 // one run after the other, of which the last one stays.
 type court struct {
 	script map[string][]map[string]outcome
 	calls  []string
 }
 
-func (c *court) alone(_ context.Context, flavor stack.Flavor, name string) (results, error) {
-	call := fmt.Sprintf("%v %s", flavor, name)
+func (c *court) alone(_ context.Context, setup, name string) (results, error) {
+	call := fmt.Sprintf("%s %s", setup, name)
 	c.calls = append(c.calls, call)
 	runs := c.script[call]
 	if len(runs) == 0 {
@@ -141,7 +139,7 @@ func TestSettle(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := &court{script: tc.script}
-			v, err := settle(t.Context(), comparison{worse: tc.worse}, c.alone)
+			v, err := settle(t.Context(), comparison{worse: tc.worse}, "fork", "stock", c.alone)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -161,7 +159,7 @@ func TestSettleGivesUpWhenTooManyAreWorse(t *testing.T) {
 	for i := range maxChances + 1 {
 		c.worse = append(c.worse, fmt.Sprintf("Test%d", i))
 	}
-	v, err := settle(t.Context(), c, (&court{}).alone)
+	v, err := settle(t.Context(), c, "fork", "stock", (&court{}).alone)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +173,7 @@ func TestCountHasJudgedTests(t *testing.T) {
 		comparison: comparison{passed: []string{"A", "B"}, better: []string{"C"}, skipped: []string{"D"}, neither: []string{"E"}},
 		failed:     []string{"F"}, recovered: []string{"G"}, flaky: []string{"H"},
 	}
-	if got, want := v.count(), (tally{passed: 3, failed: 1, skipped: 1}); got != want {
+	if got, want := v.count(), (Tally{Passed: 3, Failed: 1, Skipped: 1}); got != want {
 		t.Errorf("count is %+v, want %+v", got, want)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package suites
 
 import (
 	"slices"
@@ -29,7 +29,7 @@ func TestInnermostAndOutermost(t *testing.T) {
 }
 
 func TestSelectionWithout(t *testing.T) {
-	s := suite{run: "TestX", leftOut: []leftOut{{"^TestNetwork", "hangs"}}}
+	s := Suite{Run: "TestX", LeftOut: []LeftOut{{"^TestNetwork", "hangs"}}}
 	got := s.selection().without([]string{"TestA", "TestB/x"})
 	want := selection{run: "TestX", skip: `^TestNetwork|^TestA$|^TestB$/^x$`}
 	if got != want {

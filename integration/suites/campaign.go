@@ -1,0 +1,283 @@
+package suites
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Rig is a place where a suite's tests can run: daemons of one set-up.
+type Rig interface {
+	// Command prepares the test binary with flags of package testing.
+	Command(ctx context.Context, flags ...string) *exec.Cmd
+	// Died says which daemon is dead, and how its log ends; it is empty if all
+	// live.
+	Died() string
+	// Close saves the daemons' logs in files that begin with prefix, and takes the
+	// rig down.
+	Close(prefix string) error
+}
+
+// Campaign runs one suite on stock and on other set-ups, and judges those by it.
+type Campaign struct {
+	Suite Suite
+	// Stock is the name of the set-up that says what must pass; empty if nothing is
+	// judged.
+	Stock string
+	// Others are the names of the set-ups that are judged.
+	Others []string
+	// Start makes a rig of a set-up.
+	Start func(ctx context.Context, setup string) (Rig, error)
+	// Key stands for all that stock's results depend on besides the selection of
+	// tests; see [Fingerprint].
+	Key func() (string, error)
+
+	// Logs is the folder of logs and of stock's results, and Prefix what the
+	// names of their files begin with.
+	Logs, Prefix string
+	Out          io.Writer
+	// Fresh runs stock even if its results are known.
+	Fresh bool
+	// Verbose copies the output of the tests to Out.
+	Verbose bool
+
+	// rigs for tests that are run alone.
+	rigs map[string]Rig
+}
+
+// outing is a run of the suite on one set-up, with the further runs of the
+// binary that it took.
+type outing struct {
+	Results results
+	Seconds float64
+	Made    time.Time
+	// Trouble tells of every bad end.
+	Trouble []string `json:",omitempty"`
+	// Partial is set if there was no time for all tests, or a daemon had died.
+	Partial bool `json:",omitempty"`
+}
+
+// Run runs the suite on all set-ups and reports. The tally is that of the judged
+// set-ups together; without stock it counts what the others did.
+func (c *Campaign) Run(ctx context.Context) (total Tally, err error) {
+	if err := os.MkdirAll(c.Logs, 0o755); err != nil {
+		return Tally{}, fmt.Errorf("make folder for logs: %w", err)
+	}
+	c.rigs = map[string]Rig{}
+	defer func() { err = errors.Join(err, c.closeRigs()) }()
+
+	rep := report{suite: c.Suite, out: c.Out, logs: c.Logs}
+	setups := c.Others
+	if c.Stock != "" {
+		setups = append([]string{c.Stock}, c.Others...)
+	}
+	outings := map[string]outing{}
+	for _, setup := range setups {
+		if outings[setup], err = c.first(ctx, setup); err != nil {
+			return Tally{}, fmt.Errorf("%s: %w", setup, err)
+		}
+	}
+	rep.table(outings, setups)
+	for _, setup := range setups {
+		rep.trouble(setup, outings[setup])
+	}
+	if c.Stock != "" && len(c.Others) == 0 || c.Stock == "" {
+		for _, setup := range setups {
+			rep.failures(setup, outings[setup])
+			total.Add(outings[setup].Results.count())
+		}
+		rep.notRun()
+		return total, nil
+	}
+	for _, setup := range c.Others {
+		v, err := c.judge(ctx, setup, outings[c.Stock], outings[setup])
+		if err != nil {
+			return total, err
+		}
+		rep.verdict(setup, outings[setup], v)
+		total.Add(v.count())
+	}
+	rep.notRun()
+	return total, nil
+}
+
+// judge compares a set-up with stock.
+func (c *Campaign) judge(ctx context.Context, setup string, stock, own outing) (verdict, error) {
+	must := slices.Clone(c.Suite.Must)
+	if c.Suite.Run != "" { // perhaps without these
+		must = slices.DeleteFunc(must, func(name string) bool { return own.Results[name].Outcome == "" })
+	}
+	return settle(ctx, compare(stock.Results, own.Results, must), setup, c.Stock, c.alone)
+}
+
+// log is a path of a log of this suite on a set-up.
+func (c *Campaign) log(setup, what string) string {
+	return filepath.Join(c.Logs, fmt.Sprintf("%s-%s-%s%s", c.Prefix, c.Suite.Name, setup, what))
+}
+
+// key of stock's results.
+func (c *Campaign) key() (string, error) {
+	of, err := c.Key()
+	if err != nil {
+		return "", fmt.Errorf("find out what %s's results depend on: %w", c.Stock, err)
+	}
+	return Fingerprint([]string{of, c.Suite.Package, c.Suite.selection().run, c.Suite.selection().skip})
+}
+
+// first runs the suite on a set-up, or takes stock's results from an earlier
+// time.
+func (c *Campaign) first(ctx context.Context, setup string) (outing, error) {
+	if setup != c.Stock {
+		return c.goOut(ctx, setup)
+	}
+	file := resultsFile(c.log(setup, ".json"))
+	key, err := c.key()
+	if err != nil {
+		return outing{}, err
+	}
+	if !c.Fresh {
+		if known, ok := file.find(key); ok {
+			fmt.Fprintf(c.Out, "%s on %s: taken from %s, made %s (-fresh runs it)\n",
+				c.Suite.Name, setup, file, known.Made.Local().Format(time.DateTime))
+			return known, nil
+		}
+	}
+	o, err := c.goOut(ctx, setup)
+	if err != nil || o.Partial {
+		return o, err
+	}
+	// Once more, for the run may have made the images.
+	if key, err = c.key(); err != nil {
+		return outing{}, err
+	}
+	return o, file.put(key, o)
+}
+
+// maxRuns is how often a binary is run until all its tests have had their turn.
+const maxRuns = 4
+
+func (c *Campaign) goOut(ctx context.Context, setup string) (outing, error) {
+	fmt.Fprintf(c.Out, "%s on %s: running, at most %v; output goes to %s\n",
+		c.Suite.Name, setup, c.Suite.Timeout, c.log(setup, ".log"))
+	log, err := os.Create(c.log(setup, ".log"))
+	if err != nil {
+		return outing{}, fmt.Errorf("open log: %w", err)
+	}
+	defer log.Close()
+	begun := time.Now()
+	o := outing{Results: results{}, Made: begun}
+	sel := c.Suite.selection()
+	for range maxRuns {
+		left := c.Suite.Timeout - time.Since(begun).Round(time.Second)
+		rec, how, err := c.runOnce(ctx, setup, sel, left, log, &o)
+		if err != nil {
+			return o, err
+		}
+		if len(rec.results) == 0 && len(o.Results) == 0 {
+			return o, noTests(how, rec.last)
+		}
+		o.Results.merge(rec.results)
+		o.Partial = how != ""
+		if how == "" || len(rec.results) == 0 || time.Since(begun) >= c.Suite.Timeout {
+			break
+		}
+		sel = sel.without(rec.done())
+	}
+	o.Seconds = time.Since(begun).Seconds()
+	return o, nil
+}
+
+// runOnce runs the binary on a rig of its own.
+func (c *Campaign) runOnce(
+	ctx context.Context, setup string, sel selection, whole time.Duration, log io.Writer, o *outing,
+) (rec *recording, how ending, err error) {
+	r, err := c.Start(ctx, setup)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { err = errors.Join(err, r.Close(c.log(setup, ""))) }()
+	rec, how, err = c.runOn(ctx, r, sel, whole, log)
+	if err != nil {
+		return nil, "", err
+	}
+	if how != "" {
+		o.Trouble = append(o.Trouble, fmt.Sprintf("the test binary %s; running were: %s",
+			how, orNone(strings.Join(innermost(rec.interrupted), ", "))))
+	}
+	if died := r.Died(); died != "" {
+		o.Trouble = append(o.Trouble, died)
+		if how == "" {
+			how = "outlived a daemon"
+		}
+	}
+	return rec, how, nil
+}
+
+// runOn runs the selected tests on a rig.
+func (c *Campaign) runOn(ctx context.Context, r Rig, sel selection, whole time.Duration, log io.Writer) (*recording, ending, error) {
+	if c.Verbose {
+		log = io.MultiWriter(log, c.Out)
+	}
+	return record(ctx, r.Command(ctx, sel.flags()...), limits{whole: whole, silence: maxSilence, dying: maxDying}, log)
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// noTests explains a run without any results.
+func noTests(how ending, last []string) error {
+	if how == "" {
+		return errors.New("no test matches -run, or the binary has run none:\n" + strings.Join(last, "\n"))
+	}
+	return fmt.Errorf("no test has run: the test binary %s:\n%s", how, strings.Join(last, "\n"))
+}
+
+// maxAlone limits the run of a single test.
+const maxAlone = 10 * time.Minute
+
+// alone runs one test by itself. All tests that are run so share a rig, as long as
+// nothing goes wrong with it.
+func (c *Campaign) alone(ctx context.Context, setup, name string) (res results, err error) {
+	fmt.Fprintf(c.Out, "%s on %s: running %s alone\n", c.Suite.Name, setup, name)
+	r := c.rigs[setup]
+	if r == nil {
+		if r, err = c.Start(ctx, setup); err != nil {
+			return nil, err
+		}
+		c.rigs[setup] = r
+	}
+	log, err := os.OpenFile(c.log(setup, ".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	defer log.Close()
+	fmt.Fprintf(log, "\n=== %s alone\n", name)
+	rec, how, err := c.runOn(ctx, r, selection{run: exactly(name)}, maxAlone, log)
+	if err != nil {
+		return nil, err
+	}
+	if how != "" || r.Died() != "" {
+		delete(c.rigs, setup)
+		err = r.Close(c.log(setup, "-alone"))
+	}
+	return rec.results, err
+}
+
+func (c *Campaign) closeRigs() error {
+	var errs []error
+	for setup, r := range c.rigs {
+		errs = append(errs, r.Close(c.log(setup, "-alone")))
+	}
+	return errors.Join(errs...)
+}
