@@ -54,6 +54,20 @@ func BaseImages() []string {
 	return names
 }
 
+// BaseImageTar returns the path of a tar file with the files of a base image, which
+// is built on the first call on a machine. The file is shared: read it only.
+func BaseImageTar(ctx context.Context, name string) (string, error) {
+	image, ok := baseImages[name]
+	if !ok {
+		return "", errdefs.ErrInvalidArgument.WithMessage(name + " is none of the base images")
+	}
+	bin, err := BinDir()
+	if err != nil {
+		return "", err
+	}
+	return image.rootfs.tar(ctx, bin)
+}
+
 // LoadImages puts base images into dockerd, those that are not there yet. With no
 // tag "latest" is meant. What they are made of is built on the first call on a
 // machine, which takes some seconds, or a minute for debian, and kept in
