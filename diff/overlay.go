@@ -51,28 +51,30 @@ func ParseOverlay(mounts []mount.Mount, hasParent bool) (Overlay, error) {
 	case m.Type != "overlay":
 		return Overlay{}, fmt.Errorf("%w: a mount of type %s", ErrUnsupported, m.Type)
 	}
-	var (
-		o          Overlay
-		uids, gids string
-	)
+	var o Overlay
 	if !slices.ContainsFunc(m.Options, func(o string) bool { return strings.HasPrefix(o, "index=") }) && indexByDefault() {
 		return Overlay{}, fmt.Errorf("%w: overlays have an index by default", ErrUnsupported)
 	}
+	// containerd maps the layers below when it mounts (idmapped mounts); what is
+	// written has the ids of the host.
+	maps := map[string]string{}
 	for _, option := range m.Options {
-		// containerd maps the layers below when it mounts (idmapped mounts); what
-		// is written has the ids of the host.
-		switch key, value, _ := strings.Cut(option, "="); key {
-		case "uidmap":
-			uids = value
-		case "gidmap":
-			gids = value
+		key, value, _ := strings.Cut(option, "=")
+		_, again := maps[key]
+		var err error
+		switch {
+		case again:
+			err = fmt.Errorf("%w: an overlay with another %s", ErrUnsupported, key)
+		case key == "uidmap" || key == "gidmap":
+			maps[key] = value
 		default:
-			if err := o.parse(option); err != nil {
-				return Overlay{}, err
-			}
+			err = o.parse(option)
+		}
+		if err != nil {
+			return Overlay{}, err
 		}
 	}
-	if uids != "" || gids != "" {
+	if uids, gids := maps["uidmap"], maps["gidmap"]; uids != "" || gids != "" {
 		ids, err := ParseIDMap(uids, gids)
 		if err != nil {
 			return Overlay{}, fmt.Errorf("%w: %w", ErrUnsupported, err)

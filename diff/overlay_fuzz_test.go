@@ -69,6 +69,7 @@ func FuzzParseOverlay(f *testing.F) {
 		"upperdir=/u,upperdir=/v,lowerdir=/a", "lowerdir=/a,lowerdir=/b", "lowerdir=/a,index=on", "lowerdir=/a,index=off,nfs_export=off", "lowerdir=/a,metacopy=on,redirect_dir=follow",
 		"uidmap=0:100000:65536,gidmap=0:100000:65536,upperdir=/u,lowerdir=/a", "uidmap=0:1:2,upperdir=/u,lowerdir=/a", "userxattr,lowerdir=/a:/b,upperdir=/u,xino=off,volatile,rw",
 		"upperdir=,lowerdir=/a", "lowerdir=", `lowerdir=\`, `lowerdir=/a\:b`, "default_permissions,lowerdir=/a", "=", "", "uidmap=,gidmap=,lowerdir=/l,upperdir=/u",
+		"uidmap=no,uidmap=,upperdir=/u,lowerdir=/a", "gidmap=0:1:1,gidmap=0:2:2,uidmap=0:1:1,upperdir=/u,lowerdir=/a",
 		"uidmap=0:4294967295:2,gidmap=0:4294967295:2,upperdir=/u,lowerdir=/a",
 	} {
 		f.Add("overlay", "overlay", options, true)
