@@ -1,6 +1,12 @@
 package imageservice
 
 import (
+	"context"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
@@ -45,3 +51,9 @@ var (
 	WithoutDefaults = withoutDefaults
 	HiddenHere      = hiddenHere
 )
+
+// CompletePull pulls from a registry, as [Service.PullComplete] does from containerd's
+// client.
+func CompletePull(from puller, store images.Store, complete func(context.Context, ocispec.Descriptor) error) func(context.Context, string, ...containerd.RemoteOpt) (containerd.Image, error) {
+	return completePull{from, store, complete}.run
+}
