@@ -8,11 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
-	containerd "github.com/containerd/containerd/v2/client"
 	cerrdefs "github.com/containerd/errdefs"
 
 	"github.com/baleen-project/baleen/compat/api"
@@ -119,7 +116,11 @@ func (w *world) Start(ctx context.Context, c *moby.Container) error {
 		return err
 	}
 	c.State.Lock()
-	if err := w.ops.MayStart(ctx, c); err != nil {
+	err := w.ops.MayStart(ctx, c)
+	if err == nil && c.State.RemovalInProgress {
+		err = errors.New("the container is marked for removal")
+	}
+	if err != nil {
 		c.State.Unlock()
 		return err
 	}
@@ -338,67 +339,4 @@ func (s *switchTo) Run(context.Context) (before, to api.Revision, err error) {
 func (s *switchTo) Abandon(context.Context) error {
 	s.end()
 	return s.w.call("abandon")
-}
-
-func (w *world) Task(context.Context, string) (containerd.Task, error) {
-	if w.task == nil {
-		return nil, cerrdefs.ErrNotFound
-	}
-	return w.task, nil
-}
-
-// task is one of containerd's that can be asked for its status and deleted.
-type task struct {
-	containerd.Task
-	status  containerd.ProcessStatus
-	deleted bool
-	delete  error // the answer to a deletion
-	stays   bool  // although it is deleted
-	failure error // of asking for the status
-}
-
-func (t *task) Pid() uint32 { return 42 }
-
-func (t *task) Status(context.Context) (containerd.Status, error) {
-	if t.deleted && !t.stays {
-		return containerd.Status{}, cerrdefs.ErrNotFound
-	}
-	return containerd.Status{Status: t.status}, t.failure
-}
-
-func (t *task) Delete(context.Context, ...containerd.ProcessDeleteOpts) (*containerd.ExitStatus, error) {
-	t.deleted = true
-	return containerd.NewExitStatus(128+uint32(syscall.SIGKILL), time.Time{}, nil), t.delete
-}
-
-// layer is a container's, of which nothing is asked.
-type layer struct{ moby.RWLayer }
-
-// volume has a name, and nothing else is asked of it.
-type volume struct {
-	moby.Volume
-	name string
-}
-
-func (v volume) Name() string { return v.name }
-
-// store is the daemon's containers: the world's one.
-type store struct{ w *world }
-
-func (s store) Get(of string) *moby.Container {
-	if of == id {
-		return s.w.c
-	}
-	return nil
-}
-func (s store) List() []*moby.Container               { return []*moby.Container{s.w.c} }
-func (s store) Size() int                             { return 1 }
-func (s store) ApplyAll(reduce moby.ContainerReducer) { reduce(s.w.c) }
-func (s store) Add(string, *moby.Container)           {}
-func (s store) Delete(string)                         {}
-func (s store) First(filter moby.ContainerFilter) *moby.Container {
-	if filter(s.w.c) {
-		return s.w.c
-	}
-	return nil
 }

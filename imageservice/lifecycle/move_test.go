@@ -1,4 +1,5 @@
 //go:build go1.25
+
 // The language version of this file is that of testing/synctest.
 
 package lifecycle_test
@@ -20,20 +21,21 @@ import (
 
 // health is what a health check says after a time.
 func (w *world) health(after time.Duration, status string, log ...*moby.HealthcheckResult) {
-	go func() {
-		time.Sleep(after)
-		w.c.State.Lock()
-		defer w.c.State.Unlock()
-		w.c.State.Health = &moby.ContainerHealth{}
-		w.c.State.Health.SetStatus(status)
-		w.c.State.Health.Log = log
-	}()
+	w.later(after, func(c *moby.Container) {
+		c.State.Health = &moby.ContainerHealth{}
+		c.State.Health.SetStatus(status)
+		c.State.Health.Log = log
+	})
 }
 
-// later changes the container's state after a time.
+// later changes the container's state after a time, if the test has not ended.
 func (w *world) later(after time.Duration, change func(c *moby.Container)) {
 	go func() {
-		time.Sleep(after)
+		select {
+		case <-time.After(after):
+		case <-w.t.Context().Done():
+			return
+		}
 		w.c.State.Lock()
 		defer w.c.State.Unlock()
 		change(w.c)
@@ -47,12 +49,10 @@ func exit(code int) func(*moby.Container) {
 	}
 }
 
-// once runs f at the first of many calls.
-func once(f func()) func() {
-	done := false
-	return func() {
-		if !done {
-			done = true
+// ifNew runs f when the container has started on the image "new".
+func (w *world) ifNew(f func()) {
+	w.started = func() {
+		if w.files == "new" {
 			f()
 		}
 	}
@@ -177,7 +177,7 @@ func TestUpgrade(t *testing.T) {
 			want: outcome{image: "new", stopped: true, err: "the upgrade failed: the container exited with status 7; and then its rollback: it fails"},
 		},
 		{
-			name: "that exits", prepare: func(w *world) { w.started = once(func() { w.later(1010*time.Millisecond, exit(7)) }) },
+			name: "that exits", prepare: func(w *world) { w.ifNew(func() { w.later(1010*time.Millisecond, exit(7)) }) },
 			want: outcome{
 				image: "old", back: "exited with status 7", took: 1050 * time.Millisecond,
 				calls: "plan stop save prepare run save mount workdir unmount save start stop save prepare save run save start",
@@ -185,7 +185,7 @@ func TestUpgrade(t *testing.T) {
 		},
 		{
 			name: "that exits and is restarted by its policy", prepare: func(w *world) {
-				w.started = once(func() { w.later(time.Second, func(c *moby.Container) { c.RestartCount++ }) })
+				w.ifNew(func() { w.later(time.Second, func(c *moby.Container) { c.RestartCount++ }) })
 			},
 			want: outcome{image: "old", back: "restarted by its policy"},
 		},
@@ -234,7 +234,7 @@ func TestUpgrade(t *testing.T) {
 		{
 			name: "that becomes unhealthy", prepare: func(w *world) {
 				w.to.Healthcheck = probe
-				w.started = once(func() {
+				w.ifNew(func() {
 					w.health(4*time.Second, moby.Unhealthy, &moby.HealthcheckResult{ExitCode: 3, Output: "no answer"})
 				})
 			},
