@@ -50,9 +50,13 @@ func (m *maker) printDiff(ctx context.Context, w io.Writer) (err error) {
 	return gitDiff(ctx, tmp, w)
 }
 
-// diffGoMod lays Moby's vendor.mod beside the go.mod that the fork asks for.
+// diffGoMod lays Moby's go.mod, or vendor.mod, beside the go.mod that the fork asks
+// for.
 func (m *maker) diffGoMod(ctx context.Context, t *modtree.Tree, tmp string) error {
-	before, err := t.Original("vendor.mod")
+	before, err := t.Original("go.mod")
+	if errors.Is(err, fs.ErrNotExist) {
+		before, err = t.Original("vendor.mod")
+	}
 	if err != nil {
 		return err
 	}

@@ -84,44 +84,36 @@ func (m *maker) open(ctx context.Context, dir string) (*modtree.Tree, error) {
 // repository is written for, in the fork and in stock alike, so that the two differ
 // in our patches and in nothing else. Other lines ask for a newer one themselves. The
 // fork also requires this repository. They are for the tree in a folder.
-func (m *maker) requirements(tree string) (modtree.Requirements, error) {
-	if m.line != engine.V28 {
-		if !m.stock {
-			return modtree.Requirements{}, fmt.Errorf("there is no fork of engine %s yet, only -stock", m.line)
+func (m *maker) requirements(tree string) (req modtree.Requirements, err error) {
+	if m.line == engine.V28 {
+		containerd, err := modtree.Lookup(m.line, modtree.Containerd)
+		if err != nil {
+			return req, err
 		}
-		return modtree.Requirements{}, nil
-	}
-	containerd, err := modtree.Lookup(m.line, modtree.Containerd)
-	if err != nil {
-		return modtree.Requirements{}, err
-	}
-	sums, err := os.ReadFile(filepath.Join(m.root, "go.sum"))
-	if err != nil {
-		return modtree.Requirements{}, err
-	}
-	req := modtree.Requirements{
-		Require: map[string]string{modtree.Containerd: containerd.Version},
-		Sums:    sums,
+		req.Require = map[string]string{modtree.Containerd: containerd.Version}
 	}
 	if !m.stock {
 		rel, err := filepath.Rel(tree, m.root)
 		if err != nil {
-			return modtree.Requirements{}, err
+			return req, err
 		}
 		req.Replace = map[string]string{baleenModule: rel}
 	}
-	return req, nil
+	if len(req.Require)+len(req.Replace) > 0 {
+		req.Sums, err = os.ReadFile(filepath.Join(m.root, "go.sum"))
+	}
+	return req, err
 }
 
 // plan says what to compile and which versions the linker writes into it.
 func (m *maker) plan(ctx context.Context) (modtree.Build, error) {
-	b := modtree.Build{Package: "./cmd/dockerd", Output: m.output, Tags: mobyTags[m.line]}
+	b := modtree.Build{Package: "./cmd/dockerd", Output: m.output, Tags: m.tags()}
 	name, release, platform := "dockerd", m.pin.Release+"+baleen."+version.Version, "Baleen "+version.Version
 	if m.stock {
 		name, release, platform = "dockerd-stock", m.pin.Release, ""
 	}
 	if m.test != "" {
-		b.Package, b.Test, b.Overlay = m.test, true, m.overlay
+		b.Package, b.Test = m.test, true
 		if m.output == "" {
 			return b, fmt.Errorf("-test needs -o")
 		}
@@ -133,6 +125,9 @@ func (m *maker) plan(ctx context.Context) (modtree.Build, error) {
 	if b.Output, err = filepath.Abs(b.Output); err != nil {
 		return b, err
 	}
+	if b.Overlay, err = m.writeOverlay(); err != nil {
+		return b, err
+	}
 	pkg := m.line.Module() + "/dockerversion."
 	b.Vars = map[string]string{pkg + "Version": release, pkg + "PlatformName": platform}
 	if !m.stock {
@@ -141,8 +136,15 @@ func (m *maker) plan(ctx context.Context) (modtree.Build, error) {
 	return b, nil
 }
 
-// mobyTags are those of Moby's own static build, hack/make.sh.
-var mobyTags = map[engine.Line][]string{
-	engine.V28: {"netgo", "osusergo", "static_build"},
-	engine.V29: {"netgo", "osusergo", "static_build", "nri_no_wasm"},
+// tags are the build tags of Moby's own static build, hack/make.sh. The fork of 29
+// leaves the containerd out that stock runs if it finds no other.
+func (m *maker) tags() []string {
+	tags := []string{"netgo", "osusergo", "static_build"}
+	if m.line == engine.V29 {
+		tags = append(tags, "nri_no_wasm")
+		if !m.stock {
+			tags = append(tags, "no_embedded_containerd")
+		}
+	}
+	return tags
 }
