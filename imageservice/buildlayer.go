@@ -16,7 +16,7 @@ import (
 // namespaces: what the builder makes has the host's ids, and a layer must have
 // the image's.
 func (s *Service) GetImageAndReleasableLayer(ctx context.Context, refOrID string, opts moby.GetImageAndLayerOptions) (moby.BuilderImage, moby.BuilderROLayer, error) {
-	img, l, err := s.Upstream.GetImageAndReleasableLayer(ctx, refOrID, opts)
+	img, l, err := s.upstream.GetImageAndReleasableLayer(ctx, refOrID, opts)
 	if err != nil || l == nil || s.ids.Empty() {
 		return img, l, err
 	}

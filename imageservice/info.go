@@ -20,9 +20,3 @@ func (s *Service) LayerStoreStatus() [][2]string {
 		{"Image Service", "Baleen " + version.Version},
 	}
 }
-
-// Cleanup is called when the daemon shuts down. Nothing is held between
-// operations, and each of them cleans up after itself.
-func (s *Service) Cleanup() error {
-	return nil
-}

@@ -206,26 +206,26 @@ func (s *Service) unpacked(ctx context.Context, m platformManifest) (bool, error
 
 // ExportImage writes an archive of images (`docker save`). It is upstream's, which
 // asks [Service.Complete], but that its error says what is missing.
-func (s *Service) ExportImage(ctx context.Context, names []string, platform *ocispec.Platform, out io.Writer) error {
-	return s.explain(ctx, "save", s.Upstream.ExportImage(ctx, names, platform, out), platform, names...)
+func (s *Service) ExportImage(ctx context.Context, names []string, platforms moby.Platforms, out io.Writer) error {
+	return s.explain(ctx, "save", s.upstream.ExportImage(ctx, names, platforms, out), moby.PlatformList(platforms), names...)
 }
 
 // PushImage sends an image to a registry. It is upstream's, but that its error says
 // what is missing. What containerd lacks the registry may have: nothing is looked up
 // before.
-func (s *Service) PushImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, metaHeaders map[string][]string, auth *moby.AuthConfig, out io.Writer) error {
-	return s.explain(ctx, "push", s.Upstream.PushImage(ctx, ref, platform, metaHeaders, auth, out), platform, ref.String())
+func (s *Service) PushImage(ctx context.Context, ref reference.Named, options moby.PushOptions) error {
+	return s.explain(ctx, "push", s.upstream.PushImage(ctx, ref, options), moby.PlatformList(options.Platforms), ref.String())
 }
 
 // explain says of an error because something was not found what of the images is
 // missing. It decides nothing: a name that may mean several images is taken for all.
-func (s *Service) explain(ctx context.Context, verb string, err error, platform *ocispec.Platform, names ...string) error {
+func (s *Service) explain(ctx context.Context, verb string, err error, of []ocispec.Platform, names ...string) error {
 	if !errdefs.IsNotFound(err) {
 		return err
 	}
 	var known missingError
 	if !errors.As(err, &known) {
-		lacking := s.lacking(ctx, platform, names)
+		lacking := s.lacking(ctx, of, names)
 		if lacking == nil {
 			return err
 		}
@@ -235,8 +235,8 @@ func (s *Service) explain(ctx context.Context, verb string, err error, platform 
 }
 
 // lacking returns a missingError if something of the images of these names is
-// missing, for a platform if there is one.
-func (s *Service) lacking(ctx context.Context, platform *ocispec.Platform, names []string) error {
+// missing, for some platforms if there are any.
+func (s *Service) lacking(ctx context.Context, of []ocispec.Platform, names []string) error {
 	for _, name := range names {
 		for _, img := range s.named(ctx, name) {
 			all, err := s.manifests(ctx, img.Target)
@@ -244,7 +244,7 @@ func (s *Service) lacking(ctx context.Context, platform *ocispec.Platform, names
 				log.G(ctx).WithError(err).WithField("image", img.Name).Debug("could not look for what is missing of an image")
 			}
 			for _, m := range all {
-				if len(m.missing) > 0 && !m.attests() && s.isFor(ctx, m, platform) {
+				if len(m.missing) > 0 && !m.attests() && s.isFor(ctx, m, of) {
 					return missingError{m}
 				}
 			}
@@ -253,26 +253,26 @@ func (s *Service) lacking(ctx context.Context, platform *ocispec.Platform, names
 	return nil
 }
 
-// isFor reports whether a manifest is for a platform; any is for none.
-func (s *Service) isFor(ctx context.Context, m platformManifest, platform *ocispec.Platform) bool {
-	if platform == nil {
+// isFor reports whether a manifest is for one of some platforms; any is for none.
+func (s *Service) isFor(ctx context.Context, m platformManifest, of []ocispec.Platform) bool {
+	if len(of) == 0 {
 		return true
 	}
 	is := m.desc.Platform
 	if is == nil {
-		img, err := containerstore.ReadBase(ctx, s.content, m.desc, *platform)
+		img, err := containerstore.ReadBase(ctx, s.content, m.desc, of[0])
 		if err != nil {
 			return true
 		}
 		is = &img.Config.Platform
 	}
-	return platforms.OnlyStrict(*platform).Match(*is)
+	return slices.ContainsFunc(of, func(p ocispec.Platform) bool { return platforms.OnlyStrict(p).Match(*is) })
 }
 
 // named are the images that a name may mean: the one, or all of a repository.
 func (s *Service) named(ctx context.Context, name string) []images.Image {
 	var found []images.Image
-	if img, err := s.ResolveImage(ctx, name); err == nil {
+	if img, err := s.upstream.ResolveImage(ctx, name); err == nil {
 		found = append(found, img)
 	}
 	if ref, err := reference.ParseNormalizedNamed(name); err == nil && reference.IsNameOnly(ref) {

@@ -24,7 +24,7 @@ func (s *Service) TagImage(ctx context.Context, id moby.ImageID, ref reference.N
 	if err := compat.CheckName(ref); err != nil {
 		return compat.DockerError(err)
 	}
-	return s.Upstream.TagImage(ctx, id, ref)
+	return s.upstream.TagImage(ctx, id, ref)
 }
 
 // ImportImage makes an image of a tar stream. It gets no name if ref is nil.
@@ -34,26 +34,26 @@ func (s *Service) ImportImage(ctx context.Context, ref reference.Named, platform
 			return "", compat.DockerError(err)
 		}
 	}
-	return s.Upstream.ImportImage(ctx, ref, platform, msg, layerReader, changes)
+	return s.upstream.ImportImage(ctx, ref, platform, msg, layerReader, changes)
 }
 
 // PullImage fetches an image from a registry, and names it by where it comes from.
-func (s *Service) PullImage(ctx context.Context, ref reference.Named, platform *ocispec.Platform, metaHeaders map[string][]string, authConfig *moby.AuthConfig, outStream io.Writer) error {
+func (s *Service) PullImage(ctx context.Context, ref reference.Named, options moby.PullOptions) error {
 	if err := compat.CheckName(ref); err != nil {
 		return compat.DockerError(err)
 	}
-	return s.Upstream.PullImage(ctx, ref, platform, metaHeaders, authConfig, outStream)
+	return s.upstream.PullImage(ctx, ref, options)
 }
 
 // LoadImage reads the images of an archive. It learns their names when they have
 // been read, and takes back those that it refuses: what else was in the archive
 // stays.
-func (s *Service) LoadImage(ctx context.Context, inTar io.ReadCloser, platform *ocispec.Platform, outStream io.Writer, quiet bool) error {
+func (s *Service) LoadImage(ctx context.Context, inTar io.ReadCloser, platforms moby.Platforms, outStream io.Writer, quiet bool) error {
 	before, err := s.ambiguous(ctx)
 	if err != nil {
 		return compat.DockerError(err)
 	}
-	err = s.Upstream.LoadImage(ctx, inTar, platform, outStream, quiet)
+	err = s.upstream.LoadImage(ctx, inTar, platforms, outStream, quiet)
 	return errors.Join(err, compat.DockerError(s.unnameAmbiguous(context.WithoutCancel(ctx), before)))
 }
 

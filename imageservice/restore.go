@@ -75,7 +75,7 @@ func (s *Service) PrepareRestore(ctx context.Context, ref string, o RestoreOptio
 }
 
 func (s *Service) prepareRestore(ctx context.Context, ref string, o RestoreOptions) (prepared *Restore, err error) {
-	img, err := s.ResolveImage(ctx, ref)
+	img, err := s.upstream.ResolveImage(ctx, ref)
 	if err != nil {
 		return nil, err
 	}

@@ -58,16 +58,17 @@ type Config struct {
 	Upstream    Upstream
 }
 
-// Service implements daemon.ImageService of Moby. Its methods may be called
-// at the same time, also for one container.
+// Service implements those verbs of Moby's daemon.ImageService that are Baleen's.
+// compat/fork says which: the daemon has the others of Moby's service, which it
+// embeds one level deeper. The methods may be called at the same time, also for one
+// container.
 type Service struct {
-	Upstream
-
 	client      *containerd.Client
 	content     content.Store
 	images      images.Store
 	leases      leases.Manager
 	differ      containerstore.Differ
+	upstream    Upstream
 	snapshotter string
 	owner       string
 	containers  Containers
@@ -96,12 +97,12 @@ type Service struct {
 // and tried again at the next start.
 func New(c Config) *Service {
 	s := &Service{
-		Upstream:    c.Upstream,
 		client:      c.Client,
 		content:     c.Client.ContentStore(),
 		images:      c.Client.ImageService(),
 		leases:      c.Client.LeasesService(),
 		differ:      c.Client.DiffService(),
+		upstream:    c.Upstream,
 		snapshotter: c.Snapshotter,
 		owner:       c.Owner,
 		containers:  c.Containers,

@@ -42,14 +42,20 @@ type ImageComponent interface {
 // BuildImages returns the images of a build: one that is squashed ends with the
 // build's context.
 func BuildImages(ctx context.Context, images ImageComponent) ImageComponent {
-	if s, ok := images.(*Service); ok {
+	if s, ok := images.(squasher); ok {
 		return buildImages{s, ctx}
 	}
 	return images
 }
 
+// squasher is a [Service], or what embeds one.
+type squasher interface {
+	ImageComponent
+	squashImage(ctx context.Context, id, parent string) (string, error)
+}
+
 type buildImages struct {
-	*Service
+	squasher
 	ctx context.Context
 }
 
@@ -107,7 +113,7 @@ func (s *Service) squash(ctx context.Context, id, parent string) (_ string, err 
 
 // readImage reads an image by its id, and keeps it.
 func (s *Service) readImage(ctx context.Context, id string) (containerstore.Base, error) {
-	record, err := s.ResolveImage(ctx, id)
+	record, err := s.upstream.ResolveImage(ctx, id)
 	if err != nil {
 		return containerstore.Base{}, err
 	}

@@ -128,7 +128,7 @@ func (s *Service) resolve(ctx context.Context, name string, platform ocispec.Pla
 	if platform.OS != "" && platform.Architecture != "" {
 		wanted = &platform
 	}
-	img, err := s.GetImage(ctx, name, moby.GetImageOpts{Platform: wanted})
+	img, err := s.upstream.GetImage(ctx, name, moby.GetImageOpts{Platform: wanted})
 	if err != nil {
 		return st, containerstore.Base{}, err
 	}

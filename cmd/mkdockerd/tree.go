@@ -66,6 +66,11 @@ func (m *maker) makeTree(ctx context.Context) (*modtree.Tree, error) {
 	if err := t.Modularise(ctx, req); err != nil {
 		return nil, err
 	}
+	if !m.stock {
+		if err := checkVerbs(t); err != nil {
+			return nil, err
+		}
+	}
 	files, err := m.series.Files(t.Original)
 	if err != nil {
 		return nil, err

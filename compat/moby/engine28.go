@@ -1,6 +1,9 @@
 package moby
 
 import (
+	"io"
+	"net/http"
+
 	"github.com/docker/docker/api/server/httputils"
 	"github.com/docker/docker/api/server/router"
 	"github.com/docker/docker/api/types/backend"
@@ -26,9 +29,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
-
-// Line is the engine line that this file is for.
-const Line = "28.5"
 
 // Containers as the daemon has them.
 type (
@@ -117,10 +117,31 @@ type (
 	GetImageAndLayerOptions = backend.GetImageAndLayerOptions
 	AuthConfig              = registry.AuthConfig // for a registry
 
-	// Platforms says of which platforms of an image an archive is made, or is read;
-	// all if it is nil.
-	Platforms = *ocispec.Platform
 )
+
+// Platforms says of which platforms of an image an archive is made or read, or which
+// are pulled or pushed; all, or the host's, if it is nil. See [PlatformList].
+type Platforms = *ocispec.Platform
+
+// PlatformList returns the platforms that p names; nil for a nil p.
+func PlatformList(p Platforms) []ocispec.Platform {
+	if p == nil {
+		return nil
+	}
+	return []ocispec.Platform{*p}
+}
+
+// PullOptions says how an image is fetched from a registry. This line's engine has no
+// type for it.
+type PullOptions struct {
+	Platforms   Platforms
+	MetaHeaders http.Header // for the registry
+	AuthConfig  *AuthConfig
+	OutStream   io.Writer // is told the progress
+}
+
+// PushOptions says how an image is sent to a registry.
+type PushOptions PullOptions
 
 // Images, and what the classic builder has of them.
 type (

@@ -62,7 +62,7 @@ func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.Im
 		InitLayer: setupInitLayer(daemon.idMapping.RootPair()),
 		Probe:     probeDefaults,
 	})}
-	return service
+	return imageVerbs{service, upstreamImages{upstream, images}}
 }
 
 // thawGroup lets a container go on that a commit had frozen when the daemon
@@ -266,8 +266,8 @@ func (daemon *Daemon) resumeTask(ctx context.Context, c *container.Container) er
 // mendInterrupted undoes, when all containers have been loaded, what a daemon
 // that crashed has left of them.
 func (daemon *Daemon) mendInterrupted(ctx context.Context) {
-	s, ok := daemon.imageService.(*imageservice.Service)
-	if !ok {
+	s, err := daemon.baleenService()
+	if err != nil {
 		return
 	}
 	daemon.thawInterrupted(ctx, s)

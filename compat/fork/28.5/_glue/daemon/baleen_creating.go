@@ -38,7 +38,7 @@ func markCreating(root, mark string) error {
 
 // creating marks a new container, on the containerd store.
 func (daemon *Daemon) creating(c *container.Container) error {
-	if _, ok := daemon.imageService.(*imageservice.Service); !ok {
+	if _, err := daemon.baleenService(); err != nil {
 		return nil
 	}
 	return markCreating(c.Root, creatingMark)

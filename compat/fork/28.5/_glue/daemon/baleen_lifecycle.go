@@ -5,10 +5,7 @@ import (
 	"strings"
 
 	"github.com/docker/docker/api/types/backend"
-	imagetypes "github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/container"
-	ctrd "github.com/docker/docker/daemon/containerd"
-	"github.com/docker/docker/image"
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/imageservice"
@@ -68,24 +65,6 @@ func (daemon *Daemon) ContainerRollback(ctx context.Context, name string, req ap
 	return daemon.baleen.operations.Rollback(ctx, name, req, tell)
 }
 
-// upstreamImages is Moby's image service, but that its conflicts name revisions.
-type upstreamImages struct {
-	*ctrd.ImageService
-	images *lifecycle.Images
-}
-
-// ImageDelete says which revision an image is needed for, where Moby would take it for a
-// stopped container.
-func (u upstreamImages) ImageDelete(ctx context.Context, ref string, options imagetypes.RemoveOptions) ([]imagetypes.DeleteResponse, error) {
-	deleted, err := u.ImageService.ImageDelete(ctx, ref, options)
-	return deleted, u.images.DeleteError(ctx, ref, err, u.imageID)
-}
-
-func (u upstreamImages) imageID(ctx context.Context, ref string) (image.ID, error) {
-	img, err := u.ResolveImage(ctx, ref)
-	return image.ID(img.Target.Digest), err
-}
-
 // begin is [lifecycle.Operations.Begin].
 func (daemon *Daemon) begin(ctx context.Context, name, what string) (context.Context, *container.Container, *imageservice.Service, func(), error) {
 	service, err := daemon.baleenService()
@@ -98,8 +77,8 @@ func (daemon *Daemon) begin(ctx context.Context, name, what string) (context.Con
 
 // baleenService is Baleen's image service, if the daemon has it.
 func (daemon *Daemon) baleenService() (*imageservice.Service, error) {
-	if s, ok := daemon.imageService.(*imageservice.Service); ok {
-		return s, nil
+	if verbs, ok := daemon.imageService.(imageVerbs); ok {
+		return verbs.Service, nil
 	}
 	return nil, lifecycle.ErrOff()
 }
