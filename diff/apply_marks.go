@@ -3,6 +3,7 @@ package diff
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -98,43 +99,19 @@ func (a *applier) prune(at folder, name string, spare func(path string) bool) (l
 	if err != nil {
 		return false, fmt.Errorf("stat %q: %w", at.join(name), err)
 	}
-	left = spare(at.join(name))
-	flags := 0
+	p := a.pruning(at, spare)
+	p.enter(name, &st)
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		flags = unix.AT_REMOVEDIR
-		inside, err := a.pruneDir(at, name, &st, spare)
+		fd, err := openDirAt(at.fd, name)
 		if err != nil {
 			return false, err
 		}
-		left = left || inside
+		if err := p.inside(fd); err != nil {
+			return false, err
+		}
 	}
-	if left {
-		return true, nil
-	}
-	// The open directory may have been found by way of this, be it a link.
-	a.stale = true
-	if err := unix.Unlinkat(at.fd, name, flags); err != nil {
-		return false, fmt.Errorf("remove %q: %w", at.join(name), err)
-	}
-	return false, nil
-}
-
-// pruneDir prunes all that is in a directory. If something is left it keeps its
-// times.
-func (a *applier) pruneDir(at folder, name string, st *unix.Stat_t, spare func(path string) bool) (left bool, err error) {
-	fd, err := openAt2(at.fd, name, unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
-		return false, err
-	}
-	defer unix.Close(fd)
-	inside := folder{fd: fd, path: at.join(name)}
-	if left, err = a.pruneAll(inside, spare); err != nil {
-		return false, err
-	}
-	if _, known := a.times[inside.path]; known || !left {
-		return left, nil
-	}
-	return left, a.setTimes(inside.path, fileTimes{st.Atim, st.Mtim})
+	err = p.leave(at.fd)
+	return p.way[0].filled, err
 }
 
 // pruneAll prunes all names in a directory.
@@ -143,21 +120,95 @@ func (a *applier) pruneAll(at folder, spare func(path string) bool) (left bool, 
 	if err != nil {
 		return false, err
 	}
+	p := a.pruning(at, spare)
+	err = p.inside(fd)
+	return p.way[0].filled, err
+}
+
+// pruning is the removal of a tree, which may be of any depth.
+type pruning struct {
+	*applier
+	spare func(path string) bool
+	path  []byte // of the directory that it is in
+	way   []prunedDir
+}
+
+// prunedDir is a file, or a directory on the way to where a pruning is.
+type prunedDir struct {
+	name   string
+	above  int // length of the path above
+	st     *unix.Stat_t
+	spared bool
+	filled bool // whether anything in it stays
+}
+
+func (a *applier) pruning(at folder, spare func(path string) bool) *pruning {
+	return &pruning{applier: a, spare: spare, path: []byte(at.path), way: []prunedDir{{}}}
+}
+
+// inside prunes all names in a directory, which it closes.
+func (p *pruning) inside(fd int) error {
 	defer unix.Close(fd)
-	names := newNameReader([]int{fd}, a.dirents())
-	for {
-		some, err := names.next()
-		if err != nil || len(some) == 0 {
-			return left, err
-		}
-		for _, name := range some {
-			kept, err := a.prune(at, name, spare)
-			if err != nil {
-				return left, err
+	return Tree{
+		Root: "/proc/self/fd/" + strconv.Itoa(fd) + "/.",
+		Visit: func(e *TreeEntry) error {
+			if e.Name == "." {
+				return nil
 			}
-			left = left || kept
-		}
+			if err := p.look(); err != nil {
+				return err
+			}
+			p.enter(e.Name, &e.Stat)
+			if e.IsDir() {
+				return nil
+			}
+			return p.leave(e.Dir)
+		},
+		Leave: func(e *TreeEntry) error {
+			if e.Name == "." {
+				return nil
+			}
+			if p.way[len(p.way)-1].name != e.Name {
+				return fmt.Errorf("%q: %w: something is mounted in it", p.path, ErrUnsupported)
+			}
+			return p.leave(e.Dir)
+		},
+	}.Walk(p.ctx)
+}
+
+func (p *pruning) enter(name string, st *unix.Stat_t) {
+	d := prunedDir{name: name, above: len(p.path), st: st}
+	if len(p.path) > 0 {
+		p.path = append(p.path, '/')
 	}
+	p.path = append(p.path, name...)
+	d.spared = p.spare(string(p.path))
+	p.way = append(p.way, d)
+}
+
+// leave removes the last one on the way, unless it is spared or something is in it. If
+// something is, it keeps its times.
+func (p *pruning) leave(at int) error {
+	d := p.way[len(p.way)-1]
+	path := string(p.path)
+	p.way, p.path = p.way[:len(p.way)-1], p.path[:d.above]
+	if d.spared || d.filled {
+		p.way[len(p.way)-1].filled = true
+		if _, known := p.times[path]; known || !d.filled {
+			return nil
+		}
+		return p.setTimes(path, fileTimes{d.st.Atim, d.st.Mtim})
+	}
+	flags := 0
+	if d.st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		flags = unix.AT_REMOVEDIR
+	}
+	// The open directory may have been found by way of this, be it a link.
+	p.stale = true
+	if err := unix.Unlinkat(at, d.name, flags); err != nil {
+		return fmt.Errorf("remove %q: %w", path, err)
+	}
+	return nil
 }
 
 // dirents is room for reading directories. All on the way down into a tree share it:

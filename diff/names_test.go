@@ -1,27 +1,47 @@
 package diff_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/integration/soak/scratch"
 )
 
 // TestNamesOfDirectoriesInOneAnother: the names of all directories on the way share
 // what one may take, also those that have been visited.
 func TestNamesOfDirectoriesInOneAnother(t *testing.T) {
-	const levels, names, bound = 8, 10_000, 12 << 20 // of names alone there are 20 MB
 	root := t.TempDir()
+	crowdedLevels(t, root)
+	h := watchHeap(5000)
+	visited := 0
+	err := diff.Tree{Root: root, Visit: func(*diff.TreeEntry) error { h.look(); visited++; return nil }}.Walk(t.Context())
+	if want := 1 + crowdedEntries; err != nil || visited != want {
+		t.Errorf("%d files were visited, want %d, %v", visited, want, err)
+	}
+	h.within(t, 12<<20) // of names alone there are 20 MB
+}
+
+const crowdLevels, crowdNames, crowdedEntries = 8, 10_000, crowdLevels * (crowdNames + 2)
+
+// crowdedLevels makes directories in one another, of which each has many long names
+// before the next one.
+func crowdedLevels(t *testing.T, root string) {
+	t.Helper()
 	at, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	do(t, err)
 	long := func(i int) string { return fmt.Sprintf("%s%06d", strings.Repeat("n", 244), i) }
-	for range levels {
+	for range crowdLevels {
 		do(t, unix.Mknodat(at, long(0), unix.S_IFREG|0o644, 0))
-		for i := 1; i < names; i++ {
+		for i := 1; i < crowdNames; i++ {
 			do(t, unix.Linkat(at, long(0), at, long(i), 0))
 		}
 		// The walk goes down when nearly all have been visited.
@@ -31,11 +51,46 @@ func TestNamesOfDirectoriesInOneAnother(t *testing.T) {
 		at = sub
 	}
 	do(t, unix.Close(at))
-	h := watchHeap(5000)
-	visited := 0
-	err = diff.Tree{Root: root, Visit: func(*diff.TreeEntry) error { h.look(); visited++; return nil }}.Walk(t.Context())
-	if want := 1 + levels*(names+2); err != nil || visited != want {
-		t.Errorf("%d files were visited, want %d, %v", visited, want, err)
+}
+
+// contextAsked is a context that calls a function each time when it is asked whether it
+// has ended.
+type contextAsked struct {
+	context.Context
+	asked func()
+}
+
+func (c contextAsked) Err() error { c.asked(); return c.Context.Err() }
+
+// TestDeletionsOfAnyDepth: a deletion in the layers of a tree holds few names and few
+// descriptors of what it removes.
+func TestDeletionsOfAnyDepth(t *testing.T) {
+	for name, make := range map[string]func(t *testing.T, dir string){
+		"wide": crowdedLevels,
+		"deep": func(t *testing.T, dir string) { nest(t, dir, "d", 1900) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			target := t.TempDir()
+			do(t, os.Mkdir(filepath.Join(target, "gone"), 0o755))
+			make(t, filepath.Join(target, "gone"))
+			open := scratch.Descriptors(t)
+			h, most, calls := watchHeap(2000), 0, 0
+			ctx := contextAsked{t.Context(), func() {
+				h.look()
+				if calls++; calls%500 == 0 {
+					most = max(most, scratch.Descriptors(t)-open)
+				}
+			}}
+			layer := layerOf(t, reg(".wh.gone", ""), reg("stays", "x"))
+			_, _, err := diff.Apply(ctx, bytes.NewReader(layer), target, diff.ApplyOptions{})
+			do(t, err)
+			if _, err := os.Lstat(filepath.Join(target, "gone")); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("it is there: %v", err)
+			}
+			if most == 0 || most > 80 {
+				t.Errorf("%d files were open", most)
+			}
+			h.within(t, 12<<20)
+		})
 	}
-	h.within(t, bound)
 }
