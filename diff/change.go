@@ -334,7 +334,7 @@ func (v *view) openContent(d *dir, e *entry) (*os.File, error) {
 }
 
 func (v *view) openBelow(d *dir, e *entry) (*os.File, error) {
-	redirect, _, err := v.mark(e.path(), "redirect")
+	redirect, _, err := v.redirect(e.path())
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -227,6 +228,28 @@ func (v *view) mark(path, name string) (value string, ok bool, err error) {
 	}
 }
 
+// redirect reads where in the layers below a renamed directory, or the data of a
+// renamed file, was: a name in the same directory, or a path from the root. What the
+// kernel refuses as such is an error (fs/overlayfs/namei.c, ovl_get_redirect_xattr).
+func (v *view) redirect(path string) (target string, ok bool, err error) {
+	target, ok, err = v.mark(path, "redirect")
+	if err == nil && ok && !isRedirect(target) {
+		err = fmt.Errorf("%w: an overlay with a redirect to %q", ErrUnsupported, target)
+	}
+	return target, ok, err
+}
+
+func isRedirect(target string) bool {
+	if strings.ContainsRune(target, 0) {
+		return false
+	}
+	rest, isPath := strings.CutPrefix(target, "/")
+	names := strings.Split(rest, "/")
+	return (isPath || len(names) == 1) && !slices.ContainsFunc(names, func(name string) bool {
+		return name == "" || name == "." || name == ".."
+	})
+}
+
 // open opens the merged directory that an entry of d is.
 func (v *view) open(d *dir, e entry) (_ *dir, err error) {
 	sub := &dir{plain: d.plain, without: d.without}
@@ -262,7 +285,7 @@ func (v *view) open(d *dir, e entry) (_ *dir, err error) {
 			sub.plain = false
 			return sub, nil
 		}
-		redirect, moved, err := v.mark(p, "redirect")
+		redirect, moved, err := v.redirect(p)
 		if err != nil {
 			return nil, err
 		}
