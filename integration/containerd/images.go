@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,8 +25,8 @@ import (
 type image struct {
 	names  []string
 	layers []layer
-	// platforms that the index has a manifest for, this machine's first. They all
-	// have the same layers.
+	// platforms that the index has a manifest for, this machine's first. Each has
+	// these layers, and one of its own.
 	platforms []string
 	// docker makes manifests of Docker's media types, not of OCI's.
 	docker bool
@@ -196,22 +197,13 @@ func (i image) put(s store) (digest.Digest, error) {
 		repository, _ := splitName(name)
 		repositories = append(repositories, repository)
 	}
-	var layers []ocispec.Descriptor
-	var diffIDs []digest.Digest
-	for _, l := range i.layers {
-		plain, packed, err := l.pack()
-		if err != nil {
-			return "", err
-		}
-		desc, err := s.blob(types.layer, packed, repositories...)
-		if err != nil {
-			return "", err
-		}
-		layers, diffIDs = append(layers, desc), append(diffIDs, digest.FromBytes(plain))
+	shared, err := layers{}.with(s, types.layer, i.layers, repositories)
+	if err != nil {
+		return "", err
 	}
 	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: types.index}
 	for _, name := range i.platforms {
-		desc, err := i.manifest(s, name, layers, diffIDs, repositories)
+		desc, err := i.manifest(s, name, shared, repositories)
 		if err != nil {
 			return "", err
 		}
@@ -230,10 +222,38 @@ func (i image) put(s store) (digest.Digest, error) {
 	return desc.Digest, nil
 }
 
+// layers are in a store.
+type layers struct {
+	descriptors []ocispec.Descriptor
+	diffIDs     []digest.Digest
+}
+
+// with writes more layers, and returns all.
+func (l layers) with(s store, mediaType string, more []layer, repositories []string) (layers, error) {
+	all := layers{slices.Clone(l.descriptors), slices.Clone(l.diffIDs)}
+	for _, one := range more {
+		plain, packed, err := one.pack()
+		if err != nil {
+			return layers{}, err
+		}
+		desc, err := s.blob(mediaType, packed, repositories...)
+		if err != nil {
+			return layers{}, err
+		}
+		all.descriptors, all.diffIDs = append(all.descriptors, desc), append(all.diffIDs, digest.FromBytes(plain))
+	}
+	return all, nil
+}
+
 // manifest writes what one platform has.
-func (i image) manifest(s store, platform string, layers []ocispec.Descriptor, diffIDs []digest.Digest, repositories []string) (ocispec.Descriptor, error) {
+func (i image) manifest(s store, platform string, stored layers, repositories []string) (ocispec.Descriptor, error) {
 	types := i.mediaTypes()
 	p, err := platforms.Parse(platform)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	// runc mounts something on /run, which cannot be made in a read-only container.
+	layers, err := stored.with(s, types.layer, []layer{{dir("run"), file("platform", 0o644, platform+"\n")}}, repositories)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
@@ -241,13 +261,13 @@ func (i image) manifest(s store, platform string, layers []ocispec.Descriptor, d
 	config, err := s.config(types.config, ocispec.Image{
 		Created: &created, Platform: p,
 		Config: ocispec.ImageConfig{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{"sh"}},
-		RootFS: ocispec.RootFS{Type: "layers", DiffIDs: diffIDs},
+		RootFS: ocispec.RootFS{Type: "layers", DiffIDs: layers.diffIDs},
 	}, repositories...)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
 	desc, err := s.manifest(types.manifest, ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: types.manifest, Config: config, Layers: layers,
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: types.manifest, Config: config, Layers: layers.descriptors,
 	}, repositories...)
 	desc.Platform = &p
 	return desc, err

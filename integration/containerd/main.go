@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
+	"github.com/baleen-project/baleen/compat/engine"
 	"github.com/baleen-project/baleen/integration/suites"
 )
 
@@ -102,7 +103,7 @@ func run(ctx context.Context, o options, out io.Writer) (total suites.Tally, err
 		return total, err
 	}
 	for _, v := range o.versions {
-		if err := o.build(ctx, repo, bin, v); err != nil {
+		if err := o.build(ctx, repo, v); err != nil {
 			return total, err
 		}
 		p := plant{version: v, bin: bin, registry: registry, identity: id}
@@ -137,19 +138,19 @@ func fill(ctx context.Context, registry store) (busybox digest.Digest, err error
 	return busybox, nil
 }
 
-// build makes the programs of a version that are not there.
-func (o options) build(ctx context.Context, repo, bin string, v version) error {
-	for _, s := range setups {
-		program := v.program(bin, s)
-		if !slices.Contains(o.setups, s.name) && s.name != stock {
-			continue
-		}
-		if _, err := os.Stat(program); err == nil {
-			continue
-		}
-		if _, err := v.mkstack(ctx, repo, filepath.Base(program)); err != nil {
-			return fmt.Errorf("build %s: %w", program, err)
-		}
+// build brings the programs of a version up to date. The go command's cache makes
+// this cheap when nothing has changed.
+func (o options) build(ctx context.Context, repo string, v version) error {
+	// A shim beside containerd is of its version.
+	programs := []string{v.stock}
+	if v.line != engine.Default {
+		programs = append(programs, "containerd-shim-runc-v2")
+	}
+	if slices.Contains(o.setups, "linked") {
+		programs = append(programs, v.linked)
+	}
+	if _, err := v.mkstack(ctx, repo, programs...); err != nil {
+		return fmt.Errorf("build containerd %s: %w", v.name, err)
 	}
 	return nil
 }
@@ -158,7 +159,7 @@ func (o options) campaign(p plant, repo string, out io.Writer) *suites.Campaign 
 	c := &suites.Campaign{
 		Suite: suites.Suite{
 			Name: p.version.name, Package: "github.com/containerd/containerd/v2/" + testsPackage + " of containerd " + p.version.name,
-			Run: o.run, Timeout: o.timeout, LeftOut: leftOut,
+			Run: o.run, Timeout: o.timeout,
 		},
 		Others: o.setups,
 		Start:  func(ctx context.Context, setup string) (suites.Rig, error) { return p.start(ctx, setup) },
@@ -172,9 +173,6 @@ func (o options) campaign(p plant, repo string, out io.Writer) *suites.Campaign 
 	return c
 }
 
-// leftOut are tests that have nothing to say here.
-var leftOut []suites.LeftOut
-
 // surroundings is part of the key of stock's results. Raise it when the harness or
 // the environment of the tests changes, for then the results may.
 const surroundings = "1"
@@ -186,13 +184,10 @@ func (p plant) key() (string, error) {
 	if err := unix.Uname(&kernel); err != nil {
 		return "", fmt.Errorf("find out kernel: %w", err)
 	}
-	stock, err := findSetup(stock)
-	if err != nil {
-		return "", err
-	}
-	files := []string{p.binary, p.version.program(p.bin, stock)}
-	for _, name := range []string{"containerd-shim-runc-v2", "runc", "registry"} {
-		files = append(files, filepath.Join(p.bin, name))
+	programs := p.version.line.Dir(p.bin)
+	files := []string{
+		p.binary, filepath.Join(programs, p.version.stock), filepath.Join(programs, "containerd-shim-runc-v2"),
+		filepath.Join(p.bin, "runc"), filepath.Join(p.bin, "registry"),
 	}
 	return suites.Fingerprint([]string{surroundings, unix.ByteSliceToString(kernel.Release[:])}, files...)
 }

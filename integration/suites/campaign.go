@@ -88,7 +88,7 @@ func (c *Campaign) Run(ctx context.Context) (total Tally, err error) {
 	for _, setup := range setups {
 		rep.trouble(setup, outings[setup])
 	}
-	if c.Stock != "" && len(c.Others) == 0 || c.Stock == "" {
+	if c.Stock == "" || len(c.Others) == 0 {
 		for _, setup := range setups {
 			rep.failures(setup, outings[setup])
 			total.Add(outings[setup].Results.count())
