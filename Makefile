@@ -26,6 +26,9 @@ BUILD_PLUGIN = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o $(BIN)/docker-
 # What of Moby's container suite concerns what Baleen does itself.
 CONTAINER_TESTS := Commit|Diff|Create|Export|Copy|Remove|Rename|Inspect|Mount|Restart|LiveRestore|Size
 
+# What of containerd's client tests concerns images, layers and snapshots.
+IMAGE_TESTS := Image|Pull|Snapshotter|IDMapped|Export|Import|Convert|Lease|Issue13030|UserNamespaces|MountAtRuntime
+
 .PHONY: help
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +101,7 @@ test-suites:
 	$(GO) run ./integration/moby -suite=image,build
 	$(GO) run ./integration/moby -suite=container -run='$(CONTAINER_TESTS)'
 	if [[ -x .build/criu/bin/criu ]]; then $(GO) run ./integration/moby -suite=checkpoint; else echo "Suite checkpoint is skipped: there is no CRIU."; fi
+	$(GO) run ./integration/containerd -version=2.4 -run='$(IMAGE_TESTS)'
 
 .PHONY: test-all
 test-all: test ## the same in all overlay modes, with the race detector, and Moby's command line suite
@@ -105,6 +109,7 @@ test-all: test ## the same in all overlay modes, with the race detector, and Mob
 	$(GO) test -timeout=60m ./integration/fidelity -flavor=fork,stock -mode=all -v
 	$(GO) run ./integration/moby -suite=container
 	$(GO) run ./integration/moby -suite=cli
+	$(MAKE) --no-print-directory test-containerd
 
 .PHONY: bench
 bench: build ## measure beside stock, overlay2 and podman: QUICK=1 for smaller inputs
@@ -139,6 +144,10 @@ fuzz: ## every fuzzer there is for half a minute, or FUZZ=1h, those of TARGET='A
 .PHONY: test-moby
 test-moby: build ## one of Moby's suites: SUITE=image|build|container|cli|checkpoint [RUN=regexp]
 	$(GO) run ./integration/moby -suite='$(SUITE)' -run='$(RUN)'
+
+.PHONY: test-containerd
+test-containerd: build ## containerd's client tests, of 2.1, 2.3 and 2.4, on our snapshotter and differ
+	$(GO) run ./integration/containerd
 
 # What concerns control groups: commits and revisions of what runs.
 CGROUP_TESTS := TestCommit$$|Frozen|TestUpgradeThatDoesNotComeUp|TestSnapshotsAmongStarts
