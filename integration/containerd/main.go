@@ -173,7 +173,7 @@ func (o options) campaign(p plant, repo string, out io.Writer) *suites.Campaign 
 	return c
 }
 
-// leftOut are tests that stock does not pass either, and that hold up the others.
+// leftOut are tests that stock does not pass either, or by chance alone.
 var leftOut = []suites.LeftOut{
 	{
 		Pattern: "^TestBindLowPortNonOpt$",
@@ -182,6 +182,10 @@ var leftOut = []suites.LeftOut{
 	{
 		Pattern: "^TestShimDoesNotLeakPipes$|^TestShimOOMScore$",
 		Reason:  "they look at the process of a daemon that the tests have started, and panic if that is another's",
+	},
+	{
+		Pattern: "^TestContentClient$/^CommitErrorState$",
+		Reason:  "it fails by chance on stock: containerd's content store writes the time of a write that is closed (plugins/content/local, writer.Close) into the folder that its Abort is removing",
 	},
 }
 
