@@ -252,8 +252,9 @@ func (i image) manifest(s store, platform string, stored layers, repositories []
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	// runc mounts something on /run, which cannot be made in a read-only container.
-	layers, err := stored.with(s, types.layer, []layer{{dir("run"), file("platform", 0o644, platform+"\n")}}, repositories)
+	// No other image has this layer. runc mounts something on /run, which cannot be
+	// made in a read-only container.
+	layers, err := stored.with(s, types.layer, []layer{{dir("run"), file("platform", 0o644, platform+" of "+i.names[0]+"\n")}}, repositories)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
