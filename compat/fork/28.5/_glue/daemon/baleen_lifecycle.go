@@ -4,10 +4,8 @@ import (
 	"context"
 	"strings"
 
-	"github.com/docker/docker/api/types/backend"
-	"github.com/docker/docker/container"
-
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
 )
@@ -20,7 +18,7 @@ type baleenState struct {
 }
 
 // loadLayer finds the layer of a container that the daemon loads.
-func (daemon *Daemon) loadLayer(c *container.Container) (container.RWLayer, error) {
+func (daemon *Daemon) loadLayer(c *moby.Container) (moby.RWLayer, error) {
 	if daemon.baleen.operations == nil {
 		return daemon.imageService.GetLayerByID(c.ID)
 	}
@@ -28,12 +26,12 @@ func (daemon *Daemon) loadLayer(c *container.Container) (container.RWLayer, erro
 }
 
 // mayStart is called with the container locked, at every start.
-func (daemon *Daemon) mayStart(ctx context.Context, c *container.Container) error {
+func (daemon *Daemon) mayStart(ctx context.Context, c *moby.Container) error {
 	return daemon.baleen.operations.MayStart(ctx, c)
 }
 
 // endWork comes before the removal of a container.
-func (daemon *Daemon) endWork(c *container.Container, opts *backend.ContainerRmConfig) error {
+func (daemon *Daemon) endWork(c *moby.Container, opts *moby.ContainerRmConfig) error {
 	return daemon.baleen.operations.EndWork(context.Background(), c, opts.ForceRemove) // as Moby removes containers
 }
 
@@ -66,7 +64,7 @@ func (daemon *Daemon) ContainerRollback(ctx context.Context, name string, req ap
 }
 
 // begin is [lifecycle.Operations.Begin].
-func (daemon *Daemon) begin(ctx context.Context, name, what string) (context.Context, *container.Container, *imageservice.Service, func(), error) {
+func (daemon *Daemon) begin(ctx context.Context, name, what string) (context.Context, *moby.Container, *imageservice.Service, func(), error) {
 	service, err := daemon.baleenService()
 	if err != nil {
 		return nil, nil, nil, nil, err
@@ -94,4 +92,4 @@ func until(ctx, request context.Context) (context.Context, func()) {
 }
 
 // bare is a container's name for a person.
-func bare(c *container.Container) string { return strings.TrimPrefix(c.Name, "/") }
+func bare(c *moby.Container) string { return strings.TrimPrefix(c.Name, "/") }

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 
-	containertypes "github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/events"
-	"github.com/docker/docker/container"
 	volumeopts "github.com/docker/docker/volume/service/opts"
 	"github.com/opencontainers/selinux/go-selinux/label"
 
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
 )
 
@@ -25,19 +23,19 @@ var probeDefaults = lifecycle.ProbeDefaults{
 	Retries:     defaultProbeRetries,
 }
 
-func (r baleenRoles) Find(name string) (*container.Container, error) {
+func (r baleenRoles) Find(name string) (*moby.Container, error) {
 	return r.daemon.GetContainer(name)
 }
 
-func (r baleenRoles) Stop(ctx context.Context, c *container.Container) error {
-	return r.daemon.containerStop(ctx, c, containertypes.StopOptions{})
+func (r baleenRoles) Stop(ctx context.Context, c *moby.Container) error {
+	return r.daemon.containerStop(ctx, c, moby.ContainerStopOptions{})
 }
 
-func (r baleenRoles) Start(ctx context.Context, c *container.Container) error {
+func (r baleenRoles) Start(ctx context.Context, c *moby.Container) error {
 	return r.daemon.containerStart(ctx, r.daemon.config(), c, "", "", true)
 }
 
-func (r baleenRoles) Kill(_ context.Context, c *container.Container) error {
+func (r baleenRoles) Kill(_ context.Context, c *moby.Container) error {
 	if err := r.daemon.Kill(c); err != nil && !isNotRunning(err) {
 		return err
 	}
@@ -46,17 +44,17 @@ func (r baleenRoles) Kill(_ context.Context, c *container.Container) error {
 
 func (r baleenRoles) IsShuttingDown() bool { return r.daemon.IsShuttingDown() }
 
-func (r baleenRoles) Save(ctx context.Context, c *container.Container) error {
+func (r baleenRoles) Save(ctx context.Context, c *moby.Container) error {
 	return c.CheckpointTo(ctx, r.daemon.containersReplica)
 }
 
-func (r baleenRoles) IsProbed(c *container.Container) bool { return getProbe(c) != nil }
+func (r baleenRoles) IsProbed(c *moby.Container) bool { return getProbe(c) != nil }
 
-func (r baleenRoles) MakeWorkDir(c *container.Container) error {
+func (r baleenRoles) MakeWorkDir(c *moby.Container) error {
 	return c.SetupWorkingDirectory(r.daemon.idMapping.RootPair())
 }
 
-func (r baleenRoles) Add(ctx context.Context, c *container.Container, path string) error {
+func (r baleenRoles) Add(ctx context.Context, c *moby.Container, path string) error {
 	v, err := r.daemon.volumes.Create(ctx, "", c.HostConfig.VolumeDriver, volumeopts.WithCreateReference(c.ID))
 	if err != nil {
 		return err
@@ -65,20 +63,20 @@ func (r baleenRoles) Add(ctx context.Context, c *container.Container, path strin
 	return label.Relabel(v.Mountpoint, c.MountLabel, true)
 }
 
-func (r baleenRoles) Fill(ctx context.Context, c *container.Container, path string) error {
+func (r baleenRoles) Fill(ctx context.Context, c *moby.Container, path string) error {
 	return r.daemon.populateVolume(ctx, c, c.MountPoints[path])
 }
 
-func (r baleenRoles) Remove(ctx context.Context, c *container.Container, volume string) error {
+func (r baleenRoles) Remove(ctx context.Context, c *moby.Container, volume string) error {
 	return errors.Join(r.daemon.volumes.Release(ctx, volume, c.ID), r.daemon.volumes.Remove(ctx, volume))
 }
 
-func (r baleenRoles) UnmountRoot(c *container.Container) error { return r.daemon.Unmount(c) }
+func (r baleenRoles) UnmountRoot(c *moby.Container) error { return r.daemon.Unmount(c) }
 
-func (r baleenRoles) Log(c *container.Container, action events.Action, attributes map[string]string) {
+func (r baleenRoles) Log(c *moby.Container, action moby.EventAction, attributes map[string]string) {
 	r.daemon.LogContainerEventWithAttributes(c, action, attributes)
 }
 
-func (r baleenRoles) PauseForCommit(ctx context.Context, c *container.Container) context.Context {
+func (r baleenRoles) PauseForCommit(ctx context.Context, c *moby.Container) context.Context {
 	return r.daemon.pauseForCommit(ctx, c)
 }
