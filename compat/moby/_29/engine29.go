@@ -65,6 +65,7 @@ type (
 	ContainerConfig   = container.Config
 	HostConfig        = container.HostConfig
 	HealthConfig      = container.HealthConfig
+	HealthcheckResult = container.HealthcheckResult
 	LogConfig         = container.LogConfig
 	RestartPolicy     = container.RestartPolicy
 	Resources         = container.Resources
