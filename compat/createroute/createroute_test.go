@@ -27,10 +27,10 @@ func route(take func(moby.ContainerCreateConfig)) moby.APIFunc {
 		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
 			return moby.InvalidParameter(err)
 		}
-		if len(req.Config.Cmd) == 0 {
+		if len(req.Cmd) == 0 {
 			return moby.InvalidParameter(errors.New("no command"))
 		}
-		req.Config.Labels = map[string]string{"seen": "by the route"}
+		req.Labels = map[string]string{"seen": "by the route"}
 		take(moby.ContainerCreateConfig{Config: req.Config, HostConfig: req.HostConfig, NetworkingConfig: req.NetworkingConfig})
 		w.WriteHeader(http.StatusCreated)
 		return json.NewEncoder(w).Encode(moby.CreateResponse{Warnings: []string{"seen"}})

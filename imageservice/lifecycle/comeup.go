@@ -29,7 +29,7 @@ func (m *move) comeUp(ctx context.Context, before, to api.Revision) error {
 
 // tryUp says why the container is not up; "" if it is.
 func (m *move) tryUp(ctx context.Context) (why string, err error) {
-	if why := m.addNewVolumes(ctx); why != "" {
+	if why = m.addNewVolumes(ctx); why != "" {
 		return why, nil
 	}
 	if err := m.start(ctx); err != nil {

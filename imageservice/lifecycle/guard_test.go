@@ -84,8 +84,8 @@ func TestStartsAreGuardedDuringAMove(t *testing.T) {
 	w := newWorld(t, true)
 	w.at = func(n int) error {
 		err := w.ops.MayStart(context.Background(), w.c)
-		switch call := w.calls[n-1]; {
-		case call == "plan":
+		switch call := w.calls[n-1]; call {
+		case "plan":
 			if err != nil {
 				t.Errorf("before the stop: %v", err)
 			}

@@ -129,7 +129,7 @@ func (i *Images) DeleteError(ctx context.Context, ref string, err error, resolve
 	if i.ContainerStore.First(uses) != nil {
 		return err
 	}
-	c := i.First(uses)
+	c := i.First(uses) //nolint:contextcheck // the daemon's store has none
 	if c == nil {
 		return err
 	}

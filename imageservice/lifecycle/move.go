@@ -41,9 +41,10 @@ type move struct {
 	result  api.Result
 }
 
-// run makes the move. what names it, with its article.
-func (m *move) run(name, what string) error {
-	if err := m.work(name, what); err != nil {
+// run makes the move for a request. what names it, with its article.
+func (m *move) run(request context.Context, name, what string) error {
+	m.request = request
+	if err := m.work(request, name, what); err != nil {
 		return err
 	}
 	// Whoever hears it may ask for the next operation: this one has ended.
@@ -51,8 +52,8 @@ func (m *move) run(name, what string) error {
 	return nil
 }
 
-func (m *move) work(name, what string) error {
-	ctx, c, end, err := m.Begin(m.request, name, what)
+func (m *move) work(ctx context.Context, name, what string) error {
+	ctx, c, end, err := m.Begin(ctx, name, what)
 	if err != nil {
 		return err
 	}

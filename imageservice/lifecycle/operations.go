@@ -87,7 +87,7 @@ func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRe
 		return err
 	}
 	m := &move{
-		Operations: o, tell: tell, request: ctx, action: "upgrade",
+		Operations: o, tell: tell, action: "upgrade",
 		dryRun: req.DryRun, noStart: req.NoStart,
 		watched: true, patience: time.Duration(req.HealthTimeout) * time.Second,
 	}
@@ -96,7 +96,7 @@ func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRe
 			Image: req.Image, Message: req.Message, Init: o.init, Policy: policy, DryRun: dryRun,
 		})
 	}
-	return m.run(name, "an upgrade")
+	return m.run(ctx, name, "an upgrade")
 }
 
 // Rollback moves a container to one of its revisions. For tell see [Operations.Upgrade].
@@ -106,7 +106,7 @@ func (o *Operations) Rollback(ctx context.Context, name string, req api.Rollback
 		return err
 	}
 	m := &move{
-		Operations: o, tell: tell, request: ctx, action: "rollback",
+		Operations: o, tell: tell, action: "rollback",
 		dryRun: req.DryRun, noStart: req.NoStart,
 	}
 	m.prepare = func(ctx context.Context, dryRun bool) (*Prepared, error) {
@@ -114,7 +114,7 @@ func (o *Operations) Rollback(ctx context.Context, name string, req api.Rollback
 			Revision: req.Revision, Message: req.Message, Carry: req.Carry, Policy: policy, DryRun: dryRun,
 		})
 	}
-	return m.run(name, "a rollback")
+	return m.run(ctx, name, "a rollback")
 }
 
 // shutdownPatience is how long operations may take to clean up when the daemon shuts
