@@ -38,6 +38,7 @@ type world struct {
 	volumes  map[string]bool   // names
 	events   []string          // "upgrade 2"
 	shutdown bool              // the daemon shuts down
+	again    bool              // the container runs when it has been stopped
 	started  func()            // runs when the container has started; nil for nothing
 	halfway  error             // Run switches the files, and returns this
 	lost     error             // the layer cannot be loaded
@@ -107,7 +108,7 @@ func (w *world) Stop(_ context.Context, c *moby.Container) error {
 	c.State.Lock()
 	defer c.State.Unlock()
 	c.HasBeenManuallyStopped = true
-	c.State.Running, c.State.Restarting = false, false
+	c.State.Running, c.State.Restarting = w.again, false
 	return nil
 }
 
@@ -209,12 +210,12 @@ func (w *world) Log(_ *moby.Container, action moby.EventAction, attributes map[s
 
 func (w *world) PauseForCommit(ctx context.Context, _ *moby.Container) context.Context { return ctx }
 
-func (w *world) LoadLayer(_ context.Context, _ *moby.Container, _ moby.InitLayerFunc) (moby.RWLayer, *imageservice.State, error) {
+func (w *world) LoadLayer(ctx context.Context, _ *moby.Container, _ moby.InitLayerFunc) (moby.RWLayer, *imageservice.State, error) {
 	if err := w.call("load"); err != nil {
 		return layer{}, nil, err
 	}
-	if w.lost != nil {
-		return layer{}, nil, w.lost
+	if err := errors.Join(w.lost, ctx.Err()); err != nil {
+		return layer{}, nil, err
 	}
 	w.doubtful = false
 	state := w.state()
@@ -332,8 +333,9 @@ func (s *switchTo) Run(context.Context) (before, to api.Revision, err error) {
 	}
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
+	before = api.Revision{Number: map[string]int{"old": 1, "new": 3}[s.w.files]}
 	s.w.files = s.image
-	return api.Revision{Number: 1}, api.Revision{Number: s.number}, s.w.halfway
+	return before, api.Revision{Number: s.number}, s.w.halfway
 }
 
 func (s *switchTo) Abandon(context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -143,10 +144,15 @@ func TestMovesOfAContainerThatIsRemoved(t *testing.T) {
 // The request ends at each call of a role.
 func TestMovesWhoseRequestEnds(t *testing.T) {
 	var end context.CancelFunc
+	var at int
 	everywhere(t, func(w *world, n int) {
+		at = n
 		w.at = func(now int) error {
 			if now == n {
 				end()
+			}
+			if call := w.calls[now-1]; call == "plan" || call == "prepare" {
+				time.Sleep(time.Nanosecond) // until their contexts have heard of it
 			}
 			return nil
 		}
@@ -158,8 +164,9 @@ func TestMovesWhoseRequestEnds(t *testing.T) {
 		if !w.c.State.IsRunning() {
 			w.t.Error("the container does not run")
 		}
-		if errors.Is(err, context.Canceled) && w.files != "old" {
-			w.t.Error("the switch ended with the request")
+		early := !slices.Contains(w.calls[:at], "run")
+		if early != errors.Is(err, context.Canceled) || early && w.files != "old" {
+			w.t.Errorf("before the switch: %v, error %v, files %s", early, err, w.files)
 		}
 		if (err == nil) != (result != nil) {
 			w.t.Errorf("error %v and result %+v", err, result)
@@ -170,7 +177,9 @@ func TestMovesWhoseRequestEnds(t *testing.T) {
 
 // The daemon begins to shut down at each call of a role.
 func TestMovesWhileTheDaemonShutsDown(t *testing.T) {
+	var at int
 	everywhere(t, func(w *world, n int) {
+		at = n
 		w.at = func(now int) error {
 			if now == n {
 				w.mu.Lock()
@@ -181,9 +190,12 @@ func TestMovesWhileTheDaemonShutsDown(t *testing.T) {
 		}
 	}, func(ctx context.Context, _ *world, move func(context.Context) error) error {
 		return move(ctx)
-	}, func(w *world, err error, _ *api.Result) {
-		if err != nil {
-			w.t.Errorf("error %v", err)
+	}, func(w *world, err error, result *api.Result) {
+		if err != nil || result == nil {
+			w.t.Fatalf("error %v, result %+v", err, result)
+		}
+		if slices.Contains(w.calls[at:], "start") || result.Started != w.c.State.IsRunning() {
+			w.t.Errorf("calls %q then, started %v, runs %v", w.calls[at:], result.Started, w.c.State.IsRunning())
 		}
 		if w.c.HasBeenManuallyStopped {
 			w.t.Error("the container counts as stopped by a user, and does not start with the daemon")

@@ -1,3 +1,7 @@
+//go:build go1.25
+
+// The language version of this file is that of testing/synctest.
+
 package lifecycle_test
 
 import (
@@ -5,6 +9,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 
@@ -81,7 +87,19 @@ func TestOperationsAreRefused(t *testing.T) {
 }
 
 func TestStartsAreGuardedDuringAMove(t *testing.T) {
+	synctest.Test(t, startsAreGuarded)
+}
+
+func startsAreGuarded(t *testing.T) {
 	w := newWorld(t, true)
+	w.ifNew(func() {
+		w.later(time.Second, func(c *moby.Container) {
+			if err := w.ops.MayStart(context.Background(), c); err != nil {
+				t.Errorf("nobody else can start a container that is watched: %v", err)
+			}
+			exit(1)(c)
+		})
+	})
 	w.at = func(n int) error {
 		err := w.ops.MayStart(context.Background(), w.c)
 		switch call := w.calls[n-1]; call {
@@ -96,8 +114,8 @@ func TestStartsAreGuardedDuringAMove(t *testing.T) {
 		}
 		return nil
 	}
-	if err := w.ops.Upgrade(t.Context(), "web", api.UpgradeRequest{NoStart: true}, func(api.Progress) {}); err != nil {
-		t.Fatal(err)
+	if err := w.ops.Upgrade(t.Context(), "web", api.UpgradeRequest{}, func(api.Progress) {}); err != nil || w.files != "old" {
+		t.Fatalf("error %v, files %s: it was to be taken back", err, w.files)
 	}
 	w.checkSettled()
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
@@ -61,10 +60,16 @@ func TestImagesOfRevisionsAreReadAgain(t *testing.T) {
 	if list := images.List(); len(list) != 2 {
 		t.Errorf("it is read without need: %v", list)
 	}
-	if _, err := w.ops.Prune(t.Context(), "web", api.PruneRequest{}); err != nil {
+	if err := w.ops.Do(t.Context(), "web", "a test", func(context.Context, *moby.Container) error {
+		if list := images.List(); len(list) != 1 {
+			t.Errorf("during an operation: %v", list)
+		}
+		w.images = []imageservice.RevisionImage{{Container: id, Revision: 1, Image: "sha256:former"}}
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
-	if list := images.List(); len(list) != 1 {
+	if list := images.List(); len(list) != 2 {
 		t.Errorf("after an operation: %v", list)
 	}
 }

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,9 +64,11 @@ func TestLoadWithoutFiles(t *testing.T) {
 	wantConflict(t, w.ops.MayStart(t.Context(), w.c), "cannot load: the folder is away")
 	_, err = w.ops.Snapshot(t.Context(), "web", api.SnapshotRequest{})
 	wantConflict(t, err, "cannot load: the folder is away")
-	w.lost = nil
-	if err := w.ops.MayStart(t.Context(), w.c); err != nil || w.c.State.ErrorMsg != "" {
-		t.Errorf("with its files: %v, error %q", err, w.c.State.ErrorMsg)
+	w.lost, w.files = nil, "new"
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // who gives up waiting does not make the files unusable
+	if err := w.ops.MayStart(ctx, w.c); err != nil || w.c.State.ErrorMsg != "" || w.saved != "new" {
+		t.Errorf("with its files: %v, error %q, record %q", err, w.c.State.ErrorMsg, w.saved)
 	}
 	calls := len(w.calls)
 	if err := w.ops.MayStart(t.Context(), w.c); err != nil || len(w.calls) != calls {

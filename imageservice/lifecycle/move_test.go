@@ -69,6 +69,7 @@ type outcome struct {
 	warning string // part of the only warning
 	took    time.Duration
 	calls   string // of roles, if they matter
+	events  string // if they matter
 }
 
 func TestUpgrade(t *testing.T) {
@@ -82,7 +83,8 @@ func TestUpgrade(t *testing.T) {
 		{
 			name: "comes up", want: outcome{
 				image: "new", took: 3 * time.Second,
-				calls: "plan stop save prepare run save mount workdir unmount save start",
+				calls:  "plan stop save prepare run save mount workdir unmount save start",
+				events: "upgrade 2 old",
 			},
 		},
 		{
@@ -133,6 +135,10 @@ func TestUpgrade(t *testing.T) {
 			want: outcome{image: "old", err: "stop container web: it fails"},
 		},
 		{
+			name: "of a container that is started again at once", prepare: func(w *world) { w.again = true },
+			want: outcome{image: "old", err: "stop container web: it was started again"},
+		},
+		{
 			name: "that cannot be prepared", prepare: func(w *world) { w.at = w.failing("prepare", 1) },
 			want: outcome{image: "old", err: "it fails", calls: "plan stop save prepare start"},
 		},
@@ -180,7 +186,8 @@ func TestUpgrade(t *testing.T) {
 			name: "that exits", prepare: func(w *world) { w.ifNew(func() { w.later(1010*time.Millisecond, exit(7)) }) },
 			want: outcome{
 				image: "old", back: "exited with status 7", took: 1050 * time.Millisecond,
-				calls: "plan stop save prepare run save mount workdir unmount save start stop save prepare save run save start",
+				calls:  "plan stop save prepare run save mount workdir unmount save start stop save prepare save run save start",
+				events: "upgrade 2 old, rollback 1 new",
 			},
 		},
 		{
@@ -338,6 +345,12 @@ func (w *world) check(want outcome, move func(ctx context.Context, tell func(api
 	}
 	if calls := strings.Join(w.calls, " "); want.calls != "" && calls != want.calls {
 		w.t.Errorf("calls\n%s, want\n%s", calls, want.calls)
+	}
+	if events := strings.Join(w.events, ", "); want.events != "" && events != want.events {
+		w.t.Errorf("events %s, want %s", events, want.events)
+	}
+	if result.RolledBack != "" && (result.Before.Number != 1 || result.Revision.Number != 1) {
+		w.t.Errorf("taken back from %+v to %+v", result.Before, result.Revision)
 	}
 	if running := w.c.State.IsRunning(); running == want.stopped {
 		w.t.Errorf("runs: %v", running)
