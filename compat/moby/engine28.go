@@ -46,6 +46,7 @@ type (
 	NetworkSettings    = network.Settings
 	NetworkEndpoint    = network.EndpointSettings // with what the daemon has chosen
 	Task               = libcontainerdtypes.Task
+	RuntimeContainer   = libcontainerdtypes.Container // what containerd has of a container
 	TaskEvent          = libcontainerdtypes.EventType
 	TaskEventInfo      = libcontainerdtypes.EventInfo
 	CreateRWLayerOpts  = layer.CreateRWLayerOpts

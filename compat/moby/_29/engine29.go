@@ -42,6 +42,7 @@ type (
 	NetworkSettings    = network.Settings
 	NetworkEndpoint    = network.EndpointSettings // with what the daemon has chosen
 	Task               = baleentypes.Task
+	RuntimeContainer   = baleentypes.RuntimeContainer // what containerd has of a container
 	TaskEvent          = baleentypes.TaskEvent
 	TaskEventInfo      = baleentypes.TaskEventInfo
 	CreateRWLayerOpts  = baleentypes.CreateRWLayerOpts

@@ -13,6 +13,7 @@ type (
 	Image             = image.Image
 	ImageID           = image.ID
 	InitLayerFunc     = layer.MountInit
+	RuntimeContainer  = libcontainerdtypes.Container
 	Task              = libcontainerdtypes.Task
 	TaskEvent         = libcontainerdtypes.EventType
 	TaskEventInfo     = libcontainerdtypes.EventInfo
