@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +27,8 @@ import (
 type hostileYard struct {
 	root, run     string
 	lowers, newer []string
+	mapped        [][]string // lowers as a container sees them, by mapping
+	maps          []diff.IDMap
 }
 
 func newHostileYard(f testing.TB) *hostileYard {
@@ -56,7 +59,52 @@ func newHostileYard(f testing.TB) *hostileYard {
 	if err := unix.Mknod(filepath.Join(root, "l1/g"), unix.S_IFCHR, 0); err != nil {
 		f.Fatal(err)
 	}
+	y.mapped, y.maps = [][]string{y.lowers}, []diff.IDMap{{}}
+	for i, ranges := range hostileMappings[1:] {
+		m, err := diff.ParseIDMap(ranges, ranges)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var lowers []string
+		for j, lower := range y.lowers {
+			lowers = append(lowers, filepath.Join(root, fmt.Sprint("m", i, "-", j)))
+			mapLower(f, lower, lowers[j], m)
+		}
+		y.maps, y.mapped = append(y.maps, m), append(y.mapped, lowers)
+	}
 	return y
+}
+
+// mapLower copies a lower layer, all of which is root's, and gives it to the root of a
+// user namespace: so its container sees it.
+func mapLower(f testing.TB, lower, mapped string, m diff.IDMap) {
+	f.Helper()
+	if out, err := exec.Command("cp", "-a", lower, mapped).CombinedOutput(); err != nil {
+		f.Fatalf("%v: %s", err, out)
+	}
+	owner, err := m.ToHost(0, diff.UserID)
+	if err != nil {
+		f.Fatal(err)
+	}
+	err = filepath.WalkDir(mapped, func(path string, _ os.DirEntry, err error) error {
+		var st unix.Stat_t
+		if err = errors.Join(err, unix.Lstat(path, &st)); err != nil {
+			return err
+		}
+		caps := make([]byte, 64)
+		n, capable := unix.Lgetxattr(path, "security.capability", caps)
+		err = os.Lchown(path, int(owner), int(owner))
+		if err == nil && st.Mode&unix.S_IFMT != unix.S_IFLNK {
+			err = unix.Chmod(path, st.Mode&0o7777)
+		}
+		if err == nil && capable == nil {
+			err = unix.Lsetxattr(path, "security.capability", caps[:n], 0)
+		}
+		return err
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
 }
 
 // print is all that the kernel keeps of the files below folders, but for times of
@@ -154,8 +202,9 @@ func (y *hostileYard) execute(t *testing.T, h hostileUpper) {
 		return
 	}
 	watched := append([]string{filepath.Join(y.root, "outside"), y.newer[0]}, append(slices.Clone(uppers), y.lowers...)...)
+	watched = append(watched, y.mapped[h.mapping]...)
 	before, open := y.print(t, watched...), scratch.Descriptors(t)
-	c := &diff.Container{Overlay: diff.Overlay{Uppers: uppers, Lowers: y.lowers}}
+	c := &diff.Container{Overlay: diff.Overlay{Uppers: uppers, Lowers: y.lowers, IDs: y.maps[h.mapping], Mapped: len(uppers)}}
 	sealed := y.seal(t, c, "sealed")
 	chain, over := y.split(t, c, false), y.split(t, c, true)
 	merged := y.merge(t, c, h)
@@ -165,7 +214,7 @@ func (y *hostileYard) execute(t *testing.T, h hostileUpper) {
 	if now := y.print(t, watched...); now != before {
 		t.Error("a layer was changed, or what is beside it")
 	}
-	view := y.mount(t, "view", h.options, "", append(slices.Clone(uppers), y.lowers...))
+	view := y.mount(t, "view", h.options, "", append(slices.Clone(uppers), y.mapped[h.mapping]...))
 	if view != "" {
 		y.compare(t, h, "sealed", view, sealed, y.lowers)
 		y.compare(t, h, "split", view, chain, y.lowers)
@@ -176,7 +225,7 @@ func (y *hostileYard) execute(t *testing.T, h hostileUpper) {
 		y.unmount(t, view)
 	}
 	if t.Failed() {
-		t.Logf("in the container: %v, options %q\n%v", h.mounted, h.options, h.steps)
+		t.Logf("in the container: %v, options %q, mapping %q\n%v", h.mounted, h.options, hostileMappings[h.mapping], h.steps)
 	}
 }
 
@@ -195,7 +244,7 @@ func (y *hostileYard) make(t *testing.T, h hostileUpper) (uppers []string, ok bo
 		uppers = append([]string{upper}, uppers...)
 		at := upper
 		if h.mounted {
-			at = y.mount(t, fmt.Sprint("m", i), h.options, y.dir(t, fmt.Sprint("w", i)), append(slices.Clone(uppers), y.lowers...))
+			at = y.mount(t, fmt.Sprint("m", i), h.options, y.dir(t, fmt.Sprint("w", i)), append(slices.Clone(uppers), y.mapped[h.mapping]...))
 		}
 		var failed error
 		for _, s := range h.steps {
@@ -295,7 +344,7 @@ func (y *hostileYard) compare(t *testing.T, h hostileUpper, what, view string, m
 	defer y.unmount(t, check)
 	// A layer cannot tell that the root has lost an attribute. A restore brings the
 	// root back by itself.
-	opts := diff.CompareOptions{IgnoreRoot: what == "over"}
+	opts := diff.CompareOptions{IgnoreRoot: what == "over", MapA: y.maps[h.mapping].Inside}
 	opts.Accept = func(d diff.Difference) bool {
 		switch d.Aspect {
 		case diff.ModTime: // a snapshot's root has the time of its making

@@ -21,6 +21,7 @@ type hostileUpper struct {
 	options string // of the overlay
 	newer   bool   // the container moves to another image, not to its own
 	decides byte   // by whom conflicts are decided
+	mapping int    // of the container's user namespace, among hostileMappings; 0 for none
 	steps   []step
 }
 
@@ -56,7 +57,10 @@ var (
 	hostileModes = []int64{0o644, 0o755, 0, 0o4755, 0o2775, 0o1777, 0o7777}
 	hostileIDs   = []int64{0, 7, 100000, 4_294_967_294}
 	hostileTimes = []int64{0, 1, 1_000_000_000, -86400, 4_294_967_296, 253_402_300_800}
-	hostileSizes = []int64{0, 1, 5, 4096, 70_000, 1 << 20, 40 << 20}
+	// hostileMappings are those of user namespaces, "" for none. Some map to ids that
+	// are in the namespace as well, or leave out ids that files have.
+	hostileMappings = []string{"", "0:100000:65536", "0:7:1,7:0:1,8:200000:9", "0:4294967294:1"}
+	hostileSizes    = []int64{0, 1, 5, 4096, 70_000, 1 << 20, 40 << 20}
 )
 
 // bytecode are the fuzzer's bytes, of which each decides one thing.
@@ -86,7 +90,7 @@ func parse(data []byte) (h hostileUpper) {
 	how := b.below(256)
 	h.mounted, h.newer = how&1 == 0, how&2 != 0
 	h.options = []string{"", "redirect_dir=on", "redirect_dir=on,metacopy=on", ""}[how>>2&3]
-	h.decides = byte(how >> 4)
+	h.decides, h.mapping = byte(how>>4&1), how>>5%len(hostileMappings)
 	verbs := hostileVerbs
 	if !h.mounted {
 		verbs = slices.Concat(hostileVerbs, markVerbs)
@@ -239,7 +243,7 @@ func hostileSeeds() (seeds [][]byte) {
 			if strings.Contains(program, "defaultacl") && how&1 == 0 {
 				continue
 			}
-			seeds = append(seeds, assemble(how<<1|how>>2&1, program))
+			seeds = append(seeds, assemble(how<<1|how>>2&1|how%4<<5, program))
 		}
 	}
 	for _, program := range []string{
