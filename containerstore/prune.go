@@ -2,6 +2,7 @@ package containerstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -78,12 +79,13 @@ func (t *tree) doomed(keep Retention, now time.Time) map[int]bool {
 
 // removeAll removes the snapshots of revisions from the top, as long as nothing
 // stands on them, and takes them out of the tree. It returns what that gives back.
-func (h *History) removeAll(ctx context.Context, t *tree, doomed map[int]bool) (int64, error) {
+func (h *History) removeAll(ctx context.Context, t *tree, doomed map[int]bool) (_ int64, err error) {
 	children := map[string]int{t.active.Parent: 1}
 	for _, i := range t.all {
 		children[i.Parent]++
 	}
-	freed := reclaim{shared: map[inode]shared{}}
+	var freed reclaim
+	defer func() { err = errors.Join(err, freed.shared.Close()) }()
 	for {
 		var leaf *snapshots.Info
 		for _, i := range t.all {
@@ -95,22 +97,36 @@ func (h *History) removeAll(ctx context.Context, t *tree, doomed map[int]bool) (
 		if leaf == nil {
 			return freed.bytes, nil
 		}
-		size, err := h.reclaimed(ctx, *leaf)
-		if err != nil {
-			log.G(ctx).WithError(err).WithField("snapshot", leaf.Name).Warn("could not measure a revision that is pruned")
-		}
-		err = h.remove(ctx, leaf.Name)
-		if errdefs.IsFailedPrecondition(err) { // something unknown stands on it
-			children[leaf.Name]++
-			continue
-		}
+		removed, err := h.removeLeaf(ctx, *leaf, &freed)
 		if err != nil {
 			return freed.bytes, err
 		}
-		freed.add(size)
+		if !removed {
+			children[leaf.Name]++
+			continue
+		}
 		children[leaf.Parent]--
 		delete(t.all, leaf.Name)
 	}
+}
+
+// removeLeaf removes the snapshot of a revision, and counts it in freed. It does not
+// remove one on which something unknown stands.
+func (h *History) removeLeaf(ctx context.Context, leaf snapshots.Info, freed *reclaim) (removed bool, err error) {
+	var size reclaim
+	defer func() { err = errors.Join(err, size.shared.Close()) }()
+	unmeasured := size.measure(ctx, h, leaf)
+	err = h.remove(ctx, leaf.Name)
+	if errdefs.IsFailedPrecondition(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if unmeasured = errors.Join(unmeasured, freed.add(&size)); unmeasured != nil {
+		log.G(ctx).WithError(unmeasured).WithField("snapshot", leaf.Name).Warn("could not measure a revision that is pruned")
+	}
+	return true, nil
 }
 
 // superfluous reports whether a snapshot can go, if nothing stands on it.

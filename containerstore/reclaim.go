@@ -8,63 +8,59 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/inode"
 )
 
 // reclaim is what the removal of snapshots gives back. Sealed ones share files by
 // hard links, and a file is there until its last name is gone. The files
 // themselves go later: containerd collects them.
 type reclaim struct {
-	bytes  int64
-	shared map[inode]shared // files with names elsewhere
+	bytes int64
+	// shared are the files with names elsewhere. Of each it has the bytes, and two
+	// halves: how many names there are, and how many of them are removed.
+	shared inode.Table
 }
 
-type inode struct{ dev, ino uint64 }
-
-type shared struct {
-	bytes       int64
-	names, gone uint64 // of all names, those that are removed
-}
-
-// reclaimed measures a snapshot.
-func (h *History) reclaimed(ctx context.Context, i snapshots.Info) (reclaim, error) {
+// measure counts a snapshot, and keeps what it counted so far if that fails.
+func (r *reclaim) measure(ctx context.Context, h *History, i snapshots.Info) error {
 	folder, err := h.folder(ctx, i)
 	if errors.Is(err, diff.ErrUnsupported) { // nor are there links
-		return reclaim{bytes: max(h.measured(ctx, i), 0)}, nil
+		r.bytes += max(h.measured(ctx, i), 0)
+		return nil
 	}
 	if err != nil {
-		return reclaim{}, err
+		return err
 	}
-	r := reclaim{shared: map[inode]shared{}}
-	err = diff.Tree{Root: folder, Visit: func(e *diff.TreeEntry) error {
-		r.file(&e.Stat, e.IsDir())
-		return nil
+	return diff.Tree{Root: folder, Visit: func(e *diff.TreeEntry) error {
+		return r.file(&e.Stat, e.IsDir())
 	}}.Walk(ctx)
-	return r, err
 }
 
-func (r *reclaim) file(st *unix.Stat_t, dir bool) {
+func (r *reclaim) file(st *unix.Stat_t, dir bool) error {
 	const block = 512 // st_blocks is in these, stat(2)
 	if dir || st.Nlink == 1 {
 		r.bytes += st.Blocks * block
-		return
+		return nil
 	}
-	r.share(inode{st.Dev, st.Ino}, shared{st.Blocks * block, uint64(st.Nlink), 1}) //nolint:unconvert // 32 bits wide on arm64
+	return r.share(inode.Of(st), inode.Value{uint64(st.Blocks * block), uint64(st.Nlink)<<32 | 1}) //nolint:gosec // it takes no less than nothing
 }
 
-func (r *reclaim) share(id inode, file shared) {
-	file.gone += r.shared[id].gone
-	if file.gone < file.names {
-		r.shared[id] = file
-		return
+func (r *reclaim) share(id inode.ID, file inode.Value) error {
+	const gone = 1<<32 - 1
+	known, err := r.shared.Get(id)
+	if err != nil {
+		return err
 	}
-	delete(r.shared, id)
-	r.bytes += file.bytes
+	file[1] += known[1] & gone
+	if file[1]&gone < file[1]>>32 {
+		return r.shared.Set(id, file)
+	}
+	r.bytes += int64(file[0]) //nolint:gosec // see file
+	return r.shared.Set(id, inode.Value{})
 }
 
-// add counts another snapshot.
-func (r *reclaim) add(more reclaim) {
+// add counts what another one did.
+func (r *reclaim) add(more *reclaim) error {
 	r.bytes += more.bytes
-	for id, file := range more.shared {
-		r.share(id, file)
-	}
+	return more.shared.Each(r.share)
 }

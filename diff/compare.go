@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff/inode"
 )
 
 // CompareOptions says what CompareTrees is to overlook. The zero value overlooks
@@ -50,9 +52,11 @@ type CompareOptions struct {
 // leave it out with Ignore, /proc and /sys of a running container above all.
 // Both need to be readable in full, which takes root for the root file system of
 // a container. Contents are read piece by piece, holes are skipped, and memory
-// grows with the depth of the trees and with the number of hard links only.
-func CompareTrees(ctx context.Context, a, b string, opts CompareOptions) error {
+// grows with the depth of the trees only. Names of many files that have several go to a
+// temporary file, see package inode.
+func CompareTrees(ctx context.Context, a, b string, opts CompareOptions) (err error) {
 	c := &comparison{ctx: ctx, opts: opts}
+	defer func() { err = errors.Join(err, c.names.Close(), c.groups[0].Close(), c.groups[1].Close()) }()
 	c.result.A, c.result.B = a, b
 	for i, root := range []string{a, b} {
 		fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -61,7 +65,6 @@ func CompareTrees(ctx context.Context, a, b string, opts CompareOptions) error {
 		}
 		defer unix.Close(fd)
 		c.roots[i] = fd
-		c.groups[i] = map[fileID]firstName{}
 	}
 	if err := c.root(); err != nil {
 		return fmt.Errorf("compare %s with %s: %w", a, b, err)
@@ -78,16 +81,11 @@ type comparison struct {
 	ctx    context.Context
 	opts   CompareOptions
 	roots  [2]int
-	groups [2]map[fileID]firstName // of a file with several names
-	nodes  dirNodes
+	groups [2]inode.Table // of a file with several names, the first, as it is in names
+	names  inode.Names
+	dirs   dirRefs // of names
 	bufs   [2][128 << 10]byte
 	result TreeDifference
-}
-
-// firstName is where a file was met first.
-type firstName struct {
-	dir  *dirNode
-	name string
 }
 
 // fileID names a file whatever its path.
@@ -254,7 +252,11 @@ func (c *comparison) both(p *pair) (down bool, err error) {
 		found = append(found, more...)
 	}
 	if p.kind(0) != unix.S_IFDIR && p.kind(1) != unix.S_IFDIR {
-		found = append(found, c.hardLinks(p)...)
+		more, err := c.hardLinks(p)
+		if err != nil {
+			return false, err
+		}
+		found = append(found, more...)
 	}
 	c.report(p.path, found)
 	return same && p.kind(0) == unix.S_IFDIR, nil
@@ -263,29 +265,47 @@ func (c *comparison) both(p *pair) (down bool, err error) {
 // hardLinks compares which earlier name, if any, is the same file. As both
 // sides are walked in one order and only names on both count, the two sides'
 // names fall into the same groups if and only if this is equal everywhere.
-func (c *comparison) hardLinks(p *pair) []Difference {
-	var first [2]*firstName // nil where this is the first
+func (c *comparison) hardLinks(p *pair) ([]Difference, error) {
+	var first [2]inode.Ref // 0 where this is the first
+	var this inode.Ref
 	for side := range first {
 		st := &p.stat[side]
 		if st.Nlink < 2 {
 			continue
 		}
-		id := fileID{st.Dev, st.Ino}
-		if known, ok := c.groups[side][id]; ok {
-			first[side] = &known
+		known, err := c.groups[side].Get(inode.Of(st))
+		if err != nil {
+			return nil, err
+		}
+		if first[side] = inode.Ref(known[0]); first[side] != 0 {
 			continue
 		}
-		dir, name := c.nodes.split(p.path[1:])
-		c.groups[side][id] = firstName{dir, name}
-	}
-	if first[0] == nil && first[1] == nil || first[0] != nil && first[1] != nil && *first[0] == *first[1] {
-		return nil
-	}
-	text := func(side int) string {
-		if first[side] == nil {
-			return "a file of its own"
+		if this == 0 {
+			dir, name, err := c.dirs.split(&c.names, p.path[1:])
+			if err != nil {
+				return nil, err
+			}
+			if this, err = c.names.Name(dir, name); err != nil {
+				return nil, err
+			}
 		}
-		return "the same file as " + printable("/"+first[side].dir.join(first[side].name))
+		if err := c.groups[side].Set(inode.Of(st), inode.Value{uint64(this)}); err != nil {
+			return nil, err
+		}
 	}
-	return []Difference{{Aspect: HardLinks, A: text(0), B: text(1)}}
+	if first[0] == first[1] {
+		return nil, nil
+	}
+	var text [2]string
+	for side := range text {
+		if text[side] = "a file of its own"; first[side] == 0 {
+			continue
+		}
+		path, err := c.names.Path(first[side])
+		if err != nil {
+			return nil, err
+		}
+		text[side] = "the same file as " + printable("/"+path)
+	}
+	return []Difference{{Aspect: HardLinks, A: text[0], B: text[1]}}, nil
 }

@@ -2,6 +2,7 @@ package diff
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/containerd/errdefs"
@@ -110,10 +111,20 @@ func (w limitedWalker) Walk(ctx context.Context, visit func(*Change) error) (Wal
 	return w.walk(ctx, &size, visit)
 }
 
-func (w limitedWalker) walk(ctx context.Context, size *int64, visit func(*Change) error) (WalkStats, error) {
-	met := fileSet{} // files with several names: a layer has the content once
+func (w limitedWalker) walk(ctx context.Context, size *int64, visit func(*Change) error) (_ WalkStats, err error) {
+	var met fileSet // files with several names: a layer has the content once
+	defer func() { err = errors.Join(err, met.close()) }()
 	return w.Walker.Walk(ctx, func(c *Change) error {
-		if c.Kind != Deleted && c.Type() == unix.S_IFREG && (c.Stat.Nlink < 2 || !met.add(&c.Stat)) {
+		if c.Kind == Deleted || c.Type() != unix.S_IFREG {
+			return visit(c)
+		}
+		had := false
+		if c.Stat.Nlink > 1 {
+			if had, err = met.add(&c.Stat); err != nil {
+				return err
+			}
+		}
+		if !had {
 			if err := w.limit.check(*size, c.Stat.Size); err != nil {
 				return fmt.Errorf("%.500q: %w", c.Path, err)
 			}

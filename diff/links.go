@@ -1,50 +1,38 @@
 package diff
 
 import (
-	"slices"
 	"strings"
+
+	"github.com/baleen-project/baleen/diff/inode"
 )
 
-// dirNode is a directory of a tree that is remembered: for the names in it, and
-// below it, it is there once.
-type dirNode struct {
-	above *dirNode // nil for the root
-	name  string
+// dirRefs keeps the directories that a walk is in, which tells a directory before
+// what is in it, and all that before the next one.
+type dirRefs struct {
+	way []dirRef // below the root
 }
 
-// join is the path of a name in the directory, from the root.
-func (n *dirNode) join(name string) string { return strings.Join(append(n.names(), name), "/") }
-
-// names are those of the directories from the root to this one.
-func (n *dirNode) names() []string {
-	var names []string
-	for ; n.above != nil; n = n.above {
-		names = append(names, n.name)
-	}
-	slices.Reverse(names)
-	return names
+type dirRef struct {
+	name string
+	ref  inode.Ref
 }
 
-// dirNodes remembers the directories that a walk is in, which tells a directory
-// before what is in it, and all that before the next one.
-type dirNodes struct {
-	way []*dirNode // from the root on
-}
-
-// split returns the directory of a path, and the name in there. Paths come in the
-// order of a walk.
-func (d *dirNodes) split(path string) (*dirNode, string) {
-	if len(d.way) == 0 {
-		d.way = []*dirNode{{}}
-	}
-	for depth := 0; ; {
+// split returns the directory of a path, kept in names, and the name in there. Paths
+// come in the order of a walk.
+func (d *dirRefs) split(names *inode.Names, path string) (dir inode.Ref, name string, err error) {
+	for depth := 0; ; depth++ {
 		name, rest, more := strings.Cut(path, "/")
 		if !more {
-			return d.way[depth], strings.Clone(name)
+			return dir, name, nil
 		}
 		path = rest
-		if depth++; depth >= len(d.way) || d.way[depth].name != name {
-			d.way = append(d.way[:depth], &dirNode{d.way[depth-1], strings.Clone(name)})
+		if depth >= len(d.way) || d.way[depth].name != name {
+			above := dir
+			if dir, err = names.Dir(above, name); err != nil {
+				return 0, "", err
+			}
+			d.way = append(d.way[:depth], dirRef{strings.Clone(name), dir})
 		}
+		dir = d.way[depth].ref
 	}
 }

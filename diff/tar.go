@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -52,8 +53,8 @@ type LayerStats struct {
 // and more (ENAMETOOLONG), and what is only half there (overlay.metacopy and
 // redirect, [ErrUnsupported]).
 //
-// Memory does not grow with the number of files, save for those with several
-// names, each of which is remembered until all its names have been met.
+// Memory does not grow with the number of files. First names of many files that have
+// several go to a temporary file, see package inode.
 func WriteLayer(ctx context.Context, w io.Writer, dir string, opts TarOptions) (LayerStats, error) {
 	buffered := bufio.NewWriterSize(w, chunkSize)
 	stats, err := writeTar(ctx, buffered, dir, opts)
@@ -67,7 +68,7 @@ func WriteLayer(ctx context.Context, w io.Writer, dir string, opts TarOptions) (
 }
 
 // writeTar is WriteLayer without a buffer: headers come in pieces of 512 bytes.
-func writeTar(ctx context.Context, w io.Writer, dir string, opts TarOptions) (LayerStats, error) {
+func writeTar(ctx context.Context, w io.Writer, dir string, opts TarOptions) (_ LayerStats, err error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return LayerStats{}, fmt.Errorf("open: %w", err)
@@ -76,6 +77,7 @@ func writeTar(ctx context.Context, w io.Writer, dir string, opts TarOptions) (La
 
 	out := &countingWriter{w: w}
 	t := newLayerTar(ctx, out, opts)
+	defer func() { err = errors.Join(err, t.links.Close()) }()
 	if err := t.root(fd); err != nil {
 		return LayerStats{}, err
 	}
@@ -92,7 +94,6 @@ func newLayerTar(ctx context.Context, w *countingWriter, opts TarOptions) *layer
 		out:   w,
 		marks: markPrefix(opts.UserXattr),
 		tw:    tar.NewWriter(w),
-		links: map[fileID]links{},
 	}
 }
 

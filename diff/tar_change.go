@@ -25,7 +25,7 @@ func WriteChanges(ctx context.Context, w io.Writer, c Walker, opts TarOptions) (
 	if err == nil {
 		err = t.tw.Close()
 	}
-	if err != nil {
+	if err = errors.Join(err, t.links.Close()); err != nil {
 		return LayerStats{}, fmt.Errorf("write layer of changes: %w", err)
 	}
 	return LayerStats{Entries: t.entries, Bytes: out.n}, nil
@@ -69,7 +69,9 @@ func (t *layerTar) changeAttributes(c *Change) (a attributes, err error) {
 
 // changedFile writes a regular file. Its data may lie in a layer below.
 func (t *layerTar) changedFile(c *Change, s *source) (err error) {
-	if first := t.link(s); first != "" {
+	if first, err := t.link(s); err != nil {
+		return err
+	} else if first != "" {
 		attrs, err := t.changeAttributes(c)
 		if err != nil {
 			return err

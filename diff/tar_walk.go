@@ -8,15 +8,9 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
-)
 
-// links is a file with several names of which some are still due. There can be
-// many, so their first names in the stream share what is known of directories.
-type links struct {
-	dir  *dirNode
-	name string
-	due  uint64 // how many more names it has, some perhaps outside the tree
-}
+	"github.com/baleen-project/baleen/diff/inode"
+)
 
 // layerTar is one run of WriteLayer.
 type layerTar struct {
@@ -25,9 +19,9 @@ type layerTar struct {
 	marks   string          // prefix of the overlay's attributes
 	out     *countingWriter // of tw
 	tw      *tar.Writer
-	links   map[fileID]links
+	links   inode.Links
+	dirs    dirRefs // of links
 	way     *descent[inside]
-	nodes   dirNodes
 	chunk   []byte
 	entries int64
 }
@@ -187,7 +181,9 @@ func (t *layerTar) regular(s *source, marked bool) error {
 	if s.st.Size == 0 {
 		return t.empty(s, marked)
 	}
-	if first := t.link(s); first != "" {
+	if first, err := t.link(s); err != nil {
+		return err
+	} else if first != "" {
 		return t.linked(s, first)
 	}
 	if err := s.opens(OpenRegular(s.at, s.name)); err != nil {
@@ -213,8 +209,17 @@ func (t *layerTar) empty(s *source, marked bool) error {
 	if marked && attrs.whiteout {
 		return t.whiteout(s)
 	}
-	hdr := tar.Header{Typeflag: tar.TypeReg}
-	if first := t.link(s); first != "" {
+	return t.firstOr(s, attrs, tar.Header{Typeflag: tar.TypeReg})
+}
+
+// firstOr writes what needs no content: a link to the file, if the stream has that
+// under another name, else hdr.
+func (t *layerTar) firstOr(s *source, attrs attributes, hdr tar.Header) error {
+	first, err := t.link(s)
+	if err != nil {
+		return err
+	}
+	if first != "" {
 		hdr = tar.Header{Typeflag: tar.TypeLink, Linkname: first}
 	}
 	return t.header(s, attrs, hdr)
@@ -262,29 +267,25 @@ func (t *layerTar) described(s *source, attrs attributes) error {
 	default:
 		return fmt.Errorf("%q: unknown file type %o: %w", s.path, s.st.Mode&unix.S_IFMT, ErrUnsupported)
 	}
-	if first := t.link(s); first != "" {
-		hdr = tar.Header{Typeflag: tar.TypeLink, Linkname: first}
-	}
-	return t.header(s, attrs, hdr)
+	return t.firstOr(s, attrs, hdr)
 }
 
 // link returns the name under which the stream holds the file already, or
 // nothing if this is its first.
-func (t *layerTar) link(s *source) string {
+func (t *layerTar) link(s *source) (string, error) {
 	if s.st.Nlink < 2 {
-		return ""
+		return "", nil
 	}
-	id := fileID{s.st.Dev, s.st.Ino}
-	l, ok := t.links[id]
-	if !ok {
-		dir, name := t.nodes.split(s.path)
-		t.links[id] = links{dir, name, uint64(s.st.Nlink) - 1} //nolint:unconvert // 32 bits on arm64
-		return ""
+	first, err := t.links.Meet(&s.st)
+	if err != nil {
+		return "", err
 	}
-	if l.due--; l.due == 0 {
-		delete(t.links, id)
-	} else {
-		t.links[id] = l
+	if first != 0 {
+		return t.links.Path(first)
 	}
-	return l.dir.join(l.name)
+	dir, name, err := t.dirs.split(&t.links.Names, s.path)
+	if err != nil {
+		return "", err
+	}
+	return "", t.links.Add(&s.st, dir, name)
 }

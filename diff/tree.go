@@ -197,12 +197,15 @@ type Usage struct {
 
 // Measure tells what a tree takes on disk. What goes meanwhile, as in a running
 // container, does not count.
-func Measure(ctx context.Context, root string) (Usage, error) {
+func Measure(ctx context.Context, root string) (_ Usage, err error) {
 	var usage Usage
-	counted := fileSet{} // files with several names
-	err := Tree{Root: root, Gone: true, Visit: func(e *TreeEntry) error {
-		if e.Stat.Nlink > 1 && !e.IsDir() && counted.add(&e.Stat) {
-			return nil
+	var counted fileSet // files with several names
+	defer func() { err = errors.Join(err, counted.close()) }()
+	err = Tree{Root: root, Gone: true, Visit: func(e *TreeEntry) error {
+		if e.Stat.Nlink > 1 && !e.IsDir() {
+			if had, err := counted.add(&e.Stat); had || err != nil {
+				return err
+			}
 		}
 		usage.Inodes++
 		usage.Bytes += e.Stat.Blocks * 512 // the unit of st_blocks, stat(2)

@@ -11,24 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/inode"
 )
-
-// inode names a file whatever its path.
-type inode struct{ dev, ino uint64 }
-
-// mapped is a file of several names whose owner has been mapped.
-type mapped struct {
-	link            // its first name, if that is needed
-	uid, gid uint32 // before
-	changed  bool   // whether anything of it is another now
-}
 
 // remapper gives the files of a tree other owners, each file once. It finds them by
 // descriptors: no path is too long.
 type remapper struct {
 	mapIDs diff.MapFunc
-	// links are the files of several names. It is nil if a file may be mapped twice.
-	links map[inode]mapped
+	// once says that no file may be mapped twice; links are those of several names.
+	once  bool
+	links inode.Links
+	// owners are those that files of links had, of which anything is another now.
+	owners inode.Table
 	// relinks says that changing a file may leave its other names to another one, as
 	// on an overlay, where the first name is copied up.
 	relinks bool
@@ -42,17 +36,18 @@ type remapper struct {
 }
 
 func remapTree(ctx context.Context, root string, f diff.MapFunc) error {
-	r := &remapper{mapIDs: f, links: map[inode]mapped{}}
+	r := &remapper{mapIDs: f, once: true}
 	return r.tree(ctx, root)
 }
 
 // remapMounted is remapTree for the root of a mounted overlay.
 func remapMounted(ctx context.Context, root string, f diff.MapFunc) error {
-	r := &remapper{mapIDs: f, links: map[inode]mapped{}, relinks: true}
+	r := &remapper{mapIDs: f, once: true, relinks: true}
 	return r.tree(ctx, root)
 }
 
-func (r *remapper) tree(ctx context.Context, root string) error {
+func (r *remapper) tree(ctx context.Context, root string) (err error) {
+	defer func() { err = errors.Join(err, r.links.Close(), r.owners.Close()) }()
 	tree := diff.Tree{Root: root, Visit: func(e *diff.TreeEntry) error {
 		if err := r.entry(e); err != nil {
 			return fmt.Errorf("%q: %w", e.Path(), err)
@@ -73,37 +68,57 @@ func (r *remapper) entry(e *diff.TreeEntry) error {
 	if e.IsDir() && r.relinks {
 		r.enter(e)
 	}
-	if e.Stat.Nlink < 2 || e.IsDir() || r.links == nil {
+	if e.Stat.Nlink < 2 || e.IsDir() || !r.once {
 		_, err := r.file(e)
 		return err
 	}
-	id := inode{e.Stat.Dev, e.Stat.Ino}
-	first, met := r.links[id]
-	var err error
-	if !met {
-		first = mapped{uid: e.Stat.Uid, gid: e.Stat.Gid}
-		first.left = uint64(e.Stat.Nlink) //nolint:unconvert // 32 bits wide on arm64
-		if r.relinks {
-			first.dir, first.name = r.way[len(r.way)-1].node(), e.Name
-		}
-		first.changed, err = r.file(e)
+	first, err := r.links.Meet(&e.Stat)
+	if err != nil {
+		return err
 	}
-	if first.left--; first.left == 0 {
-		delete(r.links, id)
-	} else {
-		r.links[id] = first
+	if first == 0 {
+		return r.first(e)
 	}
-	if err != nil || !met || !r.relinks || !first.changed || e.Stat.Uid != first.uid || e.Stat.Gid != first.gid {
+	if !r.relinks {
+		return nil
+	}
+	owner, err := r.owners.Get(inode.Of(&e.Stat))
+	if err != nil || owner != ownerOf(e) {
 		return err // one file still, which has been mapped
 	}
-	return r.relink(e, first.link)
+	return r.relink(e, first)
+}
+
+// ownerOf is what owners holds of a file that has the owner.
+func ownerOf(e *diff.TreeEntry) inode.Value {
+	return inode.Value{1, uint64(e.Stat.Uid)<<32 | uint64(e.Stat.Gid)}
+}
+
+// first maps the owner of a file under the first of its names.
+func (r *remapper) first(e *diff.TreeEntry) error {
+	if !r.relinks {
+		if err := r.links.Add(&e.Stat, 0, ""); err != nil {
+			return err
+		}
+		_, err := r.file(e)
+		return err
+	}
+	if err := addLink(&r.links, &e.Stat, r.way[len(r.way)-1], e.Name); err != nil {
+		return err
+	}
+	owner := ownerOf(e)
+	changed, err := r.file(e)
+	if err != nil || !changed {
+		return err
+	}
+	return r.owners.Set(inode.Of(&e.Stat), owner)
 }
 
 // enter notes the directory that the walk goes down into.
 func (r *remapper) enter(e *diff.TreeEntry) {
 	d := &sealDir{name: e.Name}
 	if len(r.way) == 0 {
-		r.root, d.remembered = e.Dir, &dirNode{}
+		r.root = e.Dir
 	} else {
 		d.above = r.way[len(r.way)-1]
 	}
@@ -113,7 +128,7 @@ func (r *remapper) enter(e *diff.TreeEntry) {
 // relink makes an entry a name of the file that first is. Where the tree is an
 // overlay, mapping the first name copied the file up, and left the other names
 // to the file below.
-func (r *remapper) relink(e *diff.TreeEntry, first link) error {
+func (r *remapper) relink(e *diff.TreeEntry, first inode.Ref) error {
 	var dir unix.Stat_t
 	if err := unix.Fstat(e.Dir, &dir); err != nil {
 		return fmt.Errorf("stat its directory: %w", err)
@@ -121,8 +136,8 @@ func (r *remapper) relink(e *diff.TreeEntry, first link) error {
 	if err := unix.Unlinkat(e.Dir, e.Name, 0); err != nil {
 		return fmt.Errorf("unlink: %w", err)
 	}
-	if err := first.linkAt(r.root, e.Dir, e.Name); err != nil {
-		return fmt.Errorf("link to its first name, %s: %w", first.name, err)
+	if err := linkTo(&r.links, first, r.root, e.Dir, e.Name); err != nil {
+		return fmt.Errorf("link to its first name: %w", err)
 	}
 	times := []unix.Timespec{dir.Atim, dir.Mtim}
 	return unix.UtimesNanoAt(e.Dir, ".", times, 0)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/inode"
 )
 
 const (
@@ -120,7 +121,7 @@ func seal(ctx context.Context, c diff.Walker, upper string, how sealing) (SealSt
 
 // sealOnce tells by again that it met a change in the middle, and no time was
 // spent in vain on copying a file that goes on changing.
-func sealOnce(ctx context.Context, c diff.Walker, upper string, how sealing) (_ SealStats, again bool, _ error) {
+func sealOnce(ctx context.Context, c diff.Walker, upper string, how sealing) (_ SealStats, again bool, err error) {
 	root, err := unix.Open(upper, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return SealStats{}, false, &fs.PathError{Op: "open", Path: upper, Err: err}
@@ -128,12 +129,11 @@ func sealOnce(ctx context.Context, c diff.Walker, upper string, how sealing) (_ 
 	s := &sealer{
 		jobs:  make(chan []copyJob, sealQueue),
 		batch: make([]copyJob, 0, sealBatch),
-		links: map[inode]link{},
 		stack: []*sealDir{{name: ".", fd: root}},
 		maker: newMaker(),
 		how:   how,
 	}
-	defer s.closeAll()
+	defer func() { err = errors.Join(err, s.closeAll()) }()
 	var st unix.Stat_t
 	if err := unix.Fstat(root, &st); err != nil {
 		return SealStats{}, false, &fs.PathError{Op: "stat", Path: upper, Err: err}
@@ -168,7 +168,7 @@ func sealOnce(ctx context.Context, c diff.Walker, upper string, how sealing) (_ 
 type sealer struct {
 	jobs   chan []copyJob
 	batch  []copyJob // not yet handed out
-	links  map[inode]link
+	links  inode.Links
 	stack  []*sealDir // from the root to the directory last written
 	lists  int        // bytes of the lists that they are to get
 	cloner cloner
@@ -278,18 +278,14 @@ func (s *sealer) linkTo(c *diff.Change, dir *sealDir, name string) (bool, error)
 	if c.Stat.Nlink < 2 {
 		return false, nil
 	}
-	id := inode{c.Stat.Dev, c.Stat.Ino}
-	first, met := s.links[id]
-	if !met {
-		s.links[id] = link{dir.node(), strings.Clone(name), uint64(c.Stat.Nlink) - 1} //nolint:unconvert // 32 bits wide on arm64
-		return false, nil
+	first, err := s.links.Meet(&c.Stat)
+	if err != nil {
+		return false, err
 	}
-	if first.left--; first.left == 0 {
-		delete(s.links, id)
-	} else {
-		s.links[id] = first
+	if first == 0 {
+		return false, addLink(&s.links, &c.Stat, dir, name)
 	}
-	return true, first.linkAt(s.stack[0].fd, dir.fd, name)
+	return true, linkTo(&s.links, first, s.stack[0].fd, dir.fd, name)
 }
 
 // file makes a regular file and leaves its content to the workers, or links it.

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/inode"
 )
 
 const (
@@ -31,21 +32,7 @@ type sealDir struct {
 	times      *[2]unix.Timespec // nil for a root: its time is the snapshot's
 	defaultACL []byte            // nil if it has none
 	gid        uint32            // what is made in it may get this group
-	remembered *dirNode
-}
-
-// dirNode is a directory that is remembered: for the names in it, and below it, it
-// is there once.
-type dirNode struct {
-	above *dirNode // nil for the root
-	name  string
-}
-
-// link is the first name of a file that has several. There can be very many.
-type link struct {
-	dir  *dirNode
-	name string
-	left uint64 // names that have not been met
+	ref        inode.Ref         // by which it is kept, if it is
 }
 
 // enter goes down into a directory that has been made, and closes one further up.
@@ -136,39 +123,49 @@ func (d *sealDir) leave() error {
 	return unix.UtimesNanoAt(d.fd, ".", d.times[:], 0)
 }
 
-func (s *sealer) closeAll() {
+func (s *sealer) closeAll() error {
 	for _, d := range s.stack {
 		if d.fd >= 0 {
 			_ = unix.Close(d.fd)
 		}
 	}
 	s.stack = nil
+	return s.links.Close()
 }
 
-// node is what is remembered of a directory, and of those that it is in.
-func (d *sealDir) node() *dirNode {
+// keep returns the directory as it is kept in names, with those that it is in.
+func (d *sealDir) keep(names *inode.Names) (inode.Ref, error) {
 	var unknown []*sealDir
 	at := d
-	for ; at != nil && at.remembered == nil; at = at.above {
+	for ; at.above != nil && at.ref == 0; at = at.above {
 		unknown = append(unknown, at)
 	}
-	var node *dirNode
-	if at != nil {
-		node = at.remembered
-	}
+	ref := at.ref
 	for _, u := range slices.Backward(unknown) {
-		node = &dirNode{node, u.name}
-		u.remembered = node
+		var err error
+		if ref, err = names.Dir(ref, u.name); err != nil {
+			return 0, err
+		}
+		u.ref = ref
 	}
-	return node
+	return ref, nil
 }
 
-// linkAt makes a further name of the file. The way to it has no links in it: the
-// tree at root is ours. It can be longer than the kernel takes at once.
-func (l link) linkAt(root, dirfd int, name string) error {
-	names := []string{l.name}
-	for at := l.dir; at.above != nil; at = at.above {
-		names = append(names, at.name)
+// addLink keeps the first name of a file of several names.
+func addLink(links *inode.Links, st *unix.Stat_t, dir *sealDir, name string) error {
+	ref, err := dir.keep(&links.Names)
+	if err != nil {
+		return err
+	}
+	return links.Add(st, ref, name)
+}
+
+// linkTo makes a further name of a file that has the first one. The way to that has no
+// links in it: the tree at root is ours. It can be longer than the kernel takes at once.
+func linkTo(links *inode.Links, first inode.Ref, root, dirfd int, name string) error {
+	pieces, err := links.Pieces(first)
+	if err != nil {
+		return err
 	}
 	from, path := root, ""
 	defer func() {
@@ -176,7 +173,7 @@ func (l link) linkAt(root, dirfd int, name string) error {
 			_ = unix.Close(from)
 		}
 	}()
-	for _, next := range slices.Backward(names) {
+	for _, next := range pieces {
 		if path == "" {
 			path = next
 			continue
