@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,7 +57,9 @@ type LayerStats struct {
 // Memory does not grow with the number of files. First names of many files that have
 // several go to a temporary file, see package inode.
 func WriteLayer(ctx context.Context, w io.Writer, dir string, opts TarOptions) (LayerStats, error) {
-	buffered := bufio.NewWriterSize(w, chunkSize)
+	buffered := writers.Get().(*bufio.Writer)
+	defer func() { buffered.Reset(nil); writers.Put(buffered) }()
+	buffered.Reset(w)
 	stats, err := writeTar(ctx, buffered, dir, opts)
 	if err == nil {
 		err = buffered.Flush()
@@ -66,6 +69,9 @@ func WriteLayer(ctx context.Context, w io.Writer, dir string, opts TarOptions) (
 	}
 	return stats, nil
 }
+
+// writers are buffers of 1 MiB, which cost more than the layer if that is small.
+var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, chunkSize) }}
 
 // writeTar is WriteLayer without a buffer: headers come in pieces of 512 bytes.
 func writeTar(ctx context.Context, w io.Writer, dir string, opts TarOptions) (_ LayerStats, err error) {
@@ -77,7 +83,7 @@ func writeTar(ctx context.Context, w io.Writer, dir string, opts TarOptions) (_ 
 
 	out := &countingWriter{w: w}
 	t := newLayerTar(ctx, out, opts)
-	defer func() { err = errors.Join(err, t.links.Close()) }()
+	defer func() { err = errors.Join(err, t.close()) }()
 	if err := t.root(fd); err != nil {
 		return LayerStats{}, err
 	}
@@ -95,6 +101,15 @@ func newLayerTar(ctx context.Context, w *countingWriter, opts TarOptions) *layer
 		marks: markPrefix(opts.UserXattr),
 		tw:    tar.NewWriter(w),
 	}
+}
+
+// close gives up what the run takes besides the stream.
+func (t *layerTar) close() error {
+	if t.chunk != nil {
+		putChunk(t.chunk)
+		t.chunk = nil
+	}
+	return t.links.Close()
 }
 
 // markPrefix returns the namespace of an overlay's attributes.

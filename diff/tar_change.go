@@ -25,7 +25,7 @@ func WriteChanges(ctx context.Context, w io.Writer, c Walker, opts TarOptions) (
 	if err == nil {
 		err = t.tw.Close()
 	}
-	if err = errors.Join(err, t.links.Close()); err != nil {
+	if err = errors.Join(err, t.close()); err != nil {
 		return LayerStats{}, fmt.Errorf("write layer of changes: %w", err)
 	}
 	return LayerStats{Entries: t.entries, Bytes: out.n}, nil

@@ -97,7 +97,7 @@ func (t *layerTar) hole(size int64) error {
 // data writes a range of the file.
 func (t *layerTar) data(s *source, from, to int64) error {
 	if t.chunk == nil {
-		t.chunk = make([]byte, chunkSize)
+		t.chunk = takeChunk()
 	}
 	for from < to {
 		if err := t.ctx.Err(); err != nil {
