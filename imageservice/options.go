@@ -64,6 +64,13 @@ func (o Options) limit() diff.Limit {
 // reflink, btrfs), or snapshots are no overlays, nothing changes.
 const FeatureSealCommits = "baleen-seal-commits"
 
+// OffWarning is for the log of a daemon that starts on a graph driver, where Baleen
+// has no part in images.
+const OffWarning = `Baleen's image service is not in use: images and containers are a graph driver's, and Baleen needs the containerd image store. ` +
+	`To move, make images of the containers to keep (docker commit) and an archive of the images (docker save), ` +
+	`set "features": {"containerd-snapshotter": true} in daemon.json, restart the daemon, and load the archive (docker load). ` +
+	`What the graph driver has stays where it is, hidden until that feature is off again.`
+
 // optionPrefix tells our storage options from those of graph drivers, which a
 // daemon with the containerd store leaves alone.
 const optionPrefix = "baleen."

@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/baleen-project/baleen/compat/engine"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -28,6 +29,7 @@ const (
 // TestUserNamespacesOfFormerContainers takes over containers whose files all got
 // other owners when they were created: as Moby does it, and Baleen once did.
 func TestUserNamespacesOfFormerContainers(t *testing.T) {
+	stockMapsIDs(t)
 	config := usernsConfig("", nil)
 	config.Flavor = stack.Stock
 	e := newEnv(t, config, "busybox")
@@ -53,6 +55,7 @@ func TestUserNamespacesOfFormerContainers(t *testing.T) {
 // TestUserNamespacesBackToStock has Moby go on with containers whose ids are
 // mapped by mounting, and with their revisions.
 func TestUserNamespacesBackToStock(t *testing.T) {
+	stockMapsIDs(t)
 	e := newEnv(t, usernsConfig("", nil), "busybox")
 	id := e.run(t, "busybox", formerScript)
 	e.docker(t, "stop", "-t", "1", id)
@@ -64,6 +67,27 @@ func TestUserNamespacesBackToStock(t *testing.T) {
 	}
 	e.docker(t, "stop", "-t", "1", id)
 	e.as(t, stack.Fork)
+	e.formerHolds(t, id)
+}
+
+// TestUserNamespacesStockRefuses: stock Moby 29 does not start on what Baleen made
+// with mapped ids, and leaves it as it was.
+func TestUserNamespacesStockRefuses(t *testing.T) {
+	if l := line(t); l == engine.V28 {
+		t.Skipf("stock Moby %s goes on with mapped ids", l)
+	}
+	e := newEnv(t, usernsConfig("", nil), "busybox")
+	id := e.run(t, "busybox", formerScript)
+	e.docker(t, "stop", "-t", "1", id)
+	if err := e.StopDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.StartDockerdAs(t.Context(), stack.Stock); err == nil || !strings.Contains(err.Error(), "not compatible with userns remapping") {
+		t.Fatalf("stock starts on mapped ids: %v", err)
+	}
+	if err := e.StartDockerdAs(t.Context(), stack.Fork); err != nil {
+		t.Fatal(err)
+	}
 	e.formerHolds(t, id)
 }
 

@@ -20,11 +20,6 @@ import (
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
 )
 
-// baleenIsOff is logged at start when the daemon runs on a graph driver.
-const baleenIsOff = `Baleen's image service is not in use: it needs the containerd image store. ` +
-	`To use it, set "features": {"containerd-snapshotter": true} in daemon.json; ` +
-	`images and containers of the graph driver stay where they are, but are hidden meanwhile.`
-
 // imageResolver finds the containerd image that a reference means.
 type imageResolver interface {
 	ResolveImage(ctx context.Context, refOrID string) (c8dimages.Image, error)
