@@ -30,6 +30,9 @@ func newMaker(root string, o options) (*maker, error) {
 		if m.series, err = fork.Load(os.DirFS(m.folder)); err != nil {
 			return nil, fmt.Errorf("engine %s: %s: %w", o.line, m.folder, err)
 		}
+		if err := m.series.AddGlue(os.DirFS(filepath.Join(root, "compat", "fork", "_glue"))); err != nil {
+			return nil, fmt.Errorf("engine %s: %w", o.line, err)
+		}
 	}
 	if m.pin, err = modtree.Lookup(o.line, o.line.Module()); err != nil {
 		return nil, err

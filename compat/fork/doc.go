@@ -7,6 +7,8 @@
 //	0001-daemon-make-it-so.patch   one purpose each, with its reason, as git format-patch writes it
 //	_glue/daemon/baleen.go         a file to add, at its path in Moby's tree
 //
+// The folder _glue beside them has the files that are the same for all lines.
+//
 // cmd/mkdockerd applies them to a copy of the pinned module, prints them as one
 // diff, and writes the patches.
 //

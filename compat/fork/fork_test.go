@@ -263,6 +263,20 @@ func TestFilesHasEveryPatchAndAddition(t *testing.T) {
 	}
 }
 
+func TestGlueOfAllLines(t *testing.T) {
+	s := load(t, line())
+	if err := s.AddGlue(fstest.MapFS{"house/shared.go": {Data: []byte("package house\n")}}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := s.Files(reader(map[string]string{"door.go": "green\n"}))
+	if err != nil || len(files) != 3 || string(files["house/shared.go"]) != "package house\n" {
+		t.Errorf("got %q, %v", files, err)
+	}
+	if err := s.AddGlue(fstest.MapFS{"house/baleen.go": {}}); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "house/baleen.go") {
+		t.Errorf("a file that the line has, too: %v", err)
+	}
+}
+
 func TestFilesRefuses(t *testing.T) {
 	for _, tc := range []struct {
 		name  string

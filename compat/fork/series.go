@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 )
 
 // glueDir holds the files of ours in the folder of an engine line. Its
@@ -42,17 +41,30 @@ func Load(line fs.FS) (*Series, error) {
 		}
 		s.Patches = append(s.Patches, p)
 	}
-	err = fs.WalkDir(line, glueDir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		s.Glue[strings.TrimPrefix(name, glueDir+"/")], err = fs.ReadFile(line, name)
-		return err
-	})
+	glue, err := fs.Sub(line, glueDir)
 	if err != nil {
 		return nil, fmt.Errorf("load series: %w", err)
 	}
-	return s, nil
+	return s, s.AddGlue(glue)
+}
+
+// AddGlue adds the files of ours in a folder, such as those that are the same for
+// several lines. It returns an error if the series has one of them already.
+func (s *Series) AddGlue(dir fs.FS) error {
+	err := fs.WalkDir(dir, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if _, ok := s.Glue[name]; ok {
+			return &fs.PathError{Op: "add", Path: name, Err: fs.ErrExist}
+		}
+		s.Glue[name], err = fs.ReadFile(dir, name)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("load glue: %w", err)
+	}
+	return nil
 }
 
 // Files returns every file that differs from Moby's: the patched ones, made
