@@ -43,6 +43,9 @@ type CheckpointOptions struct {
 	CRIU string
 	// Plain is what the daemon gives to a container of which nothing is asked.
 	Plain *moby.HostConfig
+	// Pause pauses the container while it is read, and returns what lets it go on; nil
+	// for a container that does not run.
+	Pause func() (thaw func())
 	// Warnings are told with what has been made.
 	Warnings []string
 	// Tell is told what goes on.
@@ -53,9 +56,11 @@ type CheckpointOptions struct {
 
 // Checkpoint keeps a container's files and configuration, and its processes if
 // asked to, as an image without a name: one that [Service.PrepareRestore] makes a
-// container of. A running container is paused while its changes are read, as
-// [WithPause] says.
+// container of.
 func (s *Service) Checkpoint(ctx context.Context, ctr *moby.Container, o CheckpointOptions) (api.Checkpoint, error) {
+	if o.Pause != nil {
+		ctx = WithPause(ctx, o.Pause)
+	}
 	made, err := s.checkpoint(ctx, ctr, o)
 	if err != nil {
 		return api.Checkpoint{}, compat.DockerError(fmt.Errorf("checkpoint container %s: %w", ctr.ID, err))

@@ -3,8 +3,6 @@ package lifecycle
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/moby"
+	"github.com/baleen-project/baleen/imageservice/lifecycle/unfinished"
 )
 
 // unusable begins the error of a container whose files cannot be used.
@@ -23,24 +22,13 @@ const unusable = "cannot load: "
 // daemon's start to remove.
 func (o *Operations) Load(ctx context.Context, c *moby.Container) (moby.RWLayer, error) {
 	err := o.useLayer(ctx, c)
-	if cerrdefs.IsNotFound(err) && isBeingMade(c.Root) {
+	if cerrdefs.IsNotFound(err) && unfinished.IsMarked(c.Root) {
 		return nil, err
 	}
 	if err != nil {
 		log.G(ctx).WithError(err).WithField("container", c.ID).Error("the files of a container cannot be used; tried again when it is started")
 	}
 	return c.RWLayer, nil
-}
-
-// isBeingMade reports whether a container has a mark of a create or restore that was cut
-// short.
-func isBeingMade(root string) bool {
-	for _, mark := range []string{CreatingMark, RestoringMark} {
-		if _, err := os.Lstat(filepath.Join(root, mark)); err == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // loadAgain is for a container that is about to be used, and is locked: if its files could

@@ -12,7 +12,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice/lifecycle"
+	"github.com/baleen-project/baleen/imageservice/lifecycle/unfinished"
 )
 
 // A daemon that ended between a switch and its record finds what the files are.
@@ -87,18 +87,18 @@ func TestLoadKeepsOtherErrors(t *testing.T) {
 
 // What was being made has no layer yet, and is removed.
 func TestLoadOfAnUnfinishedContainer(t *testing.T) {
-	for _, mark := range []string{lifecycle.CreatingMark, lifecycle.RestoringMark} {
+	for name, mark := range map[string]func(root string) error{"creation": unfinished.MarkCreating, "restore": unfinished.MarkRestoring} {
 		w := newWorld(t, false)
-		if err := os.WriteFile(filepath.Join(w.c.Root, mark), nil, 0o600); err != nil {
+		if err := mark(w.c.Root); err != nil {
 			t.Fatal(err)
 		}
 		w.lost = cerrdefs.ErrUnavailable
 		if _, err := w.ops.Load(t.Context(), w.c); err != nil {
-			t.Errorf("%s: while containerd is away: %v", mark, err)
+			t.Errorf("%s: while containerd is away: %v", name, err)
 		}
 		w.lost = cerrdefs.ErrNotFound
 		if _, err := w.ops.Load(t.Context(), w.c); !cerrdefs.IsNotFound(err) {
-			t.Errorf("%s: %v", mark, err)
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -266,11 +266,7 @@ func (daemon *Daemon) mendInterrupted(ctx context.Context) {
 		return
 	}
 	daemon.thawInterrupted(ctx, s)
-	daemon.mendMarked(ctx, s, creatingMark, daemon.mendCreate)
-	daemon.mendRestores(ctx, s)
-	for _, c := range daemon.containers.List() {
-		daemon.unmountLeft(ctx, c, s)
-	}
+	daemon.cleaner(s).Mend(ctx)
 }
 
 // thawInterrupted lets those containers go on that a commit had paused by their
@@ -284,39 +280,4 @@ func (daemon *Daemon) thawInterrupted(ctx context.Context, s *imageservice.Servi
 			daemon.thaw(ctx, c)
 		}
 	}
-}
-
-// unmountLeft unmounts the root of a container that the daemon was starting when
-// it crashed. With live-restore Moby leaves it; then it would stay mounted when
-// the container is removed, and count as read until then.
-func (daemon *Daemon) unmountLeft(ctx context.Context, c *container.Container, s *imageservice.Service) {
-	c.Lock()
-	defer c.Unlock()
-	if c.Running || c.Paused || c.Restarting || c.RWLayer == nil || alive(ctx, c) {
-		return
-	}
-	mounted, err := s.Mounted(c.ID)
-	if err == nil && mounted {
-		err = daemon.Unmount(c)
-	}
-	logger := log.G(ctx).WithField("container", c.ID)
-	switch {
-	case err != nil:
-		logger.WithError(err).Warn("could not unmount the root that an interrupted start left mounted")
-	case mounted:
-		logger.Info("unmounted the root that an interrupted start left mounted")
-	}
-}
-
-// alive reports whether a container has processes, or may have.
-func alive(ctx context.Context, c *container.Container) bool {
-	task, ok := c.State.Task()
-	if !ok {
-		return false
-	}
-	status, err := task.Status(ctx)
-	if err != nil {
-		return !cerrdefs.IsNotFound(err)
-	}
-	return status.Status != containerd.Stopped
 }

@@ -2,153 +2,130 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 
-	"github.com/containerd/containerd/v2/pkg/protobuf/proto"
-	"github.com/containerd/typeurl/v2"
-	"github.com/distribution/reference"
-	"github.com/docker/docker/api/types/events"
-	"github.com/docker/docker/container"
-	"github.com/docker/docker/errdefs"
-	"github.com/docker/docker/image"
+	"github.com/containerd/log"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/checkpoint"
+	"github.com/baleen-project/baleen/imageservice/criu"
+	"github.com/baleen-project/baleen/imageservice/lifecycle/unfinished"
 )
 
 // ContainerCheckpoint keeps a container's whole state as an image.
-func (daemon *Daemon) ContainerCheckpoint(ctx context.Context, name string, req api.CheckpointRequest, tell func(api.Progress)) error {
-	made, err := daemon.checkpoint(ctx, name, req, tell)
-	if err != nil {
-		return err
-	}
-	tell(api.Progress{Checkpoint: &made})
-	return nil
-}
-
-func (daemon *Daemon) checkpoint(ctx context.Context, name string, req api.CheckpointRequest, tell func(api.Progress)) (api.Checkpoint, error) {
-	ref, err := checkpointName(req.Ref)
-	if err != nil {
-		return api.Checkpoint{}, err
-	}
-	request := ctx
-	ctx, c, service, end, err := daemon.begin(ctx, name, "a checkpoint")
-	if err != nil {
-		return api.Checkpoint{}, err
-	}
-	defer end()
-	ctx, stop := until(ctx, request)
-	defer stop()
-	options := imageservice.CheckpointOptions{Tell: func(status string) { tell(api.Progress{Status: status}) }, Bytes: tellBytes(tell)}
-	if options.Spec, err = daemon.runtimeSpec(ctx, c); err != nil {
-		return api.Checkpoint{}, err
-	}
-	if options.Plain, err = daemon.plainHostConfig(); err != nil {
-		return api.Checkpoint{}, err
-	}
-	unrecorded, err := daemon.baleen.operations.UnrecordedTask(ctx, c)
-	if err != nil {
-		return api.Checkpoint{}, compat.DockerError(err)
-	}
-	var made api.Checkpoint
-	switch {
-	case !c.IsRunning() && unrecorded == nil:
-		made, err = daemon.keep(ctx, service, c, ref, options)
-	case req.NoProcess || unrecorded != nil:
-		made, err = daemon.keep(daemon.pauseForCommit(ctx, c), service, c, ref, options)
-	default:
-		made, err = daemon.keepProcesses(ctx, service, c, ref, options, req.LeaveRunning)
-	}
-	if err != nil {
-		return api.Checkpoint{}, err
-	}
-	daemon.LogContainerEventWithAttributes(c, events.ActionCheckpoint, map[string]string{"imageID": made.ID.String(), "imageRef": made.Ref})
-	return made, nil
-}
-
-// tellBytes tells how far a step has got.
-func tellBytes(tell func(api.Progress)) imageservice.BytesFunc {
-	return func(current, total int64) {
-		tell(api.Progress{ProgressDetail: &api.ProgressDetail{Current: current, Total: total}})
-	}
-}
-
-// keep makes the checkpoint and names it.
-func (daemon *Daemon) keep(ctx context.Context, service *imageservice.Service, c *container.Container, ref reference.Named, options imageservice.CheckpointOptions) (api.Checkpoint, error) {
-	made, err := service.Checkpoint(ctx, c, options)
-	if err != nil || ref == nil {
-		return made, err
-	}
-	if err := daemon.imageService.TagImage(ctx, image.ID(made.ID), ref); err != nil {
-		return api.Checkpoint{}, fmt.Errorf("name the checkpoint %s: %w", made.ID, err)
-	}
-	made.Ref = reference.FamiliarString(ref)
-	return made, nil
-}
-
-// checkpointName reads the name that a checkpoint is to have; nil for none.
-func checkpointName(ref string) (reference.Named, error) {
-	if ref == "" {
-		return nil, nil
-	}
-	named, err := reference.ParseNormalizedNamed(ref)
-	if err != nil {
-		return nil, errdefs.InvalidParameter(err)
-	}
-	if _, digested := named.(reference.Digested); digested {
-		return nil, errdefs.InvalidParameter(fmt.Errorf("the name of a checkpoint cannot have a digest: %s", ref))
-	}
-	if err := compat.CheckName(named); err != nil {
-		return nil, compat.DockerError(err)
-	}
-	return reference.TagNameOnly(named), nil
-}
-
-// runtimeSpec returns what a container runs with, encoded as containerd's own
-// checkpoints have it; nil if it does not run.
-func (daemon *Daemon) runtimeSpec(ctx context.Context, c *container.Container) ([]byte, error) {
-	if !c.IsRunning() {
-		return nil, nil
-	}
-	record, err := daemon.containerdClient.ContainerService().Get(ctx, c.ID)
-	if err != nil {
-		return nil, compat.DockerError(fmt.Errorf("read the runtime spec of container %s: %w", bare(c), err))
-	}
-	return proto.Marshal(typeurl.MarshalProto(record.Spec))
-}
-
-// CheckpointRestore makes a container of a checkpoint. When it fails, nothing
-// remains.
-func (daemon *Daemon) CheckpointRestore(ctx context.Context, req api.RestoreRequest, tell func(api.Progress)) error {
+func (daemon *Daemon) ContainerCheckpoint(ctx context.Context, name string, req api.CheckpointRequest, emit func(api.Progress)) error {
 	service, err := daemon.baleenService()
 	if err != nil {
 		return err
 	}
-	tell(api.Progress{Status: "looking at the checkpoint"})
-	made, err := daemon.restoreCheckpoint(ctx, service, req, tell)
+	roles := checkpointRoles{daemon}
+	m := &checkpoint.Maker{
+		Operations: daemon.baleen.operations, Images: service,
+		Processes: checkpoint.ClientProcesses(daemon.containerdClient),
+		Pauser:    roles, Defaults: roles, Events: baleenRoles{daemon},
+	}
+	return m.Make(ctx, name, req, emit)
+}
+
+// CheckpointRestore makes a container of a checkpoint.
+func (daemon *Daemon) CheckpointRestore(ctx context.Context, req api.RestoreRequest, emit func(api.Progress)) error {
+	service, err := daemon.baleenService()
 	if err != nil {
 		return err
 	}
-	tell(api.Progress{Restored: &made})
-	return nil
+	roles := checkpointRoles{daemon}
+	r := &checkpoint.Restorer{
+		Checkpoints: checkpoint.ServiceCheckpoints(service), Creator: roles, Starter: roles,
+		Cleaner: daemon.cleaner(service), Defaults: roles, Events: baleenRoles{daemon},
+	}
+	return r.Restore(ctx, req, emit)
 }
 
-func (daemon *Daemon) restoreCheckpoint(ctx context.Context, service *imageservice.Service, req api.RestoreRequest, tell func(api.Progress)) (made api.Restored, err error) {
-	defer errorOfPanic(ctx, &err)
-	plain, err := daemon.plainHostConfig()
-	if err != nil {
-		return made, err
+// CheckpointAbility tells whether processes can be kept and restored.
+func (daemon *Daemon) CheckpointAbility(ctx context.Context) api.CheckpointAbility {
+	return criu.Check(ctx)
+}
+
+// cleaner removes containers whose creation or restore was cut short.
+func (daemon *Daemon) cleaner(service *imageservice.Service) *unfinished.Cleaner {
+	return &unfinished.Cleaner{
+		Containers: daemon.containers, Users: daemon.baleen.images,
+		Layers: service, Daemon: checkpointRoles{daemon}, Folder: daemon.repository,
 	}
-	prepared, err := service.PrepareRestore(ctx, req.Ref, imageservice.RestoreOptions{Trust: req.Trust, Plain: plain})
-	if err != nil {
-		return made, err
+}
+
+// newLayer makes the writable layer of a new container.
+func (daemon *Daemon) newLayer(ctx context.Context, c *moby.Container) (moby.RWLayer, error) {
+	init := setupInitLayer(daemon.idMapping.RootPair())
+	service, err := daemon.baleenService()
+	if err != nil { // the images are a graph driver's
+		return daemon.imageService.CreateLayer(c, init)
 	}
-	defer func() { prepared.End(ctx, err) }()
-	prepared.Bytes = tellBytes(tell)
-	made, err = daemon.restoreContainer(ctx, prepared, req, func(status string) { tell(api.Progress{Status: status}) })
-	if err != nil {
-		err = fmt.Errorf("restore %s: %w", req.Ref, err)
+	return checkpoint.NewLayer(ctx, service, c, init)
+}
+
+// created takes the mark off a container that is registered. If the mark stays, the next
+// start takes it off.
+func (daemon *Daemon) created(ctx context.Context, c *moby.Container) {
+	if err := unfinished.UnmarkCreated(c.Root); err != nil {
+		log.G(ctx).WithError(err).WithField("container", c.ID).Warn("could not mark the container as created")
 	}
-	return made, err
+}
+
+// startTask starts a task, and connects it to its networks. A context that can end has
+// got Moby's tests stuck.
+func (daemon *Daemon) startTask(ctx context.Context, cfg *moby.DaemonConfig, task moby.Task, c *moby.Container, spec *specs.Spec, checkpoint string) error {
+	connect := func() error { return daemon.initializeCreatedTask(ctx, cfg, task, c, spec) }
+	start := func() error {
+		return setExitCodeFromError(c.State.SetExitCode, task.Start(context.WithoutCancel(ctx)))
+	}
+	return criu.Start(checkpoint != "", connect, start)
+}
+
+// checkpointRoles are the roles of packages checkpoint and unfinished.
+type checkpointRoles struct{ daemon *Daemon }
+
+func (r checkpointRoles) Pauser(ctx context.Context, c *moby.Container) func() func() {
+	return r.daemon.pauser(ctx, c)
+}
+
+func (r checkpointRoles) PlainHostConfig() (*moby.HostConfig, error) {
+	return r.daemon.plainHostConfig()
+}
+
+func (r checkpointRoles) AsRequested(ctx context.Context, params moby.ContainerCreateConfig) (moby.ContainerCreateConfig, []string, error) {
+	return r.daemon.asRequest(ctx, params)
+}
+
+func (r checkpointRoles) Create(ctx context.Context, params moby.ContainerCreateConfig) (moby.CreateResponse, error) {
+	return r.daemon.ContainerCreate(ctx, params)
+}
+
+func (r checkpointRoles) FindNetwork(name string) error {
+	_, err := r.daemon.FindNetwork(name)
+	return err
+}
+
+func (r checkpointRoles) Start(ctx context.Context, c *moby.Container) error {
+	return r.daemon.ContainerStart(ctx, c.ID, "", "")
+}
+
+func (r checkpointRoles) StartFrom(ctx context.Context, c *moby.Container, checkpoint string) error {
+	return r.daemon.containerStart(ctx, r.daemon.config(), c, checkpoint, "", true)
+}
+
+func (r checkpointRoles) LoadTask(ctx context.Context, c *moby.Container) error {
+	return c.RestoreTask(ctx, r.daemon.containerd)
+}
+
+func (r checkpointRoles) Unmount(c *moby.Container) error { return r.daemon.Unmount(c) }
+
+func (r checkpointRoles) Remove(c *moby.Container) error {
+	return r.daemon.ContainerRm(c.ID, &moby.ContainerRmConfig{ForceRemove: true, RemoveVolume: true})
+}
+
+func (r checkpointRoles) RemoveUnregistered(c *moby.Container) error {
+	return r.daemon.cleanupContainer(c, moby.ContainerRmConfig{ForceRemove: true, RemoveVolume: true})
 }

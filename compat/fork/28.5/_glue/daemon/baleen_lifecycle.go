@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"strings"
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
@@ -63,16 +62,6 @@ func (daemon *Daemon) ContainerRollback(ctx context.Context, name string, req ap
 	return daemon.baleen.operations.Rollback(ctx, name, req, tell)
 }
 
-// begin is [lifecycle.Operations.Begin].
-func (daemon *Daemon) begin(ctx context.Context, name, what string) (context.Context, *moby.Container, *imageservice.Service, func(), error) {
-	service, err := daemon.baleenService()
-	if err != nil {
-		return nil, nil, nil, nil, err
-	}
-	ctx, c, end, err := daemon.baleen.operations.Begin(ctx, name, what)
-	return ctx, c, service, end, err
-}
-
 // baleenService is Baleen's image service, if the daemon has it.
 func (daemon *Daemon) baleenService() (*imageservice.Service, error) {
 	if verbs, ok := daemon.imageService.(imageVerbs); ok {
@@ -80,16 +69,3 @@ func (daemon *Daemon) baleenService() (*imageservice.Service, error) {
 	}
 	return nil, lifecycle.ErrOff()
 }
-
-// until returns a context that ends with the request as well.
-func until(ctx, request context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(request, cancel)
-	return ctx, func() {
-		stop()
-		cancel()
-	}
-}
-
-// bare is a container's name for a person.
-func bare(c *moby.Container) string { return strings.TrimPrefix(c.Name, "/") }

@@ -3,10 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 
-	"github.com/containerd/log"
 	dockerapi "github.com/docker/docker/api"
 	containerrouter "github.com/docker/docker/api/server/router/container"
 	"github.com/docker/docker/runconfig"
@@ -45,16 +42,4 @@ func (daemon *Daemon) plainHostConfig() (*moby.HostConfig, error) {
 		return nil, moby.System(err)
 	}
 	return host, moby.System(errors.Join(daemon.adaptContainerSettings(&config.Config, host), daemon.mergeAndVerifyLogConfig(&host.LogConfig)))
-}
-
-// errPanicked is the class of errors that have been panics.
-var errPanicked = errors.New("this is a bug, and the daemon's log says where")
-
-// errorOfPanic is deferred where the daemon works with what others have written: it
-// makes an error of a panic, so that what has begun is ended.
-func errorOfPanic(ctx context.Context, err *error) {
-	if p := recover(); p != nil {
-		log.G(ctx).WithField("stack", string(debug.Stack())).Errorf("panic: %v", p)
-		*err = moby.System(fmt.Errorf("panic: %v: %w", p, errPanicked))
-	}
 }
