@@ -10,6 +10,5 @@
 // checkpoint and restore answer with a stream of [api.Progress], one JSON value a
 // line.
 //
-// The package does not depend on an engine: the engine's glue puts the handlers into
-// its router.
+// [NewRouter] has all routes, as the engine's daemon takes them.
 package server

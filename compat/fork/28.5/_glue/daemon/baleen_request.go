@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 
 	dockerapi "github.com/docker/docker/api"
 	containerrouter "github.com/docker/docker/api/server/router/container"
@@ -33,13 +32,4 @@ type requested struct {
 func (r requested) ContainerCreate(_ context.Context, config moby.ContainerCreateConfig) (moby.CreateResponse, error) {
 	r.take(config)
 	return moby.CreateResponse{}, nil
-}
-
-// plainHostConfig is what a container gets of which nothing is asked.
-func (daemon *Daemon) plainHostConfig() (*moby.HostConfig, error) {
-	config, host := daemon.config(), &moby.HostConfig{}
-	if _, err := daemon.verifyContainerSettings(config, host, nil, false); err != nil {
-		return nil, moby.System(err)
-	}
-	return host, moby.System(errors.Join(daemon.adaptContainerSettings(&config.Config, host), daemon.mergeAndVerifyLogConfig(&host.LogConfig)))
 }

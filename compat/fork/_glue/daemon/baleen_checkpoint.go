@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 
 	"github.com/containerd/log"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -91,10 +92,6 @@ func (r checkpointRoles) Pauser(ctx context.Context, c *moby.Container) func() f
 	return r.daemon.pauser(ctx, c)
 }
 
-func (r checkpointRoles) PlainHostConfig() (*moby.HostConfig, error) {
-	return r.daemon.plainHostConfig()
-}
-
 func (r checkpointRoles) AsRequested(ctx context.Context, params moby.ContainerCreateConfig) (moby.ContainerCreateConfig, []string, error) {
 	return r.daemon.asRequest(ctx, params)
 }
@@ -128,4 +125,13 @@ func (r checkpointRoles) Remove(c *moby.Container) error {
 
 func (r checkpointRoles) RemoveUnregistered(c *moby.Container) error {
 	return r.daemon.cleanupContainer(c, moby.ContainerRmConfig{ForceRemove: true, RemoveVolume: true})
+}
+
+// PlainHostConfig is what a container gets of which nothing is asked.
+func (r checkpointRoles) PlainHostConfig() (*moby.HostConfig, error) {
+	config, host := r.daemon.config(), &moby.HostConfig{}
+	if _, err := r.daemon.verifyContainerSettings(config, host, nil, false); err != nil {
+		return nil, moby.System(err)
+	}
+	return host, moby.System(errors.Join(r.daemon.adaptContainerSettings(&config.Config, host), r.daemon.mergeAndVerifyLogConfig(&host.LogConfig)))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	volumeopts "github.com/docker/docker/volume/service/opts"
 	"github.com/opencontainers/selinux/go-selinux/label"
 
 	"github.com/baleen-project/baleen/compat/moby"
@@ -35,8 +34,8 @@ func (r baleenRoles) Start(ctx context.Context, c *moby.Container) error {
 	return r.daemon.containerStart(ctx, r.daemon.config(), c, "", "", true)
 }
 
-func (r baleenRoles) Kill(_ context.Context, c *moby.Container) error {
-	if err := r.daemon.Kill(c); err != nil && !isNotRunning(err) {
+func (r baleenRoles) Kill(ctx context.Context, c *moby.Container) error {
+	if err := killContainer(ctx, r.daemon, c); err != nil && !isNotRunning(err) {
 		return err
 	}
 	return nil
@@ -55,7 +54,7 @@ func (r baleenRoles) MakeWorkDir(c *moby.Container) error {
 }
 
 func (r baleenRoles) Add(ctx context.Context, c *moby.Container, path string) error {
-	v, err := r.daemon.volumes.Create(ctx, "", c.HostConfig.VolumeDriver, volumeopts.WithCreateReference(c.ID))
+	v, err := r.daemon.volumes.Create(ctx, "", c.HostConfig.VolumeDriver, withCreateReference(c.ID))
 	if err != nil {
 		return err
 	}

@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"github.com/containerd/log"
-	"github.com/docker/docker/container"
+
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // freezeUnrecorded stops a container that does not run by the daemon's record, if it
 // does by containerd's. It is read as it is if it cannot be stopped, as others are.
-func (daemon *Daemon) freezeUnrecorded(ctx context.Context, c *container.Container) (thaw func()) {
+func (daemon *Daemon) freezeUnrecorded(ctx context.Context, c *moby.Container) (thaw func()) {
 	logger := log.G(ctx).WithField("container", c.ID)
 	task, err := daemon.baleen.operations.UnrecordedTask(ctx, c)
 	if err != nil {

@@ -9,13 +9,9 @@ import (
 	c8dimages "github.com/containerd/containerd/v2/core/images"
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"github.com/docker/docker/api/types/events"
-	"github.com/docker/docker/container"
-	"github.com/docker/docker/daemon/config"
-	ctrd "github.com/docker/docker/daemon/containerd"
-	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 
 	"github.com/baleen-project/baleen/compat/freezer"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
 )
@@ -27,11 +23,11 @@ type imageResolver interface {
 
 // newBaleenService puts Baleen's image service in front of Moby's, which goes
 // on serving the verbs that Baleen leaves to it.
-func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg ctrd.ImageServiceConfig) ImageService {
+func (daemon *Daemon) newBaleenService(options imageservice.Options, cfg mobyImagesConfig) ImageService {
 	containers := cfg.Containers
 	images := lifecycle.NewImages(containers)
 	cfg.Containers = images
-	upstream := ctrd.NewService(cfg)
+	upstream := newMobyImages(cfg)
 	service := imageservice.New(imageservice.Config{
 		Client:      cfg.Client,
 		Containers:  containers,
@@ -83,14 +79,14 @@ func thawGroup(ctx context.Context, client *containerd.Client, id string) error 
 // it reads it. One that cannot be paused, because it does not run or the system
 // cannot freeze it, is committed as it is; one that somebody else paused is not
 // thawed.
-func (daemon *Daemon) pauseForCommit(ctx context.Context, c *container.Container) context.Context {
+func (daemon *Daemon) pauseForCommit(ctx context.Context, c *moby.Container) context.Context {
 	return imageservice.WithPause(ctx, daemon.pauser(ctx, c))
 }
 
 // pauser returns what pauses a container, and in turn returns what thaws it.
-func (daemon *Daemon) pauser(ctx context.Context, c *container.Container) func() (thaw func()) {
+func (daemon *Daemon) pauser(ctx context.Context, c *moby.Container) func() (thaw func()) {
 	return func() (thaw func()) {
-		if !c.IsRunning() {
+		if !c.State.IsRunning() {
 			return daemon.freezeUnrecorded(ctx, c)
 		}
 		thaw, err := daemon.freeze(ctx, c)
@@ -115,21 +111,21 @@ var frozen freezer.Set
 const freezePatience = time.Second
 
 // freezes reports whether a container's runtime pauses by the control group.
-func freezes(c *container.Container) bool {
-	return c.HostConfig.Runtime == config.StockRuntimeName || c.HostConfig.Runtime == "io.containerd.runc.v2"
+func freezes(c *moby.Container) bool {
+	return c.HostConfig.Runtime == moby.StockRuntimeName || c.HostConfig.Runtime == "io.containerd.runc.v2"
 }
 
 // freeze stops a container by its control group: to pause it by the runtime
 // takes longer than most commits, and so does letting it go on. The runtime has
 // to be one that would do the same.
-func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw func(), _ error) {
+func (daemon *Daemon) freeze(ctx context.Context, c *moby.Container) (thaw func(), _ error) {
 	if !freezes(c) {
 		return nil, cerrdefs.ErrNotImplemented.WithMessage("runtime " + c.HostConfig.Runtime + " pauses itself")
 	}
 	c.Lock()
 	defer c.Unlock()
 	task, err := c.GetRunningTask()
-	if err != nil || c.Restarting || c.Paused && !frozen.Held(int(task.Pid()), c.ID) {
+	if err != nil || c.State.Restarting || c.State.Paused && !frozen.Held(int(task.Pid()), c.ID) {
 		return nil, cerrdefs.ErrConflict.WithMessage("it is not running, or paused")
 	}
 	fctx, cancel := context.WithTimeout(ctx, freezePatience)
@@ -138,13 +134,13 @@ func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw 
 	if err != nil {
 		return nil, err
 	}
-	c.Paused = true // for `docker exec` and others to say so
-	daemon.LogContainerEvent(c, events.ActionPause)
+	c.State.Paused = true // for `docker exec` and others to say so
+	daemon.LogContainerEvent(c, moby.ActionPause)
 	return func() {
 		c.Lock()
 		last, err := release()
 		if now, _ := c.GetRunningTask(); now != nil && now.Pid() == task.Pid() {
-			c.Paused = c.Paused && !last
+			c.State.Paused = c.State.Paused && !last
 		} // else it was restarted, and that is another pause
 		c.Unlock()
 		if err != nil {
@@ -152,7 +148,7 @@ func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw 
 			daemon.thaw(context.WithoutCancel(ctx), c)
 			return
 		}
-		daemon.LogContainerEvent(c, events.ActionUnPause)
+		daemon.LogContainerEvent(c, moby.ActionUnPause)
 		if last { // who renamed it meanwhile, for example, noted that it was paused
 			daemon.tellThawed(context.WithoutCancel(ctx), c)
 		}
@@ -163,7 +159,7 @@ func (daemon *Daemon) freeze(ctx context.Context, c *container.Container) (thaw 
 // for what would fail meanwhile, or have no effect: a frozen process does not
 // heed its stop signal, and would be killed when the patience of `docker stop`
 // ends. The container is not locked.
-func (daemon *Daemon) awaitThaw(c *container.Container) {
+func (daemon *Daemon) awaitThaw(c *moby.Container) {
 	c.Lock()
 	task, err := c.GetRunningTask()
 	c.Unlock()
@@ -174,7 +170,7 @@ func (daemon *Daemon) awaitThaw(c *container.Container) {
 
 // keepThawed is awaitThaw for what lasts: no commit or snapshot freezes the
 // container before release is called.
-func (daemon *Daemon) keepThawed(c *container.Container) (release func()) {
+func (daemon *Daemon) keepThawed(c *moby.Container) (release func()) {
 	c.Lock()
 	task, err := c.GetRunningTask()
 	c.Unlock()
@@ -186,7 +182,7 @@ func (daemon *Daemon) keepThawed(c *container.Container) (release func()) {
 
 // thaw ends a pause of ours. While containerd is away it cannot, and goes on
 // trying in the background: the pause must not outlive the commit.
-func (daemon *Daemon) thaw(ctx context.Context, c *container.Container) {
+func (daemon *Daemon) thaw(ctx context.Context, c *moby.Container) {
 	if daemon.containerUnpause(c) == nil {
 		daemon.tellThawed(ctx, c)
 		return
@@ -209,7 +205,7 @@ func (daemon *Daemon) thaw(ctx context.Context, c *container.Container) {
 // tellThawed sees to it that `docker ps`, and what is written down, do not go on
 // calling a container paused. Moby tells of a change only when it could write it
 // down, which on a full disk it could not, and does not try again.
-func (daemon *Daemon) tellThawed(ctx context.Context, c *container.Container) {
+func (daemon *Daemon) tellThawed(ctx context.Context, c *moby.Container) {
 	told := func() bool {
 		s, err := daemon.containersReplica.Snapshot().Get(c.ID)
 		return err != nil || !s.Paused
@@ -220,7 +216,7 @@ func (daemon *Daemon) tellThawed(ctx context.Context, c *container.Container) {
 	go func() {
 		for wait := 100 * time.Millisecond; !told(); wait = min(2*wait, 5*time.Second) {
 			c.Lock()
-			if c.Paused || c.RemovalInProgress || c.Dead { // by somebody else
+			if c.State.Paused || c.State.RemovalInProgress || c.State.Dead { // by somebody else
 				c.Unlock()
 				return
 			}
@@ -236,7 +232,7 @@ func (daemon *Daemon) tellThawed(ctx context.Context, c *container.Container) {
 
 // resumeTask lets a container go on whatever this daemon believes of it:
 // containerd knows whether it is paused.
-func (daemon *Daemon) resumeTask(ctx context.Context, c *container.Container) error {
+func (daemon *Daemon) resumeTask(ctx context.Context, c *moby.Container) error {
 	c.Lock()
 	task, err := c.GetRunningTask()
 	c.Unlock()
@@ -255,7 +251,7 @@ func (daemon *Daemon) resumeTask(ctx context.Context, c *container.Container) er
 	if err != nil {
 		return err
 	}
-	return daemon.ProcessEvent(c.ID, libcontainerdtypes.EventResumed, libcontainerdtypes.EventInfo{})
+	return daemon.ProcessEvent(c.ID, moby.TaskResumed, moby.TaskEventInfo{})
 }
 
 // mendInterrupted undoes, when all containers have been loaded, what a daemon
@@ -276,7 +272,7 @@ func (daemon *Daemon) thawInterrupted(ctx context.Context, s *imageservice.Servi
 	for _, id := range s.Interrupted() {
 		// Whether it is paused containerd knows: the daemon may have ended
 		// before it had noted so.
-		if c := daemon.containers.Get(id); c != nil && c.IsRunning() && !freezes(c) {
+		if c := daemon.containers.Get(id); c != nil && c.State.IsRunning() && !freezes(c) {
 			daemon.thaw(ctx, c)
 		}
 	}
