@@ -145,8 +145,12 @@ func withoutNull(v reflect.Value) error {
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
+			field := v.Type().Field(i)
+			if !field.IsExported() { // not of the JSON, like what an address consists of
+				continue
+			}
 			if err := withoutNull(v.Field(i)); err != nil {
-				return inField(v.Type().Field(i).Name, err)
+				return inField(field.Name, err)
 			}
 		}
 	case reflect.Slice:
@@ -161,7 +165,7 @@ func withoutNull(v reflect.Value) error {
 	case reflect.Map:
 		for key, value := range v.Seq2() {
 			if isNull(value, reflect.Pointer) {
-				return fmt.Errorf("%.100q is null", key.String())
+				return fmt.Errorf("%.100q is null", fmt.Sprint(key.Interface()))
 			}
 			if err := withoutNull(value); err != nil {
 				return err

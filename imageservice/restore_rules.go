@@ -18,7 +18,8 @@ var harmless = rule{}
 var inner = rule{inner: true}
 
 // rules say what a checkpoint of somebody else may ask for, for every field of the
-// configuration of a container, by its path. A field that is not here must be zero.
+// configuration of a container, by its path. A field that is not here must be zero. Some
+// fields are of one engine line only.
 var rules = map[string]rule{
 	// What runs in the container is up to the checkpoint.
 	"Config.Hostname":     harmless,
@@ -127,6 +128,7 @@ var rules = map[string]rule{
 	"HostConfig.MaskedPaths":   when(judgeHidden(func() []string { return moby.DefaultLinuxSpec().Linux.MaskedPaths })),
 	"HostConfig.ReadonlyPaths": when(judgeHidden(func() []string { return moby.DefaultLinuxSpec().Linux.ReadonlyPaths })),
 	"HostConfig.Init":          harmless,
+	"HostConfig.Umask":         harmless, // a process can set its own
 
 	// Mounts of judgeMounts: empty ones, and new volumes.
 	"HostConfig.Mounts[].Type":                   harmless,
@@ -234,7 +236,7 @@ func refusedEach(format string) rule {
 		var all []string
 		if v.Kind() == reflect.Map {
 			for _, key := range v.MapKeys() {
-				all = append(all, key.String())
+				all = append(all, fmt.Sprint(key.Interface()))
 			}
 			slices.Sort(all)
 		} else {

@@ -20,6 +20,9 @@ var judged = map[string]reflect.Type{
 	"Networks":   reflect.TypeFor[moby.EndpointSettings](),
 }
 
+// ofOneLine are fields that not all engine lines have.
+var ofOneLine = []string{"Config.MacAddress", "HostConfig.KernelMemory", "HostConfig.KernelMemoryTCP", "HostConfig.Umask"}
+
 // TestEveryFieldIsJudged: somebody has said of each field of Docker's configuration
 // what a checkpoint of somebody else may have in it. One that a new version of
 // Docker's brings fails here, and is refused until then.
@@ -42,7 +45,7 @@ func TestEveryFieldIsJudged(t *testing.T) {
 		})
 	}
 	for path := range rules {
-		if !seen[path] {
+		if !seen[path] && !slices.Contains(ofOneLine, path) {
 			t.Errorf("there is a rule for %s, and no such field", path)
 		}
 	}
@@ -66,11 +69,12 @@ func everyField(path string, of reflect.Type, f func(path string, field reflect.
 }
 
 // structureIn is the structure that a type holds, and how a path says that it is an
-// element of a list.
+// element of a list. A structure without a field that others see is a value, like an
+// address.
 func structureIn(of reflect.Type) (_ reflect.Type, suffix string) {
 	switch of.Kind() {
 	case reflect.Struct:
-		if of.NumField() > 0 {
+		if slices.ContainsFunc(reflect.VisibleFields(of), func(f reflect.StructField) bool { return f.IsExported() }) {
 			return of, ""
 		}
 	case reflect.Pointer:
@@ -164,6 +168,9 @@ func TestReachingIsAskedFor(t *testing.T) {
 		"a text without an end":           {host: `{"CapAdd":["` + strings.Repeat("x", 1<<20) + `"]}`, want: "capability " + strings.Repeat("x", 100) + "…"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if strings.Contains(test.config, "MacAddress") && !hasField[moby.ContainerConfig]("MacAddress") {
+				t.Skip("this engine line has no MAC address in a container's configuration")
+			}
 			c := described(t, orEmpty(test.config), orEmpty(test.host), orEmpty(test.networks))
 			asked, err := imageservice.Asked(c, plainHost())
 			if err != nil || len(asked) != 1 || !strings.Contains(asked[0], test.want) || len(asked[0]) > 300 {
@@ -171,6 +178,11 @@ func TestReachingIsAskedFor(t *testing.T) {
 			}
 		})
 	}
+}
+
+func hasField[T any](name string) bool {
+	_, ok := reflect.TypeFor[T]().FieldByName(name)
+	return ok
 }
 
 func orEmpty(object string) string {

@@ -47,7 +47,7 @@ func reachesModel(c *moby.ContainerConfig, h *moby.HostConfig, networks map[stri
 		len(h.BlkioWeightDevice)+len(h.BlkioDeviceReadBps)+len(h.BlkioDeviceWriteBps)+len(h.BlkioDeviceReadIOps)+len(h.BlkioDeviceWriteIOps) > 0 ||
 		slices.ContainsFunc(h.Binds, func(b string) bool { return strings.Contains(b, ":") }) || h.VolumeDriver != "" || h.OomKillDisable != nil && *h.OomKillDisable ||
 		others(string(h.NetworkMode), string(h.PidMode), string(h.IpcMode), string(h.UTSMode), string(h.UsernsMode)) || h.Runtime != "" && h.Runtime != "runc" ||
-		h.LogConfig.Type == "" && len(h.LogConfig.Config) > 0 || c.MacAddress != "" //nolint:staticcheck // deprecated, and still obeyed
+		h.LogConfig.Type == "" && len(h.LogConfig.Config) > 0 || hasField[moby.ContainerConfig]("MacAddress") && reflect.ValueOf(c).Elem().FieldByName("MacAddress").String() != ""
 }
 
 // FuzzTrust: what a checkpoint asks for is told, or it is refused as it stands: no

@@ -71,6 +71,7 @@ type (
 	HostConfig        = containertypes.HostConfig
 	HealthConfig      = containertypes.HealthConfig
 	HealthcheckResult = containertypes.HealthcheckResult
+	HealthStatus      = containertypes.HealthStatus
 	LogConfig         = containertypes.LogConfig
 	RestartPolicy     = containertypes.RestartPolicy
 	Resources         = containertypes.Resources

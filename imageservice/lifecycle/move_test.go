@@ -20,7 +20,7 @@ import (
 )
 
 // health is what a health check says after a time.
-func (w *world) health(after time.Duration, status string, log ...*moby.HealthcheckResult) {
+func (w *world) health(after time.Duration, status moby.HealthStatus, log ...*moby.HealthcheckResult) {
 	w.later(after, func(c *moby.Container) {
 		c.State.Health = &moby.ContainerHealth{}
 		c.State.Health.SetStatus(status)

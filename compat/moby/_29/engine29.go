@@ -67,6 +67,7 @@ type (
 	HostConfig        = container.HostConfig
 	HealthConfig      = container.HealthConfig
 	HealthcheckResult = container.HealthcheckResult
+	HealthStatus      = container.HealthStatus
 	LogConfig         = container.LogConfig
 	RestartPolicy     = container.RestartPolicy
 	Resources         = container.Resources
