@@ -114,5 +114,8 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	return b.Run(ctx, t)
+	if err := b.Run(ctx, t); err != nil || b.Test {
+		return err
+	}
+	return checkDeps(b.Output, m.line)
 }
