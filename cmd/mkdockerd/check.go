@@ -17,7 +17,8 @@ import (
 var errDoesNotFit = errors.New("the series does not fit")
 
 // check writes which patches of the series fit a version of Moby, or the tree in
-// a folder, and returns an error if not all do.
+// a folder, and returns an error if not all do, or if the tree's image service has a
+// verb that nobody has judged.
 func check(ctx context.Context, s *fork.Series, pin modtree.Pin, what string, w io.Writer) error {
 	dir, err := checked(ctx, pin, what)
 	if err != nil {
@@ -42,7 +43,7 @@ func check(ctx context.Context, s *fork.Series, pin modtree.Pin, what string, w 
 	if bad > 0 {
 		return fmt.Errorf("%d of %d patches: %w %s", bad, len(s.Patches), errDoesNotFit, what)
 	}
-	return nil
+	return checkVerbs(&modtree.Tree{Pin: pin, Origin: dir})
 }
 
 // checked returns the folder with the files of what was named: a folder, or a
