@@ -114,7 +114,7 @@
 // is refused before; an earlier version may have sealed one, and it loses them.
 //
 // Folders that a power cut took are made again if nothing was in them
-// ([History.Reopen]).
+// ([History.Reopen]), or if what was in the active one is given up for a rollback.
 //
 // Methods of a History that write are called one at a time for a container; the caller sees
 // to that, and holds a lease in the context for what they make meanwhile. What

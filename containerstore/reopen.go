@@ -31,6 +31,10 @@ type Remake struct {
 	// active snapshot since that was made. upper is its folder. It is not asked
 	// without LabelNoted.
 	Written func(active snapshots.Info, upper string) bool
+	// GiveUp says to make the folder of the active snapshot again although something
+	// was written to it, which is lost then. It has a meaning only for a container
+	// that has revisions.
+	GiveUp bool
 	// FillInit fills a new init layer; nil if that cannot be done.
 	FillInit func(ctx context.Context, mounts []mount.Mount, hasParent bool, ids IDs) error
 }
@@ -42,7 +46,7 @@ type Remake struct {
 // A folder is made again if nothing is lost by that: that of the active snapshot if
 // nothing was written to it, and that of the init layer, which has nothing of the
 // container's own. The error for others is errdefs.ErrDataLoss, and says which is
-// missing.
+// missing. A caller may then give up what the container wrote, see [Remake].
 func (h *History) Reopen(ctx context.Context, how Remake) error {
 	active, err := h.Snapshots.Stat(ctx, h.Container)
 	if errdefs.IsNotFound(err) { // in the middle of a switch
@@ -184,11 +188,19 @@ func (h *History) remakeBelow(ctx context.Context, o diff.Overlay, lost []string
 // remakeActive makes the empty folder of the active snapshot again.
 func (h *History) remakeActive(ctx context.Context, active snapshots.Info, o diff.Overlay, how Remake) error {
 	upper := o.Uppers[0]
-	if active.Labels[LabelNoted] == "" || how.Written == nil || how.Written(active, upper) {
-		return lostFolder(upper, "what the container wrote since its last revision is lost")
+	const lost = "what the container wrote since its last revision is lost"
+	moved := active.Labels[labelContainer] != ""
+	switch {
+	case how.GiveUp && moved:
+		log.G(ctx).WithFields(log.Fields{"container": h.Container, "folder": upper}).Warn(lost)
+	case active.Labels[LabelNoted] != "" && how.Written != nil && !how.Written(active, upper):
+	case moved:
+		return lostFolder(upper, lost+"; a rollback goes on without it")
+	default:
+		return lostFolder(upper, lost)
 	}
 	return h.remake(ctx, active, func(mounts []mount.Mount) error {
-		if active.Labels[labelContainer] != "" { // it has moved
+		if moved {
 			if err := keepRoot(mounts); err != nil && !errors.Is(err, errUnfitRoot) {
 				return err
 			}
@@ -204,7 +216,7 @@ func (h *History) remakeActive(ctx context.Context, active snapshots.Info, o dif
 // folder to be put into its place.
 func (h *History) remake(ctx context.Context, lost snapshots.Info, fill func([]mount.Mount) error) error {
 	log.G(ctx).WithFields(log.Fields{"container": h.Container, "snapshot": lost.Name}).
-		Warn("the folder of a snapshot was lost, as in a power cut; the container had nothing in it, so it is made again")
+		Warn("the folder of a snapshot was lost, as in a power cut; it is made again, as it was before the container wrote to it")
 	l, err := h.Leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(remakePatience))
 	if err != nil {
 		return fmt.Errorf("create lease: %w", err)

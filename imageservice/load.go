@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -32,14 +33,7 @@ func (s *Service) LoadLayer(ctx context.Context, ctr *moby.Container, initFunc m
 	if !again {
 		l = s.layer(ctr.ID)
 	} // else somebody may be mounting it just now, which its lock keeps apart
-	err := s.find(ctx, ctr.ID, containerstore.Remake{
-		Written: func(active snapshots.Info, upper string) bool {
-			return ctr.StartedAt.After(active.Created) || noted(ctr, upper)
-		},
-		FillInit: func(ctx context.Context, mounts []mount.Mount, hasParent bool, ids containerstore.IDs) error {
-			return fillInit(ctx, mounts, hasParent, ids, initFunc)
-		},
-	})
+	err := s.find(ctx, ctr.ID, remake(ctr, initFunc))
 	var st *State
 	if err == nil {
 		st, err = s.state(ctx, ctr.ID)
@@ -49,6 +43,44 @@ func (s *Service) LoadLayer(ctx context.Context, ctr *moby.Container, initFunc m
 	}
 	s.lost.found(ctr.ID)
 	return l, st, nil
+}
+
+func remake(ctr *moby.Container, initFunc moby.InitLayerFunc) containerstore.Remake {
+	return containerstore.Remake{
+		Written: func(active snapshots.Info, upper string) bool {
+			return ctr.StartedAt.After(active.Created) || noted(ctr, upper)
+		},
+		FillInit: func(ctx context.Context, mounts []mount.Mount, hasParent bool, ids containerstore.IDs) error {
+			return fillInit(ctx, mounts, hasParent, ids, initFunc)
+		},
+	}
+}
+
+// GiveUpLost makes the folder again to which a container has written since its last
+// revision, if a power cut took it and the container can go to a revision, which is as
+// in [RollbackOptions]. What it wrote is lost then; without that it could not be used.
+// It reports whether it did so.
+func (s *Service) GiveUpLost(ctx context.Context, ctr *moby.Container, n int, initFunc moby.InitLayerFunc) (bool, error) {
+	how := remake(ctr, initFunc)
+	if err := s.reopen(ctx, ctr.ID, how); !errdefs.IsDataLoss(err) {
+		return false, err
+	}
+	m := &Move{s: s, ctr: ctr, history: s.history(ctr.ID, ctr.Driver)}
+	target, err := m.target(ctx, n)
+	if err != nil {
+		return false, err
+	}
+	layers, err := m.history.Layers(ctx, target.Snapshot)
+	if err != nil {
+		return false, err
+	}
+	for _, folder := range slices.Concat(layers.Uppers, layers.Lowers) {
+		if _, err := os.Lstat(folder); err != nil {
+			return false, fmt.Errorf("revision %d: %w", target.Number, err)
+		}
+	}
+	how.GiveUp = true
+	return true, s.reopen(ctx, ctr.ID, how)
 }
 
 // lostLayers are the layers that could not be loaded, by name, and why.

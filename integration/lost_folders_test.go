@@ -33,6 +33,7 @@ func TestLostFolders(t *testing.T) {
 		name, begun string
 		lost        func(active folders, below []folders) []string
 		want        string // of the reason; "" if the container starts
+		back        string // what it prints at its start on the revision before, or why it cannot go there
 		id          string
 	}{
 		{name: "all", lost: func(a folders, _ []folders) []string { return []string{a.all} }},
@@ -45,10 +46,11 @@ func TestLostFolders(t *testing.T) {
 		{name: "init below what was written", begun: "started", lost: func(_ folders, b []folders) []string { return []string{b[0].all} }},
 		{name: "of a move", begun: "kept", lost: func(a folders, _ []folders) []string { return []string{a.all} }},
 		{name: "init of a move", begun: "kept", lost: func(_ folders, b []folders) []string { return []string{b[1].all} }},
-		{name: "started", begun: "started", lost: func(a folders, _ []folders) []string { return []string{a.all} }, want: "what the container wrote"},
+		{name: "started", begun: "started", lost: func(a folders, _ []folders) []string { return []string{a.all} }, want: "what the container wrote", back: "cannot be rolled back"},
 		{name: "copied to", begun: "copied", lost: func(a folders, _ []folders) []string { return []string{a.files} }, want: "what the container wrote"},
-		{name: "started after a move", begun: "kept and started", lost: func(a folders, _ []folders) []string { return []string{a.all} }, want: "what the container wrote"},
-		{name: "revision", begun: "kept", lost: func(_ folders, b []folders) []string { return []string{b[0].all} }, want: ".r1"},
+		{name: "started after a move", begun: "kept and started", lost: func(a folders, _ []folders) []string { return []string{a.all} }, want: "what the container wrote", back: "kept"},
+		{name: "files after a move", begun: "kept and started", lost: func(a folders, _ []folders) []string { return []string{a.files} }, want: "a rollback goes on without it", back: "kept"},
+		{name: "revision", begun: "kept", lost: func(_ folders, b []folders) []string { return []string{b[0].all} }, want: ".r1", back: "cannot be rolled back"},
 	}
 	var lost []string
 	for _, c := range cases {
@@ -96,6 +98,9 @@ func TestLostFolders(t *testing.T) {
 					t.Errorf("it says %q, and its start %v: %q; want %q", reason, err, out, c.want)
 				}
 				e.docker(t, "ps", "-as")
+				if c.back != "" {
+					goBack(t, e, c.id, c.back)
+				}
 				return
 			}
 			if reason != "" || err != nil || out != "/mnt/bin/sh\nok" {
@@ -113,6 +118,36 @@ func TestLostFolders(t *testing.T) {
 	e.settled(t, before)
 	if left, err := filepath.Glob(filepath.Join(e.DataRoot(), "containers", "*")); err != nil || len(left) > 0 {
 		t.Errorf("of the containers %q are left: %v", left, err)
+	}
+}
+
+// goBack rolls a container back that has lost what it wrote since.
+func goBack(t *testing.T, e *env, id, want string) {
+	t.Helper()
+	if out, err := e.try(t, "baleen", "rollback", id, "99"); err == nil || !strings.Contains(out, "cannot be rolled back") {
+		t.Errorf("a rollback to a revision that is not there says %v: %s", err, out)
+	}
+	if reason := e.inspect(t, id, "{{.State.Error}}"); !strings.Contains(reason, "lost") && !strings.Contains(reason, ".r1") {
+		t.Errorf("after that it says %q", reason)
+	}
+	out, err := e.try(t, "baleen", "rollback", id)
+	if want != "kept" {
+		if err == nil || !strings.Contains(out, want) {
+			t.Errorf("its rollback says %v: %s", err, out)
+		}
+		return
+	}
+	if err != nil || !strings.Contains(out, "was lost") {
+		t.Fatalf("its rollback says %v: %s", err, out)
+	}
+	if reason := e.inspect(t, id, "{{.State.Error}}"); reason != "" {
+		t.Errorf("on the revision it says %q", reason)
+	}
+	if changes := e.docker(t, "diff", id); strings.Contains(changes, "/new") {
+		t.Errorf("on the revision it has changed\n%s", changes)
+	}
+	if out, err := e.try(t, "start", "-a", id); err != nil || out != "/mnt/bin/sh\nok" {
+		t.Errorf("its start on the revision says %v: %s", err, out)
 	}
 }
 

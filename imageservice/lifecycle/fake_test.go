@@ -210,6 +210,10 @@ func (w *world) Log(_ *moby.Container, action moby.EventAction, attributes map[s
 
 func (w *world) PauseForCommit(ctx context.Context, _ *moby.Container) context.Context { return ctx }
 
+func (w *world) GiveUpLost(context.Context, *moby.Container, int, moby.InitLayerFunc) (bool, error) {
+	return false, w.call("GiveUpLost")
+}
+
 func (w *world) LoadLayer(ctx context.Context, _ *moby.Container, _ moby.InitLayerFunc) (moby.RWLayer, *imageservice.State, error) {
 	if err := w.call("load"); err != nil {
 		return layer{}, nil, err

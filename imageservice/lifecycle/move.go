@@ -34,6 +34,7 @@ type move struct {
 	noStart  bool
 	watched  bool          // take it back if the container does not come up
 	patience time.Duration // to wait for that; 0 for what the container's health check needs
+	giveUpTo *int          // the revision for which what is lost of the container is given up
 
 	c       *moby.Container
 	restart bool     // it ran, and is to run again
@@ -53,7 +54,7 @@ func (m *move) run(request context.Context, name, what string) error {
 }
 
 func (m *move) work(ctx context.Context, name, what string) error {
-	ctx, c, end, err := m.Begin(ctx, name, what)
+	ctx, c, end, err := m.begin(ctx, name, what, m.usable)
 	if err != nil {
 		return err
 	}
@@ -74,6 +75,26 @@ func (m *move) work(ctx context.Context, name, what string) error {
 		return m.giveUp(ctx, err)
 	}
 	return m.comeUp(ctx, before, to)
+}
+
+// usable says why a container cannot be moved, as [Operations] does. One that has lost
+// what it wrote since its last revision can go to a revision.
+func (m *move) usable(o *Operations, ctx context.Context, c *moby.Container) error {
+	err := o.usable(ctx, c)
+	if err == nil || m.giveUpTo == nil || m.dryRun || c.State.IsRemovalInProgress() || c.State.IsDead() {
+		return err
+	}
+	c.State.Lock()
+	defer c.State.Unlock()
+	given, failure := o.files.GiveUpLost(ctx, c, *m.giveUpTo, o.init)
+	if failure != nil {
+		return conflict("%v; it cannot be rolled back: %v", err, failure)
+	}
+	if !given {
+		return err
+	}
+	m.result.Warnings = append(m.result.Warnings, "what the container wrote since its last revision was lost, as in a power cut")
+	return o.loadAgain(ctx, c)
 }
 
 // giveUp ends a move that changed nothing: the container runs again, if it ran.

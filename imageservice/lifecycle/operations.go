@@ -107,7 +107,7 @@ func (o *Operations) Rollback(ctx context.Context, name string, req api.Rollback
 	}
 	m := &move{
 		Operations: o, tell: tell, action: "rollback",
-		dryRun: req.DryRun, noStart: req.NoStart,
+		dryRun: req.DryRun, noStart: req.NoStart, giveUpTo: &req.Revision,
 	}
 	m.prepare = func(ctx context.Context, dryRun bool) (*Prepared, error) {
 		return o.files.PrepareRollback(ctx, m.c, imageservice.RollbackOptions{

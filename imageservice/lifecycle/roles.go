@@ -88,6 +88,7 @@ type Files interface {
 // Layers finds and mounts the layers of containers. [*imageservice.Service] does.
 type Layers interface {
 	LoadLayer(ctx context.Context, c *moby.Container, init moby.InitLayerFunc) (moby.RWLayer, *imageservice.State, error)
+	GiveUpLost(ctx context.Context, c *moby.Container, revision int, init moby.InitLayerFunc) (bool, error)
 	LoadImageMount(ctx context.Context, id string) (moby.RWLayer, error)
 	IsDoubtful(layer moby.RWLayer) bool
 	MountUnnoted(layer moby.RWLayer) (root string, _ error)
