@@ -42,7 +42,7 @@ func (r *reclaim) file(st *unix.Stat_t, dir bool) error {
 		r.bytes += st.Blocks * block
 		return nil
 	}
-	return r.share(inode.Of(st), inode.Value{uint64(st.Blocks * block), uint64(st.Nlink)<<32 | 1}) //nolint:gosec // it takes no less than nothing
+	return r.share(inode.Of(st), inode.Value{uint64(st.Blocks * block), uint64(st.Nlink)<<32 | 1}) //nolint:gosec,unconvert // it takes no less than nothing; the width of Nlink is the architecture's
 }
 
 func (r *reclaim) share(id inode.ID, file inode.Value) error {

@@ -14,7 +14,7 @@ func (a *applier) whiteout(at folder, name string) error {
 		return invalid("a deletion of %q", name)
 	}
 	if a.deletes() {
-		if _, err := a.prune(at, name, a.isPlaced); err != nil || !a.opts.Overlay {
+		if err := a.prune(at, name, a.isPlaced); err != nil || !a.opts.Overlay {
 			return err
 		}
 	}
@@ -73,8 +73,7 @@ func (a *applier) setOpaque(at int, name string) error {
 
 // remove makes room for something else of that name, whoever made it.
 func (a *applier) remove(at folder, name string) error {
-	_, err := a.prune(at, name, func(string) bool { return false })
-	return err
+	return a.prune(at, name, func(string) bool { return false })
 }
 
 // look counts a file that a deletion may concern.
@@ -86,32 +85,31 @@ func (a *applier) look() error {
 }
 
 // prune removes what is under a name, but for paths that are to be spared, and
-// the directories that those are in. It reports whether anything is left.
-func (a *applier) prune(at folder, name string, spare func(path string) bool) (left bool, err error) {
+// the directories that those are in.
+func (a *applier) prune(at folder, name string, spare func(path string) bool) error {
 	if err := a.look(); err != nil {
-		return false, err
+		return err
 	}
 	var st unix.Stat_t
-	err = unix.Fstatat(at.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	err := unix.Fstatat(at.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) {
-		return false, nil
+		return nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("stat %q: %w", at.join(name), err)
+		return fmt.Errorf("stat %q: %w", at.join(name), err)
 	}
 	p := a.pruning(at, spare)
 	p.enter(name, &st)
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		fd, err := openDirAt(at.fd, name)
 		if err != nil {
-			return false, err
+			return err
 		}
 		if err := p.inside(fd); err != nil {
-			return false, err
+			return err
 		}
 	}
-	err = p.leave(at.fd)
-	return p.way[0].filled, err
+	return p.leave(at.fd)
 }
 
 // pruneAll prunes all names in a directory.
