@@ -2,6 +2,8 @@ package lifecycle_test
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -72,4 +74,37 @@ func (s store) First(filter moby.ContainerFilter) *moby.Container {
 		return s.w.c
 	}
 	return nil
+}
+
+// checkSettled checks what holds after every operation: the record says what the files
+// are, nothing that was prepared or mounted is left, volumes are the record's, and nothing
+// guards the container.
+func (w *world) checkSettled() {
+	w.t.Helper()
+	if image := w.c.Config.Image; image != w.files || image != w.saved {
+		w.t.Errorf("record %s, on disk %s, files %s", image, w.saved, w.files)
+	}
+	if wanted := w.stateOf(w.files).Config; !slices.Equal(append([]string{w.c.Path}, w.c.Args...), slices.Concat(wanted.Entrypoint, wanted.Cmd)) && w.c.Path != "" {
+		w.t.Errorf("the record runs %s %q", w.c.Path, w.c.Args)
+	}
+	if w.open != 0 || w.mounts != 0 {
+		w.t.Errorf("%d prepared moves and %d mounts are left", w.open, w.mounts)
+	}
+	for name := range w.volumes {
+		if w.c.MountPoints[strings.TrimPrefix(name, "volume of ")] == nil {
+			w.t.Errorf("%s is left", name)
+		}
+	}
+	if err := w.ops.MayStart(context.Background(), w.c); err != nil {
+		w.t.Errorf("the container cannot be started: %v", err)
+	}
+	w.at = nil
+	gone := w.c.State.IsRemovalInProgress()
+	err := w.ops.Do(context.Background(), "web", "a test", func(context.Context, *moby.Container) error { return nil })
+	if err != nil && !gone {
+		w.t.Errorf("the next operation: %v", err)
+	}
+	if gone && !cerrdefs.IsConflict(err) {
+		w.t.Errorf("the next operation on a container that is being removed: %v", err)
+	}
 }
