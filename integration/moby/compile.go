@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// compile brings the test binary of a suite up to date, and Moby's tree. The
-// go command's cache makes this cheap when nothing has changed.
-func compile(ctx context.Context, repo string, s suite) (binary, tree string, err error) {
-	binary = filepath.Join(repo, ".build", "suites", s.Name+".test")
+// compile brings the test binary of a suite up to date, in the folder build, and
+// Moby's tree. The go command's cache makes this cheap when nothing has changed.
+func compile(ctx context.Context, repo, build string, s suite) (binary, tree string, err error) {
+	binary = filepath.Join(build, "suites", s.Name+".test")
 	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
 		return "", "", fmt.Errorf("compile suite: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/baleen-project/baleen/compat/engine"
 	"github.com/baleen-project/baleen/integration/stack"
 	"github.com/baleen-project/baleen/integration/suites"
 )
@@ -111,7 +112,12 @@ func run(ctx context.Context, o options, out io.Writer) (suites.Tally, error) {
 }
 
 func (o options) runSuite(ctx context.Context, s suite, repo, bin string, out io.Writer) (suites.Tally, error) {
-	binary, tree, err := compile(ctx, repo, s)
+	line, err := engine.Chosen()
+	if err != nil {
+		return suites.Tally{}, err
+	}
+	build := line.Dir(filepath.Join(repo, ".build"))
+	binary, tree, err := compile(ctx, repo, build, s)
 	if err != nil {
 		return suites.Tally{}, err
 	}
@@ -121,7 +127,7 @@ func (o options) runSuite(ctx context.Context, s suite, repo, bin string, out io
 			return newRig(ctx, flavorOf(setup), bin, binary, tree, s)
 		},
 		Key:  func() (string, error) { return stockKey(bin, binary) },
-		Logs: filepath.Join(repo, ".build", "logs"), Prefix: "moby", Out: out,
+		Logs: filepath.Join(build, "logs"), Prefix: "moby", Out: out,
 		Fresh: o.fresh, Verbose: o.verbose,
 	}
 	for _, flavor := range o.flavors() {

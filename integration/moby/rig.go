@@ -10,19 +10,23 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/baleen-project/baleen/compat/engine"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
-// frozenImages are those that Moby's suites load before anything else, and pull
+// frozenImages returns those that Moby's suites load before anything else, and pull
 // from Docker Hub if they are not there: frozenImages in Moby's package
 // testutil/environment.
-var frozenImages = []string{
-	"busybox:latest",
-	"busybox:glibc",
-	"hello-world:frozen",
-	"hello-world:amd64",
-	"hello-world:arm64",
-	"debian:bookworm-slim",
+func frozenImages(line engine.Line) []string {
+	debian := map[engine.Line]string{engine.V28: "debian:bookworm-slim", engine.V29: "debian:trixie-slim"}
+	return []string{
+		"busybox:latest",
+		"busybox:glibc",
+		"hello-world:frozen",
+		"hello-world:amd64",
+		"hello-world:arm64",
+		debian[line],
+	}
 }
 
 // rig is a stack that a suite's tests can run on.
@@ -79,7 +83,11 @@ func (r *rig) prepare(ctx context.Context, tree string) error {
 	if out, err := r.stack.Command(ctx, "sh", "-c", "echo nameserver "+noNameServer+" >/etc/resolv.conf").CombinedOutput(); err != nil {
 		return fmt.Errorf("write resolv.conf: %w: %s", err, strings.TrimSpace(string(out)))
 	}
-	if err := r.stack.LoadImages(ctx, frozenImages...); err != nil {
+	line, err := engine.Chosen()
+	if err != nil {
+		return err
+	}
+	if err := r.stack.LoadImages(ctx, frozenImages(line)...); err != nil {
 		return fmt.Errorf("load images: %w", err)
 	}
 	return nil

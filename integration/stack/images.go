@@ -27,6 +27,7 @@ var baseImages = map[string]baseImage{
 	"busybox:latest":       {rootfs: busyboxRootfs, cmd: `["sh"]`},
 	"busybox:glibc":        {rootfs: busyboxGlibcRootfs, cmd: `["sh"]`},
 	"debian:bookworm-slim": {rootfs: debianRootfs, cmd: `["bash"]`},
+	"debian:trixie-slim":   {rootfs: debianTrixieRootfs, cmd: `["bash"]`},
 	"debian:latest":        {rootfs: debianRootfs, cmd: `["bash"]`},
 	"hello-world:latest":   {rootfs: helloRootfs(runtime.GOARCH), cmd: `["/hello"]`},
 	"hello-world:frozen":   {rootfs: helloRootfs(runtime.GOARCH), cmd: `["/hello"]`},

@@ -68,7 +68,8 @@ func writeTree(path string, fill func(*tree)) error {
 var (
 	busyboxRootfs      = rootfs{name: "busybox", build: buildBusybox("")}
 	busyboxGlibcRootfs = rootfs{name: "busybox-glibc", build: buildBusybox("glibc\n")}
-	debianRootfs       = rootfs{name: "debian-bookworm-slim", build: buildDebian}
+	debianRootfs       = rootfs{name: "debian-bookworm-slim", build: buildDebian("bookworm")}
+	debianTrixieRootfs = rootfs{name: "debian-trixie-slim", build: buildDebian("trixie")}
 )
 
 func helloRootfs(arch string) rootfs {
@@ -198,28 +199,33 @@ var slimmed = []string{
 	"usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian",
 }
 
-func buildDebian(ctx context.Context, path, scratch string) error {
-	mirror := os.Getenv(debianMirrorEnv)
-	if mirror == "" {
-		mirror = debianMirror
-	}
-	root := filepath.Join(scratch, "debian")
-	if err := runIn(ctx, scratch, "debootstrap", "--variant=minbase", "bookworm", root, mirror); err != nil {
-		return err
-	}
-	for _, name := range slimmed {
-		entries, err := os.ReadDir(filepath.Join(root, name))
-		if err != nil {
-			return fmt.Errorf("slim debian: %w", err)
+func buildDebian(release string) func(ctx context.Context, path, scratch string) error {
+	return func(ctx context.Context, path, scratch string) error {
+		mirror := os.Getenv(debianMirrorEnv)
+		if mirror == "" {
+			mirror = debianMirror
 		}
-		for _, entry := range entries {
-			if err := os.RemoveAll(filepath.Join(root, name, entry.Name())); err != nil {
+		root := filepath.Join(scratch, "debian")
+		if err := runIn(ctx, scratch, "debootstrap", "--variant=minbase", release, root, mirror); err != nil {
+			return err
+		}
+		for _, name := range slimmed {
+			if err := empty(filepath.Join(root, name)); err != nil {
 				return fmt.Errorf("slim debian: %w", err)
 			}
 		}
+		return runIn(ctx, scratch, "tar", "--create", "--file", path, "--directory", root,
+			"--numeric-owner", "--sort=name", "--xattrs", "--exclude=./dev/*", "--exclude=./proc/*", "--exclude=./sys/*", ".")
 	}
-	return runIn(ctx, scratch, "tar", "--create", "--file", path, "--directory", root,
-		"--numeric-owner", "--sort=name", "--xattrs", "--exclude=./dev/*", "--exclude=./proc/*", "--exclude=./sys/*", ".")
+}
+
+// empty removes what is in a folder.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, entry := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
+	}
+	return err
 }
 
 // runIn runs a program in dir. It has a mount namespace of its own, since
