@@ -10,22 +10,22 @@ import (
 	"strings"
 
 	"github.com/baleen-project/baleen/cmd/internal/modtree"
-	"github.com/baleen-project/baleen/compat/fork"
+	"github.com/baleen-project/baleen/compat/engine"
 )
 
 // errDoesNotFit is returned once everything has been said.
 var errDoesNotFit = errors.New("the series does not fit")
 
-// check writes which patches of the series fit a version of Moby, or the tree in
+// checkFits writes which patches of the series fit a version of Moby, or the tree in
 // a folder, and returns an error if not all do, or if the tree's image service has a
 // verb that nobody has judged.
-func check(ctx context.Context, s *fork.Series, pin modtree.Pin, what string, w io.Writer) error {
-	dir, err := checked(ctx, pin, what)
+func (m *maker) checkFits(ctx context.Context, what string, w io.Writer) error {
+	dir, err := checked(ctx, m.line, what)
 	if err != nil {
 		return err
 	}
 	bad := 0
-	for _, fit := range s.Check(func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, name)) }) {
+	for _, fit := range m.series.Check(func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, name)) }) {
 		word := "fits "
 		if fit.Err != nil {
 			word = "FAILS"
@@ -41,28 +41,34 @@ func check(ctx context.Context, s *fork.Series, pin modtree.Pin, what string, w 
 		}
 	}
 	if bad > 0 {
-		return fmt.Errorf("%d of %d patches: %w %s", bad, len(s.Patches), errDoesNotFit, what)
+		return fmt.Errorf("%d of %d patches: %w %s", bad, len(m.series.Patches), errDoesNotFit, what)
 	}
-	return checkVerbs(&modtree.Tree{Pin: pin, Origin: dir})
+	return checkVerbs(&modtree.Tree{Pin: m.pin, Origin: dir})
 }
 
 // checked returns the folder with the files of what was named: a folder, or a
 // version as the module proxy writes it ("v28.5.1+incompatible", "v2.0.0-beta.24"),
-// with or without its ends, or as people write the pinned one ("29.8.1").
-func checked(ctx context.Context, pin modtree.Pin, what string) (string, error) {
+// with or without its ends, or as people write a pinned one ("29.8.1").
+func checked(ctx context.Context, line engine.Line, what string) (string, error) {
 	if info, err := os.Stat(what); err == nil && info.IsDir() {
 		return what, nil
 	} else if strings.ContainsRune(what, filepath.Separator) {
 		return "", fmt.Errorf("check %s: no such folder", what)
 	}
+	pins, err := modtree.Releases(line)
+	if err != nil {
+		return "", err
+	}
+	for _, pin := range pins {
+		if what == pin.Release {
+			return pin.Download(ctx)
+		}
+	}
 	version := "v" + strings.TrimPrefix(what, "v")
-	switch {
-	case what == pin.Release:
-		version = pin.Version
-	case strings.HasSuffix(pin.Version, incompatible) && !strings.HasSuffix(version, incompatible):
+	if strings.HasSuffix(pins[0].Version, incompatible) && !strings.HasSuffix(version, incompatible) {
 		version += incompatible
 	}
-	return modtree.DownloadUnpinned(ctx, pin.Module, version)
+	return modtree.DownloadUnpinned(ctx, line.Module(), version)
 }
 
 // incompatible ends the versions of a module that has no go.mod of its own.

@@ -98,7 +98,7 @@ func run(o options) error {
 	case o.diff:
 		return m.printDiff(ctx, os.Stdout)
 	case o.check != "":
-		return check(ctx, m.series, m.pin, o.check, os.Stdout)
+		return m.checkFits(ctx, o.check, os.Stdout)
 	case o.refresh:
 		return m.refresh(ctx)
 	}

@@ -223,7 +223,7 @@ func TestRefreshOnAnotherVersion(t *testing.T) {
 		wantSeries(t, r.folder, want)
 		// The same is what a check says.
 		var out bytes.Buffer
-		if err := check(t.Context(), m.series, m.pin, r.tree.Origin, &out); !errors.Is(err, errDoesNotFit) {
+		if err := m.checkFits(t.Context(), r.tree.Origin, &out); !errors.Is(err, errDoesNotFit) {
 			t.Errorf("check: %v", err)
 		}
 		for i, p := range m.series.Patches {
@@ -236,7 +236,7 @@ func TestRefreshOnAnotherVersion(t *testing.T) {
 
 func TestCheckOfThePinnedVersion(t *testing.T) {
 	eachLine(t, func(t *testing.T, m *maker) {
-		if err := check(t.Context(), m.series, m.pin, m.pin.Version, io.Discard); err != nil {
+		if err := m.checkFits(t.Context(), m.pin.Version, io.Discard); err != nil {
 			t.Error(err)
 		}
 	})
@@ -279,6 +279,21 @@ func TestSourceOfAPackager(t *testing.T) {
 		}
 		if _, err := modtree.OpenSource(m.pin, m.source, filepath.Join(m.source, "build")); err == nil {
 			t.Error("a source was copied into itself")
+		}
+	})
+}
+
+// The releases that are pinned are those of which we say that the series fits them.
+func TestSeriesFitsThePinnedReleases(t *testing.T) {
+	eachLine(t, func(t *testing.T, m *maker) {
+		pins, err := modtree.Releases(m.line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pin := range pins {
+			if err := m.checkFits(t.Context(), pin.Release, io.Discard); err != nil {
+				t.Errorf("Moby %s: %v", pin.Release, err)
+			}
 		}
 	})
 }

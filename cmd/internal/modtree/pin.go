@@ -46,6 +46,10 @@ func Lookup(line engine.Line, module string) (Pin, error) {
 	return pins[0], nil
 }
 
+// Releases returns the pins of an engine line's releases of Moby: first the one that is
+// built, then others that its series of patches fits.
+func Releases(line engine.Line) ([]Pin, error) { return lookup(line, line.Module()) }
+
 // Newest returns the last pin of a module, of the newest version that we are
 // tried with.
 func Newest(line engine.Line, module string) (Pin, error) {
