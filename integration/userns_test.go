@@ -199,7 +199,7 @@ func usernsCopies(t *testing.T, e *env) {
 	if got := e.docker(t, "diff", id); !strings.Contains(got, "A /copied") || !strings.Contains(got, "A /mine") {
 		t.Errorf("docker diff prints\n%s", got)
 	}
-	if got := e.docker(t, "run", "--rm", "--mount", "type=image,source=volume,destination=/mnt", "busybox", "stat", "-c", "%u:%g", "/mnt/vol/v"); !strings.HasSuffix(got, "\n5:6") {
+	if got := e.docker(t, "run", "--rm", "--mount", "type=image,source=volume,destination=/mnt", "busybox", "stat", "-c", "%u:%g", "/mnt/vol/v"); !strings.HasSuffix("\n"+got, "\n5:6") {
 		t.Errorf("an image mount shows the owner %s", got)
 	}
 }
