@@ -48,8 +48,7 @@ func (m *Maker) make(ctx context.Context, c *moby.Container, ref reference.Named
 		Tell:  func(status string) { emit(api.Progress{Status: status}) },
 		Bytes: emitBytes(emit),
 	}
-	running := c.State.IsRunning()
-	if running {
+	if c.State.IsRunning() {
 		if options.Spec, err = m.Processes.Spec(ctx, c.ID); err != nil {
 			return made, compat.DockerError(fmt.Errorf("read the runtime spec of container %s: %w", bare(c), err))
 		}
@@ -61,8 +60,8 @@ func (m *Maker) make(ctx context.Context, c *moby.Container, ref reference.Named
 	if err != nil {
 		return made, compat.DockerError(err)
 	}
-	switch {
-	case !running && unrecorded == nil:
+	switch { // it may have been started, or have ended, since
+	case !c.State.IsRunning() && unrecorded == nil:
 		made, err = m.keep(ctx, c, ref, options)
 	case req.NoProcess || unrecorded != nil:
 		options.Pause = m.Pauser.Pauser(ctx, c)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 
@@ -93,6 +94,22 @@ func TestMakeFails(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestStartedMeanwhile: a container that runs when it is read is paused.
+func TestStartedMeanwhile(t *testing.T) {
+	criuInPath(t, "4.2.1")
+	w := newWorld(t)
+	c := w.container(false)
+	w.fail = func(_ int, name string) error {
+		if name == "UnrecordedTask" {
+			c.State.SetRunning(nil, fakeTask{w: w, c: c}, time.Now())
+		}
+		return nil
+	}
+	if err := w.make(api.CheckpointRequest{NoProcess: true}); err != nil || w.pauses != 1 || w.frozen != 0 {
+		t.Errorf("%v, %d pauses, %d hold", err, w.pauses, w.frozen)
 	}
 }
 
