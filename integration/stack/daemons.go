@@ -292,6 +292,7 @@ func (s *Stack) configureContainerd() error {
 	"io.containerd.cri.v1.images",
 	"io.containerd.cri.v1.runtime",
 	"io.containerd.grpc.v1.cri",
+	"io.containerd.grpc.v1.sandbox-controllers",
 	"io.containerd.podsandbox.controller.v1.podsandbox",
 ]
 
