@@ -46,8 +46,8 @@ build: deps ## build everything into bin/; the other engine with ENGINE=29, into
 	$(BUILD_PROXY)
 
 .PHONY: newest
-newest: # the newest containerd, which only tests need: two minutes the first time
-	$(GO) run ./cmd/mkstack containerd-2.4
+newest: # the newest containerd, ours linked in and not, which only tests need: minutes the first time
+	$(GO) run ./cmd/mkstack containerd-2.4 containerd-2.4-baleen
 
 .PHONY: buildx
 buildx: # the docker command's plugin for BuildKit, without which its tests are skipped
@@ -84,7 +84,7 @@ TESTS  = $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output --js
 HALF  := ^Test[A-KS]
 
 .PHONY: test-go
-test-go: newest
+test-go: newest buildx
 	-$(if $(filter criu,$(WITHOUT)),,timeout 5m .ci/criu .build/criu) # what needs it says so if it cannot be had
 	$(MAKE) --no-print-directory --output-sync=line -j3 test-packages test-half test-other-half
 
