@@ -57,10 +57,14 @@ func (h *History) idle(ctx context.Context, key string) error {
 // noTask makes sure that containerd has no task of the container.
 func (h *History) noTask(ctx context.Context) error {
 	found, err := h.task(ctx)
-	if err == nil && found != nil {
-		err = fmt.Errorf("its files are in use: containerd has a task of it, process %d, which must be deleted before: %w", found.Pid, errdefs.ErrFailedPrecondition)
+	switch {
+	case err != nil || found == nil:
+		return err
+	case found.Status == task.Status_STOPPED:
+		return fmt.Errorf("its files may be in use: containerd has a task of it that has ended, process %d, and was not deleted: "+
+			"start the container once, which deletes it, or use ctr tasks delete %s: %w", found.Pid, h.Container, errdefs.ErrFailedPrecondition)
 	}
-	return err
+	return fmt.Errorf("its files are in use: containerd has a task of it, process %d, which must be deleted before: %w", found.Pid, errdefs.ErrFailedPrecondition)
 }
 
 // RunningTask returns the process ID of the container's task, if that has not

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -144,44 +145,50 @@ func TestClientOptionsWithTasks(t *testing.T) {
 	one := e.imageOn(t, "example/counter:1", shell, config("echo one >>/log"))
 	two := e.imageOn(t, "example/counter:2", shell, config("echo two >>/log; cat /version >>/log"), files{"version": "2"})
 	k := e.create(t, "counter.1", one)
-	k.run(t, func() {
+	refused := func(text string) {
 		for _, option := range []containerd.UpdateContainerOpts{containerstore.WithUpgrade(two), containerstore.WithRollback()} {
-			if err := k.Update(k.ctx, option); !errdefs.IsFailedPrecondition(err) {
+			if err := k.Update(k.ctx, option); !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), text) {
 				t.Errorf("a move of a container that has a task gave %v", err)
 			}
 		}
-	})
-	k.run(t, nil)
+	}
+	k.runTask(t, func() { refused("containerd has a task of it") }, func() { refused("ctr tasks delete counter.1") })
+	k.run(t)
 	k.logged(t, "one\none\n")
 	k.upgrade(t, two)
-	k.run(t, nil)
+	k.run(t)
 	k.logged(t, "one\none\ntwo\n2")
 	k.rollback(t)
-	k.run(t, nil)
+	k.run(t)
 	k.logged(t, "one\none\none\n")
 }
 
-// run runs the container's program to its end. meanwhile is called while there
-// is a task.
-func (k *plainCtr) run(t *testing.T, meanwhile func()) {
+// run runs the container's program to its end.
+func (k *plainCtr) run(t *testing.T) {
+	t.Helper()
+	k.runTask(t, func() {}, func() {})
+}
+
+// runTask is run that calls meanwhile while the program may run, and ended when it has
+// ended and its task is still there.
+func (k *plainCtr) runTask(t *testing.T, meanwhile, ended func()) {
 	t.Helper()
 	task, err := k.NewTask(k.ctx, cio.NullIO)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended, err := task.Wait(k.ctx)
+	exited, err := task.Wait(k.ctx)
 	if err == nil {
 		err = task.Start(k.ctx)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if meanwhile != nil {
-		meanwhile()
-	}
-	if status := <-ended; status.ExitCode() != 0 || status.Error() != nil {
+	meanwhile()
+	if status := <-exited; status.ExitCode() != 0 || status.Error() != nil {
 		t.Errorf("the program ended with %d, %v", status.ExitCode(), status.Error())
 	}
+	ended()
 	if _, err := task.Delete(k.ctx); err != nil {
 		t.Fatal(err)
 	}
