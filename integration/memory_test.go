@@ -84,6 +84,7 @@ func TestMemoryForHostileTrees(t *testing.T) {
 			t.Run("nested directories", func(t *testing.T) { deepTree(t, g) })
 			if driver == "baleen" {
 				t.Run("names of 255 bytes", func(t *testing.T) { wideTree(t, g, longName, 40_000, true) })
+				t.Run("files of two names", func(t *testing.T) { pairs(t, g, 200_000) })
 				t.Run("a million names", func(t *testing.T) { wideTree(t, g, shortName, 1_000_000, false) })
 			}
 		})
@@ -173,6 +174,29 @@ func wideTree(t *testing.T, g grows, name func(int) string, names int, commits b
 	}
 	g.bounded(t, "snapshot", func() { g.snapshot(t, "wide", "wide") })
 	g.sizes(t, "docker ps -s of a sealed one", id, 1)
+	g.bounded(t, "docker rm", func() { g.docker(t, "rm", "-f", id) })
+}
+
+// pairs has files of which each has a name in both of two directories, so that all
+// first names are due until the end.
+func pairs(t *testing.T, g grows, files int) {
+	id := g.create(t, "--name", "pairs", "busybox", "sleep", "1000")
+	t.Cleanup(func() { g.remove(t, id) })
+	at := g.folderOf(t, id)
+	first, err := unix.Dup(at)
+	mustDo(t, err)
+	first, second := below(t, first, "first"), below(t, at, "second")
+	for i := range files {
+		name := shortName(i)
+		mustDo(t, unix.Mknodat(first, name, unix.S_IFREG|0o644, 0), unix.Linkat(first, name, second, name, 0))
+	}
+	mustDo(t, unix.Close(first), unix.Close(second))
+	g.bounded(t, "docker commit", func() { g.docker(t, "commit", id, "pairs") })
+	got := g.docker(t, "run", "--rm", "--network=none", "pairs", "sh", "-c", "find /made/second -type f -links 2 | wc -l")
+	if got != fmt.Sprint(files) {
+		t.Errorf("%s files have two names", got)
+	}
+	g.docker(t, "rmi", "pairs")
 	g.bounded(t, "docker rm", func() { g.docker(t, "rm", "-f", id) })
 }
 
