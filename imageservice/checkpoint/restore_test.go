@@ -30,7 +30,6 @@ type restores struct {
 	layer    bool                  // the container has one
 	started  string                // "start", or the folder of the dump
 	params   moby.ContainerCreateConfig
-	ended    bool // the request has
 }
 
 func newRestores(t *testing.T) *restores {
