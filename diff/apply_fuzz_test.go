@@ -186,7 +186,11 @@ func checkRepacked(t *testing.T, ctx context.Context, target, again string, opts
 	tarred := diff.TarOptions{UserXattr: opts.UserXattr}
 	var first, second bytes.Buffer
 	if _, err := diff.WriteLayer(ctx, &first, target, tarred); err != nil {
-		checkClass(t, err)
+		// An entry below a name that begins with .wh. makes a directory of that name,
+		// as containerd's applier does. It cannot be packed again.
+		if !errors.Is(err, diff.ErrReserved) {
+			checkClass(t, err)
+		}
 		return
 	}
 	opts.Root, opts.Over, opts.Lowers = false, false, nil
