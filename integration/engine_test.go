@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,17 @@ func TestGraphDriverSaysHowToMove(t *testing.T) {
 			t.Errorf("dockerd on a graph driver does not log %s:\n%s", step, log)
 		}
 	}
+}
+
+// TestGraphDriverCommitPauses: Moby's own image service reads the container, which
+// is paused for all of a commit unless the user does not want that.
+func TestGraphDriverCommitPauses(t *testing.T) {
+	e := newEnv(t, stack.Config{StorageDriver: "overlay2"}, "busybox")
+	id := e.run(t, "busybox", "echo x > /x")
+	if got := events(t, e, id, func() { e.docker(t, "commit", id) }); !slices.Equal(got, []string{"pause", "commit", "unpause"}) {
+		t.Errorf("events were %v", got)
+	}
+	commitUnpaused(t, e)
 }
 
 // TestNoEmbeddedContainerd: the containerd that stock Moby 29 runs inside dockerd is

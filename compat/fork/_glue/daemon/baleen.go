@@ -78,9 +78,14 @@ func thawGroup(ctx context.Context, client *containerd.Client, id string) error 
 // pauseForCommit leaves it to the commit to pause a container, for as long as
 // it reads it. One that cannot be paused, because it does not run or the system
 // cannot freeze it, is committed as it is; one that somebody else paused is not
-// thawed.
-func (daemon *Daemon) pauseForCommit(ctx context.Context, c *moby.Container) context.Context {
-	return imageservice.WithPause(ctx, daemon.pauser(ctx, c))
+// thawed. A commit of a graph driver does not know of that: the container is paused
+// here, as by Moby, until done is called.
+func (daemon *Daemon) pauseForCommit(ctx context.Context, c *moby.Container) (_ context.Context, done func()) {
+	if daemon.baleen.operations == nil {
+		_ = daemon.containerPause(c) // so does Moby
+		return ctx, func() { _ = daemon.containerUnpause(c) }
+	}
+	return imageservice.WithPause(ctx, daemon.pauser(ctx, c)), func() {}
 }
 
 // pauser returns what pauses a container, and in turn returns what thaws it.
@@ -153,6 +158,31 @@ func (daemon *Daemon) freeze(ctx context.Context, c *moby.Container) (thaw func(
 			daemon.tellThawed(context.WithoutCancel(ctx), c)
 		}
 	}, nil
+}
+
+// freezeUnrecorded stops a container that does not run by the daemon's record, if it
+// does by containerd's. It is read as it is if it cannot be stopped, as others are.
+func (daemon *Daemon) freezeUnrecorded(ctx context.Context, c *moby.Container) (thaw func()) {
+	logger := log.G(ctx).WithField("container", c.ID)
+	task, err := daemon.baleen.operations.UnrecordedTask(ctx, c)
+	if err != nil {
+		logger.WithError(err).Warn("not paused for the commit")
+	}
+	if task == nil {
+		return func() {}
+	}
+	fctx, cancel := context.WithTimeout(ctx, freezePatience)
+	defer cancel()
+	release, err := frozen.Hold(fctx, int(task.Pid()), c.ID)
+	if err != nil {
+		logger.WithError(err).Warn("not paused for the commit")
+		return func() {}
+	}
+	return func() {
+		if _, err := release(); err != nil {
+			logger.WithError(err).Error("could not let the container go on after a commit")
+		}
+	}
 }
 
 // awaitThaw returns when no commit or snapshot has the container frozen. It is

@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/selinux/go-selinux/label"
 
 	"github.com/baleen-project/baleen/compat/moby"
+	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
 )
 
@@ -77,5 +78,5 @@ func (r baleenRoles) Log(c *moby.Container, action moby.EventAction, attributes 
 }
 
 func (r baleenRoles) PauseForCommit(ctx context.Context, c *moby.Container) context.Context {
-	return r.daemon.pauseForCommit(ctx, c)
+	return imageservice.WithPause(ctx, r.daemon.pauser(ctx, c))
 }
