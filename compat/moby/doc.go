@@ -24,8 +24,8 @@
 //
 //   - convert a port to or from a string, or order ports: use [PortNames] and [PortsOf];
 //   - call ExitCode, StateString or State of a container's state: use [ExitCode] and
-//     [StateName];
-//   - read the platform of an image of the builder: use [BuilderImageOS];
+//     the state's fields;
+//   - read the platform of an image of the builder;
 //   - take an address or a MAC address for a string: use fmt.Sprint;
 //   - ask for the class of an error with the engine's functions: use
 //     github.com/containerd/errdefs, which knows the engine's classes too.

@@ -16,13 +16,11 @@ import (
 	"github.com/docker/docker/builder"
 	"github.com/docker/docker/container"
 	"github.com/docker/docker/daemon/config"
-	"github.com/docker/docker/daemon/network"
 	"github.com/docker/docker/errdefs"
 	"github.com/docker/docker/image"
 	"github.com/docker/docker/layer"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 	"github.com/docker/docker/oci"
-	"github.com/docker/docker/pkg/ioutils"
 	"github.com/docker/docker/volume"
 	volumemounts "github.com/docker/docker/volume/mounts"
 	"github.com/docker/go-connections/nat"
@@ -32,27 +30,21 @@ import (
 
 // Containers as the daemon has them.
 type (
-	Container          = container.Container
-	ContainerState     = container.State
-	ContainerStore     = container.Store
-	ContainerFilter    = container.StoreFilter
-	ContainerReducer   = container.StoreReducer
-	ContainerHealth    = container.Health
-	ExitStatus         = container.ExitStatus
-	StateStatus        = containertypes.StateStatus
-	RWLayer            = container.RWLayer // the writable layer of a container or of an image mount
-	MountPoint         = volumemounts.MountPoint
-	Volume             = volume.Volume
-	NetworkSettings    = network.Settings
-	NetworkEndpoint    = network.EndpointSettings // with what the daemon has chosen
-	Task               = libcontainerdtypes.Task
-	RuntimeContainer   = libcontainerdtypes.Container // what containerd has of a container
-	TaskEvent          = libcontainerdtypes.EventType
-	TaskEventInfo      = libcontainerdtypes.EventInfo
-	CreateRWLayerOpts  = layer.CreateRWLayerOpts
-	InitLayerFunc      = layer.MountInit // fills the init layer of a container below a folder
-	DaemonConfig       = config.Config
-	ContainerWaitUntil = containertypes.WaitCondition
+	Container         = container.Container
+	ContainerStore    = container.Store
+	ContainerFilter   = container.StoreFilter
+	ContainerReducer  = container.StoreReducer
+	ContainerHealth   = container.Health
+	ExitStatus        = container.ExitStatus
+	RWLayer           = container.RWLayer // the writable layer of a container or of an image mount
+	MountPoint        = volumemounts.MountPoint
+	Volume            = volume.Volume
+	Task              = libcontainerdtypes.Task
+	RuntimeContainer  = libcontainerdtypes.Container // what containerd has of a container
+	TaskEventInfo     = libcontainerdtypes.EventInfo
+	CreateRWLayerOpts = layer.CreateRWLayerOpts
+	InitLayerFunc     = layer.MountInit // fills the init layer of a container below a folder
+	DaemonConfig      = config.Config
 )
 
 // NewContainer returns a container that no daemon knows.
@@ -60,7 +52,6 @@ func NewContainer(id, root string) *Container { return container.NewBaseContaine
 
 const (
 	WaitNotRunning   = containertypes.WaitConditionNotRunning
-	WaitRemoved      = containertypes.WaitConditionRemoved
 	TaskResumed      = libcontainerdtypes.EventResumed
 	StockRuntimeName = config.StockRuntimeName // of the runtime that needs no configuration
 )
@@ -73,31 +64,21 @@ type (
 	HealthcheckResult = containertypes.HealthcheckResult
 	HealthStatus      = containertypes.HealthStatus
 	LogConfig         = containertypes.LogConfig
-	RestartPolicy     = containertypes.RestartPolicy
-	Resources         = containertypes.Resources
 	NetworkMode       = containertypes.NetworkMode
 	CreateRequest     = containertypes.CreateRequest
 	CreateResponse    = containertypes.CreateResponse
 	Mount             = mounttypes.Mount
-	MountType         = mounttypes.Type
 	EndpointSettings  = networktypes.EndpointSettings
-	EndpointIPAM      = networktypes.EndpointIPAMConfig
 	NetworkingConfig  = networktypes.NetworkingConfig
-	Port              = nat.Port
 	PortSet           = nat.PortSet
-	PortMap           = nat.PortMap
-	PortBinding       = nat.PortBinding
 	ImageDeleted      = imagetypes.DeleteResponse
 	ImageDeleteOption = imagetypes.RemoveOptions
 )
 
 const (
-	Healthy       = containertypes.Healthy
-	Unhealthy     = containertypes.Unhealthy
-	Starting      = containertypes.Starting
-	NoHealthcheck = containertypes.NoHealthcheck
+	Healthy   = containertypes.Healthy
+	Unhealthy = containertypes.Unhealthy
 
-	MountTypeBind   = mounttypes.TypeBind
 	MountTypeVolume = mounttypes.TypeVolume
 	MountTypeTmpfs  = mounttypes.TypeTmpfs
 	MountTypeImage  = mounttypes.TypeImage
@@ -105,7 +86,6 @@ const (
 	NetworkModeDefault = networktypes.NetworkDefault
 	NetworkModeBridge  = networktypes.NetworkBridge
 	NetworkModeNone    = networktypes.NetworkNone
-	NetworkModeHost    = networktypes.NetworkHost
 )
 
 // What the daemon is asked for.
@@ -114,11 +94,9 @@ type (
 	ContainerRmConfig       = backend.ContainerRmConfig
 	ContainerStopOptions    = containertypes.StopOptions
 	CommitConfig            = backend.CommitConfig
-	CreateImageConfig       = backend.CreateImageConfig
 	GetImageOpts            = backend.GetImageOpts
 	GetImageAndLayerOptions = backend.GetImageAndLayerOptions
 	AuthConfig              = registry.AuthConfig // for a registry
-
 )
 
 // Platforms says of which platforms of an image an archive is made or read, or which
@@ -164,16 +142,10 @@ type (
 const (
 	ActionCreate     = events.ActionCreate
 	ActionCheckpoint = events.ActionCheckpoint
-	ActionCommit     = events.ActionCommit
-	ActionDestroy    = events.ActionDestroy
 	ActionPause      = events.ActionPause
 	ActionUnPause    = events.ActionUnPause
-	ActionStart      = events.ActionStart
-	ActionStop       = events.ActionStop
-	ActionUpdate     = events.ActionUpdate
 
-	EventTypeContainer = events.ContainerEventType
-	EventTypeImage     = events.ImageEventType
+	EventTypeImage = events.ImageEventType
 )
 
 // Routes of the API.
@@ -184,15 +156,11 @@ type (
 	APIVersionKey = httputils.APIVersionKey
 	Route         = router.Route
 	Router        = router.Router
-	WriteFlusher  = ioutils.WriteFlusher
 )
 
 var (
-	NewGetRoute     = router.NewGetRoute
-	NewPostRoute    = router.NewPostRoute
-	WriteJSON       = httputils.WriteJSON
-	CheckForJSON    = httputils.CheckForJSON
-	NewWriteFlusher = ioutils.NewWriteFlusher
+	NewGetRoute  = router.NewGetRoute
+	NewPostRoute = router.NewPostRoute
 )
 
 // Errors of the classes that the API turns into an HTTP status. Each function
@@ -205,7 +173,6 @@ var (
 	Unavailable      = errdefs.Unavailable
 	Forbidden        = errdefs.Forbidden
 	System           = errdefs.System
-	NotModified      = errdefs.NotModified
 	NotImplemented   = errdefs.NotImplemented
 	Cancelled        = errdefs.Cancelled
 	Deadline         = errdefs.Deadline
@@ -237,7 +204,7 @@ func PortsOf(names map[string]struct{}) PortSet {
 	}
 	ports := make(PortSet, len(names))
 	for name := range names {
-		ports[Port(name)] = struct{}{}
+		ports[nat.Port(name)] = struct{}{}
 	}
 	return ports
 }
@@ -245,13 +212,3 @@ func PortsOf(names map[string]struct{}) PortSet {
 // ExitCode returns the exit code of a container's last run. The container is locked,
 // or nobody else has it.
 func ExitCode(c *Container) int { return c.ExitCode() }
-
-// StateName returns what docker ps calls the state of a container: "running",
-// "exited" and so on. The container is locked, or nobody else has it.
-func StateName(c *Container) string { return c.StateString() }
-
-// PausesForCommit reports whether a commit is to pause the container.
-func PausesForCommit(c *CreateImageConfig) bool { return c.Pause }
-
-// BuilderImageOS returns the operating system of an image of the builder, "linux".
-func BuilderImageOS(img BuilderImage) string { return img.OperatingSystem() }

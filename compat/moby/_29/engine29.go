@@ -11,7 +11,6 @@ import (
 	"github.com/moby/moby/v2/daemon/builder"
 	"github.com/moby/moby/v2/daemon/config"
 	daemoncontainer "github.com/moby/moby/v2/daemon/container"
-	"github.com/moby/moby/v2/daemon/network"
 	"github.com/moby/moby/v2/daemon/pkg/oci"
 	"github.com/moby/moby/v2/daemon/server/backend"
 	"github.com/moby/moby/v2/daemon/server/buildbackend"
@@ -21,34 +20,27 @@ import (
 	"github.com/moby/moby/v2/daemon/volume"
 	volumemounts "github.com/moby/moby/v2/daemon/volume/mounts"
 	"github.com/moby/moby/v2/errdefs"
-	"github.com/moby/moby/v2/pkg/ioutils"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Containers as the daemon has them.
 type (
-	Container          = daemoncontainer.Container
-	ContainerState     = daemoncontainer.State
-	ContainerStore     = daemoncontainer.Store
-	ContainerFilter    = daemoncontainer.StoreFilter
-	ContainerReducer   = daemoncontainer.StoreReducer
-	ContainerHealth    = daemoncontainer.Health
-	ExitStatus         = daemoncontainer.ExitStatus
-	StateStatus        = daemoncontainer.StateStatus
-	RWLayer            = daemoncontainer.RWLayer // the writable layer of a container or of an image mount
-	MountPoint         = volumemounts.MountPoint
-	Volume             = volume.Volume
-	NetworkSettings    = network.Settings
-	NetworkEndpoint    = network.EndpointSettings // with what the daemon has chosen
-	Task               = baleentypes.Task
-	RuntimeContainer   = baleentypes.RuntimeContainer // what containerd has of a container
-	TaskEvent          = baleentypes.TaskEvent
-	TaskEventInfo      = baleentypes.TaskEventInfo
-	CreateRWLayerOpts  = baleentypes.CreateRWLayerOpts
-	InitLayerFunc      = baleentypes.InitLayerFunc // fills the init layer of a container below a folder
-	DaemonConfig       = config.Config
-	ContainerWaitUntil = container.WaitCondition
+	Container         = daemoncontainer.Container
+	ContainerStore    = daemoncontainer.Store
+	ContainerFilter   = daemoncontainer.StoreFilter
+	ContainerReducer  = daemoncontainer.StoreReducer
+	ContainerHealth   = daemoncontainer.Health
+	ExitStatus        = daemoncontainer.ExitStatus
+	RWLayer           = daemoncontainer.RWLayer // the writable layer of a container or of an image mount
+	MountPoint        = volumemounts.MountPoint
+	Volume            = volume.Volume
+	Task              = baleentypes.Task
+	RuntimeContainer  = baleentypes.RuntimeContainer // what containerd has of a container
+	TaskEventInfo     = baleentypes.TaskEventInfo
+	CreateRWLayerOpts = baleentypes.CreateRWLayerOpts
+	InitLayerFunc     = baleentypes.InitLayerFunc // fills the init layer of a container below a folder
+	DaemonConfig      = config.Config
 )
 
 // NewContainer returns a container that no daemon knows.
@@ -56,7 +48,6 @@ func NewContainer(id, root string) *Container { return daemoncontainer.NewBaseCo
 
 const (
 	WaitNotRunning   = container.WaitConditionNotRunning
-	WaitRemoved      = container.WaitConditionRemoved
 	TaskResumed      = baleentypes.TaskResumed
 	StockRuntimeName = config.StockRuntimeName // of the runtime that needs no configuration
 )
@@ -69,31 +60,21 @@ type (
 	HealthcheckResult = container.HealthcheckResult
 	HealthStatus      = container.HealthStatus
 	LogConfig         = container.LogConfig
-	RestartPolicy     = container.RestartPolicy
-	Resources         = container.Resources
 	NetworkMode       = container.NetworkMode
 	CreateRequest     = container.CreateRequest
 	CreateResponse    = container.CreateResponse
 	Mount             = mounttypes.Mount
-	MountType         = mounttypes.Type
 	EndpointSettings  = networktypes.EndpointSettings
-	EndpointIPAM      = networktypes.EndpointIPAMConfig
 	NetworkingConfig  = networktypes.NetworkingConfig
-	Port              = networktypes.Port
 	PortSet           = networktypes.PortSet
-	PortMap           = networktypes.PortMap
-	PortBinding       = networktypes.PortBinding
 	ImageDeleted      = imagetypes.DeleteResponse
 	ImageDeleteOption = imagebackend.RemoveOptions
 )
 
 const (
-	Healthy       = container.Healthy
-	Unhealthy     = container.Unhealthy
-	Starting      = container.Starting
-	NoHealthcheck = container.NoHealthcheck
+	Healthy   = container.Healthy
+	Unhealthy = container.Unhealthy
 
-	MountTypeBind   = mounttypes.TypeBind
 	MountTypeVolume = mounttypes.TypeVolume
 	MountTypeTmpfs  = mounttypes.TypeTmpfs
 	MountTypeImage  = mounttypes.TypeImage
@@ -101,7 +82,6 @@ const (
 	NetworkModeDefault = networktypes.NetworkDefault
 	NetworkModeBridge  = networktypes.NetworkBridge
 	NetworkModeNone    = networktypes.NetworkNone
-	NetworkModeHost    = networktypes.NetworkHost
 )
 
 // What the daemon is asked for.
@@ -110,7 +90,6 @@ type (
 	ContainerRmConfig       = backend.ContainerRmConfig
 	ContainerStopOptions    = backend.ContainerStopOptions
 	CommitConfig            = backend.CommitConfig
-	CreateImageConfig       = backend.CreateImageConfig
 	GetImageOpts            = imagebackend.GetImageOpts
 	GetImageAndLayerOptions = buildbackend.GetImageAndLayerOptions
 	AuthConfig              = registry.AuthConfig // for a registry
@@ -149,16 +128,10 @@ type (
 const (
 	ActionCreate     = events.ActionCreate
 	ActionCheckpoint = events.ActionCheckpoint
-	ActionCommit     = events.ActionCommit
-	ActionDestroy    = events.ActionDestroy
 	ActionPause      = events.ActionPause
 	ActionUnPause    = events.ActionUnPause
-	ActionStart      = events.ActionStart
-	ActionStop       = events.ActionStop
-	ActionUpdate     = events.ActionUpdate
 
-	EventTypeContainer = events.ContainerEventType
-	EventTypeImage     = events.ImageEventType
+	EventTypeImage = events.ImageEventType
 )
 
 // Routes of the API.
@@ -169,15 +142,11 @@ type (
 	APIVersionKey = httputils.APIVersionKey
 	Route         = router.Route
 	Router        = router.Router
-	WriteFlusher  = ioutils.WriteFlusher
 )
 
 var (
-	NewGetRoute     = router.NewGetRoute
-	NewPostRoute    = router.NewPostRoute
-	WriteJSON       = httputils.WriteJSON
-	CheckForJSON    = httputils.CheckForJSON
-	NewWriteFlusher = ioutils.NewWriteFlusher
+	NewGetRoute  = router.NewGetRoute
+	NewPostRoute = router.NewPostRoute
 )
 
 // Errors of the classes that the API turns into an HTTP status. Each function
@@ -190,7 +159,6 @@ var (
 	Unavailable      = errdefs.Unavailable
 	Forbidden        = errdefs.Forbidden
 	System           = errdefs.System
-	NotModified      = errdefs.NotModified
 	NotImplemented   = errdefs.NotImplemented
 	Cancelled        = errdefs.Cancelled
 	Deadline         = errdefs.Deadline
@@ -232,13 +200,3 @@ func PortsOf(names map[string]struct{}) PortSet {
 // ExitCode returns the exit code of a container's last run. The container is locked,
 // or nobody else has it.
 func ExitCode(c *Container) int { return c.State.ExitCode }
-
-// StateName returns what docker ps calls the state of a container: "running",
-// "exited" and so on. The container is locked, or nobody else has it.
-func StateName(c *Container) string { return string(c.State.State()) }
-
-// PausesForCommit reports whether a commit is to pause the container.
-func PausesForCommit(c *CreateImageConfig) bool { return !c.NoPause }
-
-// BuilderImageOS returns the operating system of an image of the builder, "linux".
-func BuilderImageOS(img BuilderImage) string { return img.Platform().OS }

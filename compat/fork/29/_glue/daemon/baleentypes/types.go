@@ -15,7 +15,6 @@ type (
 	InitLayerFunc     = layer.MountInit
 	RuntimeContainer  = libcontainerdtypes.Container
 	Task              = libcontainerdtypes.Task
-	TaskEvent         = libcontainerdtypes.EventType
 	TaskEventInfo     = libcontainerdtypes.EventInfo
 )
 
