@@ -112,9 +112,6 @@ func (o options) inTree(ctx context.Context, chosen []program) error {
 	if b.Output == "" {
 		return errors.New("-test needs -o")
 	}
-	if b.Output, err = filepath.Abs(b.Output); err != nil {
-		return err
-	}
 	b.Test, b.Tags, b.Cgo = true, p.tags, p.cgo
 	return b.Run(ctx, t)
 }

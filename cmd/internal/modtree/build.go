@@ -13,7 +13,7 @@ import (
 // Build says how one program of a tree is compiled.
 type Build struct {
 	Package string            // "./cmd/dockerd"
-	Output  string            // absolute path of the program
+	Output  string            // path of the program
 	Tags    []string          // build tags
 	Vars    map[string]string // string variables set by the linker
 	Cgo     bool
@@ -24,8 +24,17 @@ type Build struct {
 // Run compiles. Paths are trimmed, so two trees that hold the same package
 // share its compiled form in the build cache.
 func (b Build) Run(ctx context.Context, t *Tree) error {
+	var err error
+	if b.Output, err = filepath.Abs(b.Output); err != nil {
+		return err
+	}
+	if b.Overlay != "" {
+		if b.Overlay, err = filepath.Abs(b.Overlay); err != nil {
+			return err
+		}
+	}
 	cmd := exec.CommandContext(ctx, "go", b.args()...)
-	cmd.Dir = t.Dir
+	cmd.Dir = t.Dir // so paths of the caller are made absolute
 	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off", "CGO_ENABLED="+b.cgo())
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := os.MkdirAll(filepath.Dir(b.Output), 0o755); err != nil {

@@ -132,20 +132,35 @@ func parsePin(text string, lines []engine.Line) (Pin, error) {
 // Download fetches the module into the module cache, unless it is there, and
 // returns its read-only folder. The zip's checksum must be the pinned one.
 func (p Pin) Download(ctx context.Context) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", p.Module+"@"+p.Version)
-	cmd.Dir = "/" // outside any module: the pin alone decides
+	dir, sum, err := download(ctx, p.Module, p.Version)
+	if err != nil {
+		return "", err
+	}
+	if sum != p.Sum {
+		return "", fmt.Errorf("download %s@%s: checksum is %s, pins.txt says %s", p.Module, p.Version, sum, p.Sum)
+	}
+	return dir, nil
+}
+
+// DownloadUnpinned fetches a version of a module that need not be pinned, to be
+// looked at and not to be built. The go command checks it as it does any module.
+func DownloadUnpinned(ctx context.Context, module, version string) (string, error) {
+	dir, _, err := download(ctx, module, version)
+	return dir, err
+}
+
+func download(ctx context.Context, module, version string) (dir, sum string, err error) {
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module+"@"+version)
+	cmd.Dir = "/" // outside any module: the arguments alone decide
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	var got struct{ Dir, Sum, Error string }
 	if jerr := json.Unmarshal(out, &got); jerr == nil && got.Error != "" {
-		return "", fmt.Errorf("download %s@%s: %s", p.Module, p.Version, got.Error)
+		return "", "", fmt.Errorf("download %s@%s: %s", module, version, got.Error)
 	}
 	if err != nil {
-		return "", fmt.Errorf("download %s@%s: %w\n%s", p.Module, p.Version, err, stderr.String())
+		return "", "", fmt.Errorf("download %s@%s: %w\n%s", module, version, err, stderr.String())
 	}
-	if got.Sum != p.Sum {
-		return "", fmt.Errorf("download %s@%s: checksum is %s, pins.txt says %s", p.Module, p.Version, got.Sum, p.Sum)
-	}
-	return got.Dir, nil
+	return got.Dir, got.Sum, nil
 }

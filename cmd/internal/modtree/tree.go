@@ -39,16 +39,22 @@ func Open(ctx context.Context, pin Pin, dir string) (*Tree, error) {
 	if have, err := os.ReadFile(filepath.Join(dir, sourceMark)); err == nil && string(have) == want {
 		return t, nil
 	}
-	if err := clearTree(dir); err != nil {
-		return nil, err
+	return t, t.copyOrigin(want)
+}
+
+// copyOrigin makes the tree a fresh copy of its origin, and marks it as such when the
+// copy is complete.
+func (t *Tree) copyOrigin(mark string) error {
+	if err := clearTree(t.Dir); err != nil {
+		return err
 	}
-	if err := copyTree(origin, dir); err != nil {
-		return nil, fmt.Errorf("copy %s to %s: %w", origin, dir, err)
+	if err := CopyFiles(t.Origin, t.Dir); err != nil {
+		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, sourceMark), []byte(want), 0o644); err != nil {
-		return nil, fmt.Errorf("mark build folder %s: %w", dir, err)
+	if err := os.WriteFile(filepath.Join(t.Dir, sourceMark), []byte(mark), 0o644); err != nil {
+		return fmt.Errorf("mark build folder %s: %w", t.Dir, err)
 	}
-	return t, nil
+	return nil
 }
 
 // clearTree removes what is left of a tree, and makes the folder with a mark
@@ -149,11 +155,11 @@ func writeIfChanged(path string, text []byte) error {
 	return os.WriteFile(path, text, 0o644)
 }
 
-// copyTree copies the regular files of a module, which holds nothing else, or of
-// somebody's source. It leaves out vendor/, whose packages come through the
-// module cache, and .git/.
-func copyTree(src, dst string) error {
-	return filepath.WalkDir(src, func(path string, d fs.DirEntry, err error) error {
+// CopyFiles copies the regular files of a module, which holds nothing else, or of
+// another source tree, so that they can be written. It leaves out vendor/, whose
+// packages come through the module cache, and .git/.
+func CopyFiles(src, dst string) error {
+	err := filepath.WalkDir(src, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -180,4 +186,8 @@ func copyTree(src, dst string) error {
 		}
 		return os.WriteFile(to, text, info.Mode().Perm()|0o200)
 	})
+	if err != nil {
+		return fmt.Errorf("copy %s to %s: %w", src, dst, err)
+	}
+	return nil
 }
