@@ -41,7 +41,7 @@ func (m *maker) checkFits(ctx context.Context, what string, w io.Writer) error {
 		}
 	}
 	if bad > 0 {
-		return fmt.Errorf("%d of %d patches: %w %s", bad, len(m.series.Patches), errDoesNotFit, what)
+		return fmt.Errorf("%w %s: %d of the above failed", errDoesNotFit, what, bad)
 	}
 	return checkVerbs(&modtree.Tree{Pin: m.pin, Origin: dir})
 }
@@ -51,7 +51,7 @@ func (m *maker) checkFits(ctx context.Context, what string, w io.Writer) error {
 // with or without its ends, or as people write a pinned one ("29.8.1").
 func checked(ctx context.Context, line engine.Line, what string) (string, error) {
 	if info, err := os.Stat(what); err == nil && info.IsDir() {
-		return what, nil
+		return what, checkMoby(what)
 	} else if strings.ContainsRune(what, filepath.Separator) {
 		return "", fmt.Errorf("check %s: no such folder", what)
 	}
@@ -68,7 +68,12 @@ func checked(ctx context.Context, line engine.Line, what string) (string, error)
 	if strings.HasSuffix(pins[0].Version, incompatible) && !strings.HasSuffix(version, incompatible) {
 		version += incompatible
 	}
-	return modtree.DownloadUnpinned(ctx, line.Module(), version)
+	dir, err := modtree.DownloadUnpinned(ctx, line.Module(), version)
+	if err != nil {
+		return "", fmt.Errorf("check %s: want a folder or a version of engine %s, as its module writes them (%s); -engine chooses the other engine: %w",
+			what, line, pins[0].Version, err)
+	}
+	return dir, nil
 }
 
 // incompatible ends the versions of a module that has no go.mod of its own.

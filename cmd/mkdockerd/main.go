@@ -7,8 +7,8 @@
 //	mkdockerd -check VERSION|DIR              say which patches fit a version of Moby or the tree in a folder
 //	mkdockerd -refresh                        write the series of patches from the git repository in the build folder
 //	mkdockerd -tree [-stock]                  only make the tree, and print its folder
-//	mkdockerd -test PKG [-stock] -o FILE      compile the tests of a package of the tree,
-//	          [-overlay FILE]                 with sources replaced as for go build -overlay
+//	mkdockerd -test PKG [-stock] -o FILE      compile the tests of a package of the tree;
+//	          [-overlay FILE]                 of stock, with sources replaced as for go build -overlay
 //
 // -engine LINE chooses the engine line; without it the variable ENGINE does. Its
 // folder in compat/fork has the series of patches and the files to add.
@@ -28,11 +28,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/baleen-project/baleen/cmd/internal/modtree"
@@ -58,7 +61,7 @@ func main() {
 	flag.BoolVar(&o.refresh, "refresh", false, "write the series of patches from its git repository, and build nothing")
 	flag.BoolVar(&o.tree, "tree", false, "make the tree, print its folder and build nothing")
 	flag.StringVar(&o.test, "test", "", "compile the tests of this `package` of the tree instead of dockerd")
-	flag.StringVar(&o.overlay, "overlay", "", "with -test: `file` that names sources to replace, as for go build -overlay")
+	flag.StringVar(&o.overlay, "overlay", "", "with -stock -test: `file` that names sources to replace, as for go build -overlay")
 	flag.StringVar(&o.build, "build", "", "build `folder` (default the line's .build in the repository)")
 	flag.StringVar(&o.output, "o", "", "output `file` (default dockerd or dockerd-stock in the line's bin)")
 	flag.Parse()
@@ -69,12 +72,39 @@ func main() {
 	}
 	var err error
 	if o.line, err = engine.Parse(*name); err == nil {
+		err = o.validate()
+	}
+	if err == nil {
 		err = run(o)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mkdockerd:", err)
 		os.Exit(1)
 	}
+}
+
+// validate returns an error for options that contradict each other.
+func (o options) validate() error {
+	var actions []string
+	for name, given := range map[string]bool{
+		"-diff": o.diff, "-check": o.check != "", "-refresh": o.refresh, "-tree": o.tree, "-test": o.test != "",
+	} {
+		if given {
+			actions = append(actions, name)
+		}
+	}
+	slices.Sort(actions)
+	switch {
+	case len(actions) > 1:
+		return fmt.Errorf("%s: choose one of these", strings.Join(actions, " and "))
+	case o.stock && (o.diff || o.check != "" || o.refresh):
+		return fmt.Errorf("%s needs the patches, which -stock leaves out", actions[0])
+	case o.test != "" && o.output == "":
+		return errors.New("-test needs -o")
+	case o.overlay != "" && (o.test == "" || !o.stock):
+		return errors.New("-overlay needs -stock and -test")
+	}
+	return nil
 }
 
 func run(o options) error {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/baleen-project/baleen/compat/engine"
@@ -21,32 +19,19 @@ type overlay struct {
 	Replace map[string]string // absolute paths
 }
 
-// writeOverlay returns the file for the go command's -overlay: what the caller asks
-// for, and in the fork the line's file of compat/moby. It returns "" if nothing is
-// replaced.
+// writeOverlay returns the file for the go command's -overlay: the caller's for stock,
+// and for the fork one that puts the line's file of compat/moby in its place. It
+// returns "" if nothing is replaced.
 func (m *maker) writeOverlay() (string, error) {
 	if m.stock || m.line == engine.V28 {
 		return m.overlay, nil
 	}
-	var o overlay
-	path := filepath.Join(m.build, "overlay.json")
-	if m.overlay != "" {
-		text, err := os.ReadFile(m.overlay)
-		if err != nil {
-			return "", fmt.Errorf("read overlay: %w", err)
-		}
-		if err := json.Unmarshal(text, &o); err != nil {
-			return "", fmt.Errorf("read overlay %s: %w", m.overlay, err)
-		}
-		path = m.overlay + ".fork" // of the caller's own, as others may run at the same time
-	}
-	if o.Replace == nil {
-		o.Replace = map[string]string{}
-	}
-	o.Replace[filepath.Join(m.root, engineTypes[engine.V28])] = filepath.Join(m.root, engineTypes[m.line])
-	text, err := json.Marshal(o)
+	text, err := json.Marshal(overlay{Replace: map[string]string{
+		filepath.Join(m.root, engineTypes[engine.V28]): filepath.Join(m.root, engineTypes[m.line]),
+	}})
 	if err != nil {
 		return "", err
 	}
+	path := filepath.Join(m.build, "overlay.json")
 	return path, write(path, text)
 }

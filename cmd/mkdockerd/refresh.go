@@ -59,11 +59,11 @@ func (r refresher) refresh(ctx context.Context) error {
 		if err := os.WriteFile(mark, []byte(have), 0o644); err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "%s is made of the series: change its commits there, then run this again.\n", r.repo)
+		fmt.Fprintf(os.Stderr, "Made %s from the series. Change its commits, then run this again.\n", r.repo)
 	case err != nil:
 		return err
 	case string(made) != have:
-		return fmt.Errorf("refresh: %s was made of another series or version than is in %s: remove it, and what it has alone is lost", r.repo, r.folder)
+		return fmt.Errorf("refresh: the patches in %s or the version of Moby have changed since the repository %s was made: keep the commits that are only there, remove it and run this again", r.folder, r.repo)
 	}
 	patches, err := r.export(ctx)
 	if err != nil {
@@ -104,10 +104,10 @@ func (r refresher) create(ctx context.Context) error {
 		return err
 	}
 	if _, err := os.Lstat(r.repo); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("refresh: %s is in the way, not made to its end: remove it (%w)", r.repo, errors.Join(err, fs.ErrExist))
+		return fmt.Errorf("refresh: %s is left of a run that was cut short: remove it and run this again: %w", r.repo, errors.Join(err, fs.ErrExist))
 	}
 	if err := modtree.CopyFiles(r.tree.Origin, r.repo); err != nil {
-		return fmt.Errorf("copy %s to %s: %w", r.tree.Origin, r.repo, err)
+		return err
 	}
 	for _, args := range [][]string{
 		{"init", "-q"},
@@ -220,11 +220,11 @@ func (r refresher) one(name string, read func(string) ([]byte, error)) (fork.Pat
 	case err != nil:
 		return p, err
 	case strings.HasPrefix(p.Subject, incomplete):
-		return p, fmt.Errorf("refresh: complete the commit %q in %s, and take that word from its subject", p.Subject, r.repo)
+		return p, fmt.Errorf("refresh: complete the commit %q in %s, and remove that word from its subject", p.Subject, r.repo)
 	case strings.HasPrefix(p.Subject, "=?"):
-		return p, fmt.Errorf("refresh: the subject of %s has letters that mail does not know", p.Name)
+		return p, fmt.Errorf("refresh: the subject of %s must be ASCII", p.Name)
 	case p.Body == "":
-		return p, fmt.Errorf("refresh: the message of %s does not give its reason", p.Name)
+		return p, fmt.Errorf("refresh: the message of %s has no body: write the reason of the patch there", p.Name)
 	}
 	return p.Narrow(read)
 }
@@ -237,7 +237,7 @@ func (r refresher) sameAsHead(files map[string][]byte) error {
 			return err
 		}
 		if !bytes.Equal(text, want) {
-			return fmt.Errorf("refresh: the patches make another %s than is in %s", path, r.repo)
+			return fmt.Errorf("refresh: applied in order, the patches do not make %s what it is in %s: this is a bug of mkdockerd", path, r.repo)
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/baleen-project/baleen/cmd/internal/modtree"
 	"github.com/baleen-project/baleen/compat/engine"
+	"github.com/baleen-project/baleen/compat/fork"
 )
 
 // eachLine runs a test for every engine line.
@@ -23,9 +24,6 @@ func eachLine(t *testing.T, test func(t *testing.T, m *maker)) {
 	for _, line := range engine.Lines() {
 		t.Run(string(line), func(t *testing.T) {
 			m, err := newMaker(root, options{line: line, build: t.TempDir()})
-			if errors.Is(err, fs.ErrNotExist) && line != engine.Default {
-				t.Skipf("there is no series for engine %s yet", line)
-			}
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -42,15 +40,19 @@ func touched(t *testing.T, m *maker) (dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir = t.TempDir()
+	names := []string{fork.VerbsFile}
 	for _, p := range m.series.Patches {
 		for _, f := range p.Files {
-			text, err := tree.Original(f.Path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			put(t, filepath.Join(dir, f.Path), text)
+			names = append(names, f.Path)
 		}
+	}
+	dir = t.TempDir()
+	for _, name := range names {
+		text, err := tree.Original(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, filepath.Join(dir, name), text)
 	}
 	return dir
 }
@@ -242,6 +244,41 @@ func TestCheckOfThePinnedVersion(t *testing.T) {
 	})
 }
 
+func TestAFolderThatIsNotMoby(t *testing.T) {
+	eachLine(t, func(t *testing.T, m *maker) {
+		dir := t.TempDir()
+		const want = "is not the source of Moby"
+		if err := m.checkFits(t.Context(), dir, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("check: %v", err)
+		}
+		if _, err := newMaker(m.root, options{line: m.line, source: dir}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("source: %v", err)
+		}
+	})
+}
+
+func TestOptionsThatContradictEachOther(t *testing.T) {
+	for _, tc := range []struct {
+		options options
+		err     string
+	}{
+		{options{diff: true, check: "28.5.2"}, "-check and -diff"},
+		{options{tree: true, refresh: true}, "-refresh and -tree"},
+		{options{stock: true, check: "28.5.2"}, "-check needs the patches"},
+		{options{test: "./daemon"}, "-test needs -o"},
+		{options{test: "./daemon", output: "daemon.test", overlay: "o.json"}, "-overlay needs -stock and -test"},
+		{options{stock: true, overlay: "o.json"}, "-overlay needs -stock and -test"},
+		{options{stock: true, test: "./daemon", output: "daemon.test", overlay: "o.json"}, ""},
+		{options{stock: true, tree: true}, ""},
+		{options{}, ""},
+	} {
+		err := tc.options.validate()
+		if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
+			t.Errorf("%+v: error %v, want %q", tc.options, err, tc.err)
+		}
+	}
+}
+
 // A packager's tree has patches of its own, links and a repository.
 func TestSourceOfAPackager(t *testing.T) {
 	eachLine(t, func(t *testing.T, m *maker) {
@@ -277,8 +314,10 @@ func TestSourceOfAPackager(t *testing.T) {
 				t.Errorf("%s was copied: %v", name, err)
 			}
 		}
-		if _, err := modtree.OpenSource(m.pin, m.source, filepath.Join(m.source, "build")); err == nil {
-			t.Error("a source was copied into itself")
+		for _, dir := range []string{m.source, filepath.Join(m.source, "build"), filepath.Dir(m.source)} {
+			if _, err := modtree.OpenSource(m.pin, m.source, dir); !errors.Is(err, fs.ErrInvalid) {
+				t.Errorf("%s was made of %s: %v", dir, m.source, err)
+			}
 		}
 	})
 }

@@ -37,10 +37,21 @@ func newMaker(root string, o options) (*maker, error) {
 	if m.pin, err = modtree.Lookup(o.line, o.line.Module()); err != nil {
 		return nil, err
 	}
-	if m.source != "" {
-		m.source, err = filepath.Abs(m.source)
+	if m.source == "" {
+		return m, nil
 	}
-	return m, err
+	if m.source, err = filepath.Abs(m.source); err != nil {
+		return nil, err
+	}
+	return m, checkMoby(m.source)
+}
+
+// checkMoby returns an error if a folder does not hold Moby's source.
+func checkMoby(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, fork.VerbsFile)); err != nil {
+		return fmt.Errorf("%s is not the source of Moby: %w", dir, err)
+	}
+	return nil
 }
 
 // origin returns the tree that the patches are for, without a copy of it.
@@ -122,17 +133,11 @@ func (m *maker) plan(ctx context.Context) (modtree.Build, error) {
 	}
 	if m.test != "" {
 		b.Package, b.Test = m.test, true
-		if m.output == "" {
-			return b, fmt.Errorf("-test needs -o")
-		}
 	}
 	if b.Output == "" {
 		b.Output = filepath.Join(m.line.Dir(filepath.Join(m.root, "bin")), name)
 	}
 	var err error
-	if b.Output, err = filepath.Abs(b.Output); err != nil {
-		return b, err
-	}
 	if b.Overlay, err = m.writeOverlay(); err != nil {
 		return b, err
 	}
