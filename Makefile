@@ -46,7 +46,7 @@ build: deps ## build everything into bin/; the other engine with ENGINE=29, into
 	$(BUILD_PROXY)
 
 .PHONY: newest
-newest: # the newest containerd, ours linked in and not, which only tests need: minutes the first time
+newest: # the newest containerd, with and without Baleen in it, which only tests need: minutes the first time
 	$(GO) run ./cmd/mkstack containerd-2.4 containerd-2.4-baleen
 
 .PHONY: buildx

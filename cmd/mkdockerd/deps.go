@@ -18,7 +18,7 @@ func checkDeps(program string, line engine.Line) error {
 	for _, dep := range info.Deps {
 		for _, other := range engine.Lines() {
 			if other != line && dep.Path == other.Module() {
-				return fmt.Errorf("%s is of engine %s and links %s %s, of engine %s", program, line, dep.Path, dep.Version, other)
+				return fmt.Errorf("%s is built for engine %s but links %s %s, of engine %s: its code must take the types from compat/moby", program, line, dep.Path, dep.Version, other)
 			}
 		}
 	}

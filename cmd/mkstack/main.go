@@ -8,11 +8,11 @@
 //	        [-overlay FILE]               sources replaced as for go build -overlay
 //
 // The engine line is that of -engine, or of the variable ENGINE.
-// containerd is linked with Baleen's snapshotter and differ, containerd-stock is
-// as published; containerd-2.4-baleen and containerd-2.4 are the same of the newest
-// version, and made only when they are named. Names choose among the programs;
-// without any, all others are made. Everything comes from the Go module proxy, except docker-init, which is
-// Debian's tini.
+// containerd is linked with Baleen's snapshotter and differ, containerd-stock is as
+// published. containerd-2.4-baleen and containerd-2.4 are the same two of the newest
+// version. They and docker-buildx are made only when they are named. Names choose
+// among the programs; without any, all others are made. Everything comes from the Go
+// module proxy, except docker-init, which is Debian's tini.
 package main
 
 import (

@@ -82,7 +82,7 @@ const maxContext = 20
 // add narrows a hunk, whose line numbers must be those of the file.
 func (n *narrowing) add(all []Hunk, i int) error {
 	if !all[i].standsIn(n.before) {
-		return fmt.Errorf("line %d of the file is not its first", all[i].OldLine)
+		return fmt.Errorf("its old lines are not at line %d of the file", all[i].OldLine)
 	}
 	core, first := all[i].core()
 	behind := first + core.count('+')
@@ -91,7 +91,7 @@ func (n *narrowing) add(all []Hunk, i int) error {
 		_, last = all[i+1].core()
 	}
 	if first < n.end || behind > last {
-		return fmt.Errorf("line %d does not follow the hunk before", first+1)
+		return fmt.Errorf("its changes at line %d overlap the hunk before it or the end of the file", first+1)
 	}
 	for size := 0; size <= 2*maxContext; size++ {
 		for lead := 0; lead <= size; lead++ {
@@ -111,7 +111,7 @@ func (n *narrowing) add(all []Hunk, i int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("no context makes the old lines at line %d stand once", first+1)
+	return fmt.Errorf("the file has the old lines at line %d more than once, with any context", first+1)
 }
 
 // standsIn reports whether the hunk's old lines stand in the file at its line.

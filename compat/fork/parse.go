@@ -121,14 +121,14 @@ func (r *reader) file() (FileDiff, error) {
 	before, ok := r.take("--- a/")
 	if !ok {
 		line, _ := r.peek()
-		return f, fmt.Errorf("want \"--- a/PATH\", have %q: only changes of text in files that there are can be taken", line)
+		return f, fmt.Errorf("want \"--- a/PATH\", have %q: only changes of text in existing files are supported", line)
 	}
 	after, ok := r.take("+++ b/")
 	if !ok || before != after || both != "a/"+before+" b/"+before {
-		return f, fmt.Errorf("the names of %s differ", before)
+		return f, fmt.Errorf("the names of %s in its three lines differ", before)
 	}
 	if !fs.ValidPath(before) || before == "." || strings.ContainsAny(before, "\"\\\t") {
-		return f, fmt.Errorf("%q is no path in a tree", before)
+		return f, fmt.Errorf("%q is not a path within a tree", before)
 	}
 	f.Path = before
 	for line, ok := r.peek(); ok && strings.HasPrefix(line, "@@ "); line, ok = r.peek() {
@@ -139,7 +139,7 @@ func (r *reader) file() (FileDiff, error) {
 		f.Hunks = append(f.Hunks, h)
 	}
 	if len(f.Hunks) == 0 {
-		return f, fmt.Errorf("nothing of %s is changed", f.Path)
+		return f, fmt.Errorf("the patch has no hunk for %s", f.Path)
 	}
 	return f, nil
 }
@@ -180,7 +180,7 @@ func (r *reader) hunk() (Hunk, error) {
 		return h, errors.New("the hunk has no old lines to find its place by")
 	}
 	if line, ok := r.peek(); ok && strings.HasPrefix(line, `\`) {
-		return h, errors.New("a file whose last line has no line feed cannot be taken")
+		return h, errors.New("a file whose last line has no line feed is not supported")
 	}
 	return h, nil
 }

@@ -59,9 +59,9 @@ func (h Hunk) Apply(text []byte) ([]byte, error) {
 	switch len(at) {
 	case 1:
 	case 0:
-		return nil, fmt.Errorf("its old lines stand nowhere%s", h.missing(text))
+		return nil, fmt.Errorf("the file does not have its old lines%s", h.missing(text))
 	default:
-		return nil, fmt.Errorf("its old lines stand %d times, at lines %s", len(at), lineNumbers(text, at))
+		return nil, fmt.Errorf("the file has its old lines %d times, at lines %s", len(at), lineNumbers(text, at))
 	}
 	out := make([]byte, 0, len(text)+len(h.New()))
 	out = append(out, text[:at[0]]...)
@@ -74,7 +74,7 @@ func (h Hunk) Apply(text []byte) ([]byte, error) {
 func (h Hunk) missing(text []byte) string {
 	for _, l := range h.Lines {
 		if l.Kind != '+' && len(occurrences(text, []byte(l.Text+"\n"))) == 0 {
-			return fmt.Sprintf(", nor does this one by itself: %q", l.Text)
+			return fmt.Sprintf(": this one is nowhere in it: %q", l.Text)
 		}
 	}
 	return ""

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"slices"
 	"strings"
 )
@@ -83,13 +84,13 @@ func CheckVerbs(text []byte) error {
 		}
 	}
 	if len(unknown) > 0 {
-		return fmt.Errorf("daemon.ImageService has verbs of which nobody has judged whether Baleen or Moby answers them: %s; add them to compat/fork/verbs.go", strings.Join(unknown, ", "))
+		return fmt.Errorf("daemon.ImageService has new methods: %s; decide whether Baleen or Moby answers them, and add them to compat/fork/verbs.go", strings.Join(unknown, ", "))
 	}
 	return nil
 }
 
-// methods returns the names of an interface's methods. An embedded interface is told
-// by its type's name, which is no verb.
+// methods returns the names of an interface's methods. For an embedded interface it
+// returns "embedded" and the type, which is in neither list of verbs.
 func methods(of ast.Expr) []string {
 	iface, ok := of.(*ast.InterfaceType)
 	if !ok {
@@ -101,7 +102,7 @@ func methods(of ast.Expr) []string {
 			names = append(names, name.Name)
 		}
 		if len(field.Names) == 0 {
-			names = append(names, fmt.Sprintf("embedded %s", field.Type))
+			names = append(names, "embedded "+types.ExprString(field.Type))
 		}
 	}
 	return names

@@ -12,7 +12,7 @@ func TestCheckVerbs(t *testing.T) {
 	for _, c := range []struct{ name, text, err string }{
 		{"ours and Moby's", head + "type ImageService interface {\n\tTagImage(id string) error\n\tCleanup() error\n}\n", ""},
 		{"a new one", head + "type ImageService interface {\n\tTagImage(id string) error\n\tFly() error\n}\n", "Fly"},
-		{"an embedded interface", head + "type ImageService interface {\n\tTagImage(id string) error\n\tOther\n}\n", "Other"},
+		{"an embedded interface", head + "type ImageService interface {\n\tTagImage(id string) error\n\tio.Closer\n}\n", "embedded io.Closer"},
 		{"another type", head + "type ImageService struct{}\n", "no interface"},
 		{"no type", head, "no interface"},
 		{"no Go", "type", "expected 'package'"},

@@ -50,8 +50,8 @@ func Lookup(line engine.Line, module string) (Pin, error) {
 // built, then others that its series of patches fits.
 func Releases(line engine.Line) ([]Pin, error) { return lookup(line, line.Module()) }
 
-// Newest returns the last pin of a module, of the newest version that we are
-// tried with.
+// Newest returns the last pin of a module other than Moby's: the newest version that
+// Baleen is tested with.
 func Newest(line engine.Line, module string) (Pin, error) {
 	pins, err := lookup(line, module)
 	if err != nil {
