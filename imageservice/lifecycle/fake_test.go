@@ -42,6 +42,7 @@ type world struct {
 	started  func()            // runs when the container has started; nil for nothing
 	halfway  error             // Run switches the files, and returns this
 	lost     error             // the layer cannot be loaded
+	canLose  bool              // what is lost can be given up
 	doubtful bool              // the layer is to be loaded again
 	task     *task             // containerd's
 	images   []imageservice.RevisionImage
@@ -211,7 +212,11 @@ func (w *world) Log(_ *moby.Container, action moby.EventAction, attributes map[s
 func (w *world) PauseForCommit(ctx context.Context, _ *moby.Container) context.Context { return ctx }
 
 func (w *world) GiveUpLost(context.Context, *moby.Container, int, moby.InitLayerFunc) (bool, error) {
-	return false, w.call("GiveUpLost")
+	if err := w.call("give up"); err != nil || !w.canLose {
+		return false, err
+	}
+	w.lost = nil
+	return true, nil
 }
 
 func (w *world) LoadLayer(ctx context.Context, _ *moby.Container, _ moby.InitLayerFunc) (moby.RWLayer, *imageservice.State, error) {

@@ -43,11 +43,11 @@ func (o *Operations) Do(ctx context.Context, name, what string, do func(context.
 // called. The context that it returns ends when the container is removed by force, and
 // not with ctx: a switch that has begun is brought to its end.
 func (o *Operations) Begin(ctx context.Context, name, what string) (_ context.Context, _ *moby.Container, end func(), err error) {
-	return o.begin(ctx, name, what, (*Operations).usable)
+	return o.begin(ctx, name, what, o.usable)
 }
 
 // begin is Begin with what says why the container cannot have the operation.
-func (o *Operations) begin(ctx context.Context, name, what string, usable func(*Operations, context.Context, *moby.Container) error) (_ context.Context, _ *moby.Container, end func(), err error) {
+func (o *Operations) begin(ctx context.Context, name, what string, usable func(context.Context, *moby.Container) error) (_ context.Context, _ *moby.Container, end func(), err error) {
 	if o == nil {
 		return nil, nil, nil, ErrOff()
 	}
@@ -69,7 +69,7 @@ func (o *Operations) begin(ctx context.Context, name, what string, usable func(*
 		o.images.forget()
 		close(w.done)
 	}
-	if err := usable(o, ctx, c); err != nil {
+	if err := usable(ctx, c); err != nil {
 		end()
 		return nil, nil, nil, err
 	}

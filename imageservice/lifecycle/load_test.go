@@ -158,3 +158,58 @@ func TestVolumesOfTheNewImage(t *testing.T) {
 		})
 	}
 }
+
+// A rollback gives up what a container has lost. A dry run and other operations do not.
+func TestRollbackGivesUpWhatIsLost(t *testing.T) {
+	rollback := func(req api.RollbackRequest) func(w *world, tell func(api.Progress)) error {
+		return func(w *world, tell func(api.Progress)) error { return w.ops.Rollback(t.Context(), "web", req, tell) }
+	}
+	for _, tc := range []struct {
+		name    string
+		prepare func(w *world)
+		act     func(w *world, tell func(api.Progress)) error
+		err     string // "" if the container is rolled back
+		asked   bool   // whether it is given up, or tried
+	}{
+		{name: "a rollback", act: rollback(api.RollbackRequest{}), asked: true},
+		{name: "a dry run", act: rollback(api.RollbackRequest{DryRun: true}), err: "cannot load: lost"},
+		{
+			name: "an upgrade", err: "cannot load: lost",
+			act: func(w *world, tell func(api.Progress)) error { return upgrade(t.Context(), w, tell) },
+		},
+		{
+			name: "nothing is lost that can be given up", prepare: func(w *world) { w.canLose = false },
+			act: rollback(api.RollbackRequest{}), err: "cannot load: lost", asked: true,
+		},
+		{
+			name: "no revision to go to", prepare: func(w *world) { w.at = w.failing("give up", 1) },
+			act: rollback(api.RollbackRequest{}), err: "cannot load: lost; it cannot be rolled back: it fails", asked: true,
+		},
+		{
+			name: "a container that is being removed", prepare: func(w *world) { w.c.State.RemovalInProgress = true },
+			act: rollback(api.RollbackRequest{}), err: "marked for removal",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t, false)
+			w.c.RWLayer, w.doubtful, w.canLose = layer{}, true, true
+			w.lost = cerrdefs.ErrDataLoss.WithMessage("lost")
+			if tc.prepare != nil {
+				tc.prepare(w)
+			}
+			var result *api.Result
+			err := tc.act(w, func(p api.Progress) { result = p.Result })
+			if asked := slices.Contains(w.calls, "give up"); asked != tc.asked {
+				t.Errorf("calls %q", w.calls)
+			}
+			if tc.err != "" {
+				wantConflict(t, err, tc.err)
+				return
+			}
+			if err != nil || result == nil || !strings.Contains(strings.Join(result.Warnings, ""), "was lost") {
+				t.Fatalf("%v, result %+v", err, result)
+			}
+			w.checkSettled()
+		})
+	}
+}

@@ -77,16 +77,16 @@ func (m *move) work(ctx context.Context, name, what string) error {
 	return m.comeUp(ctx, before, to)
 }
 
-// usable says why a container cannot be moved, as [Operations] does. One that has lost
-// what it wrote since its last revision can go to a revision.
-func (m *move) usable(o *Operations, ctx context.Context, c *moby.Container) error {
-	err := o.usable(ctx, c)
+// usable is that of [Operations], but that a container which has lost what it wrote since
+// its last revision can be rolled back. What was lost is given up then.
+func (m *move) usable(ctx context.Context, c *moby.Container) error {
+	err := m.Operations.usable(ctx, c)
 	if err == nil || m.giveUpTo == nil || m.dryRun || c.State.IsRemovalInProgress() || c.State.IsDead() {
 		return err
 	}
 	c.State.Lock()
 	defer c.State.Unlock()
-	given, failure := o.files.GiveUpLost(ctx, c, *m.giveUpTo, o.init)
+	given, failure := m.files.GiveUpLost(ctx, c, *m.giveUpTo, m.init)
 	if failure != nil {
 		return conflict("%v; it cannot be rolled back: %v", err, failure)
 	}
@@ -94,7 +94,7 @@ func (m *move) usable(o *Operations, ctx context.Context, c *moby.Container) err
 		return err
 	}
 	m.result.Warnings = append(m.result.Warnings, "what the container wrote since its last revision was lost, as in a power cut")
-	return o.loadAgain(ctx, c)
+	return m.loadAgain(ctx, c)
 }
 
 // giveUp ends a move that changed nothing: the container runs again, if it ran.
