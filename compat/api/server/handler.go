@@ -9,6 +9,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // Handler answers a request. The variables are those in the path of its route.
@@ -47,7 +48,7 @@ func decode(r *http.Request, into interface{ Validate() error }) error {
 		r.Body = http.NoBody
 	}
 	if err := api.Decode(r.Body, into); err != nil {
-		return invalid(err)
+		return moby.InvalidParameter(err)
 	}
 	return nil
 }
@@ -61,22 +62,12 @@ func checkContentType(r *http.Request) error {
 	const want = "application/json"
 	switch mediaType, _, err := mime.ParseMediaType(given); {
 	case err != nil:
-		return invalid(fmt.Errorf("malformed Content-Type header (%s): %w", given, err))
+		return moby.InvalidParameter(fmt.Errorf("malformed Content-Type header (%s): %w", given, err))
 	case mediaType != want:
-		return invalid(fmt.Errorf("unsupported Content-Type header (%s): must be '%s'", given, want))
+		return moby.InvalidParameter(fmt.Errorf("unsupported Content-Type header (%s): must be '%s'", given, want))
 	}
 	return nil
 }
-
-// invalid gives an error the class invalid argument.
-func invalid(err error) error { return invalidError{err} }
-
-type invalidError struct{ error }
-
-func (e invalidError) Unwrap() error { return e.error }
-
-// InvalidParameter marks the class, for Moby and containerd.
-func (invalidError) InvalidParameter() {}
 
 // writeJSON writes a whole answer.
 func writeJSON(w http.ResponseWriter, status int, answer any) error {
