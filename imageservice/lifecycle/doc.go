@@ -18,11 +18,13 @@
 //
 // # What it promises
 //
-// A move that fails before the switch leaves the container as it was, running if it ran.
-// After a switch that fails the record says what the files are. Between the stop and the
-// start nobody else can start the container ([Operations.MayStart]). Nobody can remove it
-// while an operation is under way, but by force, which calls the operation off
-// ([Operations.EndWork]). A move ends with its request until the switch, and not after.
+// A move that fails before the switch leaves the container as it was, running if it ran;
+// but a rollback of a container that has lost the folder of what it wrote, as in a power
+// cut, gives that up first. After a switch that fails the record says what the files are.
+// Between the stop and the start nobody else can start the container
+// ([Operations.MayStart]). Nobody can remove it while an operation is under way, but by
+// force, which calls the operation off ([Operations.EndWork]). A move ends with its request
+// until the switch, and not after.
 //
 // Whatever the daemon loads is made to agree with the files ([Operations.Load]): the
 // daemon may have ended between a switch and the record of it. A container whose files

@@ -25,7 +25,7 @@ import (
 // locked only while its record changes, so that others can look at it meanwhile.
 type move struct {
 	*Operations
-	tell    func(api.Progress)
+	emit    func(api.Progress)
 	request context.Context // what is prepared ends with it, a switch does not
 	action  moby.EventAction
 
@@ -49,7 +49,7 @@ func (m *move) run(request context.Context, name, what string) error {
 		return err
 	}
 	// Whoever hears it may ask for the next operation: this one has ended.
-	m.tell(api.Progress{Result: &m.result})
+	m.emit(api.Progress{Result: &m.result})
 	return nil
 }
 
@@ -126,7 +126,7 @@ func (m *move) plan(ctx context.Context) error {
 	defer stop()
 	planned, err := m.prepare(ctx, true)
 	if planned != nil {
-		m.tell(api.Progress{Plan: &planned.Plan})
+		m.emit(api.Progress{Plan: &planned.Plan})
 	}
 	if err != nil {
 		return compat.DockerError(err)
@@ -170,7 +170,7 @@ func (m *move) stopAndPrepare(ctx context.Context) (*Prepared, error) {
 	defer stop()
 	prepared, err := m.prepare(early, false)
 	if prepared != nil && !planned {
-		m.tell(api.Progress{Plan: &prepared.Plan})
+		m.emit(api.Progress{Plan: &prepared.Plan})
 	}
 	if err != nil {
 		return nil, compat.DockerError(err)
@@ -250,4 +250,4 @@ func (m *move) start(ctx context.Context) error {
 	return nil
 }
 
-func (m *move) status(text string) { m.tell(api.Progress{Status: text}) }
+func (m *move) status(text string) { m.emit(api.Progress{Status: text}) }

@@ -80,14 +80,14 @@ func (o *Operations) Prune(ctx context.Context, name string, req api.PruneReques
 }
 
 // Upgrade moves a container to another image. An upgrade whose container does not come up
-// is taken back, and the result says why. tell gets the plan, what goes on and the result.
-func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRequest, tell func(api.Progress)) error {
+// is taken back, and the result says why. emit gets the plan, what goes on and the result.
+func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRequest, emit func(api.Progress)) error {
 	policy, err := imageservice.ParsePolicy(req.Policy, req.Paths)
 	if err != nil {
 		return err
 	}
 	m := &move{
-		Operations: o, tell: tell, action: "upgrade",
+		Operations: o, emit: emit, action: "upgrade",
 		dryRun: req.DryRun, noStart: req.NoStart,
 		watched: true, patience: time.Duration(req.HealthTimeout) * time.Second,
 	}
@@ -99,14 +99,14 @@ func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRe
 	return m.run(ctx, name, "an upgrade")
 }
 
-// Rollback moves a container to one of its revisions. For tell see [Operations.Upgrade].
-func (o *Operations) Rollback(ctx context.Context, name string, req api.RollbackRequest, tell func(api.Progress)) error {
+// Rollback moves a container to one of its revisions. For emit see [Operations.Upgrade].
+func (o *Operations) Rollback(ctx context.Context, name string, req api.RollbackRequest, emit func(api.Progress)) error {
 	policy, err := imageservice.ParsePolicy(req.Policy, req.Paths)
 	if err != nil {
 		return err
 	}
 	m := &move{
-		Operations: o, tell: tell, action: "rollback",
+		Operations: o, emit: emit, action: "rollback",
 		dryRun: req.DryRun, noStart: req.NoStart, giveUpTo: &req.Revision,
 	}
 	m.prepare = func(ctx context.Context, dryRun bool) (*Prepared, error) {

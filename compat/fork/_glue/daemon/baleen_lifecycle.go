@@ -53,13 +53,13 @@ func (daemon *Daemon) ContainerRevisionsPrune(ctx context.Context, name string, 
 }
 
 // ContainerUpgrade moves a container to another image.
-func (daemon *Daemon) ContainerUpgrade(ctx context.Context, name string, req api.UpgradeRequest, tell func(api.Progress)) error {
-	return daemon.baleen.operations.Upgrade(ctx, name, req, tell)
+func (daemon *Daemon) ContainerUpgrade(ctx context.Context, name string, req api.UpgradeRequest, emit func(api.Progress)) error {
+	return daemon.baleen.operations.Upgrade(ctx, name, req, emit)
 }
 
 // ContainerRollback moves a container to one of its revisions.
-func (daemon *Daemon) ContainerRollback(ctx context.Context, name string, req api.RollbackRequest, tell func(api.Progress)) error {
-	return daemon.baleen.operations.Rollback(ctx, name, req, tell)
+func (daemon *Daemon) ContainerRollback(ctx context.Context, name string, req api.RollbackRequest, emit func(api.Progress)) error {
+	return daemon.baleen.operations.Rollback(ctx, name, req, emit)
 }
 
 // baleenService is Baleen's image service, if the daemon has it.
