@@ -3,7 +3,6 @@ package diff
 import (
 	"errors"
 	"fmt"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,7 +52,7 @@ func (a *applier) markGone(at folder, name string) error {
 // opaque takes the mark that says that nothing from below shows in a directory.
 func (a *applier) opaque(at folder) error {
 	if a.deletes() {
-		if _, err := a.pruneAll(at, a.isPlaced); err != nil || !a.opts.Overlay {
+		if err := a.pruneAll(at, a.isPlaced); err != nil || !a.opts.Overlay {
 			return err
 		}
 	}
@@ -99,56 +98,47 @@ func (a *applier) prune(at folder, name string, spare func(path string) bool) er
 		return fmt.Errorf("stat %q: %w", at.join(name), err)
 	}
 	p := a.pruning(at, spare)
-	p.enter(name, &st)
+	p.enter(name)
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		fd, err := openDirAt(at.fd, name)
-		if err != nil {
-			return err
-		}
-		if err := p.inside(fd); err != nil {
+		if err := p.inside(at.fd, name); err != nil {
 			return err
 		}
 	}
-	return p.leave(at.fd)
+	return p.leave(at.fd, name, &st)
 }
 
 // pruneAll prunes all names in a directory.
-func (a *applier) pruneAll(at folder, spare func(path string) bool) (left bool, err error) {
-	fd, err := openDirAt(at.fd, ".")
-	if err != nil {
-		return false, err
-	}
-	p := a.pruning(at, spare)
-	err = p.inside(fd)
-	return p.way[0].filled, err
+func (a *applier) pruneAll(at folder, spare func(path string) bool) error {
+	return a.pruning(at, spare).inside(at.fd, ".")
 }
 
 // pruning is the removal of a tree, which may be of any depth.
 type pruning struct {
 	*applier
 	spare func(path string) bool
-	path  []byte // of the directory that it is in
-	way   []prunedDir
+	path  []byte // of what it is at
+	way   []pruned
 }
 
-// prunedDir is a file, or a directory on the way to where a pruning is.
-type prunedDir struct {
-	name   string
+// pruned is a file, or a directory on the way to where a pruning is.
+type pruned struct {
 	above  int // length of the path above
-	st     *unix.Stat_t
 	spared bool
 	filled bool // whether anything in it stays
 }
 
 func (a *applier) pruning(at folder, spare func(path string) bool) *pruning {
-	return &pruning{applier: a, spare: spare, path: []byte(at.path), way: []prunedDir{{}}}
+	return &pruning{applier: a, spare: spare, path: []byte(at.path), way: []pruned{{}}}
 }
 
-// inside prunes all names in a directory, which it closes.
-func (p *pruning) inside(fd int) error {
-	defer unix.Close(fd)
+// inside prunes all names in a directory.
+func (p *pruning) inside(at int, name string) error {
+	fd, err := openDirAt(at, name)
+	if err != nil {
+		return err
+	}
 	return Tree{
-		Root: "/proc/self/fd/" + strconv.Itoa(fd) + "/.",
+		Whole: true,
 		Visit: func(e *TreeEntry) error {
 			if e.Name == "." {
 				return nil
@@ -156,26 +146,23 @@ func (p *pruning) inside(fd int) error {
 			if err := p.look(); err != nil {
 				return err
 			}
-			p.enter(e.Name, &e.Stat)
+			p.enter(e.Name)
 			if e.IsDir() {
 				return nil
 			}
-			return p.leave(e.Dir)
+			return p.leave(e.Dir, e.Name, &e.Stat)
 		},
 		Leave: func(e *TreeEntry) error {
 			if e.Name == "." {
 				return nil
 			}
-			if p.way[len(p.way)-1].name != e.Name {
-				return fmt.Errorf("%q: %w: something is mounted in it", p.path, ErrUnsupported)
-			}
-			return p.leave(e.Dir)
+			return p.leave(e.Dir, e.Name, &e.Stat)
 		},
-	}.Walk(p.ctx)
+	}.walk(p.ctx, fd)
 }
 
-func (p *pruning) enter(name string, st *unix.Stat_t) {
-	d := prunedDir{name: name, above: len(p.path), st: st}
+func (p *pruning) enter(name string) {
+	d := pruned{above: len(p.path)}
 	if len(p.path) > 0 {
 		p.path = append(p.path, '/')
 	}
@@ -184,9 +171,9 @@ func (p *pruning) enter(name string, st *unix.Stat_t) {
 	p.way = append(p.way, d)
 }
 
-// leave removes the last one on the way, unless it is spared or something is in it. If
-// something is, it keeps its times.
-func (p *pruning) leave(at int) error {
+// leave removes what was entered last, unless it is spared or something is in it. If
+// something is, it keeps its times, which are in st.
+func (p *pruning) leave(at int, name string, st *unix.Stat_t) error {
 	d := p.way[len(p.way)-1]
 	path := string(p.path)
 	p.way, p.path = p.way[:len(p.way)-1], p.path[:d.above]
@@ -195,15 +182,15 @@ func (p *pruning) leave(at int) error {
 		if _, known := p.times[path]; known || !d.filled {
 			return nil
 		}
-		return p.setTimes(path, fileTimes{d.st.Atim, d.st.Mtim})
+		return p.setTimes(path, fileTimes{st.Atim, st.Mtim})
 	}
 	flags := 0
-	if d.st.Mode&unix.S_IFMT == unix.S_IFDIR {
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		flags = unix.AT_REMOVEDIR
 	}
 	// The open directory may have been found by way of this, be it a link.
 	p.stale = true
-	if err := unix.Unlinkat(at, d.name, flags); err != nil {
+	if err := unix.Unlinkat(at, name, flags); err != nil {
 		return fmt.Errorf("remove %q: %w", path, err)
 	}
 	return nil

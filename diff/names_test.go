@@ -94,3 +94,28 @@ func TestDeletionsOfAnyDepth(t *testing.T) {
 		})
 	}
 }
+
+// TestDeletionAroundAMount: what is mounted in a tree is no layer's, so the tree is not
+// deleted, nor what has the name of the mount elsewhere.
+func TestDeletionAroundAMount(t *testing.T) {
+	for _, mark := range []string{".wh.gone", "gone/.wh..wh..opq"} {
+		t.Run(mark, func(t *testing.T) {
+			target := t.TempDir()
+			mounted, beside := filepath.Join(target, "gone", "mounted"), filepath.Join(target, "mounted")
+			do(t, os.MkdirAll(mounted, 0o755))
+			do(t, os.Mkdir(beside, 0o755))
+			do(t, unix.Mount("tmpfs", mounted, "tmpfs", 0, ""))
+			t.Cleanup(func() { do(t, unix.Unmount(mounted, 0)) })
+			do(t, os.WriteFile(filepath.Join(mounted, "precious"), nil, 0o644))
+			_, _, err := diff.Apply(t.Context(), bytes.NewReader(layerOf(t, reg(mark, ""))), target, diff.ApplyOptions{})
+			if !errors.Is(err, diff.ErrUnsupported) || !strings.Contains(err.Error(), "mounted") {
+				t.Errorf("got %v", err)
+			}
+			for _, path := range []string{filepath.Join(mounted, "precious"), beside} {
+				if _, err := os.Lstat(path); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}

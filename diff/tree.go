@@ -29,6 +29,9 @@ func (e *TreeEntry) Path() string { return e.path() }
 // are open. No link is followed, and nothing is entered that is mounted in it.
 type Tree struct {
 	Root string
+	// Whole says that what is mounted in it gives ErrUnsupported. Otherwise that is
+	// visited, and not left.
+	Whole bool
 	// Gone says that what goes meanwhile does not count. Otherwise it gives
 	// ErrChanged.
 	Gone bool
@@ -46,17 +49,22 @@ func (t Tree) Walk(ctx context.Context) error {
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: t.Root, Err: err}
 	}
+	if err := t.walk(ctx, fd); err != nil {
+		return fmt.Errorf("walk %s: %w", t.Root, err)
+	}
+	return nil
+}
+
+// walk is Walk for an open directory, which it closes, in the place of Root.
+func (t Tree) walk(ctx context.Context, fd int) error {
 	root, err := openedDir(fd)
 	if err != nil {
-		return &fs.PathError{Op: "stat", Path: t.Root, Err: err}
+		return fmt.Errorf("stat: %w", err)
 	}
 	w := &treeWalk{Tree: t, way: newDescent[unix.Stat_t](openPlain)}
 	defer w.way.close()
 	w.way.push("", unix.Stat_t{}, root)
-	if err := w.run(ctx); err != nil {
-		return fmt.Errorf("walk %s: %w", t.Root, err)
-	}
-	return nil
+	return w.run(ctx)
 }
 
 type treeWalk struct {
@@ -114,7 +122,7 @@ func (w *treeWalk) name(name string) error {
 		return err
 	}
 	sub, err := openPlain(at, name)
-	if errors.Is(err, ErrUnsupported) {
+	if errors.Is(err, ErrUnsupported) && !w.Whole {
 		return nil // a mount, which is another tree
 	}
 	if err != nil {

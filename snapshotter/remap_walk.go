@@ -55,6 +55,7 @@ func (r *remapper) tree(ctx context.Context, root string) (err error) {
 		return nil
 	}}
 	if r.relinks {
+		tree.Whole = true // every directory that is entered is left
 		tree.Leave = func(*diff.TreeEntry) error { r.way = r.way[:len(r.way)-1]; return nil }
 	}
 	return tree.Walk(ctx)
