@@ -154,6 +154,15 @@ func TestFilesWithNamesElsewhere(t *testing.T) {
 		}
 		h.within(t, bound)
 	})
+	t.Run("without temporary files", func(t *testing.T) {
+		lower := t.TempDir()
+		t.Setenv("TMPDIR", "/nowhere")
+		c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{tree}, Lowers: []string{lower}}}
+		_, err := diff.WriteChanges(t.Context(), io.Discard, c, diff.TarOptions{})
+		if errors.Is(err, diff.ErrChanged) || err == nil || !strings.Contains(err.Error(), "/nowhere") {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("walked", func(t *testing.T) {
 		walkCrowd(t, diff.Overlay{Uppers: []string{tree}, Lowers: []string{t.TempDir()}}, files+20, names)
 	})

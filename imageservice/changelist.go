@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/go-archive"
 )
 
@@ -83,7 +84,8 @@ func (l *changeList) add(change archive.Change) error {
 
 func (l *changeList) spill() (err error) {
 	if l.file, err = os.CreateTemp("", "baleen-changes-"); err != nil {
-		return err
+		// Not wrapped: the walk would take its ENOENT for a file that went meanwhile.
+		return errdefs.ErrInternal.WithMessage(err.Error())
 	}
 	l.rest = bufio.NewWriterSize(l.file, 64<<10)
 	return os.Remove(l.file.Name())

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -41,6 +42,15 @@ func TestAnswerChanges(t *testing.T) {
 			}
 		})
 	}
+	t.Run("no room", func(t *testing.T) {
+		t.Setenv("TMPDIR", "/nowhere")
+		got := httptest.NewRecorder()
+		err := imageservice.AnswerChanges(t.Context(), got, func(context.Context, string) ([]archive.Change, error) { return many, nil }, "")
+		// A walk passes over what is not there.
+		if err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "/nowhere") || got.Body.Len() > 0 {
+			t.Errorf("answered %d bytes, %v", got.Body.Len(), err)
+		}
+	})
 	failure := errors.New("the container cannot be read")
 	got := httptest.NewRecorder()
 	err := imageservice.AnswerChanges(t.Context(), got, func(context.Context, string) ([]archive.Change, error) { return nil, failure }, "")

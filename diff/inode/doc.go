@@ -10,6 +10,6 @@
 // number leads. [Links] is both: it tells under which name a walk has met a file first.
 //
 // The zero values are ready for use, and take nothing until something is put into them.
-// They are for one goroutine each, and must be closed. Errors are those of temporary
-// files, such as ENOSPC.
+// They are for one goroutine each, and must be closed. Errors are about temporary files,
+// and are errdefs' ErrInternal.
 package inode

@@ -1,9 +1,11 @@
 package inode
 
 import (
-	"fmt"
+	"errors"
 	"io"
 	"os"
+
+	"github.com/containerd/errdefs"
 )
 
 // inMemory is how many bytes a spool holds in memory: enough for some 98,000 files in a
@@ -31,20 +33,21 @@ func (s *spool) size(bytes int64) error {
 }
 
 // spill moves what is in memory to a temporary file.
-func (s *spool) spill(bytes int64) (err error) {
-	if s.file, err = os.CreateTemp("", "baleen-inodes-"); err != nil {
-		return fmt.Errorf("keep names of files: %w", err)
+func (s *spool) spill(bytes int64) error {
+	file, err := os.CreateTemp("", "baleen-inodes-")
+	if err != nil {
+		return failed("keep", err)
 	}
-	if err = os.Remove(s.file.Name()); err == nil {
-		err = s.file.Truncate(bytes)
+	if err = os.Remove(file.Name()); err == nil {
+		err = file.Truncate(bytes)
 	}
 	if err == nil && len(s.mem) > 0 {
-		_, err = s.file.WriteAt(s.mem, 0)
+		_, err = file.WriteAt(s.mem, 0)
 	}
 	if err != nil {
-		return fmt.Errorf("keep names of files in a temporary file: %w", err)
+		return failed("keep", errors.Join(err, file.Close()))
 	}
-	s.mem = nil
+	s.file, s.mem = file, nil
 	return nil
 }
 
@@ -59,7 +62,7 @@ func (s *spool) at(offset int64, buf []byte) ([]byte, error) {
 	}
 	n, err := s.file.ReadAt(buf, offset)
 	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("read names of files from a temporary file: %w", err)
+		return nil, failed("read", err)
 	}
 	return buf[:n], nil
 }
@@ -74,9 +77,15 @@ func (s *spool) write(offset int64, bytes []byte) error {
 		return nil
 	}
 	if _, err := s.file.WriteAt(bytes, offset); err != nil {
-		return fmt.Errorf("keep names of files in a temporary file: %w", err)
+		return failed("keep", err)
 	}
 	return nil
+}
+
+// failed makes an error of one about a temporary file. It does not wrap that: a walk
+// would take its ENOENT for a file of the container that went meanwhile.
+func failed(op string, err error) error {
+	return errdefs.ErrInternal.WithMessage(op + " names of files in a temporary file: " + err.Error())
 }
 
 func (s *spool) close() error {
