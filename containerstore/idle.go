@@ -62,7 +62,7 @@ func (h *History) noTask(ctx context.Context) error {
 		return err
 	case found.Status == task.Status_STOPPED:
 		return fmt.Errorf("its files may be in use: containerd has a task of it that has ended, process %d, and was not deleted: "+
-			"start the container once, which deletes it, or use ctr tasks delete %s: %w", found.Pid, h.Container, errdefs.ErrFailedPrecondition)
+			"start the container once, which deletes it, or use ctr tasks delete %s in its namespace: %w", found.Pid, h.Container, errdefs.ErrFailedPrecondition)
 	}
 	return fmt.Errorf("its files are in use: containerd has a task of it, process %d, which must be deleted before: %w", found.Pid, errdefs.ErrFailedPrecondition)
 }

@@ -56,10 +56,10 @@ func remake(ctr *moby.Container, initFunc moby.InitLayerFunc) containerstore.Rem
 	}
 }
 
-// GiveUpLost makes the folder again to which a container has written since its last
-// revision, if a power cut took it and the container can go to a revision, which is as
-// in [RollbackOptions]. What it wrote is lost then; without that it could not be used.
-// It reports whether it did so.
+// GiveUpLost makes the folder of a container's active snapshot again if a power cut took
+// it. What the container wrote since its last revision is lost then. It does so only if
+// the folders of revision n are there, to which the container is to be rolled back; n is
+// as in [RollbackOptions]. It reports whether it did so.
 func (s *Service) GiveUpLost(ctx context.Context, ctr *moby.Container, n int, initFunc moby.InitLayerFunc) (bool, error) {
 	how := remake(ctr, initFunc)
 	if err := s.reopen(ctx, ctr.ID, how); !errdefs.IsDataLoss(err) {
@@ -80,7 +80,10 @@ func (s *Service) GiveUpLost(ctx context.Context, ctr *moby.Container, n int, in
 		}
 	}
 	how.GiveUp = true
-	return true, s.reopen(ctx, ctr.ID, how)
+	if err := s.reopen(ctx, ctr.ID, how); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // lostLayers are the layers that could not be loaded, by name, and why.
