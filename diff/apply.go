@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff/inode"
 )
 
 // ApplyOptions says what a layer is unpacked into. The zero value is a tree of
@@ -74,7 +76,7 @@ type ApplyStats struct {
 // only tells of it.
 //
 // On failure target holds part of the layer.
-func Apply(ctx context.Context, r io.Reader, target string, opts ApplyOptions) (digest.Digest, ApplyStats, error) {
+func Apply(ctx context.Context, r io.Reader, target string, opts ApplyOptions) (_ digest.Digest, _ ApplyStats, err error) {
 	root, err := unix.Open(target, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return "", ApplyStats{}, fmt.Errorf("apply layer: open %s: %w", target, err)
@@ -86,7 +88,7 @@ func Apply(ctx context.Context, r io.Reader, target string, opts ApplyOptions) (
 	}
 	a := newApplier(ctx, root, opts)
 	a.in = in
-	defer a.close()
+	defer func() { err = errors.Join(err, a.close()) }()
 	if err = errors.Join(a.run(), in.close()); err != nil {
 		return "", ApplyStats{}, fmt.Errorf("apply layer to %s: %w", target, err)
 	}
@@ -109,9 +111,9 @@ type applier struct {
 	asked string // the name by which it was found
 	stale bool   // the name may lead elsewhere now, or the directory be changed
 	times map[string]fileTimes
-	// placed are the paths that this layer made, by hash: a deletion spares
-	// them. Only kept where deletions delete, see deletes.
-	placed  map[uint64]struct{}
+	// placed are the paths that this layer made, by hash in the place of an inode: a
+	// deletion spares them. Only kept where deletions delete, see deletes.
+	placed  inode.Table
 	seed    maphash.Seed
 	below   *view  // of the lowers, once it was needed
 	held    string // folder in the root for files that aufs kept; "" if there is none
@@ -124,19 +126,18 @@ type applier struct {
 
 func newApplier(ctx context.Context, root int, opts ApplyOptions) *applier {
 	return &applier{
-		ctx:    ctx,
-		opts:   opts,
-		root:   root,
-		marks:  markPrefix(opts.UserXattr),
-		at:     folder{fd: -1},
-		times:  map[string]fileTimes{},
-		placed: map[uint64]struct{}{},
-		seed:   maphash.MakeSeed(),
-		chunk:  takeChunk(),
+		ctx:   ctx,
+		opts:  opts,
+		root:  root,
+		marks: markPrefix(opts.UserXattr),
+		at:    folder{fd: -1},
+		times: map[string]fileTimes{},
+		seed:  maphash.MakeSeed(),
+		chunk: takeChunk(),
 	}
 }
 
-func (a *applier) close() {
+func (a *applier) close() error {
 	putChunk(a.chunk)
 	if a.at.fd >= 0 {
 		_ = unix.Close(a.at.fd)
@@ -144,6 +145,7 @@ func (a *applier) close() {
 	if a.below != nil {
 		a.below.close()
 	}
+	return a.placed.Close()
 }
 
 // run unpacks the stream to its end.
@@ -240,8 +242,7 @@ func (a *applier) entry(hdr *tar.Header, content io.Reader) error {
 	if err := a.create(at, base, hdr, content); err != nil {
 		return err
 	}
-	a.place(at.join(base))
-	return nil
+	return a.place(at.join(base))
 }
 
 // rootEntry takes the entry of the root itself, "./".
@@ -267,17 +268,20 @@ func cleanName(name string) string {
 }
 
 // place remembers that this layer made a path.
-func (a *applier) place(p string) {
-	if a.deletes() {
-		a.placed[maphash.String(a.seed, p)] = struct{}{}
+func (a *applier) place(p string) error {
+	if !a.deletes() {
+		return nil
 	}
+	return a.placed.Set(a.hashOf(p), inode.Value{1})
 }
 
 // deletes reports whether there may be something of an earlier layer for a
 // deletion to remove.
 func (a *applier) deletes() bool { return !a.opts.Overlay || a.opts.Over }
 
-func (a *applier) isPlaced(p string) bool {
-	_, ok := a.placed[maphash.String(a.seed, p)]
-	return ok
+func (a *applier) isPlaced(p string) (bool, error) {
+	known, err := a.placed.Get(a.hashOf(p))
+	return known != inode.Value{}, err
 }
+
+func (a *applier) hashOf(p string) inode.ID { return inode.ID{Dev: 1, Ino: maphash.String(a.seed, p)} }

@@ -60,8 +60,7 @@ func (a *applier) aufs(name string, hdr *tar.Header, content io.Reader) error {
 	if err := a.create(at, base, hdr, content); err != nil {
 		return err
 	}
-	a.place(at.join(base)) // or a root that is opaque would have it removed
-	return nil
+	return a.place(at.join(base)) // or a root that is opaque would have it removed
 }
 
 func isRegular(hdr *tar.Header) bool {

@@ -72,7 +72,7 @@ func (a *applier) setOpaque(at int, name string) error {
 
 // remove makes room for something else of that name, whoever made it.
 func (a *applier) remove(at folder, name string) error {
-	return a.prune(at, name, func(string) bool { return false })
+	return a.prune(at, name, nil)
 }
 
 // look counts a file that a deletion may concern.
@@ -83,9 +83,12 @@ func (a *applier) look() error {
 	return a.ctx.Err()
 }
 
+// spareFunc reports whether a path is to be spared. A nil one spares none.
+type spareFunc func(path string) (bool, error)
+
 // prune removes what is under a name, but for paths that are to be spared, and
 // the directories that those are in.
-func (a *applier) prune(at folder, name string, spare func(path string) bool) error {
+func (a *applier) prune(at folder, name string, spare spareFunc) error {
 	if err := a.look(); err != nil {
 		return err
 	}
@@ -98,7 +101,9 @@ func (a *applier) prune(at folder, name string, spare func(path string) bool) er
 		return fmt.Errorf("stat %q: %w", at.join(name), err)
 	}
 	p := a.pruning(at, spare)
-	p.enter(name)
+	if err := p.enter(name); err != nil {
+		return err
+	}
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		if err := p.inside(at.fd, name); err != nil {
 			return err
@@ -108,14 +113,14 @@ func (a *applier) prune(at folder, name string, spare func(path string) bool) er
 }
 
 // pruneAll prunes all names in a directory.
-func (a *applier) pruneAll(at folder, spare func(path string) bool) error {
+func (a *applier) pruneAll(at folder, spare spareFunc) error {
 	return a.pruning(at, spare).inside(at.fd, ".")
 }
 
 // pruning is the removal of a tree, which may be of any depth.
 type pruning struct {
 	*applier
-	spare func(path string) bool
+	spare spareFunc
 	path  []byte // of what it is at
 	way   []pruned
 }
@@ -127,7 +132,7 @@ type pruned struct {
 	filled bool // whether anything in it stays
 }
 
-func (a *applier) pruning(at folder, spare func(path string) bool) *pruning {
+func (a *applier) pruning(at folder, spare spareFunc) *pruning {
 	return &pruning{applier: a, spare: spare, path: []byte(at.path), way: []pruned{{}}}
 }
 
@@ -146,9 +151,8 @@ func (p *pruning) inside(at int, name string) error {
 			if err := p.look(); err != nil {
 				return err
 			}
-			p.enter(e.Name)
-			if e.IsDir() {
-				return nil
+			if err := p.enter(e.Name); err != nil || e.IsDir() {
+				return err
 			}
 			return p.leave(e.Dir, e.Name, &e.Stat)
 		},
@@ -161,14 +165,17 @@ func (p *pruning) inside(at int, name string) error {
 	}.walk(p.ctx, fd)
 }
 
-func (p *pruning) enter(name string) {
+func (p *pruning) enter(name string) (err error) {
 	d := pruned{above: len(p.path)}
 	if len(p.path) > 0 {
 		p.path = append(p.path, '/')
 	}
 	p.path = append(p.path, name...)
-	d.spared = p.spare(string(p.path))
+	if p.spare != nil {
+		d.spared, err = p.spare(string(p.path))
+	}
 	p.way = append(p.way, d)
+	return err
 }
 
 // leave removes what was entered last, unless it is spared or something is in it. If

@@ -18,7 +18,8 @@ const DefaultMaxLayer = 1 << 40
 
 // defaultEntries is how many entries a layer may have at least: as many as files for
 // which an ext4 of 256 GiB is made (one for 16 KiB, mke2fs.conf), and a dozen times as
-// many as large images have. Each may cost a few dozen bytes of memory until the end.
+// many as large images have. Each may cost some 100 bytes until the end, of which those
+// beyond a few MiB are in a temporary file.
 const defaultEntries = 1 << 24
 
 // entrySize is how many bytes of a larger limit allow one entry more.

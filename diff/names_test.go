@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,5 +118,30 @@ func TestDeletionAroundAMount(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDeletionSparesManyFiles: a deletion spares what its layer made, also if that is too
+// much to be kept in memory.
+func TestDeletionSparesManyFiles(t *testing.T) {
+	const files = 100_000
+	target := t.TempDir()
+	do(t, os.Mkdir(filepath.Join(target, "d"), 0o755))
+	do(t, os.WriteFile(filepath.Join(target, "d", "old"), nil, 0o644))
+	var entries []member
+	for i := range files {
+		entries = append(entries, reg(fmt.Sprint("d/", i), ""))
+	}
+	layer := layerOf(t, append(entries, reg("d/.wh..wh..opq", ""))...)
+	open := scratch.Descriptors(t)
+	_, _, err := diff.Apply(t.Context(), bytes.NewReader(layer), target, diff.ApplyOptions{})
+	do(t, err)
+	names, err := os.ReadDir(filepath.Join(target, "d"))
+	do(t, err)
+	if len(names) != files || slices.ContainsFunc(names, func(e os.DirEntry) bool { return e.Name() == "old" }) {
+		t.Errorf("%d files are left, want %d", len(names), files)
+	}
+	if now := scratch.Descriptors(t); now != open {
+		t.Errorf("%d files are open, %d before", now, open)
 	}
 }
