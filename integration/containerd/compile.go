@@ -62,8 +62,9 @@ const (
 )
 
 // adapt writes those sources that must change so that the tests concern the
-// snapshotter of TEST_SNAPSHOTTER and the images that are made here, to the folder
-// dir. It returns which file each replaces. The tree itself stays as it is.
+// snapshotter of TEST_SNAPSHOTTER and the images that are made here, and leave nothing
+// on the machine, to the folder dir. It returns which file each replaces. The tree
+// itself stays as it is.
 func adapt(tree, dir string, busybox digest.Digest) (map[string]string, error) {
 	tests, err := filepath.Glob(filepath.Join(tree, testsPackage, "*_test.go"))
 	if err != nil {
@@ -85,12 +86,18 @@ func adapt(tree, dir string, busybox digest.Digest) (map[string]string, error) {
 		replace[original] = filepath.Join(dir, filepath.Base(original))
 		return write(replace[original], changed)
 	}
+	named := false
 	for _, path := range tests {
-		if err := put(path, chooseSnapshotter); err != nil {
+		err := put(path, func(text []byte) []byte {
+			chosen := chooseSnapshotter(text)
+			named = named || !bytes.Equal(text, chosen)
+			return stayInside(chosen)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
-	if len(replace) == 0 {
+	if !named {
 		return nil, errors.New("no test names " + defaultName)
 	}
 	list := filepath.Join(tree, "integration", "images", "image_list.go")
@@ -111,6 +118,15 @@ func chooseSnapshotter(text []byte) []byte {
 		s = changed + "\nvar _ = " + defaultName + "\n"
 	}
 	return []byte(strings.ReplaceAll(s, kept, suiteName))
+}
+
+// stayInside moves what tests would leave on the machine below /run, which is the
+// stack's own: the folder of a runc, and /opt/containerd, which a containerd makes
+// that was not told another.
+func stayInside(text []byte) []byte {
+	text = bytes.ReplaceAll(text, []byte(`"/tmp/runc-test"`), []byte(`"/run/runc-test"`))
+	const config, more = "[]byte(configTOML)", "\n[plugins.'io.containerd.internal.v1.opt']\npath = '/run/opt'\n"
+	return bytes.ReplaceAll(text, []byte(config), fmt.Appendf(nil, "[]byte(configTOML + %q)", more))
 }
 
 // mkstack runs the command of that name for the version's engine line, and

@@ -28,8 +28,8 @@
 //
 // Most of the tests use the snapshotter that TEST_SNAPSHOTTER names. Those that name
 // overlayfs themselves are compiled with that name replaced; so is the digest of one
-// image, which an image that is made here cannot have. The sources are otherwise
-// containerd's.
+// image, which an image that is made here cannot have, and so are two folders outside
+// of the stack that tests leave behind. The sources are otherwise containerd's.
 //
 // # What is not run
 //

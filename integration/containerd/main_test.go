@@ -43,6 +43,8 @@ func TestAdapt(t *testing.T) {
 		"integration/client/a_test.go":     "defaults.DefaultSnapshotter defaults.DefaultSnapshotterNSLabel",
 		"integration/client/b_test.go":     `snapshotter = "overlayfs"`,
 		"integration/client/c_test.go":     "testsuite.SnapshotterSuite(t, defaults.DefaultSnapshotter, f)",
+		"integration/client/e_test.go":     `runcRoot = "/tmp/runc-test"`,
+		"integration/client/f_test.go":     "os.WriteFile(name, []byte(configTOML), 0600)",
 		"integration/client/d.go":          "testSnapshotter = defaults.DefaultSnapshotter",
 		"integration/images/image_list.go": busyboxDigest,
 	} {
@@ -57,6 +59,8 @@ func TestAdapt(t *testing.T) {
 	for name, want := range map[string]string{
 		"integration/client/a_test.go":     "testSnapshotter defaults.DefaultSnapshotterNSLabel\nvar _ = defaults.DefaultSnapshotter\n",
 		"integration/client/b_test.go":     "snapshotter = testSnapshotter",
+		"integration/client/e_test.go":     `runcRoot = "/run/runc-test"`,
+		"integration/client/f_test.go":     `os.WriteFile(name, []byte(configTOML + "\n[plugins.'io.containerd.internal.v1.opt']\npath = '/run/opt'\n"), 0600)`,
 		"integration/images/image_list.go": other,
 	} {
 		original := filepath.Join(tree, name)
