@@ -7,12 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/baleen-project/baleen/integration/suites"
 )
 
 // testsPackage is the folder of the tests in containerd's tree.
@@ -132,13 +133,5 @@ func stayInside(text []byte) []byte {
 // mkstack runs the command of that name for the version's engine line, and
 // returns what it printed.
 func (v version) mkstack(ctx context.Context, repo string, args ...string) (string, error) {
-	args = append([]string{"run", "./cmd/mkstack", "-engine", string(v.line)}, args...)
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = repo
-	var out, messages bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &messages
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, bytes.TrimSpace(messages.Bytes()))
-	}
-	return strings.TrimSpace(out.String()), nil
+	return suites.GoRun(ctx, repo, "./cmd/mkstack", append([]string{"-engine", string(v.line)}, args...)...)
 }

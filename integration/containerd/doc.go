@@ -42,5 +42,6 @@
 // Logs are in .build/logs: containerd-VERSION-SETUP.log has the binary's output, and
 // the same name with the daemon's appended has that daemon's. Stock's results are
 // kept in containerd-VERSION-stock.json and used again as long as the programs, the
-// tests, the kernel and the selection of tests are the same; -fresh ignores them.
+// tests, the images, the kernel and the selection of tests are the same; -fresh
+// ignores them.
 package main

@@ -5,66 +5,36 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/compat/engine"
+	"github.com/baleen-project/baleen/integration/stack"
 	"github.com/baleen-project/baleen/integration/suites"
 )
 
 type options struct {
+	suites.Options
 	versions []version
 	// setups are those besides stock. If there are none, stock's failures are
 	// listed.
-	setups  []string
-	stock   bool
-	run     string
-	timeout time.Duration
-	fresh   bool
-	verbose bool
+	setups []string
+	stock  bool
 }
 
-func main() {
-	o, err := parse(os.Args[1:])
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "containerd:", err)
-		os.Exit(2)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	count, err := run(ctx, o, os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "containerd:", err)
-		os.Exit(2)
-	}
-	fmt.Println(count)
-	if count.Failed > 0 {
-		os.Exit(1)
-	}
-}
+func main() { suites.Main("containerd", run) }
 
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("containerd", flag.ContinueOnError)
 	of := flags.String("version", strings.Join(versionNames(), ","), "comma-separated `versions` of containerd")
 	on := flags.String("on", strings.Join(setupNames(), ","), "comma-separated `set-ups`; without stock nothing is judged")
-	flags.StringVar(&o.run, "run", "", "run only tests that match this `regexp`, as in go test -run")
-	flags.DurationVar(&o.timeout, "timeout", 20*time.Minute, "longest run of the tests on one set-up")
-	flags.BoolVar(&o.fresh, "fresh", false, "run stock even if its results are known")
-	flags.BoolVar(&o.verbose, "v", false, "show the output of the tests as they run")
-	if err := flags.Parse(args); err != nil {
+	if err := o.Parse(flags, args); err != nil {
 		return o, err
-	}
-	if flags.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	for name := range strings.SplitSeq(*of, ",") {
 		v, err := findVersion(name)
@@ -87,14 +57,21 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-func run(ctx context.Context, o options, out io.Writer) (total suites.Tally, err error) {
-	repo, err := repoRoot()
+func run(ctx context.Context, args []string, out io.Writer) (total suites.Tally, err error) {
+	o, err := parse(args)
 	if err != nil {
 		return total, err
 	}
-	bin := filepath.Join(repo, "bin")
+	repo, err := stack.RepoRoot()
+	if err != nil {
+		return total, err
+	}
+	common, err := stack.BinDir()
+	if err != nil {
+		return total, err
+	}
 	registry := store(filepath.Join(repo, ".build", "suites", "registry"))
-	busybox, err := fill(ctx, registry)
+	digests, err := fill(ctx, registry)
 	if err != nil {
 		return total, fmt.Errorf("make images: %w", err)
 	}
@@ -106,8 +83,8 @@ func run(ctx context.Context, o options, out io.Writer) (total suites.Tally, err
 		if err := o.build(ctx, repo, v); err != nil {
 			return total, err
 		}
-		p := plant{version: v, bin: bin, registry: registry, identity: id}
-		if p.binary, p.tree, err = compile(ctx, repo, v, busybox); err != nil {
+		p := plant{version: v, bin: v.line.Dir(filepath.Join(repo, "bin")), common: common, registry: registry, images: digests, identity: id}
+		if p.binary, p.tree, err = compile(ctx, repo, v, digests[0]); err != nil {
 			return total, err
 		}
 		count, err := o.campaign(p, repo, out).Run(ctx)
@@ -119,23 +96,22 @@ func run(ctx context.Context, o options, out io.Writer) (total suites.Tally, err
 	return total, nil
 }
 
-// fill writes all images, and returns the digest of the one that a test wants by
-// digest.
-func fill(ctx context.Context, registry store) (busybox digest.Digest, err error) {
+// fill writes all images, and returns their digests. The first one is of the image
+// that a test wants by digest.
+func fill(ctx context.Context, registry store) ([]digest.Digest, error) {
 	all, err := images(ctx)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	for i, image := range all {
+	var digests []digest.Digest
+	for _, image := range all {
 		d, err := image.put(registry)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		if i == 0 {
-			busybox = d
-		}
+		digests = append(digests, d)
 	}
-	return busybox, nil
+	return digests, nil
 }
 
 // build brings the programs of a version up to date. The go command's cache makes
@@ -159,13 +135,13 @@ func (o options) campaign(p plant, repo string, out io.Writer) *suites.Campaign 
 	c := &suites.Campaign{
 		Suite: suites.Suite{
 			Name: p.version.name, Package: "github.com/containerd/containerd/v2/" + testsPackage + " of containerd " + p.version.name,
-			Run: o.run, Timeout: o.timeout, LeftOut: leftOut,
+			Timeout: 20 * time.Minute, LeftOut: leftOut,
 		},
 		Others: o.setups,
 		Start:  func(ctx context.Context, setup string) (suites.Rig, error) { return p.start(ctx, setup) },
 		Key:    p.key,
 		Logs:   filepath.Join(repo, ".build", "logs"), Prefix: "containerd", Out: out,
-		Fresh: o.fresh, Verbose: o.verbose,
+		Options: o.Options,
 	}
 	if o.stock {
 		c.Stock = stock
@@ -193,33 +169,19 @@ var leftOut = []suites.LeftOut{
 // the environment of the tests changes, for then the results may.
 const surroundings = "1"
 
-// key stands for all that stock's results depend on. The images are in the test
-// binary by the digest of one of them.
-func (p plant) key() (string, error) {
-	var kernel unix.Utsname
-	if err := unix.Uname(&kernel); err != nil {
-		return "", fmt.Errorf("find out kernel: %w", err)
+// key has all that stock's results depend on.
+func (p plant) key() (values, files []string, err error) {
+	values = []string{surroundings}
+	for _, d := range p.images {
+		values = append(values, d.String())
 	}
-	programs := p.version.line.Dir(p.bin)
-	files := []string{
-		p.binary, filepath.Join(programs, p.version.stock), filepath.Join(programs, "containerd-shim-runc-v2"),
-		filepath.Join(p.bin, "runc"), filepath.Join(p.bin, "registry"),
-	}
-	return suites.Fingerprint([]string{surroundings, unix.ByteSliceToString(kernel.Release[:])}, files...)
-}
-
-// repoRoot returns the repository that the working directory is in.
-func repoRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find repository: %w", err)
-	}
-	for dir := start; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "cmd", "mkstack")); err == nil {
-			return dir, nil
+	files = []string{p.binary, filepath.Join(p.bin, p.version.stock), filepath.Join(p.common, "registry")}
+	for _, name := range []string{"containerd-shim-runc-v2", "runc"} {
+		path, err := p.program(name)
+		if err != nil {
+			return nil, nil, err
 		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("%s is not in Baleen's repository", start)
-		}
+		files = append(files, path)
 	}
+	return values, files, nil
 }

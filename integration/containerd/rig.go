@@ -9,15 +9,18 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
 // plant makes rigs of one version of containerd.
 type plant struct {
 	version      version
-	bin          string // folder bin of the repository
+	bin, common  string // programs of the version's line, and of the stack
 	binary, tree string // the tests, and containerd's sources
 	registry     store
+	images       []digest.Digest // in the registry
 	identity     identity
 }
 
@@ -36,6 +39,17 @@ const (
 
 // hosts whose images the tests pull, for which one registry stands in.
 var hosts = []string{"ghcr.io", "registry.k8s.io"}
+
+// program is a program that daemons and tests find by its name.
+func (p plant) program(name string) (string, error) {
+	for _, dir := range []string{p.bin, p.common} {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			return path, err
+		}
+	}
+	return "", fmt.Errorf("%s is missing: run `make build` first", name)
+}
 
 // start starts a set-up and the registry.
 func (p plant) start(ctx context.Context, name string) (*rig, error) {
@@ -86,7 +100,7 @@ func (r *rig) Command(ctx context.Context, flags ...string) *exec.Cmd {
 	cmd := r.stack.Command(ctx, r.binary, flags...)
 	cmd.Dir = filepath.Join(r.tree, testsPackage)
 	cmd.Env = append(cmd.Env,
-		"PATH="+strings.Join([]string{r.path(), r.version.line.Dir(r.bin), r.bin, os.Getenv("PATH"), "/usr/sbin", "/sbin"}, ":"),
+		"PATH="+strings.Join([]string{r.path(), r.bin, r.common, os.Getenv("PATH"), "/usr/sbin", "/sbin"}, ":"),
 		"TEST_SNAPSHOTTER="+r.setup.snapshotter,
 	)
 	return cmd

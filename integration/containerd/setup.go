@@ -44,13 +44,13 @@ var setups = []setup{
 	{name: "linked", what: "snapshotter and differ linked into containerd", linked: true, snapshotter: "baleen"},
 }
 
-// program is the containerd of a set-up, below the folder bin of the repository.
+// program is the containerd of a set-up, in the folder of the version's programs.
 func (v version) program(bin string, s setup) string {
 	name := v.stock
 	if s.linked {
 		name = v.linked
 	}
-	return filepath.Join(v.line.Dir(bin), name)
+	return filepath.Join(bin, name)
 }
 
 // config of the stack that runs a set-up.

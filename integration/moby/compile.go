@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
+
+	"github.com/baleen-project/baleen/integration/suites"
 )
 
 // compile brings the test binary of a suite up to date, in the folder build, and
@@ -65,13 +65,5 @@ func lift(dir, tree string, s suite) (string, error) {
 
 // mkdockerd returns what the command printed, for stock's tree.
 func mkdockerd(ctx context.Context, repo string, args ...string) (string, error) {
-	args = append([]string{"run", "./cmd/mkdockerd", "-stock"}, args...)
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = repo
-	var out, messages bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &messages
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, bytes.TrimSpace(messages.Bytes()))
-	}
-	return strings.TrimSpace(out.String()), nil
+	return suites.GoRun(ctx, repo, "./cmd/mkdockerd", append([]string{"-stock"}, args...)...)
 }

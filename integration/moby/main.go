@@ -7,13 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/compat/engine"
 	"github.com/baleen-project/baleen/integration/stack"
@@ -21,47 +16,20 @@ import (
 )
 
 type options struct {
-	suites  []suite
-	run     string
-	timeout time.Duration
-	only    string
-	fresh   bool
-	verbose bool
+	suites.Options
+	suites []suite
+	only   string
 }
 
-func main() {
-	o, err := parse(os.Args[1:])
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "moby:", err)
-		os.Exit(2)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	count, err := run(ctx, o, os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "moby:", err)
-		os.Exit(2)
-	}
-	fmt.Println(count)
-	if count.Failed > 0 {
-		os.Exit(1)
-	}
-}
+func main() { suites.Main("moby", run) }
 
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("moby", flag.ContinueOnError)
 	names := flags.String("suite", "", "comma-separated `suites`: "+strings.Join(suiteNames(), ", "))
-	flags.StringVar(&o.run, "run", "", "run only tests that match this `regexp`, as in go test -run")
-	flags.DurationVar(&o.timeout, "timeout", 0, "longest run of a suite on one flavor (default: the suite's own)")
 	flags.StringVar(&o.only, "only", "", "run only this `flavor`, fork or stock, and judge nothing")
-	flags.BoolVar(&o.fresh, "fresh", false, "run stock even if its results are known")
-	flags.BoolVar(&o.verbose, "v", false, "show the output of the tests as they run")
-	if err := flags.Parse(args); err != nil {
+	if err := o.Parse(flags, args); err != nil {
 		return o, err
-	}
-	if flags.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if o.only != "" && o.only != stack.Fork.String() && o.only != stack.Stock.String() {
 		return o, fmt.Errorf("-only %s: it must be fork or stock", o.only)
@@ -74,33 +42,30 @@ func parse(args []string) (options, error) {
 		if err != nil {
 			return o, err
 		}
-		if o.timeout > 0 {
-			s.Timeout = o.timeout
-		}
-		if o.run != "" {
-			s.Run = o.run
-		}
 		o.suites = append(o.suites, s)
 	}
 	return o, nil
 }
 
-func run(ctx context.Context, o options, out io.Writer) (suites.Tally, error) {
-	repo, err := repoRoot()
+func run(ctx context.Context, args []string, out io.Writer) (total suites.Tally, err error) {
+	o, err := parse(args)
 	if err != nil {
-		return suites.Tally{}, err
+		return total, err
+	}
+	repo, err := stack.RepoRoot()
+	if err != nil {
+		return total, err
 	}
 	bin, err := stack.BinDir()
 	if err != nil {
-		return suites.Tally{}, err
+		return total, err
 	}
 	if err := needPrograms(bin, o.flavors()); err != nil {
-		return suites.Tally{}, err
+		return total, err
 	}
 	if err := stack.FindCRIU(); err != nil {
-		return suites.Tally{}, err
+		return total, err
 	}
-	var total suites.Tally
 	for _, s := range o.suites {
 		count, err := o.runSuite(ctx, s, repo, bin, out)
 		if err != nil {
@@ -126,9 +91,9 @@ func (o options) runSuite(ctx context.Context, s suite, repo, bin string, out io
 		Start: func(ctx context.Context, setup string) (suites.Rig, error) {
 			return newRig(ctx, flavorOf(setup), bin, binary, tree, s)
 		},
-		Key:  func() (string, error) { return stockKey(bin, binary) },
+		Key:  func() (values, files []string, err error) { return stockKey(bin, binary) },
 		Logs: filepath.Join(build, "logs"), Prefix: "moby", Out: out,
-		Fresh: o.fresh, Verbose: o.verbose,
+		Options: o.Options,
 	}
 	for _, flavor := range o.flavors() {
 		if flavor == stack.Stock {
@@ -151,22 +116,18 @@ func flavorOf(setup string) stack.Flavor {
 // the environment of the tests changes, for then the results may.
 const surroundings = "4"
 
-// stockKey stands for all that stock's results depend on. The images' files are
-// there only once they have been loaded somewhere.
-func stockKey(bin, binary string) (string, error) {
-	var kernel unix.Utsname
-	if err := unix.Uname(&kernel); err != nil {
-		return "", fmt.Errorf("find out kernel: %w", err)
-	}
-	files := []string{binary, filepath.Join(bin, "dockerd-stock")}
+// stockKey has all that stock's results depend on. The images' files are there only
+// once they have been loaded somewhere.
+func stockKey(bin, binary string) (values, files []string, err error) {
+	files = []string{binary, filepath.Join(bin, "dockerd-stock")}
 	for _, name := range sharedPrograms {
 		files = append(files, filepath.Join(bin, name))
 	}
 	images, err := filepath.Glob(filepath.Join(bin, "images", "*.tar"))
 	if err != nil {
-		return "", fmt.Errorf("list images: %w", err)
+		return nil, nil, fmt.Errorf("list images: %w", err)
 	}
-	return suites.Fingerprint([]string{surroundings, unix.ByteSliceToString(kernel.Release[:])}, append(files, images...)...)
+	return []string{surroundings}, append(files, images...), nil
 }
 
 // flavors that the options ask for.
@@ -210,19 +171,4 @@ func needPrograms(bin string, flavors []stack.Flavor) error {
 // sharedPrograms are what both flavors run with.
 var sharedPrograms = []string{
 	"docker", "docker-proxy", "docker-init", "containerd", "containerd-shim-runc-v2", "runc",
-}
-
-func repoRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find repository: %w", err)
-	}
-	for dir := start; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "cmd", "mkdockerd")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("%s is not in Baleen's repository", start)
-		}
-	}
 }

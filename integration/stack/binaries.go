@@ -19,7 +19,7 @@ func BinDir() (string, error) {
 	if dir := os.Getenv(binDirEnv); dir != "" {
 		return filepath.Abs(dir)
 	}
-	repo, err := repoRoot()
+	repo, err := RepoRoot()
 	if err != nil {
 		return "", err
 	}
@@ -33,14 +33,15 @@ func BinDir() (string, error) {
 // FindCRIU has daemons that are started from now on find the CRIU that make criu
 // unpacks, if it did and there is no other.
 func FindCRIU() error {
-	repo, err := repoRoot()
+	repo, err := RepoRoot()
 	if err != nil {
 		return err
 	}
 	return os.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(repo, ".build", "criu", "bin"))
 }
 
-func repoRoot() (string, error) {
+// RepoRoot returns the repository that the working directory is in.
+func RepoRoot() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {
 		return "", fmt.Errorf("find repository: %w", err)
@@ -98,7 +99,7 @@ func needExecutable(path string) error {
 
 // shown shortens a path inside the repository to what one would type there.
 func shown(path string) string {
-	repo, err := repoRoot()
+	repo, err := RepoRoot()
 	if err != nil {
 		return path
 	}

@@ -10,8 +10,8 @@ import (
 	"slices"
 )
 
-// Fingerprint stands for values and for the contents of files.
-func Fingerprint(values []string, files ...string) (string, error) {
+// fingerprint stands for values and for the contents of files.
+func fingerprint(values []string, files ...string) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%q\n", values)
 	for _, path := range files {

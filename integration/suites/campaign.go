@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Rig is a place where a suite's tests can run: daemons of one set-up.
@@ -35,18 +37,15 @@ type Campaign struct {
 	Others []string
 	// Start makes a rig of a set-up.
 	Start func(ctx context.Context, setup string) (Rig, error)
-	// Key stands for all that stock's results depend on besides the selection of
-	// tests; see [Fingerprint].
-	Key func() (string, error)
+	// Key returns all that stock's results depend on besides the selection of tests
+	// and the kernel: values, and paths of files.
+	Key func() (values, files []string, err error)
 
 	// Logs is the folder of logs and of stock's results, and Prefix what the
 	// names of their files begin with.
 	Logs, Prefix string
 	Out          io.Writer
-	// Fresh runs stock even if its results are known.
-	Fresh bool
-	// Verbose copies the output of the tests to Out.
-	Verbose bool
+	Options      Options
 
 	// rigs for tests that are run alone.
 	rigs map[string]Rig
@@ -70,6 +69,7 @@ func (c *Campaign) Run(ctx context.Context) (total Tally, err error) {
 	if err := os.MkdirAll(c.Logs, 0o755); err != nil {
 		return Tally{}, fmt.Errorf("make folder for logs: %w", err)
 	}
+	c.Suite = c.Options.chosen(c.Suite)
 	c.rigs = map[string]Rig{}
 	defer func() { err = errors.Join(err, c.closeRigs()) }()
 
@@ -124,11 +124,16 @@ func (c *Campaign) log(setup, what string) string {
 
 // key of stock's results.
 func (c *Campaign) key() (string, error) {
-	of, err := c.Key()
+	values, files, err := c.Key()
 	if err != nil {
 		return "", fmt.Errorf("find out what %s's results depend on: %w", c.Stock, err)
 	}
-	return Fingerprint([]string{of, c.Suite.Package, c.Suite.selection().run, c.Suite.selection().skip})
+	var kernel unix.Utsname
+	if err := unix.Uname(&kernel); err != nil {
+		return "", fmt.Errorf("find out kernel: %w", err)
+	}
+	sel := c.Suite.selection()
+	return fingerprint(append(values, unix.ByteSliceToString(kernel.Release[:]), c.Suite.Package, sel.run, sel.skip), files...)
 }
 
 // first runs the suite on a set-up, or takes stock's results from an earlier
@@ -142,7 +147,7 @@ func (c *Campaign) first(ctx context.Context, setup string) (outing, error) {
 	if err != nil {
 		return outing{}, err
 	}
-	if !c.Fresh {
+	if !c.Options.Fresh {
 		if known, ok := file.find(key); ok {
 			fmt.Fprintf(c.Out, "%s on %s: taken from %s, made %s (-fresh runs it)\n",
 				c.Suite.Name, setup, file, known.Made.Local().Format(time.DateTime))
@@ -222,7 +227,7 @@ func (c *Campaign) runOnce(
 
 // runOn runs the selected tests on a rig.
 func (c *Campaign) runOn(ctx context.Context, r Rig, sel selection, whole time.Duration, log io.Writer) (*recording, ending, error) {
-	if c.Verbose {
+	if c.Options.Verbose {
 		log = io.MultiWriter(log, c.Out)
 	}
 	return record(ctx, r.Command(ctx, sel.flags()...), limits{whole: whole, silence: maxSilence, dying: maxDying}, log)
