@@ -101,6 +101,9 @@ func (c *Campaign) Run(ctx context.Context) (total Tally, err error) {
 		if err != nil {
 			return total, err
 		}
+		if len(v.passed)+len(v.worse) == 0 {
+			return total, fmt.Errorf("%s passes none of the tests, so nothing is judged: see %s", c.Stock, c.log(c.Stock, ".log"))
+		}
 		rep.verdict(setup, outings[setup], v)
 		total.Add(v.count())
 	}

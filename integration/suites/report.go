@@ -44,9 +44,7 @@ func (r report) verdict(setup string, o outing, v verdict) {
 	r.list("Flaky: alone, stock does not pass either (not judged)", v.flaky)
 	r.list("Passed on "+setup+" when run alone", v.recovered)
 	r.list(setup+" better: stock does not pass (not judged)", v.better)
-	if len(v.neither) > 0 {
-		fmt.Fprintf(r.out, "\nNeither stock nor %s passes (not judged): %d tests\n", setup, len(v.neither))
-	}
+	r.list("Neither stock nor "+setup+" passes (not judged)", v.neither)
 	fmt.Fprintf(r.out, "\n%s: %v\n", setup, v.count())
 }
 
