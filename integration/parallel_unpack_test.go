@@ -79,6 +79,10 @@ func TestParallelUnpack(t *testing.T) {
 				t.Errorf("containerd unpacks layers for %s in another way than it should: %v", sn, err)
 			}
 			for _, namespace := range []string{sn, "k8s.io"} {
+				// By the pull: what is not unpacked yet ctr would unpack, by itself, to mount it.
+				if got := m.run(t, "ctr -n "+namespace+" snapshot --snapshotter "+sn+" ls | grep -c Committed"); got != "7" {
+					t.Errorf("the pull of %s has unpacked %s layers, want 7", namespace, got)
+				}
 				sameFiles(t, stock, m.mounted(t, namespace, sn))
 				for _, ids := range []string{"", "--uidmap 0:100000:65536 --gidmap 0:100000:65536 --remap-labels "} {
 					if got := m.look(t, namespace, sn, ids); got != want {
