@@ -17,8 +17,9 @@ WITHOUT ?=
 
 # The line of Moby's engine, for all targets: package compat/engine has the same
 # default, and the same folders.
-export ENGINE ?= 28.5
-BIN := bin$(if $(filter-out 28.5,$(ENGINE)),/$(ENGINE))
+DEFAULT_ENGINE := 29
+export ENGINE ?= $(DEFAULT_ENGINE)
+BIN := bin$(if $(filter-out $(DEFAULT_ENGINE),$(ENGINE)),/$(ENGINE))
 
 BUILD_PROXY = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o $(BIN)/baleen-containerd ./cmd/baleen-containerd
 BUILD_PLUGIN = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o $(BIN)/docker-baleen ./cmd/docker-baleen
@@ -38,7 +39,7 @@ deps: ## install the Debian packages that are missing
 	@.ci/deps
 
 .PHONY: build
-build: deps ## build everything into bin/; the other engine with ENGINE=29, into bin/29
+build: deps ## build everything into bin/; the other engine with ENGINE=28.5, into bin/28.5
 	$(GO) run ./cmd/mkdockerd -stock
 	$(GO) run ./cmd/mkdockerd
 	$(GO) run ./cmd/mkstack

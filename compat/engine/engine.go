@@ -18,7 +18,7 @@ const (
 	V29 Line = "29"   // github.com/moby/moby/v2
 
 	// Default is the line that is meant where none is named.
-	Default = V28
+	Default = V29
 )
 
 // Variable is the environment variable that names the line to build and run.

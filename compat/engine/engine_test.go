@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -42,5 +44,13 @@ func TestEachLineHasItsFolderAndModule(t *testing.T) {
 	}
 	if got := engine.Default.Dir("bin"); got != "bin" {
 		t.Errorf("the default line's programs are in %s", got)
+	}
+}
+
+// make hands its default on to every command.
+func TestMakefileHasTheSameDefault(t *testing.T) {
+	text, err := os.ReadFile("../../Makefile")
+	if want := "\nDEFAULT_ENGINE := " + string(engine.Default) + "\n"; err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("the Makefile has no line %q (%v)", want, err)
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
-// version is one of containerd's. Its programs are in the folder of an engine line.
+// version is one of containerd's. Its programs are in the folder of an engine line. The
+// newest is of all lines: make newest puts it into the default line's.
 type version struct {
 	name          string
 	line          engine.Line
@@ -19,7 +20,7 @@ type version struct {
 var versions = []version{
 	{name: "2.1", line: engine.V28, stock: "containerd-stock", linked: "containerd"},
 	{name: "2.3", line: engine.V29, stock: "containerd-stock", linked: "containerd"},
-	{name: "2.4", line: engine.V28, stock: "containerd-2.4", linked: "containerd-2.4-baleen"},
+	{name: "2.4", line: engine.Default, stock: "containerd-2.4", linked: "containerd-2.4-baleen"},
 }
 
 // setup is a way to run containerd.

@@ -13,7 +13,7 @@ import (
 const binDirEnv = "BALEEN_BIN"
 
 // BinDir returns the folder of the programs that make up a stack: BALEEN_BIN, or
-// that of the engine line that the variable ENGINE chooses, bin or bin/29 in the
+// that of the engine line that the variable ENGINE chooses, bin or bin/28.5 in the
 // repository that the working directory is in.
 func BinDir() (string, error) {
 	if dir := os.Getenv(binDirEnv); dir != "" {
