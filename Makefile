@@ -167,6 +167,10 @@ diff: ## print the fork as a unified diff against Moby
 lint: ## run the linters, pinned in .ci/lint.mod
 	$(GO) tool -modfile=.ci/lint.mod golangci-lint run ./...
 
+.PHONY: vet-fork
+vet-fork: ## run go vet over the packages of the fork that hold a file of ours: ENGINE=28.5 or 29
+	$(GO) run ./cmd/mkdockerd -vet
+
 .PHONY: clean
 clean: ## remove what was built, but not Go's caches
 	rm -rf bin .build

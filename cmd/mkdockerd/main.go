@@ -6,6 +6,7 @@
 //	mkdockerd -diff                           print the fork as a unified diff
 //	mkdockerd -check VERSION|DIR              say which patches fit a version of Moby or the tree in a folder
 //	mkdockerd -refresh                        write the series of patches from the git repository in the build folder
+//	mkdockerd -vet                            run go vet over the packages of the tree with a file of ours
 //	mkdockerd -tree [-stock]                  only make the tree, and print its folder
 //	mkdockerd -test PKG [-stock] -o FILE      compile the tests of a package of the tree;
 //	          [-overlay FILE]                 of stock, with sources replaced as for go build -overlay
@@ -47,6 +48,7 @@ type options struct {
 	stock                bool
 	source               string
 	diff, tree, refresh  bool
+	vet                  bool
 	check, test, overlay string
 	build, output        string
 }
@@ -59,6 +61,7 @@ func main() {
 	flag.BoolVar(&o.diff, "diff", false, "print the fork as a unified diff and build nothing")
 	flag.StringVar(&o.check, "check", "", "say which patches fit this `version` of Moby, or the tree in this folder, and build nothing")
 	flag.BoolVar(&o.refresh, "refresh", false, "write the series of patches from its git repository, and build nothing")
+	flag.BoolVar(&o.vet, "vet", false, "run go vet over the packages with a file of ours, and build nothing")
 	flag.BoolVar(&o.tree, "tree", false, "make the tree, print its folder and build nothing")
 	flag.StringVar(&o.test, "test", "", "compile the tests of this `package` of the tree instead of dockerd")
 	flag.StringVar(&o.overlay, "overlay", "", "with -stock -test: `file` that names sources to replace, as for go build -overlay")
@@ -136,9 +139,12 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	if o.tree {
+	switch {
+	case o.tree:
 		fmt.Println(t.Dir)
 		return nil
+	case o.vet:
+		return m.vet(ctx, t, os.Stdout)
 	}
 	b, err := m.plan(ctx)
 	if err != nil {
