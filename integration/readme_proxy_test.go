@@ -12,7 +12,7 @@ import (
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
-// TestReadmeForAnyContainerd does what the README says about baleen-containerd, on a
+// TestReadmeForAnyContainerd does what containerd.md says about baleen-containerd, on a
 // machine with a containerd as it is, of which a container runs all the time.
 func TestReadmeForAnyContainerd(t *testing.T) {
 	bin, err := stack.BinDir()
@@ -22,7 +22,7 @@ func TestReadmeForAnyContainerd(t *testing.T) {
 	blocks := readInstructions(t)
 	for name, block := range blocks {
 		if !slices.Contains([]string{"install", "use", "differ-for-all", "move", "remove"}, name) {
-			t.Errorf("README.md:%d: no test runs the block run=%s", block.line, name)
+			t.Errorf("%s:%d: no test runs the block run=%s", instructionsPage, block.line, name)
 		}
 	}
 	for name, program := range proxied {
@@ -42,7 +42,7 @@ func TestReadmeForAnyContainerd(t *testing.T) {
 }
 
 // followProxy follows all instructions, and looks after each whether it did what the
-// README says.
+// page says.
 func followProxy(t *testing.T, m *machine, blocks map[string]instructions) {
 	m.run(t, "ctr image import app.tar")
 	m.run(t, "ctr run --detach --snapshotter overlayfs docker.io/library/app:latest web sleep infinity")

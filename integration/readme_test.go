@@ -18,17 +18,20 @@ import (
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
-// instructions are the commands of a fenced block in the README whose info string
+// instructionsPage is the page with the instructions for any containerd, from the root.
+const instructionsPage = "docs/containerd.md"
+
+// instructions are the commands of a fenced block in that page whose info string
 // has run=NAME after the language. Readers do not see that.
 type instructions struct {
 	line     int // of the first command
 	commands []string
 }
 
-// readInstructions reads the blocks to run from the README, by their names.
+// readInstructions reads the blocks to run from the page, by their names.
 func readInstructions(t *testing.T) map[string]instructions {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "README.md"))
+	text, err := os.ReadFile(filepath.Join("..", instructionsPage))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +46,7 @@ func readInstructions(t *testing.T) map[string]instructions {
 			open = ""
 		case fence && marked:
 			if _, twice := blocks[name]; twice {
-				t.Fatalf("README.md:%d: there is another block run=%s", i+1, name)
+				t.Fatalf("%s:%d: there is another block run=%s", instructionsPage, i+1, name)
 			}
 			open, blocks[name] = name, instructions{line: i + 2}
 		case open != "" && prompted:
@@ -51,7 +54,7 @@ func readInstructions(t *testing.T) map[string]instructions {
 			block.commands = append(block.commands, command)
 			blocks[open] = block
 		case open != "":
-			t.Fatalf("README.md:%d: %q does not begin with a prompt, so it cannot be run", i+1, line)
+			t.Fatalf("%s:%d: %q does not begin with a prompt, so it cannot be run", instructionsPage, i+1, line)
 		}
 	}
 	return blocks
@@ -119,20 +122,20 @@ func (m *machine) path(elem ...string) string {
 	return filepath.Join(append([]string{m.Root(), "tmp"}, elem...)...)
 }
 
-// follow runs a block of the README, line by line.
+// follow runs a block of the page, line by line.
 func (m *machine) follow(t *testing.T, block instructions) {
 	t.Helper()
 	if len(block.commands) == 0 {
-		t.Fatal("the README has no such block, or no command in it")
+		t.Fatal(instructionsPage + " has no such block, or no command in it")
 	}
 	for i, command := range block.commands {
-		t.Logf("README.md:%d: %s", block.line+i, command)
+		t.Logf("%s:%d: %s", instructionsPage, block.line+i, command)
 		if args, ok := strings.CutPrefix(command, "systemctl "); ok {
 			m.systemctl(t, strings.Fields(args))
 			continue
 		}
 		if out, err := m.try(t, command); err != nil {
-			t.Fatalf("README.md:%d: %s: %v\n%s", block.line+i, command, err, out)
+			t.Fatalf("%s:%d: %s: %v\n%s", instructionsPage, block.line+i, command, err, out)
 		}
 	}
 }
@@ -170,7 +173,7 @@ func (m *machine) command(ctx context.Context, argv ...string) *exec.Cmd {
 	return cmd
 }
 
-// systemctl does what systemd would do with the README's orders: no systemd runs in a
+// systemctl does what systemd would do with the page's orders: no systemd runs in a
 // stack. systemd-analyze checks the unit, where there is one, and the command and the
 // type of service that the unit names are used.
 func (m *machine) systemctl(t *testing.T, args []string) {
@@ -195,7 +198,7 @@ func (m *machine) systemctl(t *testing.T, args []string) {
 	case "restart containerd":
 		m.start(t, "containerd", m.stop(t, "containerd")...)
 	default:
-		t.Fatalf("the README says systemctl %s, which this test cannot do", order)
+		t.Fatalf("%s says systemctl %s, which this test cannot do", instructionsPage, order)
 	}
 }
 
