@@ -167,7 +167,7 @@ type Image struct {
 // Conflict is a path that both the container and the new image changed.
 type Conflict struct {
 	Path      string // absolute
-	Container string // what the container did: "modified", "deleted", "added"
+	Container string // what the container did: "modified", "replaced", "deleted", "added"
 	Image     string // what the new image did
 	Class     string `json:",omitempty"` // "package database", "linker cache"
 	Winner    string // "container", "image", or "" if the policy is to fail
