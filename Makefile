@@ -63,6 +63,10 @@ install-plugin: ## build docker-baleen and put it where your docker command find
 	$(BUILD_PLUGIN)
 	install -D -m 755 $(BIN)/docker-baleen "$${DOCKER_CONFIG:-$$HOME/.docker}/cli-plugins/docker-baleen"
 
+.PHONY: man
+man: ## write the manual pages of docker baleen: man -M .build/man docker-baleen
+	$(GO) run ./cmd/docker-baleen/man .build/man/man1
+
 .PHONY: run
 run: build ## build, then show the main job end to end: WITHOUT=criu as if there were none
 	$(GO) run ./integration/demo $(if $(WITHOUT),-without='$(WITHOUT)')
