@@ -168,6 +168,10 @@ func (s *Stack) Kill() error { return s.takeDown() }
 // Root returns the folder that holds all of the stack's files.
 func (s *Stack) Root() string { return string(s.root) }
 
+// BinDir returns the folder of the programs that the stack was started with, which
+// is not that of [BinDir] if another engine line is chosen now.
+func (s *Stack) BinDir() string { return s.bin }
+
 // Host returns the DOCKER_HOST of the stack.
 func (s *Stack) Host() string { return "unix://" + s.root.dockerSocket() }
 

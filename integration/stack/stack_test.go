@@ -186,6 +186,9 @@ func TestDetachedStackIsAttachedTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	docker(t, s, "version")
+	if want, err := stack.BinDir(); err != nil || s.BinDir() != want {
+		t.Errorf("its programs are in %s, want %s (%v)", s.BinDir(), want, err)
+	}
 	if _, err := stack.Start(t.Context(), stack.Config{Flavor: stack.Stock, Root: root}); !errdefs.IsAlreadyExists(err) {
 		t.Errorf("start a second one in the same root: %v", err)
 	}

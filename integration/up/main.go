@@ -68,8 +68,7 @@ func run(ctx context.Context, args []string) error {
 func start(ctx context.Context, stock bool) error {
 	running, err := stack.Attach(root)
 	if err == nil {
-		fmt.Println("It is already up.")
-		return explain(running)
+		return already(running)
 	}
 	if !errdefs.IsNotFound(err) {
 		return err
@@ -89,14 +88,27 @@ func start(ctx context.Context, stock bool) error {
 		return errors.Join(err, s.Kill())
 	}
 	fmt.Printf("A %s dockerd is up, with a busybox image.\n", config.Flavor)
-	return explain(s)
+	explain(s)
+	return nil
 }
 
-func explain(s *stack.Stack) error {
+// already explains how to use a stack that is up. It returns an error if that runs
+// other programs than the chosen ones: those of another engine line or repository.
+func already(s *stack.Stack) error {
 	bin, err := stack.BinDir()
 	if err != nil {
 		return err
 	}
+	if bin != s.BinDir() {
+		return errdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf(
+			"what is up runs the programs in %s, not those in %s: stop it first with make down", s.BinDir(), bin))
+	}
+	fmt.Println("It is already up.")
+	explain(s)
+	return nil
+}
+
+func explain(s *stack.Stack) {
 	fmt.Printf(`To use it:
 
 	export DOCKER_HOST=%s
@@ -108,8 +120,7 @@ The second line is for the plugins, such as docker baleen.
 Its logs are in %s. To stop it and remove all that is in it:
 
 	make down
-`, s.Host(), s.ClientConfig(), filepath.Join(bin, "docker"), s.Root())
-	return nil
+`, s.Host(), s.ClientConfig(), filepath.Join(s.BinDir(), "docker"), s.Root())
 }
 
 func stop(ctx context.Context) error {
@@ -146,5 +157,6 @@ func status() error {
 			fmt.Printf("%s is not running. Its log ends with:\n%s\n", d, s.LogTail(d, 5))
 		}
 	}
-	return explain(s)
+	explain(s)
+	return nil
 }
