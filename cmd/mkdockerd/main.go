@@ -2,7 +2,7 @@
 //
 //	mkdockerd [-build DIR] [-o FILE]          build the fork
 //	mkdockerd -stock [-build DIR] [-o FILE]   build the same tree without our patches
-//	mkdockerd -source DIR …                   use the tree in a folder instead of the pinned module
+//	mkdockerd -source DIR [-release VERSION]  use the tree in a folder instead of the pinned module
 //	mkdockerd -diff                           print the fork as a unified diff
 //	mkdockerd -check VERSION|DIR              say which patches fit a version of Moby or the tree in a folder
 //	mkdockerd -refresh                        write the series of patches from the git repository in the build folder
@@ -46,7 +46,7 @@ import (
 type options struct {
 	line                 engine.Line
 	stock                bool
-	source               string
+	source, release      string
 	diff, tree, refresh  bool
 	vet                  bool
 	check, test, overlay string
@@ -58,6 +58,7 @@ func main() {
 	name := flag.String("engine", os.Getenv(engine.Variable), "engine `line` to build, 28.5 or 29")
 	flag.BoolVar(&o.stock, "stock", false, "leave out Baleen's patches")
 	flag.StringVar(&o.source, "source", "", "Moby's source in a `folder`, instead of the pinned module")
+	flag.StringVar(&o.release, "release", "", "with -source: the `version` that dockerd names, instead of that of the folder's git tags")
 	flag.BoolVar(&o.diff, "diff", false, "print the fork as a unified diff and build nothing")
 	flag.StringVar(&o.check, "check", "", "say which patches fit this `version` of Moby, or the tree in this folder, and build nothing")
 	flag.BoolVar(&o.refresh, "refresh", false, "write the series of patches from its git repository, and build nothing")
@@ -102,6 +103,10 @@ func (o options) validate() error {
 		return fmt.Errorf("%s: choose one of these", strings.Join(actions, " and "))
 	case o.stock && (o.diff || o.check != "" || o.refresh):
 		return fmt.Errorf("%s needs the patches, which -stock leaves out", actions[0])
+	case o.release != "" && o.source == "":
+		return errors.New("-release needs -source")
+	case o.release != "" && !releases.MatchString(o.release):
+		return fmt.Errorf("-release %q: must be a version such as 29.8.1", o.release)
 	case o.test != "" && o.output == "":
 		return errors.New("-test needs -o")
 	case o.overlay != "" && (o.test == "" || !o.stock):
@@ -153,5 +158,8 @@ func run(o options) error {
 	if err := b.Run(ctx, t); err != nil || b.Test {
 		return err
 	}
-	return checkDeps(b.Output, m.line)
+	if err := checkDeps(b.Output, m.line); err != nil {
+		return errors.Join(err, os.Remove(b.Output)) // or somebody would run it
+	}
+	return nil
 }

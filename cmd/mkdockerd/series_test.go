@@ -269,6 +269,9 @@ func TestOptionsThatContradictEachOther(t *testing.T) {
 		{options{test: "./daemon", output: "daemon.test", overlay: "o.json"}, "-overlay needs -stock and -test"},
 		{options{stock: true, overlay: "o.json"}, "-overlay needs -stock and -test"},
 		{options{stock: true, test: "./daemon", output: "daemon.test", overlay: "o.json"}, ""},
+		{options{release: "29.8.1"}, "-release needs -source"},
+		{options{source: ".", release: "29' -X 'main.x=y"}, "must be a version"},
+		{options{source: ".", release: "29.8.1-0ubuntu1~24.04"}, ""},
 		{options{stock: true, tree: true}, ""},
 		{options{}, ""},
 	} {

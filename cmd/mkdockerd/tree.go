@@ -127,9 +127,14 @@ func (m *maker) requirements(tree string) (req modtree.Requirements, err error) 
 // plan says what to compile and which versions the linker writes into it.
 func (m *maker) plan(ctx context.Context) (modtree.Build, error) {
 	b := modtree.Build{Package: "./cmd/dockerd", Output: m.output, Tags: m.tags()}
-	name, release, platform := "dockerd", m.pin.Release+"+baleen."+version.Version, "Baleen "+version.Version
-	if m.stock {
-		name, release, platform = "dockerd-stock", m.pin.Release, ""
+	release, err := m.releaseOf(ctx)
+	if err != nil {
+		return b, err
+	}
+	name, platform := "dockerd-stock", ""
+	if !m.stock {
+		name, platform = "dockerd", "Baleen "+version.Version
+		release += "+baleen." + version.Version
 	}
 	if m.test != "" {
 		b.Package, b.Test = m.test, true
@@ -137,7 +142,6 @@ func (m *maker) plan(ctx context.Context) (modtree.Build, error) {
 	if b.Output == "" {
 		b.Output = filepath.Join(m.line.Dir(filepath.Join(m.root, "bin")), name)
 	}
-	var err error
 	if b.Overlay, err = m.writeOverlay(); err != nil {
 		return b, err
 	}
