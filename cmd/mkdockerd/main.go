@@ -7,6 +7,7 @@
 //	mkdockerd -check VERSION|DIR              say which patches fit a version of Moby or the tree in a folder
 //	mkdockerd -refresh                        write the series of patches from the git repository in the build folder
 //	mkdockerd -vet                            run go vet over the packages of the tree with a file of ours
+//	mkdockerd -types                          vet and test our packages that take the engine's types, with the line's
 //	mkdockerd -tree [-stock]                  only make the tree, and print its folder
 //	mkdockerd -test PKG [-stock] -o FILE      compile the tests of a package of the tree;
 //	          [-overlay FILE]                 of stock, with sources replaced as for go build -overlay
@@ -48,7 +49,7 @@ type options struct {
 	stock                bool
 	source, release      string
 	diff, tree, refresh  bool
-	vet                  bool
+	vet, types           bool
 	check, test, overlay string
 	build, output        string
 }
@@ -63,6 +64,7 @@ func main() {
 	flag.StringVar(&o.check, "check", "", "say which patches fit this `version` of Moby, or the tree in this folder, and build nothing")
 	flag.BoolVar(&o.refresh, "refresh", false, "write the series of patches from its git repository, and build nothing")
 	flag.BoolVar(&o.vet, "vet", false, "run go vet over the packages with a file of ours, and build nothing")
+	flag.BoolVar(&o.types, "types", false, "run go vet and the tests of our packages that take the engine's types, with the line's, and build nothing")
 	flag.BoolVar(&o.tree, "tree", false, "make the tree, print its folder and build nothing")
 	flag.StringVar(&o.test, "test", "", "compile the tests of this `package` of the tree instead of dockerd")
 	flag.StringVar(&o.overlay, "overlay", "", "with -stock -test: `file` that names sources to replace, as for go build -overlay")
@@ -91,7 +93,8 @@ func main() {
 func (o options) validate() error {
 	var actions []string
 	for name, given := range map[string]bool{
-		"-diff": o.diff, "-check": o.check != "", "-refresh": o.refresh, "-tree": o.tree, "-test": o.test != "",
+		"-diff": o.diff, "-check": o.check != "", "-refresh": o.refresh, "-vet": o.vet, "-types": o.types,
+		"-tree": o.tree, "-test": o.test != "",
 	} {
 		if given {
 			actions = append(actions, name)
@@ -101,7 +104,7 @@ func (o options) validate() error {
 	switch {
 	case len(actions) > 1:
 		return fmt.Errorf("%s: choose one of these", strings.Join(actions, " and "))
-	case o.stock && (o.diff || o.check != "" || o.refresh):
+	case o.stock && len(actions) > 0 && !o.tree && o.test == "":
 		return fmt.Errorf("%s needs the patches, which -stock leaves out", actions[0])
 	case o.release != "" && o.source == "":
 		return errors.New("-release needs -source")
@@ -150,6 +153,8 @@ func run(o options) error {
 		return nil
 	case o.vet:
 		return m.vet(ctx, t, os.Stdout)
+	case o.types:
+		return m.testTypes(ctx, t)
 	}
 	b, err := m.plan(ctx)
 	if err != nil {

@@ -264,7 +264,9 @@ func TestOptionsThatContradictEachOther(t *testing.T) {
 	}{
 		{options{diff: true, check: "28.5.2"}, "-check and -diff"},
 		{options{tree: true, refresh: true}, "-refresh and -tree"},
+		{options{vet: true, types: true}, "-types and -vet"},
 		{options{stock: true, check: "28.5.2"}, "-check needs the patches"},
+		{options{stock: true, types: true}, "-types needs the patches"},
 		{options{test: "./daemon"}, "-test needs -o"},
 		{options{test: "./daemon", output: "daemon.test", overlay: "o.json"}, "-overlay needs -stock and -test"},
 		{options{stock: true, overlay: "o.json"}, "-overlay needs -stock and -test"},

@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -23,8 +22,7 @@ var errFindings = errors.New("go vet has findings in the fork")
 
 // vet runs go vet over the packages of the tree that hold a file of ours, and writes
 // what it finds in our files and in the lines that patches add. Moby's tests are left
-// out: what they import would have to be compiled. Paths are trimmed as in a build, so
-// that its compiled packages serve.
+// out: what they import would have to be compiled.
 func (m *maker) vet(ctx context.Context, t *modtree.Tree, w io.Writer) error {
 	files, err := m.series.Files(t.Original)
 	if err != nil {
@@ -34,13 +32,11 @@ func (m *maker) vet(ctx context.Context, t *modtree.Tree, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"vet", "-trimpath", "-json", "-tags", strings.Join(m.tags(), ","), "-overlay", overlay}
+	args := []string{"vet", "-json", "-tags", strings.Join(m.tags(), ","), "-overlay", overlay}
 	for _, dir := range packagesOf(files) {
 		args = append(args, "./"+dir)
 	}
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = t.Dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off", "CGO_ENABLED=0")
+	cmd := goInTree(ctx, t, args...)
 	var out bytes.Buffer // of both: which has the findings differs between versions of Go
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
