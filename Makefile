@@ -19,6 +19,7 @@ WITHOUT ?=
 # default, and the same folders.
 DEFAULT_ENGINE := 29
 export ENGINE ?= $(DEFAULT_ENGINE)
+OTHER_ENGINE := $(filter-out $(ENGINE),$(DEFAULT_ENGINE) 28.5)
 BIN := bin$(if $(filter-out $(DEFAULT_ENGINE),$(ENGINE)),/$(ENGINE))
 
 BUILD_PROXY = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o $(BIN)/baleen-containerd ./cmd/baleen-containerd
@@ -108,6 +109,28 @@ test-suites:
 	if [[ -x .build/criu/bin/criu ]]; then $(GO) run ./integration/moby -suite=checkpoint; else echo "Suite checkpoint is skipped: there is no CRIU."; fi
 	$(GO) run ./integration/containerd -version=2.4 -run='$(IMAGE_TESTS)'
 
+# What one engine line is tested with when the other is tested in full: what concerns
+# the patches and the way to stock and back.
+SEAM_COMMIT     := Commit|CommitOfAContainerThatIsPaused|OrdersWhileFrozen|ClassicBuild|DiffFailsCleanly|CreateFollowsItsRequest
+SEAM_IMAGES     := TagIsNeverMissing|SaveSomePlatforms|MissingLayer|LoadAndImportUnpack|ImageMountOfNoContainer
+SEAM_REVISIONS  := RevisionRoutes|OneSwitchAtATime|SwitchesAmongOthers|StoppedStaysStopped|LostFolders|ShutdownEndsOperations
+SEAM_CHECKPOINT := CheckpointFiles|RestoreRefuses|Rewind|ProcessesGoOn|DockerCheckpoint
+SEAM_STOCK      := UserNamespaces|ImagesMapNoIDs|UserNamespacesBackToStock|GraphDriver.*|MoveBetweenStockAndFork|UpgradedContainersUnderStock|DataRootOfBefore
+SEAM_TESTS      := ^Test($(SEAM_COMMIT)|$(SEAM_IMAGES)|$(SEAM_REVISIONS)|$(SEAM_CHECKPOINT)|$(SEAM_STOCK))$$
+
+.PHONY: test-seam
+test-seam: deps ## these tests alone, and Moby's image suite: ENGINE=28.5
+	$(GO) run ./cmd/mkdockerd -stock
+	$(GO) run ./cmd/mkdockerd
+	$(GO) run ./cmd/mkstack docker docker-proxy docker-init containerd containerd-shim-runc-v2 runc
+	$(BUILD_PLUGIN)
+	$(TESTS) -- -timeout=30m -run='$(SEAM_TESTS)' ./integration
+	$(GO) run ./integration/moby -suite=image
+
+.PHONY: test-other-engine
+test-other-engine: # what CI has of the engine that is not chosen
+	$(MAKE) --no-print-directory ENGINE=$(OTHER_ENGINE) test-seam vet-fork
+
 .PHONY: test-all
 test-all: test ## the same in all overlay modes, with the race detector, and Moby's command line suite
 	CGO_ENABLED=1 $(GOTESTSUM) --format=pkgname-and-test-fails -- -race -timeout=60m -p=1 ./...
@@ -174,6 +197,10 @@ lint: ## run the linters, pinned in .ci/lint.mod
 .PHONY: vet-fork
 vet-fork: ## run go vet over the packages of the fork that hold a file of ours: ENGINE=28.5 or 29
 	$(GO) run ./cmd/mkdockerd -vet
+
+.PHONY: check-fork
+check-fork: vet-fork # and go vet and the tests of our packages that take the engine's types
+	$(GO) run ./cmd/mkdockerd -types
 
 .PHONY: clean
 clean: ## remove what was built, but not Go's caches
