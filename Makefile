@@ -22,8 +22,13 @@ export ENGINE ?= $(DEFAULT_ENGINE)
 OTHER_ENGINE := $(filter-out $(ENGINE),$(DEFAULT_ENGINE) 28.5)
 BIN := bin$(if $(filter-out $(DEFAULT_ENGINE),$(ENGINE)),/$(ENGINE))
 
-BUILD_PROXY = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o $(BIN)/baleen-containerd ./cmd/baleen-containerd
-BUILD_PLUGIN = CGO_ENABLED=0 $(GO) build -trimpath -ldflags=-w -o $(BIN)/docker-baleen ./cmd/docker-baleen
+# As all programs in bin are built, so that tests and tools take from Go's cache what
+# these have compiled.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath $(filter-out -trimpath,$(GOFLAGS))
+
+BUILD_PROXY = $(GO) build -ldflags=-w -o $(BIN)/baleen-containerd ./cmd/baleen-containerd
+BUILD_PLUGIN = $(GO) build -ldflags=-w -o $(BIN)/docker-baleen ./cmd/docker-baleen
 
 # What of Moby's container suite concerns what Baleen does itself.
 CONTAINER_TESTS := Commit|Diff|Create|Export|Copy|Remove|Rename|Inspect|Mount|Restart|LiveRestore|Size
