@@ -134,7 +134,7 @@ test-seam: deps ## these tests alone, and Moby's image suite: ENGINE=28.5
 
 .PHONY: test-other-engine
 test-other-engine: # what CI has of the engine that is not chosen
-	$(MAKE) --no-print-directory ENGINE=$(OTHER_ENGINE) test-seam vet-fork
+	time $(MAKE) --no-print-directory ENGINE=$(OTHER_ENGINE) test-seam vet-fork
 
 .PHONY: test-all
 test-all: test ## the same in all overlay modes, with the race detector, and Moby's command line suite
