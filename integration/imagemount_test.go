@@ -59,8 +59,7 @@ func (e *env) withoutRootfs(t *testing.T, when string) {
 func (e *env) runMounted(t *testing.T, flags ...string) string {
 	t.Helper()
 	args := append([]string{"run", "-d", "--init"}, flags...)
-	lines := strings.Split(e.docker(t, append(args, "busybox", "sleep", "1000")...), "\n")
-	id := lines[len(lines)-1]
+	id := lastLine(e.docker(t, append(args, "busybox", "sleep", "1000")...))
 	t.Cleanup(func() { e.remove(t, id) })
 	return id
 }
@@ -136,29 +135,6 @@ func TestImageMountedTwice(t *testing.T) {
 		e.settled(t, before)
 		e.withoutRootfs(t, "removed itself")
 	})
-}
-
-// TestImageMountOfStock goes on with the container that stock Moby has made, whose
-// image mounts have other names, and removes it.
-func TestImageMountOfStock(t *testing.T) {
-	e := newEnv(t, stack.Config{Flavor: stack.Stock}, "busybox")
-	before := e.state(t)
-	ctr := e.runMounted(t, "--mount", "type=image,source=busybox,target=/a")
-	e.docker(t, "stop", ctr)
-	if err := e.StopDockerd(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	e.unmountRoots(t)
-	if err := e.StartDockerdAs(t.Context(), stack.Fork); err != nil {
-		t.Fatal(err)
-	}
-	e.docker(t, "start", ctr)
-	if got := e.docker(t, "exec", ctr, "/a/bin/busybox", "echo", "mounted"); got != "mounted" {
-		t.Errorf("the container sees %q", got)
-	}
-	e.docker(t, "rm", "-f", ctr)
-	e.settled(t, before)
-	e.withoutRootfs(t, "removed")
 }
 
 func (e *env) restartDockerd(t *testing.T) {
