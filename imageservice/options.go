@@ -68,8 +68,14 @@ const FeatureSealCommits = "baleen-seal-commits"
 // has no part in images.
 const OffWarning = `Baleen's image service is not in use: images and containers are a graph driver's, and Baleen needs the containerd image store. ` +
 	`To move, make images of the containers to keep (docker commit) and an archive of the images (docker save), ` +
-	`set "features": {"containerd-snapshotter": true} in daemon.json, restart the daemon, and load the archive (docker load). ` +
+	`set "features": {"containerd-snapshotter": true} and no "storage-driver" in daemon.json, restart the daemon, and load the archive (docker load). ` +
 	`What the graph driver has stays where it is, hidden until that feature is off again.`
+
+// NoWayBackWarning is for the log of a daemon that maps ids where stock Moby does not.
+const NoWayBackWarning = `userns-remap is on together with the containerd image store. ` +
+	`Stock Moby of this version refuses that, or turns the store off and finds neither these images nor these containers. ` +
+	`Before you go back to stock Moby, make images of the containers to keep (docker commit) and an archive of the images (docker save), ` +
+	`then turn the feature "containerd-snapshotter" off in daemon.json, start stock Moby, and load the archive (docker load).`
 
 // optionPrefix tells our storage options from those of graph drivers, which a
 // daemon with the containerd store leaves alone.

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/log"
 	"github.com/moby/sys/user"
 
 	"github.com/baleen-project/baleen/compat/moby"
@@ -114,6 +115,9 @@ func New(c Config) *Service {
 		life:        newLife(),
 		sealCommits: c.SealCommits,
 		thawFrozen:  c.Thaw,
+	}
+	if !s.ids.Empty() && !moby.StockMapsIDs {
+		log.G(s.background()).Warn(NoWayBackWarning)
 	}
 	s.sweep(s.background())
 	useTempMounts(s.background(), c.TempMounts)

@@ -70,24 +70,39 @@ func TestUserNamespacesBackToStock(t *testing.T) {
 	e.formerHolds(t, id)
 }
 
-// TestUserNamespacesStockRefuses: stock Moby 29 does not start on what Baleen made
-// with mapped ids, and leaves it as it was.
+// TestUserNamespacesStockRefuses: stock Moby 29 does not start on what Baleen made with
+// mapped ids, or does not find it, and leaves it as it was. The fork's log says how to
+// move. The test follows that.
 func TestUserNamespacesStockRefuses(t *testing.T) {
 	if l := line(t); l == engine.V28 {
 		t.Skipf("stock Moby %s goes on with mapped ids", l)
 	}
 	e := newEnv(t, usernsConfig("", nil), "busybox")
+	e.mustLog(t, "userns-remap is on together with the containerd image store. Stock Moby of this version refuses that", "docker commit", "docker save", "docker load")
 	id := e.run(t, "busybox", formerScript)
 	e.docker(t, "stop", "-t", "1", id)
+	e.docker(t, "commit", id, "moved")
+	archive := filepath.Join(e.Root(), "tmp", "moved.tar")
+	e.docker(t, "save", "-o", archive, "moved")
 	if err := e.StopDockerd(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.StartDockerdAs(t.Context(), stack.Stock); err == nil || !strings.Contains(err.Error(), "not compatible with userns remapping") {
 		t.Fatalf("stock starts on mapped ids: %v", err)
 	}
-	if err := e.StartDockerdAs(t.Context(), stack.Fork); err != nil {
+	e.configure(t, map[string]any{})
+	if err := e.StartDockerdAs(t.Context(), stack.Stock); err != nil {
 		t.Fatal(err)
 	}
+	if got := e.docker(t, "ps", "-aq") + e.docker(t, "images", "-q"); got != "" {
+		t.Errorf("stock finds %s", got)
+	}
+	e.docker(t, "load", "-i", archive)
+	if got := e.docker(t, "run", "--rm", "moved", "sh", "-c", formerLook); got != formerWant {
+		t.Errorf("under stock\n%s", got)
+	}
+	e.configure(t, map[string]any{"containerd-snapshotter": true})
+	e.as(t, stack.Fork)
 	e.formerHolds(t, id)
 }
 

@@ -88,6 +88,10 @@ const (
 	NetworkModeNone    = networktypes.NetworkNone
 )
 
+// StockMapsIDs reports whether stock Moby of this line starts with both userns-remap and
+// the containerd store.
+const StockMapsIDs = true
+
 // What the daemon is asked for.
 type (
 	ContainerCreateConfig   = backend.ContainerCreateConfig
