@@ -30,9 +30,10 @@
 //
 // # Under stock dockerd
 //
-// In the mode "differ" Baleen's differ stands before containerd's, for commits of
-// stock dockerd: of all that is wrong with those, only what dockerd itself does is
-// left.
+// In the modes "differ", "driver" and "linked" Baleen's differ stands before
+// containerd's, for commits of stock dockerd: of all that is wrong with those, only
+// what dockerd itself does is left. In the first baleen-containerd has the differ, in
+// the second the storage driver too, and in the third both are linked with containerd.
 //
 // # Running it
 //

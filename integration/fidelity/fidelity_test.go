@@ -45,16 +45,24 @@ func TestFidelity(t *testing.T) {
 	t.Logf("\n%s", summary.String())
 }
 
-// TestDiffer has stock dockerd commit by way of Baleen's differ.
+// TestDiffer has stock dockerd commit by way of Baleen's differ, on containerd's
+// snapshotter and on Baleen's.
 func TestDiffer(t *testing.T) {
 	if err := stack.CheckMachine(); errdefs.IsPermissionDenied(err) || errdefs.IsNotImplemented(err) {
 		t.Skip(err)
 	}
-	mode, _ := fidelity.FindMode("differ")
-	for _, v := range tryAll(t, stack.Stock, mode, mode.Concerns).Verdicts {
-		if v.Image != nil {
-			t.Errorf("%s: %v", v.Case.Name, v.Image)
-		}
+	for _, name := range []string{"differ", "driver", "linked"} {
+		t.Run(name, func(t *testing.T) {
+			mode, ok := fidelity.FindMode(name)
+			if !ok {
+				t.Fatal("there is no such mode")
+			}
+			for _, v := range tryAll(t, stack.Stock, mode, mode.Concerns).Verdicts {
+				if v.Image != nil {
+					t.Errorf("%s: %v", v.Case.Name, v.Image)
+				}
+			}
+		})
 	}
 }
 

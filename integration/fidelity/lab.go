@@ -63,11 +63,14 @@ func (m Mode) snapshotter() string {
 	return m.Snapshotter
 }
 
-func (m Mode) containerdConfig() string {
-	if len(m.MountOptions) == 0 {
-		return ""
+func (m Mode) containerdConfig() (text string) {
+	if len(m.MountOptions) > 0 {
+		text = fmt.Sprintf("[plugins.'io.containerd.snapshotter.v1.overlayfs']\nmount_options = ['%s']\n", strings.Join(m.MountOptions, "', '"))
 	}
-	return fmt.Sprintf("[plugins.'io.containerd.snapshotter.v1.overlayfs']\nmount_options = ['%s']\n", strings.Join(m.MountOptions, "', '"))
+	if m.LinkedDiffer {
+		text += "[plugins.'io.containerd.service.v1.diff-service']\ndefault = ['baleen', 'walking']\n"
+	}
+	return text
 }
 
 // etc has the mapping of the user "daemon".

@@ -19,6 +19,9 @@ type Mode struct {
 	// dockerd, whose commits are right then, save that its snapshots hold what
 	// the runtime needs, and that it ignores a layer's entry for the root.
 	Proxy bool
+	// LinkedDiffer has containerd, with which Baleen is linked, use Baleen's differ.
+	// It is for stock dockerd as well.
+	LinkedDiffer bool
 	// Layers is how many layers the base image has at least.
 	Layers int
 	// Plain says that containerd's applier writes marks that overlays of this
@@ -67,6 +70,10 @@ var Modes = []Mode{
 	{Name: "baleen", Snapshotter: "baleen"},
 	// The walking differ passes over many of these.
 	{Name: "differ", Proxy: true, Concerns: contentCases},
+	// The same, and the containers are on Baleen's snapshotter: beside containerd,
+	// and in it.
+	{Name: "driver", Proxy: true, Snapshotter: "baleen", Concerns: contentCases},
+	{Name: "linked", LinkedDiffer: true, Snapshotter: "baleen", Concerns: contentCases},
 	// Files that the image can share.
 	{Name: "sealed", Sealed: true},
 	// Files that a commit shares with the container.
