@@ -39,9 +39,14 @@ func (a *arena) open(ctx context.Context) error {
 	}{
 		{results.Fork, startFork},
 		{results.Stock, startStock},
+		{results.Differ, startDiffer},
+		{results.Driver, startDriver},
 		{results.Overlay2, startOverlay2},
 		{results.Podman, startPodman},
 	} {
+		if !a.opts.takesPart(start.name) {
+			continue
+		}
 		began := time.Now()
 		c, err := start.with(ctx, a)
 		if errors.Is(err, errNotInstalled) {

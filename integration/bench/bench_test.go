@@ -19,15 +19,17 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/baleen-project/baleen/integration/bench/results"
 )
 
 func TestParse(t *testing.T) {
 	t.Parallel()
-	opts, err := parse([]string{"-quick", "-only", "w1, W3,", "-rounds", "2", "-json", "a"})
+	opts, err := parse([]string{"-quick", "-only", "w1, W3,", "-rounds", "2", "-json", "a", "-proxy"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !opts.quick || opts.rounds != 2 || opts.json != "a" || !slices.Equal(opts.only, []string{"W1", "W3"}) {
+	if !opts.takesPart(results.Driver) || !opts.takesPart(results.Stock) || opts.takesPart(results.Podman) || !opts.quick || opts.rounds != 2 || opts.json != "a" || !slices.Equal(opts.only, []string{"W1", "W3"}) {
 		t.Errorf("got %+v", opts)
 	}
 	if _, err := parse([]string{"-h"}); !errors.Is(err, flag.ErrHelp) {

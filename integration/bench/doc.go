@@ -2,17 +2,19 @@
 // a state of a container, to go back to it and to upgrade, on the fork, on stock
 // Moby and on podman, side by side on one machine.
 //
-//	go run ./integration/bench [-quick] [-only W1,W3] [-rounds N] [-cold] [-install] [-json FILE] [-svg FILE]
+//	go run ./integration/bench [-quick] [-only W1,W3] [-rounds N] [-cold] [-proxy] [-install] [-json FILE] [-svg FILE]
 //
 // # Words
 //
 // The contestants are the fork, stock dockerd on containerd and on overlay2, and
-// podman if it is installed, each in a stack of its own. Two limits tell what
-// the machine could do at best with the same files: copying them, and hashing
-// them. A workload changes the files of fresh containers in one way, and then
-// they are committed. In each round every workload is a turn for each contestant,
-// one after the other, so that the machine's moods meet all alike. All of it
-// happens on a volume of each kind of file system.
+// podman if it is installed, each in a stack of its own. With -proxy they are the
+// fork, stock dockerd on containerd, and stock dockerd with baleen-containerd: as the
+// differ, and as the storage driver as well. Two limits tell what the machine could
+// do at best with the same files: copying them, and hashing them. A workload changes
+// the files of fresh containers in one way, and then they are committed. In each
+// round every workload is a turn for each contestant, one after the other, so that
+// the machine's moods meet all alike. All of it happens on a volume of each kind of
+// file system.
 //
 // # What is measured
 //

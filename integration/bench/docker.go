@@ -34,6 +34,14 @@ func startStock(ctx context.Context, a *arena) (contestant, error) {
 	return asContestant(startDocker(ctx, a, results.Stock, stack.Config{Flavor: stack.Stock}))
 }
 
+func startDiffer(ctx context.Context, a *arena) (contestant, error) {
+	return asContestant(startDocker(ctx, a, results.Differ, stack.Config{Flavor: stack.Stock, Proxy: true, DifferForAll: true}))
+}
+
+func startDriver(ctx context.Context, a *arena) (contestant, error) {
+	return asContestant(startDocker(ctx, a, results.Driver, stack.Config{Flavor: stack.Stock, Proxy: true, DifferForAll: true, StorageDriver: "baleen"}))
+}
+
 func startOverlay2(ctx context.Context, a *arena) (contestant, error) {
 	return asContestant(startDocker(ctx, a, results.Overlay2, stack.Config{Flavor: stack.Stock, StorageDriver: "overlay2"}))
 }
@@ -129,10 +137,14 @@ func (d *docker) build(ctx context.Context, dockerfile, image string) (time.Dura
 	return d.api.timed(ctx, "POST", "/build?version=1&nocache=1&rm=1&forcerm=1&t="+image, body)
 }
 
-// gauge measures both daemons.
+// gauge measures the daemons.
 func (d *docker) gauge() (func() (map[string]procfs.Usage, error), error) {
 	gauges := map[string]*procfs.Gauge{}
-	for _, daemon := range []stack.Daemon{stack.Dockerd, stack.Containerd} {
+	daemons := []stack.Daemon{stack.Dockerd, stack.Containerd}
+	if d.contestantName == results.Differ || d.contestantName == results.Driver {
+		daemons = append(daemons, stack.Proxy)
+	}
+	for _, daemon := range daemons {
 		pid := d.stack.Pid(daemon)
 		if pid == 0 {
 			return nil, errdefs.ErrUnavailable.WithMessage(string(daemon) + " is not running")

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/baleen-project/baleen/integration/bench/results"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -28,6 +29,7 @@ const lockFD = 3
 // options are what the command line says.
 type options struct {
 	quick, cold, install bool
+	proxy                bool
 	only                 []string
 	rounds               int
 	json, svg            string
@@ -61,6 +63,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&opts.quick, "quick", false, "smaller inputs and fewer rounds, about five minutes")
 	flags.BoolVar(&opts.cold, "cold", false, "drop the machine's page cache before each measurement")
 	flags.BoolVar(&opts.install, "install", false, "install podman and xfsprogs with apt-get if they are missing")
+	flags.BoolVar(&opts.proxy, "proxy", false, "measure the fork, stock on containerd, and stock with baleen-containerd, and nobody else")
 	flags.StringVar(&only, "only", "", "measure only these workloads, such as W1,W3")
 	flags.IntVar(&opts.rounds, "rounds", 0, "rounds of every workload, whatever time they take")
 	flags.StringVar(&opts.json, "json", "", "write all samples to this file")
@@ -82,6 +85,17 @@ func parse(args []string) (options, error) {
 		opts.only = append(opts.only, id)
 	}
 	return opts, nil
+}
+
+// takesPart reports whether a contestant is to be measured.
+func (o options) takesPart(contestant string) bool {
+	switch contestant {
+	case results.Differ, results.Driver:
+		return o.proxy
+	case results.Overlay2, results.Podman:
+		return !o.proxy
+	}
+	return true
 }
 
 // supervise runs this program again to do the work and removes what it leaves,

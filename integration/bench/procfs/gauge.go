@@ -57,6 +57,7 @@ func (g *Gauge) Stop() (Usage, error) {
 		ReadChars:  after.ReadChars - g.before.ReadChars,
 		WriteChars: after.WriteChars - g.before.WriteChars,
 		ReadBytes:  after.ReadBytes - g.before.ReadBytes,
+		Calls:      after.Calls - g.before.Calls,
 	}, nil
 }
 

@@ -25,6 +25,8 @@ type Usage struct {
 	ReadChars  int64 `json:"readChars"`
 	WriteChars int64 `json:"writeChars"`
 	ReadBytes  int64 `json:"readBytes"`
+	// Calls are the read and write calls.
+	Calls int64 `json:"calls"`
 }
 
 // Add is the usage of u and then v: times and bytes add up, memory is that of
@@ -37,6 +39,7 @@ func (u Usage) Add(v Usage) Usage {
 		ReadChars:  u.ReadChars + v.ReadChars,
 		WriteChars: u.WriteChars + v.WriteChars,
 		ReadBytes:  u.ReadBytes + v.ReadBytes,
+		Calls:      u.Calls + v.Calls,
 	}
 }
 
@@ -102,7 +105,7 @@ func counters(pid int) (Usage, error) {
 	return usage, err
 }
 
-// readIO reads the bytes only.
+// readIO reads the bytes and calls only.
 func readIO(pid int) (Usage, error) {
 	var usage Usage
 	text, err := read(pid, "io")
@@ -114,6 +117,13 @@ func readIO(pid int) (Usage, error) {
 	}
 	if err == nil {
 		usage.ReadBytes, err = parseField(text, "read_bytes")
+	}
+	for _, calls := range []string{"syscr", "syscw"} {
+		var n int64
+		if err == nil {
+			n, err = parseField(text, calls)
+			usage.Calls += n
+		}
 	}
 	if err != nil {
 		return Usage{}, fmt.Errorf("read bytes of process %d: %w", pid, err)

@@ -26,7 +26,7 @@ var (
 		format: seconds,
 	}
 	cpu = measure{
-		title:  "processor time of dockerd and containerd, or of podman",
+		title:  "processor time of the daemons, or of podman",
 		of:     func(s Sample) (float64, bool) { return s.total().CPU.Seconds(), len(s.Usage) > 0 },
 		format: seconds,
 	}
@@ -43,6 +43,11 @@ var (
 		title:  "bytes read, from files and sockets",
 		of:     func(s Sample) (float64, bool) { return float64(s.total().ReadChars), len(s.Usage) > 0 },
 		format: bytes,
+	}
+	calls = measure{
+		title:  "read and write calls",
+		of:     func(s Sample) (float64, bool) { return float64(s.total().Calls), s.total().Calls > 0 },
+		format: func(n float64) string { return count(int(n)) },
 	}
 	blob = measure{
 		title:  "size of the new layers' blobs",

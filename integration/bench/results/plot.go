@@ -11,6 +11,8 @@ import (
 var legends = map[string]string{
 	Fork:     "Baleen",
 	Stock:    "Moby on containerd",
+	Differ:   "Moby on containerd, Baleen as differ",
+	Driver:   "Moby on containerd, Baleen as differ and storage driver",
 	Overlay2: "Moby on overlay2",
 	Podman:   "podman",
 	Copy:     "cp -a --reflink=auto",

@@ -11,8 +11,12 @@ import (
 
 // The contestants, in the order of the table's columns.
 const (
-	Fork     = "fork"
-	Stock    = "stock"
+	Fork  = "fork"
+	Stock = "stock"
+	// Differ and Driver are stock dockerd with baleen-containerd as containerd's
+	// differ, and as dockerd's storage driver as well.
+	Differ   = "stock+differ"
+	Driver   = "stock+driver"
 	Overlay2 = "overlay2"
 	Podman   = "podman"
 	Copy     = "cp -a"
@@ -20,7 +24,7 @@ const (
 	Hash     = "SHA-256"
 )
 
-var contestants = []string{Fork, Stock, Overlay2, Podman, Copy, Durable, Hash}
+var contestants = []string{Fork, Stock, Differ, Driver, Overlay2, Podman, Copy, Durable, Hash}
 
 // The actions.
 const (

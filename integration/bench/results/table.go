@@ -23,6 +23,7 @@ var blocks = []block{
 	{cpu, cpu.title, (*Report).cell},
 	{peak, peak.title, (*Report).peakAndGrowth},
 	{reads, reads.title, (*Report).cell},
+	{calls, calls.title, (*Report).cell},
 	{blob, blob.title, (*Report).cell},
 }
 
