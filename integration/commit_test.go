@@ -29,7 +29,7 @@ func TestCommit(t *testing.T) {
 		{"the snapshot stands on the image and holds no runtime file", commitSnapshot},
 		{"a running container is paused meanwhile, and thawed", commitPauses},
 		{"a paused container stays paused", commitPaused},
-		{"with --pause=false nothing is paused", commitUnpaused},
+		{"nothing is paused if the user does not want it", commitUnpaused},
 		{"no change, no layer", commitEmpty},
 		{"the config is the container's and the history is told", commitConfig},
 		{"--change does not alter the container", commitChange},
@@ -153,7 +153,7 @@ func commitPaused(t *testing.T, e *env) {
 
 func commitUnpaused(t *testing.T, e *env) {
 	id := e.run(t, "busybox", "echo x > /x")
-	if got := events(t, e, id, func() { e.docker(t, "commit", "--pause=false", id) }); !slices.Equal(got, []string{"commit"}) {
+	if got := events(t, e, id, func() { e.docker(t, "commit", noPause(t), id) }); !slices.Equal(got, []string{"commit"}) {
 		t.Errorf("events were %v", got)
 	}
 }

@@ -148,10 +148,11 @@ func TestCancelledCommit(t *testing.T) {
 func TestRootIsMountedOnce(t *testing.T) {
 	e := newEnv(t, stack.Config{}, "busybox")
 	id := e.run(t, "busybox", "dd if=/dev/urandom of=/big bs=1M count=40 2>/dev/null")
+	orders := [][]string{{"commit", id}, {"diff", id}, {"commit", noPause(t), id}}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for _, args := range [][]string{{"commit", id}, {"diff", id}, {"commit", "--pause=false", id}} {
+		for _, args := range orders {
 			if out, err := output(e.Docker(t.Context(), args...)); err != nil {
 				t.Errorf("docker %v: %v\n%s", args, err, out)
 			}

@@ -22,6 +22,16 @@ func line(t *testing.T) engine.Line {
 	return l
 }
 
+// noPause is the option of docker commit that leaves the container running. The
+// command of Moby 29 warns of the one that 28.5 has.
+func noPause(t *testing.T) string {
+	t.Helper()
+	if line(t) == engine.V28 {
+		return "--pause=false"
+	}
+	return "--no-pause"
+}
+
 // stockMapsIDs skips a test that needs a stock daemon with userns-remap on the
 // containerd store.
 func stockMapsIDs(t *testing.T) {

@@ -18,7 +18,7 @@ func TestCommitOfAFileThatChanges(t *testing.T) {
 	before := e.state(t)
 	failed := 0
 	for range 5 {
-		out, err := e.try(t, "commit", "--pause=false", id)
+		out, err := e.try(t, "commit", noPause(t), id)
 		if err != nil {
 			failed++
 			if !strings.Contains(out, "busy") || !strings.Contains(out, "changed while it was read") {
