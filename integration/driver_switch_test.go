@@ -28,7 +28,7 @@ func TestStorageDriverSwitched(t *testing.T) {
 		t.Errorf("the other driver's container is there: %s", out)
 	}
 	e.run(t, "image", "rm /one; echo three > /three", "--name", "new")
-	if got := e.inspect(t, "new", "{{.Driver}} {{.GraphDriver.Name}}"); got != "baleen baleen" {
+	if got := e.inspect(t, "new", "{{.Driver}} {{"+shownDriver(t)+"}}"); got != "baleen baleen" {
 		t.Errorf("a new container's driver is %s", got)
 	}
 	e.docker(t, "baleen", "snapshot", "-m", "first", "new")

@@ -32,6 +32,16 @@ func noPause(t *testing.T) string {
 	return "--no-pause"
 }
 
+// shownDriver is the field of docker inspect that names the storage driver of a
+// container. Moby 29 keeps GraphDriver for its graph drivers.
+func shownDriver(t *testing.T) string {
+	t.Helper()
+	if line(t) == engine.V28 {
+		return ".GraphDriver.Name"
+	}
+	return ".Storage.RootFS.Snapshot.Name"
+}
+
 // stockMapsIDs skips a test that needs a stock daemon with userns-remap on the
 // containerd store.
 func stockMapsIDs(t *testing.T) {

@@ -117,8 +117,10 @@ func (e *env) run(t *testing.T, image, script string, flags ...string) string {
 
 func (e *env) remove(t *testing.T, id string) {
 	t.Helper()
-	// The test's context has ended when clean-up runs.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	// The test's context has ended when clean-up runs. The command returns when
+	// containerd has deleted the container's files, which are tens of thousands in
+	// some tests: on a busy disk that takes minutes.
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	out, err := output(e.Docker(ctx, "rm", "-f", "-v", id))
 	if err != nil && !strings.Contains(out, "No such container") {
