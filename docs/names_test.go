@@ -193,6 +193,20 @@ func TestStorageOptions(t *testing.T) {
 	}
 }
 
+// TestMetrics: operations.md has just the metrics that the daemon registers, with the
+// units that go-metrics adds to their names.
+func TestMetrics(t *testing.T) {
+	var registered []string
+	for _, m := range regexp.MustCompile(`commitMetrics\.New(\w+)\("(\w+)"`).FindAllStringSubmatch(read(t, "imageservice/timing.go"), -1) {
+		unit := map[string]string{"LabeledTimer": "seconds", "Counter": "total"}[m[1]]
+		registered = append(registered, "baleen_commit_"+m[2]+"_"+unit)
+	}
+	documented := regexp.MustCompile(`baleen_commit_\w+`).FindAllString(read(t, "docs/operations.md"), -1)
+	if len(registered) == 0 || !slices.Equal(documented, registered) {
+		t.Errorf("the metrics are %q, and not %q", registered, documented)
+	}
+}
+
 // goFiles are the Go files of the tree, by their paths from the root.
 func goFiles(t *testing.T) map[string]string {
 	t.Helper()

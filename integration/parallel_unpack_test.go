@@ -52,14 +52,14 @@ func TestParallelUnpack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newMachine(t, program, config)
+	m := newContainerdMachine(t, program, config)
 	store := t.TempDir()
 	m.withRegistry(t, store)
 	m.pushDeep(t)
 	m.pull(t, "stock", "overlayfs")
 	stock, want := m.mounted(t, "stock", "overlayfs"), m.look(t, "stock", "overlayfs")
 
-	blocks := readInstructions(t)
+	blocks := proxyInstructions(t)
 	m.follow(t, blocks["install"])
 	m.follow(t, blocks["differ-for-all"])
 	for _, sn := range []string{"overlayfs", "baleen"} {

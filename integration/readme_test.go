@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,20 +19,19 @@ import (
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
-// instructionsPage is the page with the instructions for any containerd, from the root.
-const instructionsPage = "docs/containerd.md"
-
-// instructions are the commands of a fenced block in that page whose info string
-// has run=NAME after the language. Readers do not see that.
+// instructions are the commands of a fenced block in a page whose info string has
+// run=NAME after the language. Readers do not see that.
 type instructions struct {
-	line     int // of the first command
+	page     string // its path from the root
+	line     int    // of the first command
 	commands []string
 }
 
-// readInstructions reads the blocks to run from the page, by their names.
-func readInstructions(t *testing.T) map[string]instructions {
+// readInstructions reads the blocks to run from a page, by their names, which must be
+// these.
+func readInstructions(t *testing.T, page string, names ...string) map[string]instructions {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", instructionsPage))
+	text, err := os.ReadFile(filepath.Join("..", page))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,69 +46,97 @@ func readInstructions(t *testing.T) map[string]instructions {
 			open = ""
 		case fence && marked:
 			if _, twice := blocks[name]; twice {
-				t.Fatalf("%s:%d: there is another block run=%s", instructionsPage, i+1, name)
+				t.Fatalf("%s:%d: there is another block run=%s", page, i+1, name)
 			}
-			open, blocks[name] = name, instructions{line: i + 2}
+			open, blocks[name] = name, instructions{page: page, line: i + 2}
 		case open != "" && prompted:
 			block := blocks[open]
 			block.commands = append(block.commands, command)
 			blocks[open] = block
 		case open != "":
-			t.Fatalf("%s:%d: %q does not begin with a prompt, so it cannot be run", instructionsPage, i+1, line)
+			t.Fatalf("%s:%d: %q does not begin with a prompt, so it cannot be run", page, i+1, line)
+		}
+	}
+	for name, block := range blocks {
+		if !slices.Contains(names, name) {
+			t.Errorf("%s:%d: no test runs the block run=%s", page, block.line, name)
+		}
+	}
+	for _, name := range names {
+		if len(blocks[name].commands) == 0 {
+			t.Fatalf("%s has no block run=%s, or no command in it", page, name)
 		}
 	}
 	return blocks
 }
 
-// machine is a stack in the place of a machine on which containerd is installed, and no
-// dockerd runs. Its /etc, /run, /var/lib, /opt and /usr/local are its own.
+// machine is a stack in the place of a machine on which containerd or Docker is
+// installed. Its /etc, /run, /var/lib, /opt and /usr/local are its own.
 type machine struct {
 	*env
 	dir      string // where commands are typed
 	services map[string]*service
+	// restart restarts the services of systemd that tests name.
+	restart map[string]func(*testing.T)
 }
 
-// newMachine installs containerd with a configuration, and starts it. The folder that
-// commands are typed in is like this repository after `make build`, and has app.tar:
-// busybox as the image docker.io/library/app.
-func newMachine(t *testing.T, containerd, config string) *machine {
+// newMachine makes a machine of a stack that runs. The folder that commands are typed in
+// is like this repository after `make build`, and /usr/local/bin has links to programs.
+func newMachine(t *testing.T, e *env, programs map[string]string) *machine {
 	t.Helper()
-	e := newEnv(t, stack.Config{
-		Flavor: stack.Stock, ContainerdBin: containerd, Etc: map[string]string{"containerd/config.toml": config},
-	}, "busybox")
-	m := &machine{env: e, dir: filepath.Join(e.Root(), "tmp", "typed"), services: map[string]*service{}}
-	bin, berr := stack.BinDir()
-	programs, perr := filepath.Abs("../cmd")
-	if err := errors.Join(berr, perr); err != nil {
-		t.Fatal(err)
-	}
+	m := &machine{env: e, dir: filepath.Join(e.Root(), "tmp", "typed"), services: map[string]*service{}, restart: map[string]func(*testing.T){}}
 	for _, dir := range []string{m.dir, "var", "opt", "local/bin"} {
 		if err := os.MkdirAll(m.path(dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for link, target := range map[string]string{
-		m.path(m.dir, "bin"): bin,
-		m.path(m.dir, "cmd"): programs,
-
-		m.path("local/bin/containerd"):              containerd,
-		m.path("local/bin/containerd-shim-runc-v2"): filepath.Join(bin, "containerd-shim-runc-v2"),
-		m.path("local/bin/ctr"):                     filepath.Join(bin, "ctr"),
-		m.path("local/bin/runc"):                    filepath.Join(bin, "runc"),
-	} {
+	bin, berr := stack.BinDir()
+	sources, serr := filepath.Abs("../cmd")
+	if err := errors.Join(berr, serr); err != nil {
+		t.Fatal(err)
+	}
+	links := map[string]string{m.path(m.dir, "bin"): bin, m.path(m.dir, "cmd"): sources}
+	for name, program := range programs {
+		if !filepath.IsAbs(program) {
+			program = filepath.Join(bin, program)
+		}
+		links[m.path("local/bin", name)] = program
+	}
+	for link, target := range links {
 		if err := os.Symlink(target, link); err != nil {
 			t.Fatal(err)
 		}
 	}
+	m.run(t, "mkdir -p /etc/systemd/system")
+	return m
+}
+
+// ownFolders gives the machine its /usr/local, and what else it is to have of its own.
+func (m *machine) ownFolders(t *testing.T, dirs map[string]string) {
+	t.Helper()
+	for dir, at := range dirs {
+		m.run(t, fmt.Sprintf("mount --bind %s %s", m.path(dir), at))
+	}
+}
+
+// newContainerdMachine installs containerd with a configuration, and starts it. No
+// dockerd runs. The folder that commands are typed in has app.tar: busybox as the image
+// docker.io/library/app.
+func newContainerdMachine(t *testing.T, containerd, config string) *machine {
+	t.Helper()
+	e := newEnv(t, stack.Config{
+		Flavor: stack.Stock, ContainerdBin: containerd, Etc: map[string]string{"containerd/config.toml": config},
+	}, "busybox")
+	m := newMachine(t, e, map[string]string{
+		"containerd": containerd, "containerd-shim-runc-v2": "containerd-shim-runc-v2", "ctr": "ctr", "runc": "runc",
+	})
 	e.docker(t, "tag", "busybox", "app")
 	e.docker(t, "save", "-o", m.path(m.dir, "app.tar"), "app")
 	if err := errors.Join(e.StopDockerd(t.Context()), e.StopContainerd(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	for dir, at := range map[string]string{"var": "/var/lib", "opt": "/opt", "local": "/usr/local"} {
-		m.run(t, fmt.Sprintf("mount --bind %s %s", m.path(dir), at))
-	}
-	m.run(t, "mkdir -p /etc/systemd/system")
+	m.ownFolders(t, map[string]string{"var": "/var/lib", "opt": "/opt", "local": "/usr/local"})
+	m.restart["containerd"] = func(t *testing.T) { m.start(t, "containerd", m.stop(t, "containerd")...) }
 	t.Cleanup(func() { m.stopAll(t) })
 	m.start(t, "containerd", "containerd")
 	return m
@@ -122,20 +150,17 @@ func (m *machine) path(elem ...string) string {
 	return filepath.Join(append([]string{m.Root(), "tmp"}, elem...)...)
 }
 
-// follow runs a block of the page, line by line.
+// follow runs a block of a page, line by line.
 func (m *machine) follow(t *testing.T, block instructions) {
 	t.Helper()
-	if len(block.commands) == 0 {
-		t.Fatal(instructionsPage + " has no such block, or no command in it")
-	}
 	for i, command := range block.commands {
-		t.Logf("%s:%d: %s", instructionsPage, block.line+i, command)
+		t.Logf("%s:%d: %s", block.page, block.line+i, command)
 		if args, ok := strings.CutPrefix(command, "systemctl "); ok {
 			m.systemctl(t, strings.Fields(args))
 			continue
 		}
 		if out, err := m.try(t, command); err != nil {
-			t.Fatalf("%s:%d: %s: %v\n%s", instructionsPage, block.line+i, command, err, out)
+			t.Fatalf("%s:%d: %s: %v\n%s", block.page, block.line+i, command, err, out)
 		}
 	}
 }
@@ -173,11 +198,15 @@ func (m *machine) command(ctx context.Context, argv ...string) *exec.Cmd {
 	return cmd
 }
 
-// systemctl does what systemd would do with the page's orders: no systemd runs in a
+// systemctl does what systemd would do with a page's orders: no systemd runs in a
 // stack. systemd-analyze checks the unit, where there is one, and the command and the
 // type of service that the unit names are used.
 func (m *machine) systemctl(t *testing.T, args []string) {
 	t.Helper()
+	if len(args) == 2 && args[0] == "restart" && m.restart[args[1]] != nil {
+		m.restart[args[1]](t)
+		return
+	}
 	switch order := strings.Join(args, " "); order {
 	case "enable --now baleen-containerd":
 		const unit = "/etc/systemd/system/baleen-containerd.service"
@@ -195,10 +224,9 @@ func (m *machine) systemctl(t *testing.T, args []string) {
 		m.start(t, "baleen-containerd", strings.Fields(program)...)
 	case "disable --now baleen-containerd":
 		m.stop(t, "baleen-containerd")
-	case "restart containerd":
-		m.start(t, "containerd", m.stop(t, "containerd")...)
+	case "daemon-reload":
 	default:
-		t.Fatalf("%s says systemctl %s, which this test cannot do", instructionsPage, order)
+		t.Fatalf("this test cannot do systemctl %s", order)
 	}
 }
 
