@@ -40,6 +40,7 @@ func useDataRoot(t *testing.T, archive string, base stack.Config) {
 		t.Run(d.Name, func(t *testing.T) {
 			e := newEnv(t, f.On(base, d))
 			mustHold(t, e.observe(t, d), d)
+			e.goOn(t, d)
 			e.clear(t, d)
 		})
 	}
@@ -84,6 +85,29 @@ func (e *env) observe(t *testing.T, d fixture.Daemon) fixture.Daemon {
 		e.docker(t, "rm", "-f", "-v", name)
 	}
 	return d
+}
+
+// goOn does with the containers what a user may do next: they are compared, committed,
+// kept as another revision, and upgraded.
+func (e *env) goOn(t *testing.T, d fixture.Daemon) {
+	t.Helper()
+	for _, c := range d.Containers {
+		e.docker(t, "diff", c.Name)
+		image, of := e.docker(t, "commit", c.Name), "made-of-"+c.Name
+		e.docker(t, "create", "--name", of, image)
+		sameLines(t, "files of an image of container "+c.Name, e.tree(t, of), e.tree(t, c.Name))
+		e.docker(t, "rm", "-v", of)
+		e.docker(t, "rmi", image)
+		e.docker(t, "baleen", "snapshot", c.Name)
+		other := "app:2"
+		if e.inspect(t, c.Name, "{{.Config.Image}}") == other {
+			other = "app:1"
+		}
+		e.docker(t, "baleen", "upgrade", c.Name, other)
+		if got := e.inspect(t, c.Name, "{{.Config.Image}}"); got != other {
+			t.Errorf("after the upgrade container %s is of image %s", c.Name, got)
+		}
+	}
 }
 
 // stateOf is the state of a container but for the files of its revisions.
