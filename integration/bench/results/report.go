@@ -15,8 +15,8 @@ const (
 	Stock = "stock"
 	// Differ and Driver are stock dockerd with baleen-containerd as containerd's
 	// differ, and as dockerd's storage driver as well.
-	Differ   = "stock+differ"
-	Driver   = "stock+driver"
+	Differ   = "differ"
+	Driver   = "driver"
 	Overlay2 = "overlay2"
 	Podman   = "podman"
 	Copy     = "cp -a"
