@@ -2,6 +2,7 @@ package imageservice
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -105,6 +106,9 @@ func (s *Service) reopen(ctx context.Context, id string, how containerstore.Rema
 	turn := s.turns.get(id)
 	turn.Lock()
 	defer turn.Unlock()
+	operation := "reopen-" + rand.Text() // it mounts what it makes again
+	s.operations.begin(operation, id)
+	defer s.operations.end(operation)
 	return s.history(id, "").Reopen(ctx, how)
 }
 
@@ -134,6 +138,15 @@ func (s *Service) isCut(id string) bool {
 	return slices.Contains(s.cut.ids, id)
 }
 
+// noteCut notes that a container is to be loaded again before it is used.
+func (s *Service) noteCut(id string) {
+	s.cut.mu.Lock()
+	defer s.cut.mu.Unlock()
+	if !slices.Contains(s.cut.ids, id) {
+		s.cut.ids = append(s.cut.ids, id)
+	}
+}
+
 // settled notes that nothing is left undone of a container's moves.
 func (s *Service) settled(id string) {
 	s.cut.mu.Lock()
@@ -146,11 +159,7 @@ func (s *Service) settled(id string) {
 // daemon. Whichever comes first also looks what the container is then: until it has,
 // the daemon's record may say something else than the files are.
 func (s *Service) settleLater(ctx context.Context, id string) {
-	s.cut.mu.Lock()
-	if !slices.Contains(s.cut.ids, id) {
-		s.cut.ids = append(s.cut.ids, id)
-	}
-	s.cut.mu.Unlock()
+	s.noteCut(id)
 	go func() {
 		if err := later(ctx, func(ctx context.Context) error { return s.recoverCut(ctx, id) }); err != nil {
 			log.G(ctx).WithError(err).WithField("container", id).Error("gave up settling a move of the container; its next start or move, or the next start of the daemon, tries again")

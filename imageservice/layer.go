@@ -46,7 +46,7 @@ func (s *Service) layer(id string) *rwLayer {
 // [Service.adoptRoot].
 func (l *rwLayer) Mount(string) (string, error) { return l.mount(true) }
 
-func (l *rwLayer) mount(note bool) (string, error) {
+func (l *rwLayer) mount(note bool) (_ string, failure error) {
 	if err := l.s.lost.why(l.id); err != nil {
 		return "", err
 	}
@@ -61,6 +61,12 @@ func (l *rwLayer) mount(note bool) (string, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.s.turns.mount(l.id)
+	defer func() {
+		if failure != nil {
+			l.s.turns.unmount(l.id)
+		}
+	}()
 	if err := l.s.adoptRoot(ctx, l.id, mounts); err != nil {
 		return "", compat.DockerError(fmt.Errorf("mount root file system of container %s: %w", l.id, err))
 	}
@@ -113,6 +119,7 @@ func (l *rwLayer) Unmount() error {
 			return fmt.Errorf("unmount root file system of container %s: not mounted", l.id)
 		}
 	}
+	defer l.s.turns.unmount(l.id) // also if it failed: then it is mounted, and nobody uses it
 	if err := l.s.mounter.Unmount(root); err != nil {
 		return fmt.Errorf("unmount root file system of container %s: %w", l.id, err)
 	}

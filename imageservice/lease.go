@@ -45,9 +45,12 @@ func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Con
 		labels[labelPauses] = "1"
 	}
 	l := leases.Lease{ID: "baleen-" + rand.Text()}
+	s.operations.begin(l.ID, object)
 	if _, err := s.leases.Create(ctx, leases.WithID(l.ID), leases.WithExpiration(leaseNet), leases.WithLabels(labels)); err != nil {
 		// It may be there even so: containerd can fail after it has made it.
-		if s.unhold(ctx, l) != nil {
+		if s.unhold(ctx, l) == nil {
+			s.operations.end(l.ID)
+		} else {
 			go s.deleteLater(ctx, l)
 		}
 		return nil, nil, fmt.Errorf("create lease: %w", err)
@@ -65,7 +68,9 @@ func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Con
 			log.G(ctx).WithError(err).WithFields(log.Fields{"lease": l.ID, "operation": verb, "object": object}).
 				Warn("could not delete the lease of an operation; trying again")
 			go s.deleteLater(ctx, l)
+			return
 		}
+		s.operations.end(l.ID)
 	}
 	return leases.WithLease(ctx, l.ID), end, nil
 }
@@ -73,6 +78,7 @@ func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Con
 // deleteLater goes on trying to delete a lease. What it does not get done is
 // for the sweep at the next start.
 func (s *Service) deleteLater(ctx context.Context, l leases.Lease) {
+	defer s.operations.end(l.ID)
 	err := later(ctx, func(ctx context.Context) error {
 		err := s.leases.Delete(ctx, l, leases.SynchronousDelete)
 		if errdefs.IsNotFound(err) {
@@ -117,12 +123,17 @@ func (s *Service) keepSnapshot(ctx context.Context, name string) error {
 	return s.keep(ctx, leases.Resource{ID: name, Type: "snapshots/" + s.snapshotter})
 }
 
+// ownLeases are the leases of this daemon's operations.
+func (s *Service) ownLeases(ctx context.Context) ([]leases.Lease, error) {
+	return s.leases.List(ctx, fmt.Sprintf("labels.%q,labels.%q==%q", labelOperation, labelOwner, s.owner))
+}
+
 // sweep deletes the leases of this daemon's operations that a crash cut short.
 // None can be under way: the service has just been made.
 func (s *Service) sweep(ctx context.Context) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	found, err := s.leases.List(ctx, fmt.Sprintf("labels.%q,labels.%q==%q", labelOperation, labelOwner, s.owner))
+	found, err := s.ownLeases(ctx)
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("could not look for what interrupted operations left behind")
 		return

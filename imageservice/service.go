@@ -83,7 +83,9 @@ type Service struct {
 	sealCommits func() bool
 	thawFrozen  func(ctx context.Context, id string) error
 	interrupted []string
+	tempMounts  string
 	turns       turns
+	operations  operations
 	blobs       blobFolder
 	restored    restoredImages
 	lost        lostLayers
@@ -115,6 +117,7 @@ func New(c Config) *Service {
 		life:        newLife(),
 		sealCommits: c.SealCommits,
 		thawFrozen:  c.Thaw,
+		tempMounts:  c.TempMounts,
 	}
 	if !s.ids.Empty() && !moby.StockMapsIDs {
 		log.G(s.background()).Warn(NoWayBackWarning)

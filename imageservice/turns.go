@@ -21,7 +21,12 @@ type turn struct {
 	sync.RWMutex
 	busy    bool
 	readers int // of its files, which must not be removed meanwhile
+	mounts  mountCount
 }
+
+// mountCount is how many users the mounted root of a container has by this service's
+// count, and how many there ever were. Users of an earlier daemon are not counted.
+type mountCount struct{ now, ever int }
 
 func (t *turns) get(id string) *turn {
 	t.mu.Lock()
@@ -73,6 +78,32 @@ func (t *turns) reading(id string) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.locked(id).readers
+}
+
+// mount counts one more user of the root of a container.
+func (t *turns) mount(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := &t.locked(id).mounts
+	m.now, m.ever = m.now+1, m.ever+1
+}
+
+// unmount counts one less.
+func (t *turns) unmount(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := &t.locked(id).mounts
+	m.now = max(0, m.now-1)
+}
+
+// mounts returns how often the root of a container is mounted.
+func (t *turns) mounts(id string) mountCount {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if of := t.of[id]; of != nil {
+		return of.mounts
+	}
+	return mountCount{}
 }
 
 // forget is for a container that is gone.

@@ -54,6 +54,10 @@ func (backend) CheckpointRestore(_ context.Context, _ api.RestoreRequest, emit f
 	return nil
 }
 
+func (backend) BaleenCheck(context.Context, api.CheckRequest) (api.CheckReport, error) {
+	return api.CheckReport{}, nil
+}
+
 func (backend) CheckpointAbility(context.Context) api.CheckpointAbility {
 	return api.CheckpointAbility{}
 }
@@ -107,6 +111,10 @@ func operations() []operation {
 		}},
 		{"POST /checkpoints/restore", restore, api.Progress{}, func(ctx context.Context, c *client.Client) error {
 			_, err := c.Restore(ctx, restore, nil)
+			return err
+		}},
+		{"POST /baleen/check", api.CheckRequest{}, api.CheckReport{}, func(ctx context.Context, c *client.Client) error {
+			_, err := c.Check(ctx, api.CheckRequest{})
 			return err
 		}},
 	}

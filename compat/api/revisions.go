@@ -9,6 +9,7 @@
 //	POST /containers/{id}/checkpoint        CheckpointRequest -> stream of Progress
 //	GET  /checkpoints/check                                 -> CheckpointAbility
 //	POST /checkpoints/restore               RestoreRequest    -> stream of Progress
+//	POST /baleen/check                      CheckRequest      -> CheckReport
 //
 // A snapshot answers 201, the others 200. A body may be empty but for an
 // upgrade and a restore; fields that the daemon does not know are refused. While one of the

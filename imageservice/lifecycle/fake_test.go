@@ -15,6 +15,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/check"
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
 )
 
@@ -250,6 +251,10 @@ func (w *world) Revisions(context.Context, *moby.Container) ([]api.Revision, err
 
 func (w *world) PruneRevisions(context.Context, *moby.Container, api.PruneRequest) (api.PruneReport, error) {
 	return api.PruneReport{Removed: []int{1}}, w.call("prune")
+}
+
+func (w *world) Check(context.Context, check.Containers, string, api.CheckRequest) (api.CheckReport, error) {
+	return api.CheckReport{}, w.call("check")
 }
 
 func (w *world) RevisionImages(context.Context) ([]imageservice.RevisionImage, error) {

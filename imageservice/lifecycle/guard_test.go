@@ -134,9 +134,10 @@ func TestNoOperations(t *testing.T) {
 	_, snapshot := none.Snapshot(ctx, "web", api.SnapshotRequest{})
 	_, revisions := none.Revisions(ctx, "web")
 	_, prune := none.Prune(ctx, "web", api.PruneRequest{})
+	_, check := none.Check(ctx, nil, "", api.CheckRequest{})
 	tell := func(api.Progress) {}
 	for verb, err := range map[string]error{
-		"snapshot": snapshot, "revisions": revisions, "prune": prune,
+		"snapshot": snapshot, "revisions": revisions, "prune": prune, "check": check,
 		"upgrade":  none.Upgrade(ctx, "web", api.UpgradeRequest{}, tell),
 		"rollback": none.Rollback(ctx, "web", api.RollbackRequest{}, tell),
 	} {

@@ -13,6 +13,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/check"
 )
 
 // Config is what [Operations] work with. All fields are needed.
@@ -77,6 +78,15 @@ func (o *Operations) Prune(ctx context.Context, name string, req api.PruneReques
 		return compat.DockerError(err)
 	})
 	return report, err
+}
+
+// Check looks for what is wrong with what the daemon has in containerd; folder has a
+// folder of each of its containers.
+func (o *Operations) Check(ctx context.Context, containers check.Containers, folder string, req api.CheckRequest) (api.CheckReport, error) {
+	if o == nil {
+		return api.CheckReport{}, ErrOff()
+	}
+	return o.files.Check(ctx, containers, folder, req)
 }
 
 // Upgrade moves a container to another image. An upgrade whose container does not come up

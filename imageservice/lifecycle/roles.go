@@ -8,6 +8,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/check"
 )
 
 // Daemon is what the daemon does for its containers.
@@ -81,7 +82,8 @@ type Files interface {
 	Layers
 	History
 	Mover
-	// Shutdown is that of [*imageservice.Service].
+	// Check and Shutdown are those of [*imageservice.Service].
+	Check(ctx context.Context, containers check.Containers, folder string, req api.CheckRequest) (api.CheckReport, error)
 	Shutdown(ctx context.Context)
 }
 

@@ -128,6 +128,13 @@ func (c *Client) CheckpointAbility(ctx context.Context) (api.CheckpointAbility, 
 	return ability, err
 }
 
+// Check looks for what is wrong with what the daemon has in containerd.
+func (c *Client) Check(ctx context.Context, r api.CheckRequest) (api.CheckReport, error) {
+	var report api.CheckReport
+	err := c.callTo(ctx, http.MethodPost, route{path: "baleen/check", what: "check of the daemon"}, r, &report)
+	return report, err
+}
+
 // call sends a request about a container and decodes the one answer.
 func (c *Client) call(ctx context.Context, method, container, verb string, body, into any) error {
 	return c.callTo(ctx, method, onContainer(container, verb), body, into)

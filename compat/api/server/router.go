@@ -7,6 +7,7 @@ type Backend interface {
 	Revisions
 	Moves
 	Checkpoints
+	Checks
 }
 
 type routes []moby.Route
@@ -22,6 +23,7 @@ func NewRouter(b Backend) moby.Router {
 		moby.NewPostRoute("/checkpoints/restore", Restore(b)),
 		moby.NewGetRoute("/containers/{name:.*}/revisions", ListRevisions(b)),
 		moby.NewPostRoute("/containers/{name:.*}/revisions/prune", PruneRevisions(b)),
+		moby.NewPostRoute("/baleen/check", Check(b)),
 	}
 }
 

@@ -1,11 +1,14 @@
 package unfinished
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/containerd/log"
 
 	"github.com/baleen-project/baleen/compat/moby"
 )
@@ -27,6 +30,14 @@ func UnmarkCreated(root string) error {
 		return moby.System(fmt.Errorf("mark the container as created: %w", err))
 	}
 	return nil
+}
+
+// Created takes the mark off a container that was just registered. If that fails, the
+// next start does it.
+func Created(ctx context.Context, c *moby.Container) {
+	if err := UnmarkCreated(c.Root); err != nil {
+		log.G(ctx).WithError(err).WithField("container", c.ID).Warn("could not mark the container as created")
+	}
 }
 
 // MarkRestoring marks a container that is about to be restored. There is nothing of it

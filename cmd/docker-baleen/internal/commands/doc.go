@@ -7,5 +7,6 @@
 //
 // The exit status is 0 for success, 3 for a container that did not come up and
 // was rolled back, 125 for options that do not exist, 130 for an upgrade or
-// rollback that was interrupted, and 1 for other errors.
+// rollback that was interrupted, and 1 for other errors. That of a check is 1 if
+// something is wrong, and 2 for errors.
 package commands

@@ -40,7 +40,7 @@ Baleen.`,
 		Args: cli.NoArgs,
 		RunE: command.ShowHelp(docker.Err()),
 	}
-	for _, verb := range []func(command.Cli) *cobra.Command{newSnapshot, newUpgrade, newRollback, newRevisions, newPrune, newCheckpoint, newRestore} {
+	for _, verb := range []func(command.Cli) *cobra.Command{newSnapshot, newUpgrade, newRollback, newRevisions, newPrune, newCheckpoint, newRestore, newCheck} {
 		cmd.AddCommand(interruptible(verb(docker)))
 	}
 	return cmd

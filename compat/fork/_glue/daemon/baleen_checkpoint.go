@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/containerd/log"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/baleen-project/baleen/compat/api"
@@ -21,11 +20,10 @@ func (daemon *Daemon) ContainerCheckpoint(ctx context.Context, name string, req 
 	if err != nil {
 		return err
 	}
-	roles := checkpointRoles{daemon}
 	m := &checkpoint.Maker{
 		Operations: daemon.baleen.operations, Images: service,
 		Processes: checkpoint.ClientProcesses(daemon.containerdClient),
-		Pauser:    roles, Defaults: roles, Events: baleenRoles{daemon},
+		Pauser:    checkpointRoles{daemon}, Defaults: checkpointRoles{daemon}, Events: baleenRoles{daemon},
 	}
 	return m.Make(ctx, name, req, emit)
 }
@@ -67,12 +65,9 @@ func (daemon *Daemon) newLayer(ctx context.Context, c *moby.Container) (moby.RWL
 	return checkpoint.NewLayer(ctx, service, c, init)
 }
 
-// created takes the mark off a container that is registered. If the mark stays, the next
-// start takes it off.
+// created takes the mark off a container that is registered.
 func (daemon *Daemon) created(ctx context.Context, c *moby.Container) {
-	if err := unfinished.UnmarkCreated(c.Root); err != nil {
-		log.G(ctx).WithError(err).WithField("container", c.ID).Warn("could not mark the container as created")
-	}
+	unfinished.Created(ctx, c)
 }
 
 // startTask starts a task, and connects it to its networks. A context that can end has

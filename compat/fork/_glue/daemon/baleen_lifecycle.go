@@ -62,6 +62,11 @@ func (daemon *Daemon) ContainerRollback(ctx context.Context, name string, req ap
 	return daemon.baleen.operations.Rollback(ctx, name, req, emit)
 }
 
+// BaleenCheck looks for what is wrong with what the daemon has in containerd.
+func (daemon *Daemon) BaleenCheck(ctx context.Context, req api.CheckRequest) (api.CheckReport, error) {
+	return daemon.baleen.operations.Check(ctx, daemon.containers, daemon.repository, req)
+}
+
 // baleenService is Baleen's image service, if the daemon has it.
 func (daemon *Daemon) baleenService() (*imageservice.Service, error) {
 	if verbs, ok := daemon.imageService.(imageVerbs); ok {

@@ -1,0 +1,121 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/imageservice/check"
+)
+
+// Check looks for what is wrong with what the daemon has in containerd, and repairs
+// what can be repaired if it is asked to. Package check says what it looks for. folder
+// is where the daemon keeps a folder of each container, named by the id.
+func (s *Service) Check(ctx context.Context, containers check.Containers, folder string, req api.CheckRequest) (api.CheckReport, error) {
+	report, err := check.Run(ctx, check.Config{
+		Containers: containers, Folder: folder, Roots: s.roots, TempMounts: s.tempMounts,
+		Snapshotter: s.snapshotter, Snapshots: s.snapshots(""), Content: s.content, Images: s.images, Leases: s.leases,
+		Service: checked{s},
+	}, req)
+	if err != nil {
+		return api.CheckReport{}, compat.DockerError(fmt.Errorf("check: %w", err))
+	}
+	return report, nil
+}
+
+// checked is a service for a check of it.
+type checked struct{ s *Service }
+
+// OwnLeases lists the leases of the daemon's operations.
+func (c checked) OwnLeases(ctx context.Context) ([]check.Lease, error) {
+	found, err := c.s.ownLeases(ctx)
+	own := make([]check.Lease, len(found))
+	for i, l := range found {
+		own[i] = check.Lease{ID: l.ID, Verb: l.Labels[labelOperation], Object: l.Labels[labelObject], Pauses: l.Labels[labelPauses] != ""}
+	}
+	return own, err
+}
+
+func (c checked) IsUnderWay(lease string) bool    { return c.s.operations.has(lease) }
+func (c checked) UnderWay() []string              { return c.s.operations.all() }
+func (c checked) Watch(object string) check.Watch { return c.s.operations.watch(object) }
+
+func (c checked) Mounts(id string) (now, ever int) {
+	m := c.s.turns.mounts(id)
+	return m.now, m.ever
+}
+
+func (c checked) Complete(ctx context.Context, target ocispec.Descriptor) error {
+	return c.s.Complete(ctx, target)
+}
+
+// lookPatience is how long is waited for a container whose files are being moved.
+const lookPatience = 2 * time.Second
+
+// Look calls look with the history of a container whose files do not move meanwhile.
+func (c checked) Look(ctx context.Context, id string, look func(*containerstore.History) error) error {
+	turn := c.s.turns.get(id)
+	for deadline := time.Now().Add(lookPatience); !turn.TryRLock(); {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the files of container %s are being moved: %w", id, errdefs.ErrConflict)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	defer turn.RUnlock()
+	return look(c.s.history(id, ""))
+}
+
+// Settle completes or takes back what was cut short of a container's operations, as a
+// move of it does before anything else. The container is loaded again before it is next
+// used: its record may say something else than its files are then.
+func (c checked) Settle(ctx context.Context, ctr *moby.Container) (err error) {
+	end, err := c.s.turns.take(ctr.ID)
+	if err != nil {
+		return err
+	}
+	defer end()
+	ctx, release, err := c.s.lease(ctx, "check", ctr.ID)
+	if err != nil {
+		return err
+	}
+	defer func() { release(err) }()
+	h := c.s.history(ctr.ID, ctr.Driver)
+	return c.s.whileIdle(ctx, ctr, h, func() error {
+		if c.s.turns.reading(ctr.ID) > 0 {
+			return fmt.Errorf("a commit or diff of it is under way: %w", errdefs.ErrConflict)
+		}
+		c.s.noteCut(ctr.ID)
+		return h.Recover(ctx)
+	})
+}
+
+// Hold has the lease of a container hold one of its snapshots.
+func (c checked) Hold(ctx context.Context, id, snapshot string) error {
+	turn := c.s.turns.get(id)
+	turn.Lock()
+	defer turn.Unlock()
+	if _, err := c.s.snapshots("").Stat(ctx, snapshot); err != nil {
+		return err
+	}
+	if err := c.s.hold(ctx, id); err != nil || snapshot == id {
+		return err
+	}
+	return c.s.leases.AddResource(ctx, leases.Lease{ID: id}, leases.Resource{ID: snapshot, Type: "snapshots/" + c.s.snapshotter})
+}
+
+// Release undoes Hold, of a container that was removed meanwhile.
+func (c checked) Release(ctx context.Context, id string) error {
+	return c.s.unhold(ctx, leases.Lease{ID: id})
+}
