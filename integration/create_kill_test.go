@@ -38,6 +38,7 @@ func TestKilledCreate(t *testing.T) {
 				t.Errorf("%s: there is no container, and it was said to be created", at)
 			}
 			e.settledBut(t, at, before)
+			e.consistent(t)
 			if left, err := os.ReadDir(filepath.Join(e.DataRoot(), "containers")); err != nil || len(left) > 0 {
 				t.Errorf("%s: folders are left: %v %v", at, left, err)
 			}

@@ -41,6 +41,7 @@ func useDataRoot(t *testing.T, archive string, base stack.Config) {
 			e := newEnv(t, f.On(base, d))
 			mustHold(t, e.observe(t, d), d)
 			e.goOn(t, d)
+			e.consistent(t)
 			e.clear(t, d)
 		})
 	}

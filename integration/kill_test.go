@@ -373,8 +373,8 @@ func withoutStarts(s state) state {
 	return s
 }
 
-// sane checks the revisions of a container, and that there are no other
-// snapshots of it.
+// sane checks the revisions of a container, that there are no other snapshots of it,
+// and that nothing else is wrong.
 func (k *killer) sane(t *testing.T, id string) error {
 	t.Helper()
 	known := map[string]bool{id: true, id + "-init": true}
@@ -392,17 +392,16 @@ func (k *killer) sane(t *testing.T, id string) error {
 	if current > 1 {
 		return fmt.Errorf("%d revisions are current", current)
 	}
-	return k.client.SnapshotService(snapshotter).Walk(k.ctx(t), func(_ context.Context, i snapshots.Info) error {
+	err := k.client.SnapshotService(snapshotter).Walk(k.ctx(t), func(_ context.Context, i snapshots.Info) error {
 		if strings.HasPrefix(i.Name, id) && !known[i.Name] {
 			return fmt.Errorf("snapshot %s is left", i.Name)
 		}
-		for _, mark := range []string{"io.baleen.pending", "io.baleen.next", "io.baleen.filling"} {
-			if i.Labels[mark] != "" {
-				return fmt.Errorf("snapshot %s is still marked %s", i.Name, mark)
-			}
-		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return k.inconsistent(t)
 }
 
 // goesOn upgrades the container and takes it back.

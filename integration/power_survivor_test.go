@@ -1,14 +1,11 @@
 package integration_test
 
 import (
-	"archive/tar"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"path"
 	"strings"
 	"testing"
 
@@ -45,7 +42,9 @@ func (s *survivor) check(t *testing.T, acknowledged []keptState) (found int, los
 		}
 		last[keptState{container: k.container, revision: k.revision}] = k
 	}
-	errs = append(errs, s.saved(t, images))
+	if len(images) > 0 {
+		errs = append(errs, s.inconsistent(t, "--content"))
+	}
 	for _, k := range last {
 		errs = append(errs, s.use(t, k, revisions[k]))
 	}
@@ -128,61 +127,6 @@ func (s *survivor) keptRevisions(t *testing.T) (map[keptState]int, error) {
 		}
 	}
 	return found, errors.Join(errs...)
-}
-
-// saved saves all images, and checks each blob by its digest.
-func (s *survivor) saved(t *testing.T, images map[string]string) error {
-	t.Helper()
-	if len(images) == 0 {
-		return nil
-	}
-	args := []string{"save"}
-	for name := range images {
-		args = append(args, name)
-	}
-	cmd := s.Docker(t.Context(), args...)
-	var said strings.Builder
-	cmd.Stderr = &said
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	blobs, err := digestsOf(out)
-	_, _ = io.Copy(io.Discard, out)
-	if err := errors.Join(err, cmd.Wait()); err != nil {
-		return fmt.Errorf("docker save: %w: %s", err, said.String())
-	}
-	if blobs < 2*len(images) { // a config and a manifest at least
-		return fmt.Errorf("docker save: %d blobs for %d images", blobs, len(images))
-	}
-	return nil
-}
-
-// digestsOf checks the blobs in an archive, and counts them.
-func digestsOf(archive io.Reader) (blobs int, _ error) {
-	for r := tar.NewReader(archive); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return blobs, nil
-		}
-		if err != nil {
-			return blobs, err
-		}
-		if h.Typeflag != tar.TypeReg || path.Dir(h.Name) != "blobs/sha256" {
-			continue
-		}
-		got, err := digest.FromReader(r)
-		if err != nil {
-			return blobs, err
-		}
-		if got.Encoded() != path.Base(h.Name) {
-			return blobs, fmt.Errorf("blob %s has the digest %s", h.Name, got)
-		}
-		blobs++
-	}
 }
 
 // use runs an image, or goes back to a revision and runs that.

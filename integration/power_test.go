@@ -198,6 +198,7 @@ func (e *env) createdOrNothing(t *testing.T, created []string) error {
 	if there == 0 {
 		errs = append(errs, errors.New("no container is left"))
 	}
+	errs = append(errs, e.inconsistent(t))
 	return errors.Join(errs...)
 }
 

@@ -87,7 +87,10 @@ func (k *restoreKiller) nothing(t *testing.T, what string) {
 		if others := k.others(t); !slices.Equal(others, k.beside) {
 			return fmt.Errorf("there is %v", others)
 		}
-		return k.before.compare(withoutStarts(k.state(t)))
+		if err := k.before.compare(withoutStarts(k.state(t))); err != nil {
+			return err
+		}
+		return k.inconsistent(t)
 	})
 }
 

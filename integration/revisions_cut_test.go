@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/containerstore"
 )
@@ -184,15 +185,20 @@ func (k *kept) recovered(t *testing.T, where string) {
 		if strings.HasPrefix(i.Name, k.Container+".") && !slices.Contains(known, i.Name) && !strings.Contains(i.Name, ".c") {
 			t.Errorf("after %s snapshot %s is left", where, i.Name)
 		}
-		for label := range i.Labels {
-			if strings.Contains(label, "next") || strings.Contains(label, "pending") || strings.Contains(label, "host-ids") || strings.Contains(label, "filling") {
-				t.Errorf("after %s snapshot %s has still the label %s", where, i.Name, label)
-			}
-		}
 		return nil
 	}, fmt.Sprintf("name~=^%s\\.", k.Container))
 	if err != nil {
 		t.Error(err)
+	}
+	in, err := k.Inspect(ctx, func(ocispec.Descriptor, ocispec.Platform) error { return nil })
+	if err != nil || !in.HasActive {
+		t.Errorf("after %s: active is %v, %v", where, in.HasActive, err)
+	}
+	for _, f := range in.Faults {
+		// The images here are named after the container.
+		if f.Kind != containerstore.FaultContradiction || !strings.Contains(f.Text, "-base") {
+			t.Errorf("after %s snapshot %s: %s", where, f.Snapshot, f.Text)
+		}
 	}
 }
 

@@ -31,6 +31,7 @@ func TestKilledStart(t *testing.T) {
 	if mounts := e.mounts(t); len(mounts) != len(before.mounts) {
 		t.Errorf("mounted are %v", mounts)
 	}
+	e.consistent(t)
 	e.snapshot(t, id, "after the kill")
 	if got := e.docker(t, "start", "-a", id); got != "more" {
 		t.Errorf("the container prints %q", got)

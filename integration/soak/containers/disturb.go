@@ -88,7 +88,7 @@ func (r *round) kill(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.thawed(ctx)
+	return errors.Join(r.thawed(ctx), r.consistent(ctx))
 }
 
 // newImages are those that this trial does not know yet.

@@ -27,12 +27,13 @@ const tool = "/dev/soak"
 type Lab struct {
 	*fidelity.Lab
 	dir  string // of the program
+	fork bool
 	base string // id of the base image
 }
 
 // Open starts an engine in a mode of package fidelity. The caller must Close it.
 func Open(ctx context.Context, flavor stack.Flavor, mode fidelity.Mode) (_ *Lab, err error) {
-	l := &Lab{}
+	l := &Lab{fork: flavor == stack.Fork}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close(context.WithoutCancel(ctx)))
@@ -172,6 +173,17 @@ func patiently(ctx context.Context, do func() error, why string) error {
 	return errors.Join(err, ctx.Err())
 }
 
+// consistent asks Baleen's own check.
+func (r *round) consistent(ctx context.Context) error {
+	if !r.fork {
+		return nil
+	}
+	return patiently(ctx, func() error {
+		_, err := r.Call(ctx, "", "baleen", "check")
+		return err
+	}, "")
+}
+
 // tidy removes all that there is of containers and images.
 func (r *round) tidy(ctx context.Context) error {
 	var errs []error
@@ -186,5 +198,6 @@ func (r *round) tidy(ctx context.Context) error {
 	for _, image := range slices.Compact(r.images) {
 		call("rmi", "-f", image)
 	}
+	errs = append(errs, r.consistent(ctx))
 	return errors.Join(errs...)
 }
