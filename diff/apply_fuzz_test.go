@@ -202,29 +202,3 @@ func checkRepacked(t *testing.T, ctx context.Context, target, again string, opts
 		t.Errorf("packed again it has %d bytes in place of %d, or others", second.Len(), first.Len())
 	}
 }
-
-func FuzzParseCompression(f *testing.F) {
-	for _, text := range []string{"", "gzip", "gzip:9", "zstd:3", "none", "zstd:-1", "none:1", "gzip:01"} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		c, err := diff.ParseCompression(text)
-		if err != nil {
-			if !errdefs.IsInvalidArgument(err) {
-				t.Errorf("%q: %v", text, err)
-			}
-			return
-		}
-		if c.String() != text {
-			t.Errorf("%q reads as %q", text, c.String())
-		}
-		var b bytes.Buffer
-		w, err := diff.NewWriter(&b, c)
-		if err != nil {
-			t.Fatalf("%q: %v", text, err)
-		}
-		if err := w.Close(); err != nil {
-			t.Errorf("%q: %v", text, err)
-		}
-	})
-}

@@ -61,7 +61,7 @@ func (y yard) check(t testing.TB) {
 
 // device is an entry with a number that archive/tar itself would write so.
 func device(kind byte, major, minor int64) member {
-	return member{tar.Header{Typeflag: kind, Name: "dev", Devmajor: major, Devminor: minor, Format: tar.FormatGNU}, ""}
+	return member{Header: tar.Header{Typeflag: kind, Name: "dev", Devmajor: major, Devminor: minor, Format: tar.FormatGNU}}
 }
 
 func owned(uid int) member {
@@ -113,7 +113,7 @@ var hostileCases = map[string]struct {
 	"device, then what is in it":   {bad, []member{device(tar.TypeChar, 1, 3), reg("dev/x", "")}},
 	"owner below zero":             {bad, []member{owned(-5)}},
 	"owner too large":              {bad, []member{owned(1<<32 - 1)}},
-	"unknown type":                 {bad, []member{{tar.Header{Typeflag: 'V', Name: "v"}, ""}}},
+	"unknown type":                 {bad, []member{{Header: tar.Header{Typeflag: 'V', Name: "v"}, body: ""}}},
 	"long name":                    {bad, []member{reg(strings.Repeat("d/", 2100)+"f", "")}},
 	"long part":                    {bad, []member{reg(strings.Repeat("n", 256), "")}},
 	"long by way of links":         {bad, []member{reg(strings.Repeat(longName, 10)+"f", ""), symlink("l", strings.Repeat(longName, 10)), reg("l/"+strings.Repeat(longName, 15)+"f", "")}},

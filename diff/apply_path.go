@@ -9,10 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxPath bounds names, as the kernel does (PATH_MAX). Longer ones exist, but no
-// program could reach them.
-const maxPath = 4096
-
 // maxLinks is how many symbolic links one name may lead through, as in the
 // kernel.
 const maxLinks = 40

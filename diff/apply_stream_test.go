@@ -5,9 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -102,29 +99,4 @@ func TestApplyStopsWithItsContextOrReader(t *testing.T) {
 	if !errors.Is(err, broken) || errdefs.IsInvalidArgument(err) {
 		t.Errorf("broken: %v", err)
 	}
-}
-
-// Example packs a sealed upper directory, and unpacks what it got.
-func Example() {
-	upper, _ := os.MkdirTemp("", "upper")
-	defer os.RemoveAll(upper)
-	_ = os.WriteFile(filepath.Join(upper, "hello"), []byte("krill\n"), 0o644)
-
-	var blob bytes.Buffer
-	layer, _, err := diff.Pack(context.Background(), &blob, upper, diff.TarOptions{}, diff.Compression{Kind: diff.Zstd})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-
-	target, _ := os.MkdirTemp("", "target")
-	defer os.RemoveAll(target)
-	diffID, _, err := diff.Apply(context.Background(), &blob, target, diff.ApplyOptions{})
-	if err != nil || diffID != layer.DiffID {
-		fmt.Println("the blob is not what it should be", err)
-		return
-	}
-	text, _ := os.ReadFile(filepath.Join(target, "hello"))
-	fmt.Printf("%s %s", layer.Blob.MediaType, text)
-	// Output: application/vnd.oci.image.layer.v1.tar+zstd krill
 }

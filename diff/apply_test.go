@@ -4,8 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,78 +15,10 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/archive"
 	"github.com/containerd/errdefs"
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
 )
-
-// member is an entry of a layer: a header and, for regular files, content.
-type member struct {
-	tar.Header
-	body string
-}
-
-func reg(name, body string) member {
-	return member{tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644}, body}
-}
-
-func folder(name string) member {
-	return member{tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: 0o755}, ""}
-}
-
-func symlink(name, target string) member {
-	return member{tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target, Mode: 0o777}, ""}
-}
-
-func hardlink(name, target string) member {
-	return member{tar.Header{Typeflag: tar.TypeLink, Name: name, Linkname: target, Mode: 0o644}, ""}
-}
-
-// with adds an attribute to an entry.
-func (m member) with(xattr, value string) member {
-	m.PAXRecords = map[string]string{"SCHILY.xattr." + xattr: value}
-	return m
-}
-
-func layerOf(t testing.TB, members ...member) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	tw := tar.NewWriter(&b)
-	for _, m := range members {
-		m.Size = int64(len(m.body))
-		if m.ModTime.IsZero() {
-			m.ModTime = time.Unix(1_234_567_890, 0)
-		}
-		if err := tw.WriteHeader(&m.Header); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(tw, m.body); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := tw.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-func apply(t *testing.T, target string, layer []byte, opts diff.ApplyOptions) {
-	t.Helper()
-	id, stats, err := diff.Apply(t.Context(), bytes.NewReader(layer), target, opts)
-	do(t, err)
-	if id != digest.FromBytes(layer) || stats.Bytes != int64(len(layer)) {
-		t.Errorf("diffID %s of %d bytes, want %s of %d", id, stats.Bytes, digest.FromBytes(layer), len(layer))
-	}
-}
-
-// compareTrees fails the test if two trees differ.
-func compareTrees(t *testing.T, a, b string, opts diff.CompareOptions) {
-	t.Helper()
-	if err := diff.CompareTrees(t.Context(), a, b, opts); err != nil {
-		t.Error(err)
-	}
-}
 
 func TestApplyToAnUpperUndoesWriteLayer(t *testing.T) {
 	a, b := upperTree(t), t.TempDir()
@@ -151,41 +81,6 @@ func TestApplyReadsWhatGNUTarWrites(t *testing.T) {
 	}
 }
 
-// names lists a tree: directories with a slash, files with their content,
-// marks of an overlay in words.
-func names(t *testing.T, root string) string {
-	t.Helper()
-	var all []string
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == root {
-			return err
-		}
-		name, _ := filepath.Rel(root, path)
-		switch {
-		case d.IsDir():
-			name += "/"
-			if v := make([]byte, 8); true {
-				if n, err := unix.Lgetxattr(path, "trusted.overlay.opaque", v); err == nil {
-					name += "(" + string(v[:n]) + ")"
-				}
-			}
-		case d.Type() == fs.ModeSymlink:
-			target, _ := os.Readlink(path)
-			name += "->" + target
-		case d.Type()&fs.ModeCharDevice != 0:
-			name += "(gone)"
-		case d.Type().IsRegular():
-			body, _ := os.ReadFile(path)
-			name += "=" + string(body)
-		}
-		all = append(all, name)
-		return nil
-	})
-	do(t, err)
-	slices.Sort(all)
-	return strings.Join(all, " ")
-}
-
 // stackCases are layers on a tree, and what the two make together.
 var stackCases = []struct {
 	name  string
@@ -239,23 +134,6 @@ func below(t *testing.T) string {
 	return root
 }
 
-// mountOverlay mounts an upper on a lower until the test ends.
-func mountOverlay(t *testing.T, lower, upper string) string {
-	t.Helper()
-	work, merged := t.TempDir(), t.TempDir()
-	do(t, os.Chmod(upper, 0o755))
-	err := unix.Mount("overlay", merged, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,index=off", lower, upper, work))
-	if err != nil {
-		t.Skipf("cannot mount an overlay: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(merged, 0); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-	})
-	return merged
-}
-
 // TestApplyGivesTheSameEverywhere unpacks layers as marks in an upper, and as
 // deletions in a tree; both have to show the same.
 func TestApplyGivesTheSameEverywhere(t *testing.T) {
@@ -288,7 +166,7 @@ func TestApplyKeepsMetadata(t *testing.T) {
 	needRoot(t)
 	root := t.TempDir()
 	do(t, unix.Setxattr(root, "system.posix_acl_default", aclOf(9), 0))
-	setuid := member{tar.Header{Typeflag: tar.TypeReg, Name: "d/setuid", Mode: 0o6755, Uid: 1000, Gid: 4_000_000_000, ModTime: time.Unix(-5, 0), PAXRecords: map[string]string{
+	setuid := member{Header: tar.Header{Typeflag: tar.TypeReg, Name: "d/setuid", Mode: 0o6755, Uid: 1000, Gid: 4_000_000_000, ModTime: time.Unix(-5, 0), PAXRecords: map[string]string{
 		"SCHILY.xattr.security.capability":        string(fileCapability),
 		"SCHILY.xattr.user.kept":                  "yes",
 		"SCHILY.xattr.user.overlay.opaque":        "y",
@@ -298,7 +176,7 @@ func TestApplyKeepsMetadata(t *testing.T) {
 		"LIBARCHIVE.xattr.user.other":             "eA",
 		"SCHILY.xattr.system.posix_acl_access":    string(aclOf(3)),
 		"SCHILY.xattr.nonsense.of.a.strange.kind": "1",
-	}}, "x"}
+	}}, body: "x"}
 	again := hardlink("d/zz", "d/setuid")
 	again.Mode, again.Uid, again.Gid, again.ModTime = 0o6755, 1000, 4_000_000_000, time.Unix(-5, 0)
 	dir := folder("d/")

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -15,55 +14,6 @@ import (
 
 	"github.com/baleen-project/baleen/diff"
 )
-
-// heap watches how much memory is in use while something is done.
-type heap struct {
-	before, most uint64
-	calls, every int
-}
-
-// watchHeap looks at each so many-th call of look.
-func watchHeap(every int) *heap {
-	h := &heap{every: every}
-	h.before = inUse()
-	return h
-}
-
-// inUse is what is reachable: garbage does not count, so that the result does
-// not depend on when it was collected.
-func inUse() uint64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
-
-func (h *heap) look() {
-	if h.calls++; h.calls%h.every == 0 {
-		h.most = max(h.most, inUse())
-	}
-}
-
-// grown is by how many bytes the heap was larger than at first.
-func (h *heap) grown() uint64 { return max(h.most, h.before) - h.before }
-
-// Write looks at the heap too: a tar stream passes in pieces of some size.
-func (h *heap) Write(p []byte) (int, error) {
-	h.look()
-	return len(p), nil
-}
-
-// within fails a test whose heap grew beyond a bound, or was not watched.
-func (h *heap) within(t *testing.T, bound uint64) {
-	t.Helper()
-	switch {
-	case h.most == 0:
-		t.Error("nobody looked at the heap")
-	case h.grown() > bound:
-		t.Errorf("the heap grew by %d bytes, more than %d", h.grown(), bound)
-	}
-	t.Logf("the heap grew by %d KiB", h.grown()>>10)
-}
 
 // crowd fills a directory with names. They are hard links of few files: what
 // counts are the names, and links are made faster.
@@ -114,7 +64,7 @@ func TestAMillionNamesInOneDirectory(t *testing.T) {
 }
 
 // walkCrowd walks an overlay of that many changes, which must come in order.
-func walkCrowd(t *testing.T, o diff.Overlay, changes int64, bound uint64) {
+func walkCrowd(t *testing.T, o diff.Overlay, want int64, bound uint64) {
 	t.Helper()
 	h, last := watchHeap(50_000), ""
 	c := diff.Container{Overlay: o}
@@ -126,7 +76,7 @@ func walkCrowd(t *testing.T, o diff.Overlay, changes int64, bound uint64) {
 		h.look()
 		return nil
 	})
-	if err != nil || stats.Changes != changes {
+	if err != nil || stats.Changes != want {
 		t.Errorf("%d changes, %v", stats.Changes, err)
 	}
 	h.within(t, bound)
@@ -169,35 +119,10 @@ func TestFilesWithNamesElsewhere(t *testing.T) {
 	t.Run("measured", func(t *testing.T) {
 		c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{tree}, Lowers: []string{t.TempDir()}}}
 		h := watchHeap(50_000)
-		_, err := diff.Limit{}.Walker(c).Walk(t.Context(), func(*diff.Change) error { h.look(); return nil })
+		_, err := diff.Limited(c, diff.Limit{}).Walk(t.Context(), func(*diff.Change) error { h.look(); return nil })
 		do(t, err)
 		h.within(t, names)
 	})
-}
-
-// nest makes directories in one another, deeper than a path can tell.
-func nest(t *testing.T, root, name string, levels int) {
-	t.Helper()
-	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	for range levels {
-		if err == nil {
-			err = unix.Mkdirat(fd, name, 0o755)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		var sub int
-		sub, err = unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
-		do(t, unix.Close(fd))
-		fd = sub
-	}
-	var file int
-	if file, err = unix.Openat(fd, "bottom", unix.O_CREAT|unix.O_WRONLY, 0o644); err == nil {
-		err = errors.Join(unix.Close(file), unix.Close(fd))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // levels is how many directories lie in one another: more than a path can name,

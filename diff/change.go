@@ -6,17 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"slices"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
-
-// ErrChanged says that a file changed while it was read. It is errdefs'
-// ErrConflict.
-var ErrChanged = errdefs.ErrConflict.WithMessage("changed while it was read")
 
 // Kind says what happened to a path.
 type Kind int
@@ -50,12 +44,6 @@ type Change struct {
 	level int    // of it, on the way
 }
 
-// way is what a walk has gone down. It opens directories again that have been
-// closed.
-type way interface {
-	ensure(level int) error
-}
-
 // reach has the directory open that has the entry. A change of a directory may be
 // looked at long after the walk has told it.
 func (c *Change) reach() error {
@@ -63,6 +51,37 @@ func (c *Change) reach() error {
 		return raced(err)
 	}
 	return nil
+}
+
+// openDir has the directory open that has the entry, and returns its descriptor,
+// which stays the walk's.
+func (c *Change) openDir() (int, error) {
+	if err := c.reach(); err != nil {
+		return -1, err
+	}
+	return c.entry.dirfd(), nil
+}
+
+// seen is what the container has.
+func (c *Change) seen() *seen {
+	return &seen{view: c.view, dir: c.dir, entry: *c.entry, ok: c.Kind != Deleted}
+}
+
+// before is what the container had before its changes.
+func (c *Change) before() (seen, error) {
+	if err := c.reach(); err != nil {
+		return seen{}, err
+	}
+	return look(c.view, c.at.before(), c.entry.name)
+}
+
+// inImage is what the image has under the name.
+func (c *Change) inImage() (seen, error) { return look(c.view, c.at.image, c.entry.name) }
+
+// readFrom has the file read as it is seen elsewhere, in a directory on a way.
+func (c *Change) readFrom(s *seen, in way, level int) {
+	c.view, c.dir, c.entry, c.Stat = s.view, s.dir, &s.entry, s.stat
+	c.in, c.level = in, level
 }
 
 // Name is the last element of the path; "." for the root.
@@ -82,7 +101,7 @@ func (c *Change) Shown() string {
 	if !c.TooLong() {
 		return c.Path
 	}
-	return fmt.Sprintf("%s (a path of %d bytes, of which a layer holds up to %d)", begin(c.Path, tooLongShown), c.Length, maxPath-1)
+	return fmt.Sprintf("%s (a path of %d bytes, of which a layer holds up to %d)", start(c.Path), c.Length, maxPath-1)
 }
 
 // TooLong reports whether a layer could not hold the path.
@@ -193,168 +212,4 @@ func (c *Change) Plain() (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-// OpenFile is a regular file that is open for reading.
-type OpenFile struct {
-	FD    int         // the caller closes it
-	Stat  unix.Stat_t // as it was when, or just before, it was opened
-	Attrs []Xattr     // those that a layer carries
-
-	mapIDs MapFunc
-}
-
-// Now returns what the file is by now.
-func (f *OpenFile) Now() (st unix.Stat_t, err error) {
-	if err = unix.Fstat(f.FD, &st); err == nil {
-		err = mapStat(&st, f.mapIDs)
-	}
-	return st, err
-}
-
-// Content opens a regular file and reads its attributes: what Open and Xattrs
-// do, in fewer calls.
-func (c *Change) Content() (_ OpenFile, err error) {
-	if err := c.reach(); err != nil {
-		return OpenFile{}, err
-	}
-	fd, err := OpenRegular(c.entry.dirfd(), c.entry.name)
-	if err != nil {
-		return OpenFile{}, fmt.Errorf("open %s: %w", c.Path, err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(&fs.PathError{Op: "read", Path: c.Path, Err: err}, unix.Close(fd))
-		}
-	}()
-	content := OpenFile{FD: fd, Stat: c.Stat, mapIDs: c.view.mapOf(c.entry.layer)}
-	names, err := listXattrs(openFile(fd))
-	if err != nil || len(names) == 0 {
-		return content, err
-	}
-	if content.Attrs, err = carriedOf(openFile(fd), names); err == nil {
-		err = mapACLs(content.Attrs, content.mapIDs)
-	}
-	if err != nil {
-		return OpenFile{}, err
-	}
-	if slices.Contains(names, c.view.prefix+"metacopy") {
-		err = c.replace(&content)
-	}
-	return content, err
-}
-
-// replace puts the file's data, which lies in a layer below, in place of what
-// has only its metadata.
-func (c *Change) replace(content *OpenFile) error {
-	data, err := c.view.openBelow(c.dir, c.entry)
-	if err != nil {
-		return err
-	}
-	defer data.Close()
-	content.mapIDs = nil // it tells the data alone
-	if err := unix.Fstat(int(data.Fd()), &content.Stat); err != nil {
-		return err
-	}
-	return unix.Dup3(int(data.Fd()), content.FD, unix.O_CLOEXEC)
-}
-
-func readlinkAt(dirfd int, name string) (string, error) {
-	buf := make([]byte, 256)
-	for {
-		n, err := unix.Readlinkat(dirfd, name, buf)
-		if err != nil {
-			return "", err
-		}
-		if n < len(buf) {
-			return string(buf[:n]), nil
-		}
-		buf = make([]byte, 2*len(buf))
-	}
-}
-
-// same reports whether a file of v and one of w are alike in all that a layer
-// carries. Times are compared to the nanosecond: a copy that overlay made keeps
-// them. A program can set them too, so contents are compared even so.
-func (v *view) same(ad *dir, a *entry, w *view, bd *dir, b *entry) (bool, error) {
-	if !sameStat(&a.stat, &b.stat) {
-		return false, nil
-	}
-	ax, err := v.xattrs(a)
-	if err != nil {
-		return false, err
-	}
-	bx, err := w.xattrs(b)
-	if err != nil || !sameXattrs(ax, bx) {
-		return false, err
-	}
-	switch a.stat.Mode & unix.S_IFMT {
-	case unix.S_IFLNK:
-		at, err := readlinkAt(a.dirfd(), a.name)
-		if err != nil {
-			return false, err
-		}
-		bt, err := readlinkAt(b.dirfd(), b.name)
-		return at == bt, err
-	case unix.S_IFREG:
-		return v.sameContent(ad, a, w, bd, b)
-	}
-	return true, nil
-}
-
-func sameStat(a, b *unix.Stat_t) bool {
-	if a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid || a.Mtim != b.Mtim {
-		return false
-	}
-	switch a.Mode & unix.S_IFMT {
-	case unix.S_IFDIR:
-		return true
-	case unix.S_IFCHR, unix.S_IFBLK:
-		return a.Rdev == b.Rdev
-	default:
-		return a.Size == b.Size
-	}
-}
-
-// openContent opens a regular file's data. It may lie in a layer below, under
-// another name even: overlay can copy up a file's metadata alone (metacopy).
-func (v *view) openContent(d *dir, e *entry) (*os.File, error) {
-	_, bare, err := v.mark(e.path(), "metacopy")
-	if err != nil {
-		return nil, err
-	}
-	if bare {
-		return v.openBelow(d, e)
-	}
-	fd, err := OpenRegular(e.dirfd(), e.name)
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), e.name), nil
-}
-
-func (v *view) openBelow(d *dir, e *entry) (*os.File, error) {
-	redirect, _, err := v.redirect(e.path())
-	if err != nil {
-		return nil, err
-	}
-	at, name := d.below(e.layer), e.name
-	switch {
-	case path.IsAbs(redirect):
-		if at, err = v.descend(e.layer+1, d.without, path.Dir(redirect)); err != nil {
-			return nil, err
-		}
-		defer at.close()
-		name = path.Base(redirect)
-	case redirect != "":
-		name = redirect
-	}
-	found, ok, err := v.lookup(at, name)
-	if err != nil {
-		return nil, err
-	}
-	if !ok || found.stat.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, fmt.Errorf("%w: the data of a file is missing in the layers below", ErrUnsupported)
-	}
-	return v.openContent(at, &found)
 }

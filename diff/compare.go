@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -88,9 +87,6 @@ type comparison struct {
 	result TreeDifference
 }
 
-// fileID names a file whatever its path.
-type fileID struct{ dev, ino uint64 }
-
 // pair is what is found under one name on both sides.
 type pair struct {
 	path string
@@ -104,7 +100,7 @@ func (p *pair) kind(side int) uint32 { return p.stat[side].Mode & unix.S_IFMT }
 // proc is a path of the file for system calls that want one. Only its last
 // element is a name, and so it leads nowhere else.
 func (p *pair) proc(side int) string {
-	return "/proc/self/fd/" + strconv.Itoa(p.dirs[side]) + "/" + p.name
+	return procPath(p.dirs[side], p.name)
 }
 
 func (c *comparison) root() error {
@@ -141,17 +137,16 @@ func (c *comparison) trees() error {
 	defer way.close()
 	var roots [2]*dir
 	for side := range roots {
-		p, err := openPart(0, c.roots[side])
-		if err != nil {
+		var err error
+		if roots[side], err = reopenedDir(c.roots[side]); err != nil {
 			return err
 		}
-		roots[side] = &dir{parts: []*part{p}}
 		defer roots[side].close()
 	}
 	way.push("", struct{}{}, roots[0], roots[1])
 	both := func() []int {
 		l := way.top()
-		return []int{l.dirs[0].parts[0].fd, l.dirs[1].parts[0].fd}
+		return []int{l.dirs[0].fd(), l.dirs[1].fd()}
 	}
 	for {
 		name, ok, err := way.next(both)
@@ -177,7 +172,7 @@ func (c *comparison) trees() error {
 // name compares what is there under a name of the directories that the walk is in.
 func (c *comparison) name(way *descent[struct{}], name string) error {
 	l := way.top()
-	p := &pair{path: "/" + way.full(name), name: name, dirs: [2]int{l.dirs[0].parts[0].fd, l.dirs[1].parts[0].fd}}
+	p := &pair{path: "/" + way.full(name), name: name, dirs: [2]int{l.dirs[0].fd(), l.dirs[1].fd()}}
 	if c.ignored(p.path) {
 		return nil
 	}
@@ -189,7 +184,7 @@ func (c *comparison) name(way *descent[struct{}], name string) error {
 	for side := range subs {
 		if subs[side], err = openMounted(l.dirs[side], name); err != nil {
 			subs[0].close()
-			return &fs.PathError{Op: "open", Path: p.path, Err: changedIfGone(err)}
+			return &fs.PathError{Op: "open", Path: p.path, Err: raced(err)}
 		}
 	}
 	way.push(name, struct{}{}, subs[0], subs[1])
@@ -198,7 +193,7 @@ func (c *comparison) name(way *descent[struct{}], name string) error {
 
 // openMounted opens a directory, or what is mounted there.
 func openMounted(at *dir, name string) (*dir, error) {
-	fd, err := unix.Openat(at.parts[0].fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(at.fd(), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -296,16 +291,16 @@ func (c *comparison) hardLinks(p *pair) ([]Difference, error) {
 	if first[0] == first[1] {
 		return nil, nil
 	}
-	var text [2]string
-	for side := range text {
-		if text[side] = "a file of its own"; first[side] == 0 {
+	var words [2]string
+	for side := range words {
+		if words[side] = "a file of its own"; first[side] == 0 {
 			continue
 		}
 		path, err := c.names.Path(first[side])
 		if err != nil {
 			return nil, err
 		}
-		text[side] = "the same file as " + printable("/"+path)
+		words[side] = "the same file as " + printable("/"+path)
 	}
-	return []Difference{{Aspect: HardLinks, A: text[0], B: text[1]}}, nil
+	return []Difference{{Aspect: HardLinks, A: words[0], B: words[1]}}, nil
 }

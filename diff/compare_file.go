@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff/inode"
 )
 
 // metadata compares all but contents. Between files of different types only the
@@ -105,7 +107,7 @@ func (c *comparison) file(p *pair) ([]Difference, error) {
 	var found []Difference
 	if a.Size != b.Size {
 		found = append(found, Difference{Aspect: Size, A: strconv.FormatInt(a.Size, 10), B: strconv.FormatInt(b.Size, 10)})
-	} else if (fileID{a.Dev, a.Ino}) != (fileID{b.Dev, b.Ino}) {
+	} else if inode.Of(a) != inode.Of(b) {
 		more, err := c.content(p)
 		if err != nil {
 			return nil, err
@@ -126,7 +128,7 @@ func (c *comparison) file(p *pair) ([]Difference, error) {
 func openCompared(p *pair, side int) (int, error) {
 	fd, err := unix.Openat(p.dirs[side], p.name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, &fs.PathError{Op: "open", Path: p.path, Err: changedIfGone(err)}
+		return -1, &fs.PathError{Op: "open", Path: p.path, Err: raced(err)}
 	}
 	return openLooked(fd, p.path)
 }
@@ -163,20 +165,6 @@ func (c *comparison) content(p *pair) ([]Difference, error) {
 			return []Difference{{Aspect: Content, Offset: at + int64(i), A: text(0), B: text(1)}}, nil
 		}
 		at += int64(len(pieces[0]))
-	}
-}
-
-// nextData is where a file has data next, at or after an offset; it is the
-// file's size if only a hole follows.
-func nextData(fd int, at, size int64) int64 {
-	next, err := unix.Seek(fd, at, unix.SEEK_DATA)
-	switch {
-	case err == nil:
-		return next
-	case errors.Is(err, unix.ENXIO):
-		return size
-	default:
-		return at // a file system that does not tell
 	}
 }
 

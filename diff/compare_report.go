@@ -2,12 +2,7 @@ package diff
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
-
-	"golang.org/x/sys/unix"
 )
 
 // Aspect is what two trees differ in at a path.
@@ -118,33 +113,4 @@ func (c *comparison) report(path string, found []Difference) {
 	if list {
 		c.result.listed++
 	}
-}
-
-// printable is the path, quoted if a terminal could not show it as it is.
-func printable(path string) string {
-	odd := func(r rune) bool { return !unicode.IsPrint(r) }
-	if !utf8.ValidString(path) || strings.ContainsFunc(path, odd) {
-		return strconv.Quote(path)
-	}
-	return path
-}
-
-func kindName(kind uint32) string {
-	switch kind {
-	case unix.S_IFREG:
-		return "regular file"
-	case unix.S_IFDIR:
-		return "directory"
-	case unix.S_IFLNK:
-		return "symbolic link"
-	case unix.S_IFCHR:
-		return "character device"
-	case unix.S_IFBLK:
-		return "block device"
-	case unix.S_IFIFO:
-		return "FIFO"
-	case unix.S_IFSOCK:
-		return "socket"
-	}
-	return fmt.Sprintf("file of type %#o", kind)
 }

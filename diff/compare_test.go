@@ -39,39 +39,6 @@ func plant(t *testing.T) string {
 	return root
 }
 
-// settle gives everything in a tree the same time.
-func settle(t *testing.T, root string) {
-	t.Helper()
-	times := []unix.Timespec{{Sec: 1_000_000_000}, {Sec: 1_000_000_000}}
-	err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return unix.UtimesNanoAt(unix.AT_FDCWD, path, times, unix.AT_SYMLINK_NOFOLLOW)
-	})
-	do(t, err)
-}
-
-func do(t *testing.T, errs ...error) {
-	t.Helper()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can make devices and change owners")
-	}
-}
-
-// touch sets a file's own time.
-func touch(path string, sec, nsec int64) error {
-	ts := unix.Timespec{Sec: sec, Nsec: nsec}
-	return unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
-}
-
 // replace puts a file of another kind or content in the place of one.
 func replace(path string, how func(path string) error) error {
 	return errors.Join(os.RemoveAll(path), how(path))

@@ -64,8 +64,8 @@ type LayerWriter struct {
 // NewLayerWriter returns a writer of a tar stream that writes a blob to w. It
 // always has to be closed. If w is a [Digester], the blob is digested by it.
 func NewLayerWriter(w io.Writer, c Compression) (*LayerWriter, error) {
-	compress := func(w io.Writer) (io.WriteCloser, error) { return NewWriter(w, c) }
-	return newLayerWriter(w, c.MediaType(), c.kind() != Uncompressed, compress)
+	by := func(w io.Writer) (io.WriteCloser, error) { return NewWriter(w, c) }
+	return newLayerWriter(w, c.MediaType(), c.MediaType() != ocispec.MediaTypeImageLayer, by)
 }
 
 // NewLayerWriterBy is NewLayerWriter with a compressor of the caller's, which

@@ -2,20 +2,15 @@ package diff_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"io"
 	"math/rand"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/klauspost/compress/zstd"
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/diff"
@@ -59,41 +54,6 @@ func TestCompressionDefaultsToGzip(t *testing.T) {
 	}
 }
 
-// mixed has text, noise and zeros.
-func mixed(size int) []byte {
-	r := rand.New(rand.NewSource(7))
-	b := make([]byte, 0, size)
-	for len(b) < size {
-		switch r.Intn(3) {
-		case 0:
-			b = append(b, bytes.Repeat([]byte("the quick brown fox "), 1+r.Intn(4000))...)
-		case 1:
-			noise := make([]byte, r.Intn(200_000))
-			r.Read(noise)
-			b = append(b, noise...)
-		default:
-			b = append(b, make([]byte, r.Intn(100_000))...)
-		}
-	}
-	return b[:size]
-}
-
-func compress(t *testing.T, c diff.Compression, data []byte, piece int) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w, err := diff.NewWriter(&b, c)
-	do(t, err)
-	for rest := data; len(rest) > 0; {
-		n, err := w.Write(rest[:min(piece, len(rest))])
-		do(t, err)
-		rest = rest[n:]
-	}
-	do(t, w.Close(), w.Close())
-	return b.Bytes()
-}
-
-var allCompressions = []diff.Compression{{}, {Kind: diff.Gzip, Level: 6}, {Kind: diff.Zstd}, {Kind: diff.Zstd, Level: 1}, {Kind: diff.Uncompressed}}
-
 func TestCompressedBytesDoNotDependOnProcessors(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for _, size := range []int{0, 1, 1 << 20, 12<<20 + 345} {
@@ -117,29 +77,6 @@ func TestCompressedBytesDoNotDependOnProcessors(t *testing.T) {
 	}
 }
 
-// decompress uses other libraries than what is tested, where there are some.
-func decompress(t *testing.T, c diff.Compression, data []byte) []byte {
-	t.Helper()
-	var r io.Reader = bytes.NewReader(data)
-	switch c.MediaType() {
-	case ocispec.MediaTypeImageLayerGzip:
-		z, err := gzip.NewReader(r)
-		do(t, err)
-		if !z.ModTime.IsZero() || z.Name != "" {
-			t.Errorf("the gzip header has %v, %q", z.ModTime, z.Name)
-		}
-		r = z
-	case ocispec.MediaTypeImageLayerZstd:
-		z, err := zstd.NewReader(r)
-		do(t, err)
-		defer z.Close()
-		r = z
-	}
-	got, err := io.ReadAll(r)
-	do(t, err)
-	return got
-}
-
 func TestCompressorTellsItsWritersErrors(t *testing.T) {
 	data := make([]byte, 8<<20)
 	rand.New(rand.NewSource(1)).Read(data)
@@ -156,51 +93,6 @@ func TestCompressorTellsItsWritersErrors(t *testing.T) {
 			if n, err := w.Write([]byte{1}); n != 0 || !errors.Is(err, errFull) {
 				t.Errorf("%s forgot its error: %d, %v", c, n, err)
 			}
-		}
-	}
-	for i := 0; runtime.NumGoroutine() > before; i++ {
-		if i == 100 {
-			t.Fatalf("%d goroutines are left of %d", runtime.NumGoroutine(), before)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-func TestPackTellsWhatItWrote(t *testing.T) {
-	root := upperTree(t)
-	plain := writeLayer(t, root, diff.TarOptions{})
-	for _, c := range allCompressions {
-		var b bytes.Buffer
-		layer, stats, err := diff.Pack(t.Context(), &b, root, diff.TarOptions{}, c)
-		do(t, err)
-		if layer.DiffID != digest.FromBytes(plain) || stats.Bytes != int64(len(plain)) {
-			t.Errorf("%s: diffID %s, %d bytes", c, layer.DiffID, stats.Bytes)
-		}
-		want := ocispec.Descriptor{MediaType: c.MediaType(), Digest: digest.FromBytes(b.Bytes()), Size: int64(b.Len())}
-		if got := layer.Blob; got.MediaType != want.MediaType || got.Digest != want.Digest || got.Size != want.Size {
-			t.Errorf("%s: blob is %+v, want %+v", c, got, want)
-		}
-		if !bytes.Equal(decompress(t, c, b.Bytes()), plain) {
-			t.Errorf("%s: the blob holds something else", c)
-		}
-	}
-}
-
-func TestPackOfNothingIsTheEmptyLayer(t *testing.T) {
-	layer, _, err := diff.Pack(t.Context(), io.Discard, t.TempDir(), diff.TarOptions{}, diff.Compression{})
-	if err != nil || !layer.Empty() {
-		t.Errorf("%+v, %v", layer, err)
-	}
-}
-
-func TestPackFailsWithItsWriter(t *testing.T) {
-	root := t.TempDir()
-	do(t, os.WriteFile(filepath.Join(root, "f"), mixed(9<<20), 0o644))
-	before := runtime.NumGoroutine()
-	for _, c := range allCompressions {
-		layer, _, err := diff.Pack(t.Context(), &limitedWriter{n: 1000}, root, diff.TarOptions{}, c)
-		if !errors.Is(err, errFull) || layer.DiffID != "" {
-			t.Errorf("%s: %+v, %v", c, layer, err)
 		}
 	}
 	for i := 0; runtime.NumGoroutine() > before; i++ {

@@ -5,10 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -49,59 +45,6 @@ func TestNoLevelIsSlowWithRuns(t *testing.T) {
 				t.Errorf("gzip:%d takes %v for %d bytes", level, took, len(data))
 			}
 		}
-	}
-}
-
-// TestManyPackersTakeLittleMemory packs twenty layers at a time: none waits for the
-// others, and they share the memory of the compressors.
-func TestManyPackersTakeLittleMemory(t *testing.T) {
-	const packers, each = 20, 16 << 20
-	dir := t.TempDir()
-	do(t, os.WriteFile(filepath.Join(dir, "file"), mixed(24<<20), 0o644))
-	h := watchHeap(1)
-	var begun sync.WaitGroup
-	begun.Add(packers)
-	release, errs := make(chan struct{}), make(chan error, packers)
-	for range packers {
-		go func() {
-			first := sync.OnceFunc(func() { begun.Done(); <-release })
-			w := writerFunc(func(p []byte) (int, error) { first(); return len(p), nil })
-			_, _, err := diff.Pack(t.Context(), w, dir, diff.TarOptions{}, diff.Compression{})
-			errs <- err
-		}()
-	}
-	begun.Wait() // none has waited for another one to end
-	h.look()
-	close(release)
-	for range packers {
-		do(t, <-errs)
-	}
-	h.within(t, packers*each)
-}
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
-// BenchmarkPackHole packs a hole of 1 GiB.
-func BenchmarkPackHole(b *testing.B) {
-	dir := b.TempDir()
-	path := filepath.Join(dir, "hole")
-	if err := os.WriteFile(path, nil, 0o644); err != nil {
-		b.Fatal(err)
-	}
-	if err := os.Truncate(path, 1<<30); err != nil {
-		b.Fatal(err)
-	}
-	for _, kind := range []string{diff.Gzip, diff.Zstd, diff.Uncompressed} {
-		b.Run(kind, func(b *testing.B) {
-			b.SetBytes(1 << 30)
-			for b.Loop() {
-				if _, _, err := diff.Pack(b.Context(), io.Discard, dir, diff.TarOptions{}, diff.Compression{Kind: kind}); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }
 

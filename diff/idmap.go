@@ -1,7 +1,6 @@
 package diff
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -79,10 +78,10 @@ func parseRanges(text string) ([]IDRange, error) {
 			return nil, err
 		}
 		if len(ranges) == maxRanges {
-			return nil, invalid("more than %d ranges", maxRanges)
+			return nil, fmt.Errorf("more than %d ranges: %w", maxRanges, errdefs.ErrInvalidArgument)
 		}
 		if slices.ContainsFunc(ranges, r.meets) {
-			return nil, invalid("%q shares an id with a range before it", one)
+			return nil, fmt.Errorf("%q shares an id with a range before it: %w", one, errdefs.ErrInvalidArgument)
 		}
 		ranges = append(ranges, r)
 	}
@@ -92,20 +91,20 @@ func parseRanges(text string) ([]IDRange, error) {
 func parseRange(text string) (IDRange, error) {
 	numbers := strings.Split(text, ":")
 	if len(numbers) != 3 {
-		return IDRange{}, invalid("%q is not CONTAINER:HOST:SIZE", text)
+		return IDRange{}, fmt.Errorf("%q is not CONTAINER:HOST:SIZE: %w", text, errdefs.ErrInvalidArgument)
 	}
 	var n [3]uint32
 	for i, number := range numbers {
 		v, err := strconv.ParseUint(number, 10, 32)
 		if err != nil {
-			return IDRange{}, invalid("%w", err)
+			return IDRange{}, fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
 		}
 		n[i] = uint32(v)
 	}
 	r := IDRange{n[0], n[1], n[2]}
 	// The highest number stands for no id.
 	if most := math.MaxUint32 - r.Size; r.Size == 0 || r.Container > most || r.Host > most {
-		return IDRange{}, invalid("%q is empty, or ends above the highest id", text)
+		return IDRange{}, fmt.Errorf("%q is empty, or ends above the highest id: %w", text, errdefs.ErrInvalidArgument)
 	}
 	return r, nil
 }
@@ -192,43 +191,4 @@ func disjoint(ranges []IDRange) bool {
 func mapStat(st *unix.Stat_t, f MapFunc) (err error) {
 	st.Uid, st.Gid, err = f.Pair(st.Uid, st.Gid)
 	return err
-}
-
-// MapACL maps the ids of a POSIX access control list: a version word, then
-// entries of tag, permissions and id (linux/posix_acl_xattr.h). Attributes that
-// are none, and all if f is nil, are returned as they are.
-func MapACL(x Xattr, f MapFunc) ([]byte, error) {
-	if f == nil || !strings.HasPrefix(x.Name, "system.posix_acl_") {
-		return x.Value, nil
-	}
-	const (
-		head, size      = 4, 8
-		idAt            = 4
-		tagUser, tagGrp = 0x02, 0x08
-	)
-	value := slices.Clone(x.Value)
-	for e := head; e+size <= len(value); e += size {
-		id := binary.LittleEndian.Uint32(value[e+idAt:])
-		var err error
-		switch binary.LittleEndian.Uint16(value[e:]) {
-		case tagUser:
-			id, err = f(id, UserID)
-		case tagGrp:
-			id, err = f(id, GroupID)
-		}
-		if err != nil {
-			return nil, err
-		}
-		binary.LittleEndian.PutUint32(value[e+idAt:], id)
-	}
-	return value, nil
-}
-
-func mapACLs(attrs []Xattr, f MapFunc) (err error) {
-	for i, a := range attrs {
-		if attrs[i].Value, err = MapACL(a, f); err != nil {
-			return fmt.Errorf("map ids of %s: %w", a.Name, err)
-		}
-	}
-	return nil
 }

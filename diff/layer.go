@@ -1,19 +1,9 @@
 package diff
 
 import (
-	"context"
-	"fmt"
-
-	"github.com/containerd/containerd/v2/core/content"
-	c8ddiff "github.com/containerd/containerd/v2/core/diff"
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
-
-// labelUncompressed is the label that containerd's differ leaves on a blob to
-// tell its diffID.
-const labelUncompressed = "containerd.io/uncompressed"
 
 // emptyTar is the digest of a tar stream without entries: 1,024 zero bytes.
 const emptyTar digest.Digest = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
@@ -32,26 +22,4 @@ func (l Layer) Empty() bool {
 // EmptyLayer is the layer of no changes. It has no blob.
 func EmptyLayer() Layer {
 	return Layer{DiffID: emptyTar}
-}
-
-// Walk makes a layer of the differences between two trees with the walking
-// differ behind comparer, which writes the blob into provider's store. The
-// caller holds a lease: nothing else keeps the blob.
-func Walk(ctx context.Context, comparer c8ddiff.Comparer, provider content.InfoProvider, lower, upper []mount.Mount) (Layer, error) {
-	blob, err := comparer.Compare(ctx, lower, upper, c8ddiff.WithMediaType(ocispec.MediaTypeImageLayerGzip))
-	if err != nil {
-		return Layer{}, fmt.Errorf("compare: %w", err)
-	}
-	info, err := provider.Info(ctx, blob.Digest)
-	if err != nil {
-		return Layer{}, fmt.Errorf("look up layer %s: %w", blob.Digest, err)
-	}
-	diffID, err := digest.Parse(info.Labels[labelUncompressed])
-	if err != nil {
-		return Layer{}, fmt.Errorf("layer %s has no diffID in label %s: %w", blob.Digest, labelUncompressed, err)
-	}
-	return Layer{
-		Blob:   ocispec.Descriptor{MediaType: blob.MediaType, Digest: blob.Digest, Size: info.Size},
-		DiffID: diffID,
-	}, nil
 }

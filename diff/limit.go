@@ -1,13 +1,10 @@
 package diff
 
 import (
-	"context"
-	"errors"
 	"fmt"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/go-units"
-	"golang.org/x/sys/unix"
 )
 
 // DefaultMaxLayer is the size of a layer, in bytes, that is allowed if nothing else
@@ -87,50 +84,4 @@ func (l Limit) hint() string {
 		return ""
 	}
 	return " (" + l.Allow + ")"
-}
-
-// Walker returns a walker of the same changes that fails with [ErrOverLimit] at the
-// file with which a layer of them would become too large.
-func (l Limit) Walker(changes Walker) Walker { return limitedWalker{changes, l} }
-
-// Measure returns the size of a layer of changes, in bytes and without its headers,
-// or fails with [ErrOverLimit]. It reads no file.
-func (l Limit) Measure(ctx context.Context, changes Walker) (size int64, err error) {
-	w := limitedWalker{changes, l}
-	_, err = w.walk(ctx, &size, func(*Change) error { return nil })
-	return size, err
-}
-
-type limitedWalker struct {
-	Walker
-	limit Limit
-}
-
-// Walk is that of the walker, with the limit.
-func (w limitedWalker) Walk(ctx context.Context, visit func(*Change) error) (WalkStats, error) {
-	var size int64
-	return w.walk(ctx, &size, visit)
-}
-
-func (w limitedWalker) walk(ctx context.Context, size *int64, visit func(*Change) error) (_ WalkStats, err error) {
-	var met fileSet // files with several names: a layer has the content once
-	defer func() { err = errors.Join(err, met.close()) }()
-	return w.Walker.Walk(ctx, func(c *Change) error {
-		if c.Kind == Deleted || c.Type() != unix.S_IFREG {
-			return visit(c)
-		}
-		had := false
-		if c.Stat.Nlink > 1 {
-			if had, err = met.add(&c.Stat); err != nil {
-				return err
-			}
-		}
-		if !had {
-			if err := w.limit.check(*size, c.Stat.Size); err != nil {
-				return fmt.Errorf("%.500q: %w", c.Path, err)
-			}
-			*size += c.Stat.Size
-		}
-		return visit(c)
-	})
 }

@@ -1,25 +1,27 @@
 package diff
 
-import (
-	"strings"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
-)
-
-// How a layer's tar stream marks what is gone, by the image specification
-// (layer.md, "Representing Changes").
+// Extended attributes of an overlay are in one of two namespaces, by the mount
+// option userxattr.
 const (
-	// whiteoutPrefix stands before the name of a file that is gone.
-	whiteoutPrefix = ".wh."
-	// opaqueMarker, in a folder, says that nothing below the folder shows.
-	opaqueMarker = ".wh..wh..opq"
+	trustedOverlay = "trusted.overlay."
+	userOverlay    = "user.overlay."
 )
 
-// IsReserved reports whether a layer could not hold a file of this name: it
-// would be taken for a mark, and delete something.
-func IsReserved(name string) bool {
-	return strings.HasPrefix(name, whiteoutPrefix)
+// markPrefix returns the namespace of an overlay's attributes.
+func markPrefix(userXattr bool) string {
+	if userXattr {
+		return userOverlay
+	}
+	return trustedOverlay
 }
+
+// Values of overlay.opaque (Documentation/filesystems/overlayfs.rst).
+const (
+	opaqueYes    = "y" // nothing from below shows
+	opaqueXattrs = "x" // regular files with overlay.whiteout are deletions
+)
 
 // isWhiteout reports whether an upper's entry says that a name is gone: a
 // character device of number 0:0 (Documentation/filesystems/overlayfs.rst).

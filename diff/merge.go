@@ -4,13 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-)
 
-// Walker tells changes against an image, in the order and with the promises of
-// [Container.Walk]: a container's own, or merged ones.
-type Walker interface {
-	Walk(ctx context.Context, visit func(*Change) error) (WalkStats, error)
-}
+	"golang.org/x/sys/unix"
+)
 
 // Merge moves a container's changes from its image to another one. Three trees
 // meet: the old image, the container, and the new image. Each path is merged for
@@ -149,10 +145,10 @@ func (g *merging) change(c *Change) (err error) {
 	if m.in.fate != nil {
 		return g.below(m)
 	}
-	if m.old, err = look(c.view, c.at.image, c.entry.name); err != nil {
+	if m.old, err = c.inImage(); err != nil {
 		return err
 	}
-	if m.image, err = look(g.image, m.in.image, c.entry.name); err != nil {
+	if m.image, err = look(g.image, m.in.image, c.Name()); err != nil {
 		return err
 	}
 	if c.IsDir() {
@@ -238,7 +234,7 @@ func (g *merging) tell(c *Change) error {
 		return nil
 	}
 	g.walked.Changes++
-	if c.isRegular() {
+	if c.Type() == unix.S_IFREG {
 		g.walked.Bytes += c.Stat.Size
 	}
 	return g.visit(c)

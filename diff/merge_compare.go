@@ -3,74 +3,25 @@ package diff
 import (
 	"fmt"
 	"math"
-	"slices"
-
-	"golang.org/x/sys/unix"
 )
-
-// seen is what shows under a name in one of the trees of a merge.
-type seen struct {
-	view *view
-	dir  *dir
-	entry
-	ok bool // whether there is anything
-}
-
-func look(v *view, d *dir, name string) (seen, error) {
-	e, ok, err := v.lookup(d, name)
-	return seen{view: v, dir: d, entry: e, ok: ok}, err
-}
-
-func (s *seen) isDir() bool { return s.ok && s.entry.isDir() }
-
-func (s *seen) kind() uint32 { return s.stat.Mode & unix.S_IFMT }
-
-// seen is what the container has.
-func (c *Change) seen() *seen {
-	return &seen{view: c.view, dir: c.dir, entry: *c.entry, ok: c.Kind != Deleted}
-}
-
-// before is what the container had before its changes.
-func (c *Change) before() (seen, error) {
-	if err := c.reach(); err != nil {
-		return seen{}, err
-	}
-	return look(c.view, c.at.before(), c.entry.name)
-}
 
 // timeOnly reports whether a path is, but for its time, what it was before the
 // container's changes. Of a directory only itself counts, not what is in it.
-func (c *Change) timeOnly() (bool, error) {
-	before, err := c.before()
+func (m *meeting) timeOnly() (bool, error) {
+	before, err := m.before()
 	if err != nil {
-		return false, c.compared(err)
+		return false, m.compared(err)
 	}
-	same, err := alike(c.seen(), &before)
-	return same, c.compared(err)
+	same, err := alike(m.seen(), &before)
+	return same, m.compared(err)
 }
 
 // compared says for which path a comparison failed.
-func (c *Change) compared(err error) error {
+func (m *meeting) compared(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("compare %s: %w", c.Path, err)
-}
-
-func (c *Change) isRegular() bool { return c.Kind != Deleted && c.Type() == unix.S_IFREG }
-
-// alike reports whether two files are the same but for their times. Layers that
-// were unpacked separately can have other times, and a new image mostly has.
-func alike(a, b *seen) (bool, error) {
-	if !a.ok || !b.ok {
-		return false, nil
-	}
-	if a.stat.Dev == b.stat.Dev && a.stat.Ino == b.stat.Ino {
-		return true, nil
-	}
-	timeless := a.entry
-	timeless.stat.Mtim = b.stat.Mtim
-	return a.view.same(a.dir, &timeless, b.view, b.dir, &b.entry)
+	return fmt.Errorf("compare %s: %w", m.Path, err)
 }
 
 // sameTree reports whether the images have the same at a path and, if it is a
@@ -140,17 +91,11 @@ func (t sameTrees) name(old, image *seen) (bool, error) {
 		a.close()
 		return false, err
 	}
-	if oneFolder(a, b) {
+	if a.sameFolders(b) {
 		a.close()
 		b.close()
 		return true, nil
 	}
 	t.push(old.name, struct{}{}, a, b)
 	return true, nil
-}
-
-// oneFolder reports whether two directories are made of the same folders. As a
-// layer always lies on the same ones, nothing below can differ then.
-func oneFolder(a, b *dir) bool {
-	return slices.EqualFunc(a.parts, b.parts, func(x, y *part) bool { return x.id == y.id })
 }

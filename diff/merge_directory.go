@@ -14,7 +14,7 @@ type fate struct {
 func (g *merging) root(c *Change) (err error) {
 	f := g.way.levels[0].of
 	m := &meeting{Change: c, in: f}
-	if m.old, err = look(c.view, c.at.image, "."); err != nil {
+	if m.old, err = c.inImage(); err != nil {
 		return err
 	}
 	if m.image, err = look(g.image, f.image, "."); err != nil {
@@ -55,9 +55,7 @@ func (g *merging) both(m *meeting, f *mergeDir) error {
 		return err
 	}
 	if !ours {
-		f.change.view, f.change.dir, f.change.entry = m.image.view, m.image.dir, &m.image.entry
-		f.change.in, f.change.level = g.way, len(g.way.levels)-2
-		f.change.Stat = m.image.stat
+		f.change.readFrom(&m.image, g.way, len(g.way.levels)-2)
 		f.change.Stat.Mtim = m.Stat.Mtim
 		if ours, err = m.ownTime(); err != nil {
 			return err

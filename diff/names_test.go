@@ -17,43 +17,6 @@ import (
 	"github.com/baleen-project/baleen/integration/soak/scratch"
 )
 
-// TestNamesOfDirectoriesInOneAnother: the names of all directories on the way share
-// what one may take, also those that have been visited.
-func TestNamesOfDirectoriesInOneAnother(t *testing.T) {
-	root := t.TempDir()
-	crowdedLevels(t, root)
-	h := watchHeap(5000)
-	visited := 0
-	err := diff.Tree{Root: root, Visit: func(*diff.TreeEntry) error { h.look(); visited++; return nil }}.Walk(t.Context())
-	if want := 1 + crowdedEntries; err != nil || visited != want {
-		t.Errorf("%d files were visited, want %d, %v", visited, want, err)
-	}
-	h.within(t, 12<<20) // of names alone there are 20 MB
-}
-
-const crowdLevels, crowdNames, crowdedEntries = 8, 10_000, crowdLevels * (crowdNames + 2)
-
-// crowdedLevels makes directories in one another, of which each has many long names
-// before the next one.
-func crowdedLevels(t *testing.T, root string) {
-	t.Helper()
-	at, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	do(t, err)
-	long := func(i int) string { return fmt.Sprintf("%s%06d", strings.Repeat("n", 244), i) }
-	for range crowdLevels {
-		do(t, unix.Mknodat(at, long(0), unix.S_IFREG|0o644, 0))
-		for i := 1; i < crowdNames; i++ {
-			do(t, unix.Linkat(at, long(0), at, long(i), 0))
-		}
-		// The walk goes down when nearly all have been visited.
-		do(t, unix.Mknodat(at, "z", unix.S_IFREG|0o644, 0), unix.Mkdirat(at, "y", 0o755))
-		sub, err := unix.Openat(at, "y", unix.O_RDONLY|unix.O_DIRECTORY, 0)
-		do(t, errors.Join(err, unix.Close(at)))
-		at = sub
-	}
-	do(t, unix.Close(at))
-}
-
 // contextAsked is a context that calls a function each time when it is asked whether it
 // has ended.
 type contextAsked struct {

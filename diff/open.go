@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -71,4 +72,56 @@ func ownFiles() (int, error) {
 		_ = unix.Close(fd)
 	}
 	return int(ownFolder.Load() - 1), nil
+}
+
+// openDirAt opens a directory below another by one name, which must be a
+// directory and no link to one.
+func openDirAt(fd int, name string) (int, error) {
+	return openAt2(fd, name, unix.O_RDONLY|unix.O_DIRECTORY)
+}
+
+// openAt2 opens a file below a directory, by a name that may lead neither out
+// of it nor through a link nor onto another file system. What is mounted there
+// belongs to no layer: ErrUnsupported.
+func openAt2(fd int, name string, flags int) (int, error) {
+	how := unix.OpenHow{
+		Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
+		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+	}
+	// A single name of a directory leads nowhere else. With this flag the kernel
+	// gives EXDEV also for a file that is moved out of the directory meanwhile.
+	if strings.Contains(name, "/") || name == ".." {
+		how.Resolve |= unix.RESOLVE_BENEATH
+	}
+	for {
+		opened, err := unix.Openat2(fd, name, &how)
+		if err == nil {
+			return opened, nil
+		}
+		if errors.Is(err, unix.EXDEV) {
+			err = fmt.Errorf("%w: another file system is mounted there: %w", ErrUnsupported, err)
+		}
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
+			return -1, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+	}
+}
+
+func readlinkAt(dirfd int, name string) (string, error) {
+	buf := make([]byte, 256)
+	for {
+		n, err := unix.Readlinkat(dirfd, name, buf)
+		if err != nil {
+			return "", err
+		}
+		if n < len(buf) {
+			return string(buf[:n]), nil
+		}
+		buf = make([]byte, 2*len(buf))
+	}
+}
+
+// procPath leads to a name in an open directory. Only the name may be a link.
+func procPath(fd int, name string) string {
+	return "/proc/self/fd/" + strconv.Itoa(fd) + "/" + name
 }

@@ -1,7 +1,6 @@
 package diff
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -9,10 +8,6 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 )
-
-// ErrUnsupported says that a mount or a file is of a kind that only the walking
-// differ can read. The text says what it is.
-var ErrUnsupported = errors.New("not readable as an overlay")
 
 // Overlay is where the files of a mounted snapshot lie.
 type Overlay struct {

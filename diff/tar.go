@@ -13,9 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// chunkSize is how much is read, hashed and written at a time.
-const chunkSize = 1 << 20
-
 // TarOptions says how a tree becomes a tar stream. The zero value is right for
 // an upper directory of an overlay that root mounts.
 type TarOptions struct {
@@ -110,14 +107,6 @@ func (t *layerTar) close() error {
 		t.chunk = nil
 	}
 	return t.links.Close()
-}
-
-// markPrefix returns the namespace of an overlay's attributes.
-func markPrefix(userXattr bool) string {
-	if userXattr {
-		return userOverlay
-	}
-	return trustedOverlay
 }
 
 // countingWriter counts what goes through it.

@@ -40,10 +40,11 @@ func (t *layerTar) change(c *Change) error {
 		dir, name := path.Split(c.Path)
 		return t.mark(dir + whiteoutPrefix + name)
 	}
-	if err := c.reach(); err != nil {
+	at, err := c.openDir()
+	if err != nil {
 		return err
 	}
-	s := &source{path: c.Path, at: c.entry.dirfd(), name: c.entry.name, st: c.Stat}
+	s := &source{path: c.Path, at: at, name: c.Name(), st: c.Stat}
 	if c.Type() == unix.S_IFREG {
 		return t.changedFile(c, s)
 	}
@@ -80,7 +81,7 @@ func (t *layerTar) changedFile(c *Change, s *source) (err error) {
 	}
 	content, err := c.Content()
 	if err != nil {
-		return changedIfGone(err)
+		return raced(err)
 	}
 	defer func() { err = errors.Join(err, unix.Close(content.FD)) }()
 	var attrs attributes

@@ -10,9 +10,6 @@ import (
 // minSparse is the size from which on it pays to ask a file for its holes.
 const minSparse = 256 << 10
 
-// zeros is what holes are made of.
-var zeros [chunkSize]byte
-
 // content writes the bytes of a regular file behind its header.
 func (t *layerTar) content(s *source) error {
 	var err error

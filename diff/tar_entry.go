@@ -10,16 +10,6 @@ import (
 	"time"
 )
 
-// paxXattr is what stands before an attribute's name in a PAX record. It comes
-// from Schilling's star, and is what every image tool writes.
-const paxXattr = "SCHILY.xattr."
-
-// Values of overlay.opaque (Documentation/filesystems/overlayfs.rst).
-const (
-	opaqueYes    = "y" // nothing from below shows
-	opaqueXattrs = "x" // regular files with overlay.whiteout are deletions
-)
-
 // attributes are what a file has besides its stat.
 type attributes struct {
 	records  map[string]string // PAX records of what a layer carries

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,105 +19,6 @@ import (
 
 	"github.com/baleen-project/baleen/diff"
 )
-
-// fileCapability is a security.capability of revision 2.
-var fileCapability = []byte{1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-
-// aclOf is an access control list that lets a further user read.
-func aclOf(uid byte) []byte {
-	return []byte{
-		2, 0, 0, 0,
-		1, 0, 6, 0, 255, 255, 255, 255,
-		2, 0, 4, 0, uid, 0, 0, 0,
-		4, 0, 4, 0, 255, 255, 255, 255,
-		16, 0, 4, 0, 255, 255, 255, 255,
-		32, 0, 4, 0, 255, 255, 255, 255,
-	}
-}
-
-// upperTree makes a sealed upper with all that one can hold.
-func upperTree(t *testing.T) string {
-	t.Helper()
-	needRoot(t)
-	root := t.TempDir()
-	at := func(name string) string { return filepath.Join(root, name) }
-	long := strings.Repeat("long/", 60)
-	do(t,
-		os.Chmod(root, 0o755),
-		os.MkdirAll(at("dir/sub"), 0o755),
-		os.MkdirAll(at(long), 0o755),
-		os.MkdirAll(at("opaque"), 0o750),
-		os.MkdirAll(at("xattrs"), 0o755),
-		unix.Setxattr(at("opaque"), "trusted.overlay.opaque", []byte("y"), 0),
-		unix.Setxattr(at("xattrs"), "trusted.overlay.opaque", []byte("x"), 0),
-		os.WriteFile(at("xattrs/gone"), nil, 0o644),
-		unix.Setxattr(at("xattrs/gone"), "trusted.overlay.whiteout", []byte("y"), 0),
-		unix.Mknod(at("dir/gone"), unix.S_IFCHR, 0),
-		os.WriteFile(at("dir/file"), []byte("a whale of a file\n"), 0o644),
-		os.WriteFile(at("opaque/new"), []byte("new"), 0o600),
-		os.WriteFile(at("setuid"), []byte("x"), 0o755),
-		unix.Chown(at("setuid"), 1000, 4_000_000_000),
-		unix.Chmod(at("setuid"), 0o6755),
-		unix.Setxattr(at("setuid"), "security.capability", fileCapability, 0),
-		unix.Setxattr(at("setuid"), "user.bytes", []byte("\x00\xff=\n"), 0),
-		unix.Setxattr(at("dir"), "system.posix_acl_default", aclOf(7), 0),
-		os.Link(at("dir/file"), at("dir/sub/same")),
-		os.Link(at("setuid"), at("zz")),
-		os.Symlink("../dir/file", at("dir/link")),
-		os.Symlink(strings.Repeat("x", 300), at("longlink")),
-		unix.Mkfifo(at("fifo"), 0o600),
-		unix.Mknod(at("null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))),
-		unix.Mknod(at("loop"), unix.S_IFBLK|0o640, int(unix.Mkdev(7, 1_000_000))),
-		os.WriteFile(at(long+strings.Repeat("n", 255)), []byte("far away"), 0o644),
-		os.WriteFile(at("not\xffutf8"), []byte("?"), 0o644),
-		os.WriteFile(at("ünicode \n name"), nil, 0o644),
-		os.WriteFile(at("sparse"), []byte("begin"), 0o644),
-		os.Truncate(at("sparse"), 8<<20),
-		os.WriteFile(at("old"), nil, 0o644),
-		os.WriteFile(at("future"), nil, 0o644),
-	)
-	f, err := os.OpenFile(at("sparse"), os.O_WRONLY, 0)
-	do(t, err)
-	_, err = f.WriteAt([]byte("middle"), 5<<20)
-	do(t, err, f.Close())
-	l, err := net.Listen("unix", at("socket"))
-	do(t, err)
-	t.Cleanup(func() { l.Close() })
-	settle(t, root)
-	do(t, touch(at("old"), -1000, 1), touch(at("future"), 1<<33, 999_999_999), touch(at("dir/file"), 1_500_000_000, 999_999_999))
-	return root
-}
-
-func writeLayer(t *testing.T, dir string, opts diff.TarOptions) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	stats, err := diff.WriteLayer(t.Context(), &b, dir, opts)
-	do(t, err)
-	if stats.Bytes != int64(b.Len()) {
-		t.Errorf("stats say %d bytes, the stream has %d", stats.Bytes, b.Len())
-	}
-	if got := int64(len(headers(t, b.Bytes()))); stats.Entries != got {
-		t.Errorf("stats say %d entries, the stream has %d", stats.Entries, got)
-	}
-	return b.Bytes()
-}
-
-func headers(t *testing.T, layer []byte) []*tar.Header {
-	t.Helper()
-	var all []*tar.Header
-	tr := tar.NewReader(bytes.NewReader(layer))
-	for {
-		hdr, err := tr.Next()
-		if errors.Is(err, io.EOF) {
-			return all
-		}
-		do(t, err)
-		if n, err := io.Copy(io.Discard, tr); err != nil || n != hdr.Size {
-			t.Fatalf("%s: %d bytes of %d: %v", hdr.Name, n, hdr.Size, err)
-		}
-		all = append(all, hdr)
-	}
-}
 
 func TestWriteLayerTellsEverything(t *testing.T) {
 	root := upperTree(t)
@@ -306,18 +206,6 @@ func TestWriteLayerStopsWithItsContextOrWriter(t *testing.T) {
 	if _, err := diff.WriteLayer(t.Context(), io.Discard, filepath.Join(root, "f"), diff.TarOptions{}); !errors.Is(err, unix.ENOTDIR) {
 		t.Errorf("not a directory: %v", err)
 	}
-}
-
-var errFull = errors.New("disk full")
-
-// limitedWriter fails after n bytes.
-type limitedWriter struct{ n int }
-
-func (l *limitedWriter) Write(p []byte) (int, error) {
-	if l.n -= len(p); l.n < 0 {
-		return 0, errFull
-	}
-	return len(p), nil
 }
 
 func TestWriteLayerIsReadByGNUTar(t *testing.T) {

@@ -3,9 +3,7 @@ package diff
 import (
 	"archive/tar"
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -51,11 +49,6 @@ func (s *source) file() file {
 	return filePath(procPath(s.at, s.name))
 }
 
-// procPath leads to a name in an open directory. Only the name may be a link.
-func procPath(fd int, name string) string {
-	return "/proc/self/fd/" + strconv.Itoa(fd) + "/" + name
-}
-
 func (t *layerTar) root(fd int) error {
 	s := &source{path: ".", at: fd, name: ".", fd: fd, opened: true}
 	if err := unix.Fstat(fd, &s.st); err != nil {
@@ -72,7 +65,7 @@ func (t *layerTar) root(fd int) error {
 	}
 	t.way = newDescent[inside](openPlain)
 	defer t.way.close()
-	top, err := openPart(0, fd)
+	top, err := reopenedDir(fd)
 	if err != nil {
 		return err
 	}
@@ -84,8 +77,8 @@ func (t *layerTar) root(fd int) error {
 
 // enter goes down into a directory. prefix is its path and a slash, or empty for the
 // root.
-func (t *layerTar) enter(name, prefix string, attrs attributes, p *part) error {
-	t.way.push(name, inside{attrs.opaque == opaqueXattrs}, &dir{parts: []*part{p}})
+func (t *layerTar) enter(name, prefix string, attrs attributes, at *dir) error {
+	t.way.push(name, inside{attrs.opaque == opaqueXattrs}, at)
 	if attrs.opaque == opaqueYes {
 		return t.mark(prefix + opaqueMarker)
 	}
@@ -118,7 +111,7 @@ func (t *layerTar) children() error {
 // name writes one entry of the directory that the walk is in.
 func (t *layerTar) name(name string) error {
 	l := t.way.top()
-	s := &source{at: l.dirs[0].parts[0].fd, name: name}
+	s := &source{at: l.dirs[0].fd(), name: name}
 	var length int
 	if s.path, length = t.way.join(name); length >= maxPath {
 		return tooLong(s.path, length)
@@ -127,7 +120,7 @@ func (t *layerTar) name(name string) error {
 		return fmt.Errorf("%q: a layer cannot hold a name that begins with %s: %w", beginning(s.path), whiteoutPrefix, ErrReserved)
 	}
 	if err := unix.Fstatat(s.at, s.name, &s.st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return fmt.Errorf("stat %q: %w", beginning(s.path), changedIfGone(err))
+		return fmt.Errorf("stat %q: %w", beginning(s.path), raced(err))
 	}
 	switch s.st.Mode & unix.S_IFMT {
 	case unix.S_IFSOCK:
@@ -144,35 +137,26 @@ func (t *layerTar) name(name string) error {
 // opens says what opening gave.
 func (s *source) opens(fd int, err error) error {
 	if err != nil {
-		return fmt.Errorf("%q: %w", beginning(s.path), changedIfGone(err))
+		return fmt.Errorf("%q: %w", beginning(s.path), raced(err))
 	}
 	s.fd, s.opened = fd, true
 	return nil
-}
-
-// changedIfGone explains errors that only another writer can cause.
-func changedIfGone(err error) error {
-	switch {
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
-		return fmt.Errorf("%w: %w", ErrChanged, err)
-	}
-	return err
 }
 
 func (t *layerTar) directory(s *source) error {
 	if err := s.opens(openDirAt(s.at, s.name)); err != nil {
 		return err
 	}
-	p := &part{fd: s.fd, id: fileID{s.st.Dev, s.st.Ino}}
+	at := dirOf(s.fd, &s.st)
 	attrs, err := t.attributes(s)
 	if err == nil {
 		err = t.header(s, attrs, tar.Header{Typeflag: tar.TypeDir, Name: s.path + "/"})
 	}
 	if err != nil {
-		p.shut()
+		at.close()
 		return err
 	}
-	return t.enter(s.name, s.path+"/", attrs, p)
+	return t.enter(s.name, s.path+"/", attrs, at)
 }
 
 // regular writes a regular file: its content, or, if the stream has that under

@@ -74,7 +74,7 @@ type treeWalk struct {
 
 func (w *treeWalk) run(ctx context.Context) error {
 	root := w.way.top()
-	if err := unix.Fstat(root.dirs[0].parts[0].fd, &root.of); err != nil {
+	if err := unix.Fstat(root.dirs[0].fd(), &root.of); err != nil {
 		return err
 	}
 	if err := w.Visit(w.entry(".", root.of)); err != nil {
@@ -103,7 +103,7 @@ func (w *treeWalk) run(ctx context.Context) error {
 }
 
 func (w *treeWalk) entry(name string, st unix.Stat_t) *TreeEntry {
-	return &TreeEntry{w.way.top().dirs[0].parts[0].fd, name, st, func() string {
+	return &TreeEntry{w.way.top().dirs[0].fd(), name, st, func() string {
 		path, _ := w.way.join(name)
 		return beginning(path)
 	}}
@@ -114,7 +114,7 @@ func (w *treeWalk) entry(name string, st unix.Stat_t) *TreeEntry {
 func (w *treeWalk) name(name string) error {
 	at := w.way.top().dirs[0]
 	var st unix.Stat_t
-	if err := unix.Fstatat(at.parts[0].fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.Fstatat(at.fd(), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return w.failed("stat", name, err)
 	}
 	e := w.entry(name, st)
@@ -156,71 +156,4 @@ func (w *treeWalk) left(name string, st unix.Stat_t) error {
 		return nil
 	}
 	return w.Leave(w.entry(name, st))
-}
-
-// RemoveTree removes a directory and all that is in it, however deep it is. Nothing
-// is removed that is mounted there. It is no error if it is not there, or somebody
-// else removes it too.
-func RemoveTree(ctx context.Context, root string) error {
-	err := RemoveInside(ctx, root)
-	if err == nil {
-		err = unix.Rmdir(root)
-	}
-	if errors.Is(err, unix.ENOENT) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("remove %s: %w", root, err)
-	}
-	return nil
-}
-
-// RemoveInside removes all that is in a directory.
-func RemoveInside(ctx context.Context, root string) error {
-	remove := func(e *TreeEntry, flags int) error {
-		if e.Name == "." {
-			return nil
-		}
-		if err := unix.Unlinkat(e.Dir, e.Name, flags); err != nil {
-			return fmt.Errorf("remove %s: %w", e.Path(), err)
-		}
-		return nil
-	}
-	return Tree{Root: root, Gone: true,
-		Visit: func(e *TreeEntry) error {
-			if e.IsDir() {
-				return nil
-			}
-			return remove(e, 0)
-		},
-		Leave: func(e *TreeEntry) error { return remove(e, unix.AT_REMOVEDIR) },
-	}.Walk(ctx)
-}
-
-// Usage is what a tree takes on disk.
-type Usage struct {
-	Bytes  int64 // of its blocks, holes do not count
-	Inodes int64 // files and directories, those of several names once
-}
-
-// Measure tells what a tree takes on disk. What goes meanwhile, as in a running
-// container, does not count.
-func Measure(ctx context.Context, root string) (_ Usage, err error) {
-	var usage Usage
-	var counted fileSet // files with several names
-	defer func() { err = errors.Join(err, counted.close()) }()
-	err = Tree{Root: root, Gone: true, Visit: func(e *TreeEntry) error {
-		if e.Stat.Nlink > 1 && !e.IsDir() {
-			if had, err := counted.add(&e.Stat); had || err != nil {
-				return err
-			}
-		}
-		usage.Inodes++
-		usage.Bytes += e.Stat.Blocks * 512 // the unit of st_blocks, stat(2)
-		return nil
-	}}.Walk(ctx)
-	if err != nil {
-		return Usage{}, fmt.Errorf("measure: %w", err)
-	}
-	return usage, nil
 }

@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff/inode"
 )
 
 // view reads a stack of overlay layers as the kernel would show them merged. It
@@ -24,43 +25,6 @@ type view struct {
 	mapIDs MapFunc
 	mapped int
 	ctx    context.Context // of what is read of files; nil does not end
-}
-
-// part is a directory in one layer.
-type part struct {
-	layer int
-	fd    int // -1 while it is shut
-	id    fileID
-}
-
-// dir is a merged directory: the directories that make it, topmost first.
-type dir struct {
-	parts []*part
-	// without is a layer that is left out, as if it were not in the stack; 0 for
-	// none, since the topmost never is.
-	without int
-	// plain says that all layers below, from where the parts above end, show
-	// through at the same path: nothing is opaque or was renamed.
-	plain bool
-}
-
-// entry is what shows under a name.
-type entry struct {
-	name  string
-	stat  unix.Stat_t
-	layer int
-	in    *part // that has it
-}
-
-// dirfd is the open directory that has it.
-func (e *entry) dirfd() int { return e.in.fd }
-
-func (e *entry) isDir() bool { return e.stat.Mode&unix.S_IFMT == unix.S_IFDIR }
-
-// path reaches the entry itself, also when it is a symbolic link: only its
-// last element is a name, below an open descriptor.
-func (e *entry) path() string {
-	return "/proc/self/fd/" + strconv.Itoa(e.dirfd()) + "/" + e.name
 }
 
 func openView(layers []string, base int, userXattr bool) (_ *view, err error) {
@@ -134,39 +98,6 @@ func (v *view) root(from, without int) (*dir, error) {
 		return nil, nil
 	}
 	return d, nil
-}
-
-// openPart opens the root of a layer.
-func openPart(layer, root int) (*part, error) {
-	fd, err := openDirAt(root, ".")
-	if err != nil {
-		return nil, err
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		_ = unix.Close(fd)
-		return nil, err
-	}
-	return &part{layer, fd, fileID{st.Dev, st.Ino}}, nil
-}
-
-func (d *dir) close() {
-	if d == nil {
-		return
-	}
-	d.shut()
-	d.parts = nil
-}
-
-// fds are the descriptors of the parts in layers before the given one.
-func (d *dir) fds(before int) []int {
-	var fds []int
-	for _, p := range d.parts {
-		if p.layer < before {
-			fds = append(fds, p.fd)
-		}
-	}
-	return fds
 }
 
 // lookup finds what shows under a name in a merged directory; ok is false if
@@ -277,11 +208,11 @@ func (v *view) open(d *dir, e entry) (_ *dir, err error) {
 		if err != nil {
 			return nil, err
 		}
-		sub.parts = append(sub.parts, &part{found.layer, fd, fileID{found.stat.Dev, found.stat.Ino}})
+		sub.parts = append(sub.parts, &part{found.layer, fd, inode.Of(&found.stat)})
 		p := fmt.Sprint("/proc/self/fd/", fd, "/.") // not the link in /proc
 		if opaque, _, err := v.mark(p, "opaque"); err != nil {
 			return nil, err
-		} else if opaque == "y" {
+		} else if opaque == opaqueYes {
 			sub.plain = false
 			return sub, nil
 		}
@@ -334,18 +265,6 @@ func (v *view) follow(sub, parent *dir, layer int, redirect string) error {
 	return nil
 }
 
-// below is what a directory is made of in the layers below one. It shares the
-// descriptors: it is not closed.
-func (d *dir) below(layer int) *dir {
-	b := &dir{without: d.without}
-	for _, p := range d.parts {
-		if p.layer > layer {
-			b.parts = append(b.parts, p)
-		}
-	}
-	return b
-}
-
 // descend opens a directory by its path from the root of the layers from one
 // on, without another; nil if there is none.
 func (v *view) descend(layer, without int, p string) (*dir, error) {
@@ -372,37 +291,4 @@ func (v *view) descend(layer, without int, p string) (*dir, error) {
 // pathNames are the elements of an absolute path.
 func pathNames(p string) []string {
 	return strings.FieldsFunc(path.Clean(p), func(r rune) bool { return r == '/' })
-}
-
-// openDirAt opens a directory below another by one name, which must be a
-// directory and no link to one.
-func openDirAt(fd int, name string) (int, error) {
-	return openAt2(fd, name, unix.O_RDONLY|unix.O_DIRECTORY)
-}
-
-// openAt2 opens a file below a directory, by a name that may lead neither out
-// of it nor through a link nor onto another file system. What is mounted there
-// belongs to no layer: ErrUnsupported.
-func openAt2(fd int, name string, flags int) (int, error) {
-	how := unix.OpenHow{
-		Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
-		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
-	}
-	// A single name of a directory leads nowhere else. With this flag the kernel
-	// gives EXDEV also for a file that is moved out of the directory meanwhile.
-	if strings.Contains(name, "/") || name == ".." {
-		how.Resolve |= unix.RESOLVE_BENEATH
-	}
-	for {
-		opened, err := unix.Openat2(fd, name, &how)
-		if err == nil {
-			return opened, nil
-		}
-		if errors.Is(err, unix.EXDEV) {
-			err = fmt.Errorf("%w: another file system is mounted there: %w", ErrUnsupported, err)
-		}
-		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
-			return -1, &fs.PathError{Op: "open", Path: name, Err: err}
-		}
-	}
 }

@@ -11,13 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Extended attributes of an overlay are in one of two namespaces, by the mount
-// option userxattr.
-const (
-	trustedOverlay = "trusted.overlay."
-	userOverlay    = "user.overlay."
-)
-
 const (
 	xattrCapability = "security.capability"
 	xattrAccessACL  = "system.posix_acl_access"

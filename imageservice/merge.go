@@ -12,17 +12,17 @@ import (
 )
 
 // plan finds out what a merge would do.
-func (m *Move) plan(ctx context.Context, merge *diff.Merge, policy Policy) error {
-	return m.merging(merge, policy, func() error {
-		_, err := merge.Walk(ctx, func(*diff.Change) error { return nil })
+func (m *Move) plan(ctx context.Context, merged *diff.Merge, policy Policy) error {
+	return m.merging(merged, policy, func() error {
+		_, err := merged.Walk(ctx, func(*diff.Change) error { return nil })
 		return err
 	})
 }
 
 // merging has what a merge does told in the plan.
-func (m *Move) merging(merge *diff.Merge, policy Policy, run func() error) error {
+func (m *Move) merging(merged *diff.Merge, policy Policy, run func() error) error {
 	var stats diff.MergeStats
-	merge.Decide, merge.Report, merge.Stats = policy.Decide, m.conflict, &stats
+	merged.Decide, merged.Report, merged.Stats = policy.Decide, m.conflict, &stats
 	err := run()
 	m.count(stats)
 	return err
@@ -31,15 +31,15 @@ func (m *Move) merging(merge *diff.Merge, policy Policy, run func() error) error
 // seal makes a merge a pending revision on a snapshot. The container's files are
 // linked: it is stopped, and what it wrote is sealed before it starts again. If
 // the move is abandoned the links go.
-func (m *Move) seal(ctx context.Context, merge *diff.Merge, policy Policy, r containerstore.Record, on string, previous int) error {
-	err := m.merging(merge, policy, func() error {
+func (m *Move) seal(ctx context.Context, merged *diff.Merge, policy Policy, r containerstore.Record, on string, previous int) error {
+	err := m.merging(merged, policy, func() error {
 		return m.history.Pending(ctx, r, on, previous, func(into []mount.Mount) error {
 			to, err := diff.ParseOverlay(into, on != "")
 			if err != nil {
 				return err
 			}
 			return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
-				return snapshotter.SealLinked(ctx, merge, to.Uppers[0])
+				return snapshotter.SealLinked(ctx, merged, to.Uppers[0])
 			})
 		})
 	})

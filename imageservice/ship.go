@@ -33,7 +33,7 @@ func (s *Service) ship(ctx context.Context, upper string, userXattr bool, stats 
 // nothing if there are none.
 func (s *Service) shipChanges(ctx context.Context, c *diff.Container) (diff.Layer, error) {
 	// Nothing is packed in vain for what turns out to be too large.
-	size, err := s.options.limit().Measure(ctx, c)
+	size, err := diff.LayerSize(ctx, c, s.options.limit())
 	if err != nil {
 		return diff.Layer{}, err
 	}

@@ -68,14 +68,14 @@ func SealLinked(ctx context.Context, c diff.Walker, upper string) (SealStats, er
 // [diff.ErrOverLimit], before the file is copied with which they become so.
 func SealBelow(ctx context.Context, c *diff.Container, upper string, from int64, limit diff.Limit) (SealStats, error) {
 	if len(c.Uppers) < 2 {
-		return Seal(ctx, limit.Walker(c), upper)
+		return Seal(ctx, diff.Limited(c, limit), upper)
 	}
 	if links, err := Links(c, upper); err != nil {
 		return SealStats{}, err
 	} else if !links {
-		return Seal(ctx, limit.Walker(c), upper)
+		return Seal(ctx, diff.Limited(c, limit), upper)
 	}
-	return seal(ctx, limit.Walker(c), upper, sealing{links: func(change *diff.Change) (bool, error) {
+	return seal(ctx, diff.Limited(c, limit), upper, sealing{links: func(change *diff.Change) (bool, error) {
 		if at := change.Layer(); at == 0 || at >= len(c.Uppers) || change.Stat.Size < from {
 			return false, nil
 		}

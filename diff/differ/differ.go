@@ -117,7 +117,7 @@ func configure(ctx context.Context, opts []c8ddiff.Opt) (config c8ddiff.Config, 
 // compare makes the layer from the uppers.
 func (d *Differ) compare(ctx context.Context, c *diff.Container, config c8ddiff.Config) (ocispec.Descriptor, error) {
 	// Nothing is packed in vain for what turns out to be too large.
-	if _, err := d.opts.Limit.Measure(ctx, c); err != nil && !errors.Is(err, diff.ErrChanged) {
+	if _, err := diff.LayerSize(ctx, c, d.opts.Limit); err != nil && !errors.Is(err, diff.ErrChanged) {
 		return ocispec.Descriptor{}, err
 	}
 	for try := 1; ; try++ {

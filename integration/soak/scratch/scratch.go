@@ -8,7 +8,9 @@
 package scratch
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -64,23 +66,18 @@ func Empty(t testing.TB, dir string) {
 	}
 }
 
-// openForGood has this process open what package diff keeps open once it has opened
-// the first file.
+// openForGood has this process open what the packages below diff keep open once they
+// have opened the first file.
 var openForGood = sync.OnceValue(func() error {
-	program, err := os.Executable()
+	dir, err := os.MkdirTemp("", "baleen-scratch-")
 	if err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(program))
-	if err != nil {
-		return err
+	err = os.WriteFile(filepath.Join(dir, "file"), []byte("content"), 0o600)
+	if err == nil {
+		_, err = diff.WriteLayer(context.Background(), io.Discard, dir, diff.TarOptions{})
 	}
-	defer dir.Close()
-	fd, err := diff.OpenRegular(int(dir.Fd()), filepath.Base(program))
-	if err != nil {
-		return err
-	}
-	return unix.Close(fd)
+	return errors.Join(err, os.RemoveAll(dir))
 })
 
 // Descriptors is how many files this process has open.

@@ -1,8 +1,6 @@
 package diff
 
 import (
-	_ "crypto/sha256" // what digest.Canonical is
-	"sync"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
@@ -10,14 +8,6 @@ import (
 
 // hashBuffers is how many buffers go round in a hashQueue.
 const hashBuffers = 4
-
-// chunks are buffers of chunkSize bytes, which one layer after the other uses.
-var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
-
-func takeChunk() []byte { return chunks.Get().(*[chunkSize]byte)[:] }
-
-// putChunk gives back what takeChunk returned. Nobody must use it any more.
-func putChunk(b []byte) { chunks.Put((*[chunkSize]byte)(b[:chunkSize])) }
 
 // hashQueue digests a stream in a goroutine of its own, so that a second
 // processor can do it. Its buffers go round: one is taken from it, filled,

@@ -3,11 +3,56 @@ package diff
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"path"
 
 	"golang.org/x/sys/unix"
 )
+
+// openContent opens a regular file's data. It may lie in a layer below, under
+// another name even: overlay can copy up a file's metadata alone (metacopy).
+func (v *view) openContent(d *dir, e *entry) (*os.File, error) {
+	_, bare, err := v.mark(e.path(), "metacopy")
+	if err != nil {
+		return nil, err
+	}
+	if bare {
+		return v.openBelow(d, e)
+	}
+	fd, err := OpenRegular(e.dirfd(), e.name)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), e.name), nil
+}
+
+func (v *view) openBelow(d *dir, e *entry) (*os.File, error) {
+	redirect, _, err := v.redirect(e.path())
+	if err != nil {
+		return nil, err
+	}
+	at, name := d.below(e.layer), e.name
+	switch {
+	case path.IsAbs(redirect):
+		if at, err = v.descend(e.layer+1, d.without, path.Dir(redirect)); err != nil {
+			return nil, err
+		}
+		defer at.close()
+		name = path.Base(redirect)
+	case redirect != "":
+		name = redirect
+	}
+	found, ok, err := v.lookup(at, name)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || found.stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, fmt.Errorf("%w: the data of a file is missing in the layers below", ErrUnsupported)
+	}
+	return v.openContent(at, &found)
+}
 
 func (v *view) sameContent(ad *dir, a *entry, w *view, bd *dir, b *entry) (bool, error) {
 	if a.stat.Dev == b.stat.Dev && a.stat.Ino == b.stat.Ino {
@@ -71,4 +116,18 @@ func sizes(x, y *os.File) (size int64, sparse bool, err error) {
 		return -1, false, nil
 	}
 	return a.Size, a.Blocks*512 < a.Size && b.Blocks*512 < b.Size, nil
+}
+
+// nextData is where a file has data next, at or after an offset; it is the
+// file's size if only a hole follows.
+func nextData(fd int, at, size int64) int64 {
+	next, err := unix.Seek(fd, at, unix.SEEK_DATA)
+	switch {
+	case err == nil:
+		return next
+	case errors.Is(err, unix.ENXIO):
+		return size
+	default:
+		return at // a file system that does not tell
+	}
 }

@@ -1,0 +1,47 @@
+package diff
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// MapACL maps the ids of a POSIX access control list: a version word, then
+// entries of tag, permissions and id (linux/posix_acl_xattr.h). Attributes that
+// are none, and all if f is nil, are returned as they are.
+func MapACL(x Xattr, f MapFunc) ([]byte, error) {
+	if f == nil || !strings.HasPrefix(x.Name, "system.posix_acl_") {
+		return x.Value, nil
+	}
+	const (
+		head, size      = 4, 8
+		idAt            = 4
+		tagUser, tagGrp = 0x02, 0x08
+	)
+	value := slices.Clone(x.Value)
+	for e := head; e+size <= len(value); e += size {
+		id := binary.LittleEndian.Uint32(value[e+idAt:])
+		var err error
+		switch binary.LittleEndian.Uint16(value[e:]) {
+		case tagUser:
+			id, err = f(id, UserID)
+		case tagGrp:
+			id, err = f(id, GroupID)
+		}
+		if err != nil {
+			return nil, err
+		}
+		binary.LittleEndian.PutUint32(value[e+idAt:], id)
+	}
+	return value, nil
+}
+
+func mapACLs(attrs []Xattr, f MapFunc) (err error) {
+	for i, a := range attrs {
+		if attrs[i].Value, err = MapACL(a, f); err != nil {
+			return fmt.Errorf("map ids of %s: %w", a.Name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package diff
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenFile is a regular file that is open for reading.
+type OpenFile struct {
+	FD    int         // the caller closes it
+	Stat  unix.Stat_t // as it was when, or just before, it was opened
+	Attrs []Xattr     // those that a layer carries
+
+	mapIDs MapFunc
+}
+
+// Now returns what the file is by now.
+func (f *OpenFile) Now() (st unix.Stat_t, err error) {
+	if err = unix.Fstat(f.FD, &st); err == nil {
+		err = mapStat(&st, f.mapIDs)
+	}
+	return st, err
+}
+
+// Content opens a regular file and reads its attributes: what Open and Xattrs
+// do, in fewer calls.
+func (c *Change) Content() (_ OpenFile, err error) {
+	if err := c.reach(); err != nil {
+		return OpenFile{}, err
+	}
+	fd, err := OpenRegular(c.entry.dirfd(), c.entry.name)
+	if err != nil {
+		return OpenFile{}, fmt.Errorf("open %s: %w", c.Path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(&fs.PathError{Op: "read", Path: c.Path, Err: err}, unix.Close(fd))
+		}
+	}()
+	content := OpenFile{FD: fd, Stat: c.Stat, mapIDs: c.view.mapOf(c.entry.layer)}
+	names, err := listXattrs(openFile(fd))
+	if err != nil || len(names) == 0 {
+		return content, err
+	}
+	if content.Attrs, err = carriedOf(openFile(fd), names); err == nil {
+		err = mapACLs(content.Attrs, content.mapIDs)
+	}
+	if err != nil {
+		return OpenFile{}, err
+	}
+	if slices.Contains(names, c.view.prefix+"metacopy") {
+		err = c.replace(&content)
+	}
+	return content, err
+}
+
+// replace puts the file's data, which lies in a layer below, in place of what
+// has only its metadata.
+func (c *Change) replace(content *OpenFile) error {
+	data, err := c.view.openBelow(c.dir, c.entry)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	content.mapIDs = nil // it tells the data alone
+	if err := unix.Fstat(int(data.Fd()), &content.Stat); err != nil {
+		return err
+	}
+	return unix.Dup3(int(data.Fd()), content.FD, unix.O_CLOEXEC)
+}

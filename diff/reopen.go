@@ -1,0 +1,106 @@
+package diff
+
+import "fmt"
+
+// ensure has a directory on the way open.
+func (d *descent[T]) ensure(i int) error {
+	if !d.levels[i].closed {
+		return nil
+	}
+	return d.descend(i)
+}
+
+// climb opens a directory by the one below it. It fails if that is not a part of
+// each, as where layers differ or a directory was renamed.
+func (d *descent[T]) climb(i int) bool {
+	l, below := &d.levels[i], &d.levels[i+1]
+	if below.closed {
+		return false
+	}
+	for view := range l.dirs {
+		if !l.dirs[view].climb(below.dirs[view]) {
+			l.shut()
+			return false
+		}
+	}
+	d.opened(i)
+	return true
+}
+
+// descend opens a directory by its names, from the next open one above.
+func (d *descent[T]) descend(i int) error {
+	from := i
+	for from > 0 && d.levels[from].closed {
+		from--
+	}
+	for at := from + 1; at <= i; at++ {
+		l := &d.levels[at]
+		for view := range l.dirs {
+			if err := d.reopen(at, view); err != nil {
+				l.shut()
+				return fmt.Errorf("open %s again: %w", beginning(string(d.path[:l.end])), err)
+			}
+		}
+		d.opened(at)
+	}
+	return nil
+}
+
+func (d *descent[T]) reopen(i, view int) error {
+	to, above := d.levels[i].dirs[view], d.levels[i-1].dirs[view]
+	if to == nil {
+		return nil
+	}
+	again, err := d.opens[view](above, d.name(i))
+	if err != nil {
+		return err
+	}
+	return to.take(again)
+}
+
+// opened notes that a directory is open again.
+func (d *descent[T]) opened(i int) {
+	l := &d.levels[i]
+	l.closed = false
+	d.open += l.descriptors()
+	d.lowest = min(d.lowest, i)
+	d.shut(i)
+}
+
+// shut closes directories far up until few enough are open: neither the root, nor
+// the last two, nor i and the one above it.
+func (d *descent[T]) shut(i int) {
+	last := len(d.levels) - 1
+	for at := d.lowest; d.open > openAtOnce && at < last-1; at++ {
+		if at == i || at == i-1 {
+			continue
+		}
+		if l := &d.levels[at]; !l.closed {
+			d.open -= l.descriptors()
+			l.shut()
+		}
+		if at == d.lowest {
+			d.lowest++
+		}
+	}
+}
+
+// openAtOnce is how many descriptors of directories a walk holds, besides those
+// of the root, of the directory that it is in, and of the one above.
+const openAtOnce = 64
+
+func (l *level[T]) descriptors() (n int) {
+	for _, d := range l.dirs {
+		if d != nil {
+			n += len(d.parts)
+		}
+	}
+	return n
+}
+
+func (l *level[T]) shut() {
+	l.closed = true
+	for _, d := range l.dirs {
+		d.shut()
+	}
+}
