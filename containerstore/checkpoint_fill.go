@@ -9,6 +9,8 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/apply"
+	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -16,11 +18,11 @@ import (
 // these are the mounts of: all of its layers, within a limit, into the one. They
 // are on disk when it returns.
 func (c *Checkpoint) Fill(ctx context.Context, mounts []mount.Mount, fetch snapshotter.Fetch, limit diff.Limit) error {
-	dir := diff.WrittenDir(mounts)
+	dir := changes.WrittenDir(mounts)
 	fill := func() error {
 		for i, layer := range c.Own {
 			// What is mounted for each layer is synced then.
-			opts := diff.ApplyOptions{Over: i > 0, Sync: dir == "", Limit: limit}
+			opts := apply.Options{Over: i > 0, Sync: dir == "", Limit: limit}
 			if err := fillLayer(ctx, mounts, layer, fetch, opts); err != nil {
 				return fmt.Errorf("layer %s: %w", layer.Blob.Digest, err)
 			}
@@ -30,18 +32,18 @@ func (c *Checkpoint) Fill(ctx context.Context, mounts []mount.Mount, fetch snaps
 	if dir == "" {
 		return fill()
 	}
-	return diff.WriteSynced(dir, fill)
+	return apply.WriteSynced(dir, fill)
 }
 
 // fillLayer writes one layer, and compares what it unpacked to with what it is to
 // be, as far as that is known.
-func fillLayer(ctx context.Context, mounts []mount.Mount, layer diff.Layer, fetch snapshotter.Fetch, opts diff.ApplyOptions) (err error) {
+func fillLayer(ctx context.Context, mounts []mount.Mount, layer diff.Layer, fetch snapshotter.Fetch, opts apply.Options) (err error) {
 	blob, err := fetch(ctx, layer.Blob)
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	defer func() { err = errors.Join(err, blob.Close()) }()
-	diffID, _, err := diff.ApplyMounts(ctx, blob, mounts, opts)
+	diffID, _, err := apply.ToMounts(ctx, blob, mounts, opts)
 	if err == nil && layer.DiffID != "" && layer.DiffID != diffID {
 		err = fmt.Errorf("it unpacks to %s, and not to %s: %w", diffID, layer.DiffID, errdefs.ErrDataLoss)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -172,12 +173,12 @@ func (h *History) merged(ctx context.Context, top snapshots.Info, base string, l
 	}
 	from.Uppers, from.Lowers = from.Lowers[:layers], from.Lowers[layers:]
 	return func(into []mount.Mount) error {
-		to, err := diff.ParseOverlay(into, base != "")
+		to, err := changes.ParseOverlay(into, base != "")
 		if err != nil {
 			return err
 		}
 		return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
-			return snapshotter.SealLinked(ctx, &diff.Container{Overlay: from, Reserved: true}, to.Uppers[0])
+			return snapshotter.SealLinked(ctx, &changes.Container{Overlay: from, Reserved: true}, to.Uppers[0])
 		})
 	}, nil
 }

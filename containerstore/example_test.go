@@ -12,7 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/merge"
 )
 
 // A container is moved to another image and back. No program runs in it here; if
@@ -70,13 +70,13 @@ func thereAndBack(cl *client.Client) error {
 func ExampleWithUpgrade() {
 	_ = func(ctx context.Context, c client.Container, to client.Image) error {
 		return c.Update(ctx, containerstore.WithUpgrade(to,
-			containerstore.WithPolicy(func(path string) diff.Policy {
+			containerstore.WithPolicy(func(path string) merge.Policy {
 				if len(path) > 4 && path[:4] == "etc/" {
-					return diff.Image
+					return merge.Image
 				}
-				return diff.Keep
+				return merge.Keep
 			}),
-			containerstore.WithReport(func(c diff.Conflict) { fmt.Println(c) }),
+			containerstore.WithReport(func(c merge.Conflict) { fmt.Println(c) }),
 		))
 	}
 }

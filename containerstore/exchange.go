@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/dirtree"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -59,7 +61,7 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 	if err != nil {
 		return err
 	}
-	disk, err := diff.OpenDisk(live)
+	disk, err := dirtree.OpenDisk(live)
 	if err != nil {
 		return err
 	}
@@ -68,7 +70,7 @@ func (h *History) sealActive(ctx context.Context, active snapshots.Info, name st
 	mark := rand.Text()
 	filling := with(labels, map[string]string{labelFilling: mark, labelUnmeasured: "1"})
 	err = h.make(ctx, name, active.Parent, filling, func(into []mount.Mount) error {
-		o, err := diff.ParseOverlay(into, active.Parent != "")
+		o, err := changes.ParseOverlay(into, active.Parent != "")
 		if err != nil {
 			return err
 		}
@@ -134,15 +136,15 @@ func (h *History) upper(ctx context.Context, i snapshots.Info) (string, error) {
 }
 
 // overlay is where the files of an active snapshot lie, with the same error.
-func (h *History) overlay(ctx context.Context, i snapshots.Info) (diff.Overlay, error) {
+func (h *History) overlay(ctx context.Context, i snapshots.Info) (changes.Overlay, error) {
 	mounts, err := h.Snapshots.Mounts(ctx, i.Name)
 	if err != nil {
-		return diff.Overlay{}, fmt.Errorf("look up mounts of %s: %w", i.Name, err)
+		return changes.Overlay{}, fmt.Errorf("look up mounts of %s: %w", i.Name, err)
 	}
 	if i.Parent != "" && len(mounts) == 1 && mounts[0].Type != "overlay" {
-		return diff.Overlay{}, fmt.Errorf("%w: a mount of type %s", diff.ErrUnsupported, mounts[0].Type)
+		return changes.Overlay{}, fmt.Errorf("%w: a mount of type %s", diff.ErrUnsupported, mounts[0].Type)
 	}
-	return diff.ParseOverlay(mounts, i.Parent != "")
+	return changes.ParseOverlay(mounts, i.Parent != "")
 }
 
 // folder is that of a committed snapshot.
@@ -252,7 +254,7 @@ func (h *History) usage(ctx context.Context, i snapshots.Info) (int64, error) {
 }
 
 func measure(ctx context.Context, folder string) (int64, error) {
-	usage, err := diff.Measure(ctx, folder)
+	usage, err := dirtree.Measure(ctx, folder)
 	if errors.Is(err, unix.ENOENT) {
 		err = fmt.Errorf("%w: %w", errdefs.ErrNotFound, err)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/snapshots"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -31,7 +31,7 @@ const (
 // init layers have them in their labels.
 type IDs struct {
 	Way IDWay
-	Map diff.IDMap
+	Map idmap.Map
 }
 
 const (
@@ -60,14 +60,14 @@ func (i IDs) ActiveLabels() map[string]string {
 	return snapshotter.MappedLabels(i.Map)
 }
 
-func formatIDs(m diff.IDMap) string {
+func formatIDs(m idmap.Map) string {
 	uids, gids := m.Format()
 	return uids + " " + gids
 }
 
-func parseIDs(text string) (diff.IDMap, error) {
+func parseIDs(text string) (idmap.Map, error) {
 	uids, gids, _ := strings.Cut(text, " ")
-	return diff.ParseIDMap(uids, gids)
+	return idmap.Parse(uids, gids)
 }
 
 // idsOf reads the labels of an init layer.

@@ -16,6 +16,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 )
 
 // FaultKind says what is wrong with a snapshot of a container.
@@ -260,7 +261,7 @@ func (in *inspection) folders(ctx context.Context, active snapshots.Info) error 
 // lostFolders are those of an active snapshot that are not there, the folder that an
 // overlay works in included.
 func lostFolders(mounts []mount.Mount, hasParent bool) (lost []string, _ error) {
-	o, err := diff.ParseOverlay(mounts, hasParent)
+	o, err := changes.ParseOverlay(mounts, hasParent)
 	if errors.Is(err, diff.ErrUnsupported) {
 		for _, m := range mounts {
 			if m.Type == "bind" || m.Type == "rbind" {

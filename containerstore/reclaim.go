@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/dirtree"
 	"github.com/baleen-project/baleen/diff/inode"
 )
 
@@ -31,7 +32,7 @@ func (r *reclaim) measure(ctx context.Context, h *History, i snapshots.Info) err
 	if err != nil {
 		return err
 	}
-	return diff.Tree{Root: folder, Visit: func(e *diff.TreeEntry) error {
+	return dirtree.Tree{Root: folder, Visit: func(e *dirtree.Entry) error {
 		return r.file(&e.Stat, e.IsDir())
 	}}.Walk(ctx)
 }

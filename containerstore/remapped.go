@@ -11,7 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -50,12 +50,12 @@ func WithRemappedSnapshotView(id string, i client.Image, uid, gid uint32) client
 
 // WithUserNSRemappedSnapshot is [WithRemappedSnapshot] for any mapping.
 func WithUserNSRemappedSnapshot(id string, i client.Image, uidmaps, gidmaps []specs.LinuxIDMapping) client.NewContainerOpts {
-	return remapOpt(id, i, diff.IDMap{UIDs: ranges(uidmaps), GIDs: ranges(gidmaps)}, false)
+	return remapOpt(id, i, idmap.Map{UIDs: ranges(uidmaps), GIDs: ranges(gidmaps)}, false)
 }
 
 // WithUserNSRemappedSnapshotView is [WithRemappedSnapshotView] for any mapping.
 func WithUserNSRemappedSnapshotView(id string, i client.Image, uidmaps, gidmaps []specs.LinuxIDMapping) client.NewContainerOpts {
-	return remapOpt(id, i, diff.IDMap{UIDs: ranges(uidmaps), GIDs: ranges(gidmaps)}, true)
+	return remapOpt(id, i, idmap.Map{UIDs: ranges(uidmaps), GIDs: ranges(gidmaps)}, true)
 }
 
 // WithNoPivotRoot has runc move to the container's root without pivot_root(2),
@@ -68,22 +68,22 @@ func WithNoPivotRoot(ctx context.Context, cl *client.Client, t *client.TaskInfo)
 	return client.WithNoPivotRoot(ctx, cl, t)
 }
 
-func shiftTo(uid, gid uint32) diff.IDMap {
-	return diff.IDMap{
-		UIDs: []diff.IDRange{{Container: 0, Host: uid, Size: remapSize}},
-		GIDs: []diff.IDRange{{Container: 0, Host: gid, Size: remapSize}},
+func shiftTo(uid, gid uint32) idmap.Map {
+	return idmap.Map{
+		UIDs: []idmap.Range{{Container: 0, Host: uid, Size: remapSize}},
+		GIDs: []idmap.Range{{Container: 0, Host: gid, Size: remapSize}},
 	}
 }
 
-func ranges(maps []specs.LinuxIDMapping) []diff.IDRange {
-	all := make([]diff.IDRange, len(maps))
+func ranges(maps []specs.LinuxIDMapping) []idmap.Range {
+	all := make([]idmap.Range, len(maps))
 	for i, m := range maps {
-		all[i] = diff.IDRange{Container: m.ContainerID, Host: m.HostID, Size: m.Size}
+		all[i] = idmap.Range{Container: m.ContainerID, Host: m.HostID, Size: m.Size}
 	}
 	return all
 }
 
-func remapOpt(id string, i client.Image, m diff.IDMap, readonly bool) client.NewContainerOpts {
+func remapOpt(id string, i client.Image, m idmap.Map, readonly bool) client.NewContainerOpts {
 	return func(ctx context.Context, cl *client.Client, c *containers.Container) (err error) {
 		ctx, end, err := operation(ctx, cl, "remap", id)
 		if err == nil {
@@ -97,8 +97,8 @@ func remapOpt(id string, i client.Image, m diff.IDMap, readonly bool) client.New
 	}
 }
 
-func remappedSnapshot(ctx context.Context, cl *client.Client, c *containers.Container, id string, image client.Image, m diff.IDMap, readonly bool) error {
-	if _, _, err := diff.MapFunc(m.ToHost).Pair(0, 0); err != nil {
+func remappedSnapshot(ctx context.Context, cl *client.Client, c *containers.Container, id string, image client.Image, m idmap.Map, readonly bool) error {
+	if _, _, err := idmap.Func(m.ToHost).Pair(0, 0); err != nil {
 		return fmt.Errorf("the mapping lacks root: %w", err)
 	}
 	name, err := snapshotterOf(ctx, cl, c)
@@ -133,7 +133,7 @@ func remappedSnapshot(ctx context.Context, cl *client.Client, c *containers.Cont
 
 // mapIDs returns the labels with which a snapshot on parent has mapped ids, or
 // else the copy of parent that it is to be made on.
-func (p *plain) mapIDs(ctx context.Context, prepare snapshotter.MakeFunc, id, parent string, m diff.IDMap) (map[string]string, string, error) {
+func (p *plain) mapIDs(ctx context.Context, prepare snapshotter.MakeFunc, id, parent string, m idmap.Map) (map[string]string, string, error) {
 	if parent == "" {
 		return nil, "", nil
 	}

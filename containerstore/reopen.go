@@ -19,6 +19,7 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 )
 
 // remakePatience is how long what is made of a lost folder is kept if the process
@@ -59,7 +60,7 @@ func (h *History) Reopen(ctx context.Context, how Remake) error {
 	if err != nil {
 		return fmt.Errorf("look up mounts of %s: %w", h.Container, err)
 	}
-	o, err := diff.ParseOverlay(mounts, active.Parent != "")
+	o, err := changes.ParseOverlay(mounts, active.Parent != "")
 	if errors.Is(err, diff.ErrUnsupported) {
 		return lookCopy(mounts)
 	}
@@ -156,7 +157,7 @@ func remakeWork(mounts []mount.Mount) error {
 }
 
 // remakeBelow makes the init layer again, if that is all that is missing below.
-func (h *History) remakeBelow(ctx context.Context, o diff.Overlay, lost []string, how Remake) error {
+func (h *History) remakeBelow(ctx context.Context, o changes.Overlay, lost []string, how Remake) error {
 	stack, err := h.Stack(ctx)
 	if err != nil {
 		return err
@@ -186,7 +187,7 @@ func (h *History) remakeBelow(ctx context.Context, o diff.Overlay, lost []string
 }
 
 // remakeActive makes the empty folder of the active snapshot again.
-func (h *History) remakeActive(ctx context.Context, active snapshots.Info, o diff.Overlay, how Remake) error {
+func (h *History) remakeActive(ctx context.Context, active snapshots.Info, o changes.Overlay, how Remake) error {
 	upper := o.Uppers[0]
 	const lost = "what the container wrote since its last revision is lost"
 	moved := active.Labels[labelContainer] != ""
@@ -249,7 +250,7 @@ func (h *History) remake(ctx context.Context, lost snapshots.Info, fill func([]m
 // replace puts the folder of a new snapshot where that of another one was, with the
 // folder that an overlay needs beside it.
 func replace(mounts []mount.Mount, hasParent bool, lost string) error {
-	o, err := diff.ParseOverlay(mounts, hasParent)
+	o, err := changes.ParseOverlay(mounts, hasParent)
 	if err != nil {
 		return err
 	}

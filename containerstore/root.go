@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/idmap"
+	"github.com/baleen-project/baleen/diff/xattr"
 )
 
 // errUnfitRoot says that the attributes of a root directory cannot be had, or not be
@@ -21,7 +24,7 @@ var errUnfitRoot = errdefs.ErrFailedPrecondition.WithMessage("the container's ro
 // would lose the mode that it gave to its root with every revision. Mounts that
 // are no overlay are copies, and have it.
 func keepRoot(mounts []mount.Mount) error {
-	o, err := diff.ParseOverlay(mounts, true)
+	o, err := changes.ParseOverlay(mounts, true)
 	if errors.Is(err, diff.ErrUnsupported) {
 		return nil
 	}
@@ -33,7 +36,7 @@ func keepRoot(mounts []mount.Mount) error {
 
 // copyRoot gives one directory owner, mode and attributes of another. If it fails
 // with errUnfitRoot that is because of what the container gave to its root.
-func copyRoot(from, to string, ids diff.MapFunc) error {
+func copyRoot(from, to string, ids idmap.Func) error {
 	var was, is unix.Stat_t
 	if err := errors.Join(pathError("stat", from, unix.Lstat(from, &was)), pathError("stat", to, unix.Lstat(to, &is))); err != nil {
 		return err
@@ -57,11 +60,11 @@ func copyRoot(from, to string, ids diff.MapFunc) error {
 
 // toHost maps ids of the layers below an upper to the upper's. A container that
 // shares the host's user namespace can write others, which stay.
-func toHost(o diff.Overlay) diff.MapFunc {
+func toHost(o changes.Overlay) idmap.Func {
 	if o.Mapped == 0 {
 		return nil
 	}
-	return func(id uint32, of diff.IDKind) (uint32, error) {
+	return func(id uint32, of idmap.Kind) (uint32, error) {
 		if host, err := o.IDs.ToHost(id, of); err == nil {
 			return host, nil
 		}
@@ -69,8 +72,8 @@ func toHost(o diff.Overlay) diff.MapFunc {
 	}
 }
 
-func copyXattrs(from, to string, ids diff.MapFunc) error {
-	attrs, err := diff.CarriedXattrs(from)
+func copyXattrs(from, to string, ids idmap.Func) error {
+	attrs, err := xattr.ReadCarried(from)
 	var unfit error
 	if errors.Is(err, unix.E2BIG) {
 		size, _ := unix.Llistxattr(from, nil)
@@ -81,7 +84,7 @@ func copyXattrs(from, to string, ids diff.MapFunc) error {
 		return pathError("read attributes of", from, err)
 	}
 	for _, attr := range attrs {
-		value, err := diff.MapACL(attr, ids)
+		value, err := xattr.MapACL(attr, ids)
 		if err == nil {
 			err = unix.Lsetxattr(to, attr.Name, value, 0)
 		}
@@ -102,13 +105,13 @@ func copyXattrs(from, to string, ids diff.MapFunc) error {
 const maxXattrList = 64 << 10
 
 // accessLists are the attributes that decide who may enter a directory.
-func accessLists(dir string) (attrs []diff.Xattr, _ error) {
+func accessLists(dir string) (attrs []xattr.Attr, _ error) {
 	for _, name := range []string{"system.posix_acl_access", "system.posix_acl_default"} {
 		value := make([]byte, 64<<10)
 		n, err := unix.Lgetxattr(dir, name, value)
 		switch {
 		case err == nil:
-			attrs = append(attrs, diff.Xattr{Name: name, Value: value[:n]})
+			attrs = append(attrs, xattr.Attr{Name: name, Value: value[:n]})
 		case !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP):
 			return nil, err
 		}

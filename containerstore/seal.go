@@ -14,6 +14,8 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -180,7 +182,7 @@ func (h *History) make(ctx context.Context, name, parent string, labels map[stri
 
 // copyLive copies what the container has written.
 func (h *History) copyLive(ctx context.Context, parent string, live, into []mount.Mount, pause Pause) error {
-	from, err := diff.ParseOverlay(live, parent != "")
+	from, err := changes.ParseOverlay(live, parent != "")
 	if errors.Is(err, diff.ErrUnsupported) && h.Differ != nil {
 		if snapshotter.AsksForMapping(live) {
 			return fmt.Errorf("its ids are mapped when it is mounted: %w: %w", err, errdefs.ErrNotImplemented)
@@ -192,13 +194,13 @@ func (h *History) copyLive(ctx context.Context, parent string, live, into []moun
 	if err != nil {
 		return err
 	}
-	to, err := diff.ParseOverlay(into, parent != "")
+	to, err := changes.ParseOverlay(into, parent != "")
 	if err != nil {
 		return err
 	}
 	return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
 		defer pause()()
-		return snapshotter.Seal(ctx, &diff.Container{Overlay: from, Reserved: true}, to.Uppers[0])
+		return snapshotter.Seal(ctx, &changes.Container{Overlay: from, Reserved: true}, to.Uppers[0])
 	})
 }
 
@@ -211,7 +213,7 @@ func (h *History) copyTrees(ctx context.Context, parent string, live, into []mou
 		return fmt.Errorf("view snapshot %q: %w", parent, err)
 	}
 	defer func() { err = errors.Join(err, h.undo(ctx, key)) }()
-	layer, err := diff.Walk(ctx, h.Differ, h.Content, before, live)
+	layer, err := tarlayer.FromTrees(ctx, h.Differ, h.Content, before, live)
 	if err != nil || layer.Empty() {
 		return err
 	}

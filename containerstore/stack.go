@@ -10,7 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/log"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 )
 
 // Stack is what a container's file system is made of, from the top.
@@ -78,25 +78,25 @@ func (h *History) stackOf(ctx context.Context, t *tree, i snapshots.Info) (Stack
 // Layers tells where the layers of a committed snapshot lie, as the lowers of an
 // overlay; none for "". The error is diff.ErrUnsupported if its mounts do not
 // tell. It may be asked for by several at a time.
-func (h *History) Layers(ctx context.Context, name string) (diff.Overlay, error) {
+func (h *History) Layers(ctx context.Context, name string) (changes.Overlay, error) {
 	if name == "" {
-		return diff.Overlay{}, nil
+		return changes.Overlay{}, nil
 	}
 	info, err := h.Snapshots.Stat(ctx, name)
 	if err != nil {
-		return diff.Overlay{}, fmt.Errorf("look up snapshot %s: %w", name, err)
+		return changes.Overlay{}, fmt.Errorf("look up snapshot %s: %w", name, err)
 	}
 	// With the label, what a crash leaves is found and removed.
 	key := h.Container + "-layers-" + rand.Text() + keySuffix
 	view, err := h.Snapshots.View(ctx, key, name, snapshots.WithLabels(map[string]string{labelContainer: h.Container}))
 	if err != nil {
-		return diff.Overlay{}, fmt.Errorf("view snapshot %s: %w", name, err)
+		return changes.Overlay{}, fmt.Errorf("view snapshot %s: %w", name, err)
 	}
 	// The folders are the snapshots' own, and outlast the view.
 	defer h.drop(ctx, key)
-	o, err := diff.ParseOverlay(view, info.Parent != "")
+	o, err := changes.ParseOverlay(view, info.Parent != "")
 	if err != nil {
-		return diff.Overlay{}, err
+		return changes.Overlay{}, err
 	}
 	o.Lowers, o.Uppers = slices.Concat(o.Uppers, o.Lowers), nil
 	return o, nil

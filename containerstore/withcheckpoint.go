@@ -30,7 +30,7 @@ import (
 //
 // The container's image must be in the checkpoint, or known here by its name. One
 // that is only in the checkpoint gets its name here. Layers may be packed in any
-// way that [diff.Apply] reads. The snapshotter is the one that an earlier option
+// way that [apply.ToDir] reads. The snapshotter is the one that an earlier option
 // has chosen, or the namespace's.
 //
 // Options after this one can set others, such as client.WithSpec where the

@@ -11,6 +11,8 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/merge"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -18,28 +20,28 @@ import (
 type UpgradeOpt func(*upgrade)
 
 // WithPolicy has a function decide who wins at a path that the container and
-// the new image both changed, which is as in [diff.Change]. Without it the
+// the new image both changed, which is as in [changes.Change]. Without it the
 // container does. If any is to fail, the upgrade does, with a
-// [*diff.ConflictError].
+// [*merge.ConflictError].
 //
 // Only where the changes of a container are in layers of their own is it known
 // what is a conflict. On other snapshotters, native for one, the upgrade fails
 // with errdefs.ErrNotImplemented.
-func WithPolicy(decide func(path string) diff.Policy) UpgradeOpt {
+func WithPolicy(decide func(path string) merge.Policy) UpgradeOpt {
 	return func(u *upgrade) { u.decide = decide }
 }
 
 // WithReport has a function told every conflict, and how it was decided; see
 // [WithPolicy] for where that is possible.
-func WithReport(report func(diff.Conflict)) UpgradeOpt {
+func WithReport(report func(merge.Conflict)) UpgradeOpt {
 	return func(u *upgrade) { u.report = report }
 }
 
 type upgrade struct {
 	*plain
 	image  client.Image
-	decide func(path string) diff.Policy
-	report func(diff.Conflict)
+	decide func(path string) merge.Policy
+	report func(merge.Conflict)
 }
 
 // WithUpgrade moves a container to another image, and what it changed along. It
@@ -48,7 +50,7 @@ type upgrade struct {
 // image is unpacked if it is not yet.
 //
 // Where the container's changes are in layers of their own, as on overlayfs,
-// they are merged as [diff.Merge] says: what the container did not change
+// they are merged as [merge.Changes] says: what the container did not change
 // follows the new image. Elsewhere the container's files are compared with the
 // old image's and the differences applied to the new image's; then the
 // container wins wherever it changed anything.
@@ -127,11 +129,11 @@ func (u *upgrade) fill(ctx context.Context, into []mount.Mount, chain string) er
 }
 
 func (u *upgrade) mergeLayers(ctx context.Context, from []mount.Mount, layers int, hasParent bool, into []mount.Mount, hasImage bool) error {
-	own, err := diff.ParseOverlay(from, hasParent)
+	own, err := changes.ParseOverlay(from, hasParent)
 	if err != nil {
 		return err
 	}
-	to, err := diff.ParseOverlay(into, hasImage)
+	to, err := changes.ParseOverlay(into, hasImage)
 	if err != nil {
 		return err
 	}
@@ -139,7 +141,7 @@ func (u *upgrade) mergeLayers(ctx context.Context, from []mount.Mount, layers in
 		return fmt.Errorf("%w: %d lower folders for %d layers of its own", diff.ErrUnsupported, len(own.Lowers), layers)
 	}
 	own.Uppers, own.Lowers = append(own.Uppers, own.Lowers[:layers-1]...), own.Lowers[layers-1:]
-	merge := &diff.Merge{Container: &diff.Container{Overlay: own}, New: to.Lowers, Decide: u.decide, Report: u.report}
+	merge := &merge.Changes{Container: &changes.Container{Overlay: own}, New: to.Lowers, Decide: u.decide, Report: u.report}
 	return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
 		return snapshotter.Seal(ctx, merge, to.Uppers[0])
 	})

@@ -11,23 +11,26 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/internal/difftest"
+	"github.com/baleen-project/baleen/diff/tarlayer"
+	"github.com/baleen-project/baleen/diff/xattr"
 )
 
 // attributedDir is a folder on a file system that holds many and large attributes,
 // as XFS does.
 func attributedDir(t *testing.T) string {
 	t.Helper()
-	needRoot(t)
+	difftest.NeedRoot(t)
 	dir, err := os.MkdirTemp("/dev/shm", "baleen-")
 	if err != nil {
 		t.Skipf("there is no /dev/shm: %v", err)
 	}
-	t.Cleanup(func() { do(t, os.RemoveAll(dir)) })
+	t.Cleanup(func() { difftest.Do(t, os.RemoveAll(dir)) })
 	if err := unix.Setxattr(dir, "user.large", make([]byte, 60_000), 0); err != nil {
 		t.Skipf("the tmpfs of /dev/shm takes no large attributes: %v", err)
 	}
-	do(t, unix.Removexattr(dir, "user.large"))
+	difftest.Do(t, unix.Removexattr(dir, "user.large"))
 	return dir
 }
 
@@ -44,18 +47,18 @@ func TestAttributesThatNoLayerHolds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := attributedDir(t)
 			upper, lower := filepath.Join(dir, "upper"), filepath.Join(dir, "lower")
-			do(t, os.MkdirAll(filepath.Join(upper, "dir"), 0o755), os.MkdirAll(filepath.Join(lower, "dir"), 0o755))
+			difftest.Do(t, os.MkdirAll(filepath.Join(upper, "dir"), 0o755), os.MkdirAll(filepath.Join(lower, "dir"), 0o755))
 			for _, root := range []string{upper, lower} {
-				do(t, os.WriteFile(filepath.Join(root, "dir/f"), []byte("x"), 0o644))
+				difftest.Do(t, os.WriteFile(filepath.Join(root, "dir/f"), []byte("x"), 0o644))
 			}
-			settle(t, upper)
-			settle(t, lower)
+			difftest.Settle(t, upper)
+			difftest.Settle(t, lower)
 			for i := range tc.number {
-				do(t, unix.Setxattr(filepath.Join(upper, "dir/f"), fmt.Sprintf("user.%0240d", i), make([]byte, tc.size), 0))
+				difftest.Do(t, unix.Setxattr(filepath.Join(upper, "dir/f"), fmt.Sprintf("user.%0240d", i), make([]byte, tc.size), 0))
 			}
 			refused := func(what string, err error) {
 				t.Helper()
-				if !errors.Is(err, diff.ErrTooLarge) {
+				if !errors.Is(err, xattr.ErrTooLarge) {
 					t.Errorf("%s gave %v", what, err)
 					return
 				}
@@ -65,16 +68,16 @@ func TestAttributesThatNoLayerHolds(t *testing.T) {
 					}
 				}
 			}
-			c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
-			_, err := diff.WriteLayer(t.Context(), io.Discard, upper, diff.TarOptions{})
+			c := &changes.Container{Overlay: changes.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
+			_, err := tarlayer.Write(t.Context(), io.Discard, upper, tarlayer.Options{})
 			refused("a layer", err)
-			_, err = diff.WriteChanges(t.Context(), io.Discard, c, diff.TarOptions{})
+			_, err = tarlayer.WriteChanges(t.Context(), io.Discard, c, tarlayer.Options{})
 			refused("a layer of changes", err)
 
 			var shown []string
 			c.Shown = true
-			_, err = c.Walk(t.Context(), func(c *diff.Change) error { shown = append(shown, fmt.Sprint(c.Kind, " ", c.Shown())); return nil })
-			if want := fmt.Sprint(diff.Modified, " dir/f"); err != nil || len(shown) == 0 || shown[len(shown)-1] != want {
+			_, err = c.Walk(t.Context(), func(c *changes.Change) error { shown = append(shown, fmt.Sprint(c.Kind, " ", c.Shown())); return nil })
+			if want := fmt.Sprint(changes.Modified, " dir/f"); err != nil || len(shown) == 0 || shown[len(shown)-1] != want {
 				t.Errorf("the changes %v are shown, %v", shown, err)
 			}
 		})

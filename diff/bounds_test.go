@@ -13,6 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/apply"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/compare"
+	"github.com/baleen-project/baleen/diff/internal/difftest"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 )
 
 // crowd fills a directory with names. They are hard links of few files: what
@@ -25,7 +30,7 @@ func crowd(t *testing.T, dir string, names int) {
 		name := filepath.Join(dir, fmt.Sprintf("name-%07d", i*7919%names))
 		if i%each == 0 {
 			first = name
-			do(t, os.WriteFile(name, nil, 0o644))
+			difftest.Do(t, os.WriteFile(name, nil, 0o644))
 			continue
 		}
 		if err := unix.Link(first, name); err != nil {
@@ -44,42 +49,42 @@ func TestAMillionNamesInOneDirectory(t *testing.T) {
 	full, empty := t.TempDir(), t.TempDir()
 	crowd(t, full, names)
 	t.Run("added", func(t *testing.T) {
-		walkCrowd(t, diff.Overlay{Uppers: []string{full}, Lowers: []string{empty}}, names, bound)
+		walkCrowd(t, changes.Overlay{Uppers: []string{full}, Lowers: []string{empty}}, names, bound)
 	})
 	t.Run("written as a layer", func(t *testing.T) {
-		h := watchHeap(50)
-		stats, err := diff.WriteLayer(t.Context(), h, full, diff.TarOptions{})
+		h := difftest.WatchHeap(50)
+		stats, err := tarlayer.Write(t.Context(), h, full, tarlayer.Options{})
 		if err != nil || stats.Entries != names {
 			t.Errorf("%d entries, %v", stats.Entries, err)
 		}
-		h.within(t, bound)
+		h.Within(t, bound)
 	})
 	t.Run("deleted", func(t *testing.T) {
-		needRoot(t)
+		difftest.NeedRoot(t)
 		image, upper := t.TempDir(), t.TempDir()
-		do(t, os.Rename(full, filepath.Join(image, "d")), os.Mkdir(filepath.Join(upper, "d"), 0o755),
+		difftest.Do(t, os.Rename(full, filepath.Join(image, "d")), os.Mkdir(filepath.Join(upper, "d"), 0o755),
 			unix.Setxattr(filepath.Join(upper, "d"), "trusted.overlay.opaque", []byte("y"), 0))
-		walkCrowd(t, diff.Overlay{Uppers: []string{upper}, Lowers: []string{image}}, names+1, bound)
+		walkCrowd(t, changes.Overlay{Uppers: []string{upper}, Lowers: []string{image}}, names+1, bound)
 	})
 }
 
 // walkCrowd walks an overlay of that many changes, which must come in order.
-func walkCrowd(t *testing.T, o diff.Overlay, want int64, bound uint64) {
+func walkCrowd(t *testing.T, o changes.Overlay, want int64, bound uint64) {
 	t.Helper()
-	h, last := watchHeap(50_000), ""
-	c := diff.Container{Overlay: o}
-	stats, err := c.Walk(t.Context(), func(c *diff.Change) error {
+	h, last := difftest.WatchHeap(50_000), ""
+	c := changes.Container{Overlay: o}
+	stats, err := c.Walk(t.Context(), func(c *changes.Change) error {
 		if c.Path <= last {
 			return fmt.Errorf("%s comes after %s", c.Path, last)
 		}
 		last = c.Path
-		h.look()
+		h.Look()
 		return nil
 	})
 	if err != nil || stats.Changes != want {
 		t.Errorf("%d changes, %v", stats.Changes, err)
 	}
-	h.within(t, bound)
+	h.Within(t, bound)
 }
 
 // TestFilesWithNamesElsewhere: a file of several names is remembered until all
@@ -92,36 +97,36 @@ func TestFilesWithNamesElsewhere(t *testing.T) {
 	root := t.TempDir()
 	tree, elsewhere := filepath.Join(root, "tree"), filepath.Join(root, "elsewhere")
 	dir := filepath.Join(tree, strings.Repeat("directory/", 20))
-	do(t, os.MkdirAll(dir, 0o755), os.Mkdir(elsewhere, 0o755))
+	difftest.Do(t, os.MkdirAll(dir, 0o755), os.Mkdir(elsewhere, 0o755))
 	for i := range files {
 		name := fmt.Sprintf("file-%07d", i)
-		do(t, os.WriteFile(filepath.Join(dir, name), nil, 0o644), os.Link(filepath.Join(dir, name), filepath.Join(elsewhere, name)))
+		difftest.Do(t, os.WriteFile(filepath.Join(dir, name), nil, 0o644), os.Link(filepath.Join(dir, name), filepath.Join(elsewhere, name)))
 	}
 	t.Run("written as a layer", func(t *testing.T) {
-		h := watchHeap(1)
-		if _, err := diff.WriteLayer(t.Context(), h, tree, diff.TarOptions{}); err != nil {
+		h := difftest.WatchHeap(1)
+		if _, err := tarlayer.Write(t.Context(), h, tree, tarlayer.Options{}); err != nil {
 			t.Fatal(err)
 		}
-		h.within(t, bound)
+		h.Within(t, bound)
 	})
 	t.Run("without temporary files", func(t *testing.T) {
 		lower := t.TempDir()
 		t.Setenv("TMPDIR", "/nowhere")
-		c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{tree}, Lowers: []string{lower}}}
-		_, err := diff.WriteChanges(t.Context(), io.Discard, c, diff.TarOptions{})
+		c := &changes.Container{Overlay: changes.Overlay{Uppers: []string{tree}, Lowers: []string{lower}}}
+		_, err := tarlayer.WriteChanges(t.Context(), io.Discard, c, tarlayer.Options{})
 		if errors.Is(err, diff.ErrChanged) || err == nil || !strings.Contains(err.Error(), "/nowhere") {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("walked", func(t *testing.T) {
-		walkCrowd(t, diff.Overlay{Uppers: []string{tree}, Lowers: []string{t.TempDir()}}, files+20, names)
+		walkCrowd(t, changes.Overlay{Uppers: []string{tree}, Lowers: []string{t.TempDir()}}, files+20, names)
 	})
 	t.Run("measured", func(t *testing.T) {
-		c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{tree}, Lowers: []string{t.TempDir()}}}
-		h := watchHeap(50_000)
-		_, err := diff.Limited(c, diff.Limit{}).Walk(t.Context(), func(*diff.Change) error { h.look(); return nil })
-		do(t, err)
-		h.within(t, names)
+		c := &changes.Container{Overlay: changes.Overlay{Uppers: []string{tree}, Lowers: []string{t.TempDir()}}}
+		h := difftest.WatchHeap(50_000)
+		_, err := changes.Limited(c, diff.Limit{}).Walk(t.Context(), func(*changes.Change) error { h.Look(); return nil })
+		difftest.Do(t, err)
+		h.Within(t, names)
 	})
 }
 
@@ -131,21 +136,21 @@ const levels = 1000
 
 func TestAThousandNestedDirectories(t *testing.T) {
 	upper, image, applied := t.TempDir(), t.TempDir(), t.TempDir()
-	nest(t, upper, "d", levels)
-	nest(t, image, "d", levels)
-	c := diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{image}}}
-	stats, err := c.Walk(t.Context(), func(c *diff.Change) error { _, err := c.Xattrs(); return err })
+	difftest.Nest(t, upper, "d", levels)
+	difftest.Nest(t, image, "d", levels)
+	c := changes.Container{Overlay: changes.Overlay{Uppers: []string{upper}, Lowers: []string{image}}}
+	stats, err := c.Walk(t.Context(), func(c *changes.Change) error { _, err := c.Xattrs(); return err })
 	if err != nil || stats.Changes != levels+1 {
 		t.Errorf("%d changes, %v", stats.Changes, err)
 	}
 	var layer bytes.Buffer
-	if _, err := diff.WriteLayer(t.Context(), &layer, upper, diff.TarOptions{}); err != nil {
+	if _, err := tarlayer.Write(t.Context(), &layer, upper, tarlayer.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := diff.Apply(t.Context(), &layer, applied, diff.ApplyOptions{}); err != nil {
+	if _, _, err := apply.ToDir(t.Context(), &layer, applied, apply.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := diff.CompareTrees(t.Context(), upper, applied, diff.CompareOptions{IgnoreRoot: true}); err != nil {
+	if err := compare.Trees(t.Context(), upper, applied, compare.Options{IgnoreRoot: true}); err != nil {
 		t.Error(err)
 	}
 }
@@ -154,10 +159,10 @@ func TestAThousandNestedDirectories(t *testing.T) {
 // is refused before anybody gets such a layer. What no layer is made of is walked.
 func TestPathsLongerThanAnyUnpackerTakes(t *testing.T) {
 	root, below := t.TempDir(), t.TempDir()
-	nest(t, root, "directory", levels)
-	walk := func(c diff.Container, visit func(*diff.Change)) (diff.WalkStats, error) {
-		c.Overlay = diff.Overlay{Uppers: []string{root}, Lowers: []string{below}}
-		return c.Walk(t.Context(), func(c *diff.Change) error { visit(c); return nil })
+	difftest.Nest(t, root, "directory", levels)
+	walk := func(c changes.Container, visit func(*changes.Change)) (changes.WalkStats, error) {
+		c.Overlay = changes.Overlay{Uppers: []string{root}, Lowers: []string{below}}
+		return c.Walk(t.Context(), func(c *changes.Change) error { visit(c); return nil })
 	}
 	refused := func(what string, err error) {
 		t.Helper()
@@ -165,19 +170,19 @@ func TestPathsLongerThanAnyUnpackerTakes(t *testing.T) {
 			t.Errorf("%s gave %v", what, err)
 		}
 	}
-	_, err := walk(diff.Container{}, func(*diff.Change) {})
+	_, err := walk(changes.Container{}, func(*changes.Change) {})
 	refused("a walk for a layer", err)
-	_, err = diff.WriteLayer(t.Context(), io.Discard, root, diff.TarOptions{})
+	_, err = tarlayer.Write(t.Context(), io.Discard, root, tarlayer.Options{})
 	refused("the layer", err)
 
 	deepest := 0
-	stats, err := walk(diff.Container{Reserved: true}, func(c *diff.Change) { deepest = max(deepest, c.Depth()) })
+	stats, err := walk(changes.Container{Reserved: true}, func(c *changes.Change) { deepest = max(deepest, c.Depth()) })
 	if err != nil || stats.Changes != levels+1 || deepest != levels+1 {
 		t.Errorf("%d changes to depth %d, %v", stats.Changes, deepest, err)
 	}
 	// Paths are of a multiple of 10 bytes, less one.
 	var shown []string
-	_, err = walk(diff.Container{Shown: true}, func(c *diff.Change) { shown = append(shown, c.Shown()) })
+	_, err = walk(changes.Container{Shown: true}, func(c *changes.Change) { shown = append(shown, c.Shown()) })
 	if want := "... (a path of 4099 bytes, of which a layer holds up to 4095)"; err != nil || len(shown) != 410 || !strings.HasSuffix(shown[409], want) {
 		t.Errorf("%d changes are shown, %v", len(shown), err)
 	}

@@ -10,21 +10,24 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/apply"
+	"github.com/baleen-project/baleen/diff/internal/difftest"
+	"github.com/baleen-project/baleen/diff/tarlayer"
+	"github.com/baleen-project/baleen/diff/xattr"
 )
 
 // TestAttributesBothWays: what is left out of the layers that are made is left out of
 // those that are unpacked, and nothing else; what the machine trusts in particular.
 func TestAttributesBothWays(t *testing.T) {
-	needRoot(t)
+	difftest.NeedRoot(t)
 	for name, c := range map[string]struct {
 		value   string
 		carried bool
 	}{
 		"user.mine":               {"1", true},
 		"user.overlayed":          {"1", true},
-		"security.capability":     {string(fileCapability), true},
-		"system.posix_acl_access": {string(aclOf(3)), true},
+		"security.capability":     {string(difftest.FileCapability), true},
+		"system.posix_acl_access": {string(difftest.AclOf(3)), true},
 		"user.overlay.opaque":     {"y", false},
 		"trusted.mine":            {"1", false},
 		"trusted.overlay.origin":  {"x", false},
@@ -35,14 +38,14 @@ func TestAttributesBothWays(t *testing.T) {
 		"security.apparmor":       {"unconfined", false},
 		"security.mine":           {"1", false},
 	} {
-		if got := diff.Carried(name); got != c.carried {
+		if got := xattr.Carried(name); got != c.carried {
 			t.Errorf("%s: carried is %v", name, got)
 		}
 		// From a layer that carries it.
 		to := t.TempDir()
-		file := reg("file", "content").with(name, c.value)
-		dir, link := folder("dir/").with(name, c.value), hardlink("again", "file").with(name, c.value)
-		apply(t, to, layerOf(t, file, dir, link), diff.ApplyOptions{})
+		file := difftest.Reg("file", "content").With(name, c.value)
+		dir, link := difftest.Folder("dir/").With(name, c.value), difftest.Hardlink("again", "file").With(name, c.value)
+		difftest.Apply(t, to, difftest.LayerOf(t, file, dir, link), apply.Options{})
 		for _, path := range []string{"file", "dir", "again"} {
 			_, err := unix.Lgetxattr(filepath.Join(to, path), name, nil)
 			if got := err == nil; got != c.carried && (path != "dir" || name != "security.capability") {
@@ -52,16 +55,16 @@ func TestAttributesBothWays(t *testing.T) {
 		// Into one.
 		from := t.TempDir()
 		path := filepath.Join(from, "file")
-		do(t, os.WriteFile(path, []byte("content"), 0o644))
+		difftest.Do(t, os.WriteFile(path, []byte("content"), 0o644))
 		if err := unix.Lsetxattr(path, name, []byte(c.value), 0); err != nil {
 			t.Logf("%s cannot be set here, and so not be read: %v", name, err)
 			continue
 		}
-		if got := bytes.Contains(writeLayer(t, from, diff.TarOptions{}), []byte("SCHILY.xattr."+name+"=")); got != c.carried {
+		if got := bytes.Contains(difftest.WriteLayer(t, from, tarlayer.Options{}), []byte("SCHILY.xattr."+name+"=")); got != c.carried {
 			t.Errorf("%s: a layer gets it: %v", name, got)
 		}
 	}
-	if slices.ContainsFunc([]string{"", "user", "securityXcapability", "com.apple.quarantine"}, diff.Carried) {
+	if slices.ContainsFunc([]string{"", "user", "securityXcapability", "com.apple.quarantine"}, xattr.Carried) {
 		t.Error("what has no namespace is carried")
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/apply"
+	"github.com/baleen-project/baleen/diff/compress"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 )
 
 // Example packs a sealed upper directory, and unpacks what it got.
@@ -17,7 +19,7 @@ func Example() {
 	_ = os.WriteFile(filepath.Join(upper, "hello"), []byte("krill\n"), 0o644)
 
 	var blob bytes.Buffer
-	layer, _, err := diff.Pack(context.Background(), &blob, upper, diff.TarOptions{}, diff.Compression{Kind: diff.Zstd})
+	layer, _, err := tarlayer.Pack(context.Background(), &blob, upper, tarlayer.Options{}, compress.Method{Kind: compress.Zstd})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -25,7 +27,7 @@ func Example() {
 
 	target, _ := os.MkdirTemp("", "target")
 	defer os.RemoveAll(target)
-	diffID, _, err := diff.Apply(context.Background(), &blob, target, diff.ApplyOptions{})
+	diffID, _, err := apply.ToDir(context.Background(), &blob, target, apply.Options{})
 	if err != nil || diffID != layer.DiffID {
 		fmt.Println("the blob is not what it should be", err)
 		return

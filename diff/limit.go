@@ -47,39 +47,42 @@ func ParseLimit(text string) (bytes int64, err error) {
 	return bytes, nil
 }
 
-func (l Limit) bytes() int64 {
+// MaxBytes is how large a layer may be.
+func (l Limit) MaxBytes() int64 {
 	if l.Bytes == 0 {
 		return DefaultMaxLayer
 	}
 	return l.Bytes
 }
 
-func (l Limit) entries() int64 {
+// MaxEntries is how many entries its tar stream may have.
+func (l Limit) MaxEntries() int64 {
 	if l.Entries == 0 {
-		return max(defaultEntries, l.bytes()/entrySize)
+		return max(defaultEntries, l.MaxBytes()/entrySize)
 	}
 	return l.Entries
 }
 
-// count fails if a layer has too many entries.
-func (l Limit) count(entries int64) error {
-	if entries <= l.entries() {
+// CheckEntries fails if a layer has too many entries.
+func (l Limit) CheckEntries(entries int64) error {
+	if entries <= l.MaxEntries() {
 		return nil
 	}
-	return fmt.Errorf("more than %d entries%s: %w", l.entries(), l.hint(), ErrOverLimit)
+	return fmt.Errorf("more than %d entries%s: %w", l.MaxEntries(), l.Hint(), ErrOverLimit)
 }
 
-// check fails if a layer that has that many bytes must not have a file of that size,
+// CheckFile fails if a layer that has that many bytes must not have a file of that size,
 // too.
-func (l Limit) check(has, size int64) error {
-	if size <= l.bytes()-has {
+func (l Limit) CheckFile(has, size int64) error {
+	if size <= l.MaxBytes()-has {
 		return nil
 	}
 	return fmt.Errorf("a file of %d bytes, holes included, in a layer that has %d and may have %d%s: %w",
-		size, has, l.bytes(), l.hint(), ErrOverLimit)
+		size, has, l.MaxBytes(), l.Hint(), ErrOverLimit)
 }
 
-func (l Limit) hint() string {
+// Hint is Allow for the end of an error, in brackets, or nothing.
+func (l Limit) Hint() string {
 	if l.Allow == "" {
 		return ""
 	}

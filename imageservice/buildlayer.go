@@ -7,7 +7,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -59,7 +59,7 @@ func (l unmappedRWLayer) Commit() (moby.BuilderROLayer, error) {
 
 // unmapMounted gives what was written on a mounted root the image's ids. An
 // overlay is unmounted for that, which the layer's Commit would do next.
-func unmapMounted(ctx context.Context, root string, m diff.IDMap) error {
+func unmapMounted(ctx context.Context, root string, m idmap.Map) error {
 	upper, err := snapshotter.MountedUpper(root)
 	if err != nil {
 		return err

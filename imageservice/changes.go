@@ -15,6 +15,8 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -51,7 +53,7 @@ func (s *Service) listChanges(ctx context.Context, ctr *moby.Container, list fun
 		return err
 	}
 	c.Shown = true // the container goes on meanwhile
-	_, err = c.Walk(ctx, func(change *diff.Change) error {
+	_, err = c.Walk(ctx, func(change *changes.Change) error {
 		if change.Depth() == 0 {
 			return nil
 		}
@@ -60,10 +62,10 @@ func (s *Service) listChanges(ctx context.Context, ctr *moby.Container, list fun
 	return err
 }
 
-var changeKinds = map[diff.Kind]archive.ChangeType{
-	diff.Added:    archive.ChangeAdd,
-	diff.Modified: archive.ChangeModify,
-	diff.Deleted:  archive.ChangeDelete,
+var changeKinds = map[changes.Kind]archive.ChangeType{
+	changes.Added:    archive.ChangeAdd,
+	changes.Modified: archive.ChangeModify,
+	changes.Deleted:  archive.ChangeDelete,
 }
 
 // compareTrees lists changes at a cost that follows the image.
@@ -132,7 +134,7 @@ func (s *Service) withTrees(ctx context.Context, ctr *moby.Container, f func(bef
 
 // idsBefore maps the ids of what a container stands on to the image's; nil if
 // they are.
-func (s *Service) idsBefore(ids containerstore.IDs) diff.MapFunc {
+func (s *Service) idsBefore(ids containerstore.IDs) idmap.Func {
 	switch {
 	case s.ids.Empty(), ids.Way == containerstore.Mounted:
 		return nil
@@ -140,7 +142,7 @@ func (s *Service) idsBefore(ids containerstore.IDs) diff.MapFunc {
 		return ids.Map.Inside
 	}
 	// The image has its own, and the init layer was made with the host's root.
-	return func(id uint32, of diff.IDKind) (uint32, error) {
+	return func(id uint32, of idmap.Kind) (uint32, error) {
 		if root, err := s.ids.ToHost(0, of); err == nil && id == root {
 			return 0, nil
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 )
 
 // checkpointLayers bounds the layers of a checkpoint, those of the container's
@@ -57,7 +58,7 @@ func (s *Service) splitSealed(ctx context.Context, t *timing, ctr *moby.Containe
 
 // packSealed packs the sealed snapshots among a container's own, which are from the
 // top, and the parts from the bottom.
-func (s *Service) packSealed(ctx context.Context, ctr *moby.Container, own []string, parts []*diff.Container) ([]sealedLayer, error) {
+func (s *Service) packSealed(ctx context.Context, ctr *moby.Container, own []string, parts []*changes.Container) ([]sealedLayer, error) {
 	h := s.history(ctr.ID, ctr.Driver)
 	var packed []sealedLayer
 	for i, part := range parts {

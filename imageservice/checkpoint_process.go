@@ -12,11 +12,13 @@ import (
 
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/compress"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 )
 
 // processCompression is how the state of processes is packed: see
 // containerstore.MediaTypeCheckpointProcess.
-var processCompression = diff.Compression{Kind: diff.Zstd, Level: 1}
+var processCompression = compress.Method{Kind: compress.Zstd, Level: 1}
 
 // packProcess compresses what CRIU has dumped, once the container is thawed. The
 // dump itself goes with the lease.
@@ -42,8 +44,8 @@ func (s *Service) packProcess(ctx context.Context, t *timing, raw ocispec.Descri
 }
 
 func packStream(w io.Writer, mediaType string, from io.Reader) (diff.Layer, error) {
-	lw, err := diff.NewLayerWriterBy(w, mediaType, func(w io.Writer) (io.WriteCloser, error) {
-		return diff.NewWriter(w, processCompression)
+	lw, err := tarlayer.NewWriterBy(w, mediaType, func(w io.Writer) (io.WriteCloser, error) {
+		return compress.NewWriter(w, processCompression)
 	})
 	if err != nil {
 		return diff.Layer{}, err

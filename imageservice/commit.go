@@ -20,6 +20,7 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 )
 
 // CommitImage makes an image of a container's file system and returns its id,
@@ -97,7 +98,7 @@ func (s *Service) read(ctx context.Context, t *timing, ctr *moby.Container, look
 // looked is what a commit goes by.
 type looked struct {
 	base       containerstore.Base
-	overlay    *diff.Container
+	overlay    *changes.Container
 	stack      containerstore.Stack // what overlay is made of
 	unreadable error                // diff.ErrUnsupported instead of an overlay
 }

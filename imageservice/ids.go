@@ -13,19 +13,20 @@ import (
 
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
 // idMap is the daemon's mapping.
-func idMap(m user.IdentityMapping) diff.IDMap {
-	ranges := func(all []user.IDMap) (ranges []diff.IDRange) {
+func idMap(m user.IdentityMapping) idmap.Map {
+	ranges := func(all []user.IDMap) (ranges []idmap.Range) {
 		for _, r := range all {
-			ranges = append(ranges, diff.IDRange{Container: uint32(r.ID), Host: uint32(r.ParentID), Size: uint32(r.Count)})
+			ranges = append(ranges, idmap.Range{Container: uint32(r.ID), Host: uint32(r.ParentID), Size: uint32(r.Count)})
 		}
 		return ranges
 	}
-	return diff.IDMap{UIDs: ranges(m.UIDMaps), GIDs: ranges(m.GIDMaps)}
+	return idmap.Map{UIDs: ranges(m.UIDMaps), GIDs: ranges(m.GIDMaps)}
 }
 
 // mapsByMount remembers whether ids can be mapped by mounting.
@@ -98,7 +99,7 @@ func fillInit(ctx context.Context, mounts []mount.Mount, hasParent bool, ids con
 	if ids.Way == containerstore.Remapped {
 		return snapshotter.RemapWritten(ctx, mounts, rootToHost(ids.Map))
 	}
-	o, err := diff.ParseOverlay(mounts, hasParent)
+	o, err := changes.ParseOverlay(mounts, hasParent)
 	if err == nil {
 		_, err = snapshotter.UnmapUpper(ctx, o.Uppers[0], ids.Map)
 	}
@@ -110,7 +111,7 @@ type fillFunc func(ctx context.Context, mounts []mount.Mount) error
 
 // fillMapped has a new layer filled, and gives what is in it then the host's ids.
 // Directories that had to be made on the way may have those already.
-func fillMapped(ctx context.Context, mounts []mount.Mount, m diff.IDMap, fill fillFunc) error {
+func fillMapped(ctx context.Context, mounts []mount.Mount, m idmap.Map, fill fillFunc) error {
 	if m.Empty() {
 		return fill(ctx, mounts)
 	}
@@ -120,7 +121,7 @@ func fillMapped(ctx context.Context, mounts []mount.Mount, m diff.IDMap, fill fi
 	if err := fill(ctx, mounts); err != nil {
 		return err
 	}
-	return snapshotter.RemapWritten(ctx, mounts, func(id uint32, of diff.IDKind) (uint32, error) {
+	return snapshotter.RemapWritten(ctx, mounts, func(id uint32, of idmap.Kind) (uint32, error) {
 		if host, err := m.ToHost(id, of); err == nil {
 			return host, nil
 		}
@@ -129,8 +130,8 @@ func fillMapped(ctx context.Context, mounts []mount.Mount, m diff.IDMap, fill fi
 }
 
 // rootToHost maps root into the user namespace, and nobody else.
-func rootToHost(m diff.IDMap) diff.MapFunc {
-	return func(id uint32, of diff.IDKind) (uint32, error) {
+func rootToHost(m idmap.Map) idmap.Func {
+	return func(id uint32, of idmap.Kind) (uint32, error) {
 		if id != 0 {
 			return id, nil
 		}

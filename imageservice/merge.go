@@ -7,21 +7,22 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/merge"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
 // plan finds out what a merge would do.
-func (m *Move) plan(ctx context.Context, merged *diff.Merge, policy Policy) error {
+func (m *Move) plan(ctx context.Context, merged *merge.Changes, policy Policy) error {
 	return m.merging(merged, policy, func() error {
-		_, err := merged.Walk(ctx, func(*diff.Change) error { return nil })
+		_, err := merged.Walk(ctx, func(*changes.Change) error { return nil })
 		return err
 	})
 }
 
 // merging has what a merge does told in the plan.
-func (m *Move) merging(merged *diff.Merge, policy Policy, run func() error) error {
-	var stats diff.MergeStats
+func (m *Move) merging(merged *merge.Changes, policy Policy, run func() error) error {
+	var stats merge.Stats
 	merged.Decide, merged.Report, merged.Stats = policy.Decide, m.conflict, &stats
 	err := run()
 	m.count(stats)
@@ -31,10 +32,10 @@ func (m *Move) merging(merged *diff.Merge, policy Policy, run func() error) erro
 // seal makes a merge a pending revision on a snapshot. The container's files are
 // linked: it is stopped, and what it wrote is sealed before it starts again. If
 // the move is abandoned the links go.
-func (m *Move) seal(ctx context.Context, merged *diff.Merge, policy Policy, r containerstore.Record, on string, previous int) error {
+func (m *Move) seal(ctx context.Context, merged *merge.Changes, policy Policy, r containerstore.Record, on string, previous int) error {
 	err := m.merging(merged, policy, func() error {
 		return m.history.Pending(ctx, r, on, previous, func(into []mount.Mount) error {
-			to, err := diff.ParseOverlay(into, on != "")
+			to, err := changes.ParseOverlay(into, on != "")
 			if err != nil {
 				return err
 			}

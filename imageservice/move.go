@@ -13,7 +13,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/merge"
 )
 
 // Move takes a container from one state to another: an upgrade or a rollback
@@ -101,7 +101,7 @@ func imageOf(st State) api.Image {
 }
 
 // conflict adds one to the plan.
-func (m *Move) conflict(c diff.Conflict) {
+func (m *Move) conflict(c merge.Conflict) {
 	m.Plan.ConflictCount++
 	if len(m.Plan.Conflicts) == conflictsListed {
 		return
@@ -110,21 +110,21 @@ func (m *Move) conflict(c diff.Conflict) {
 	if c.Path == "." {
 		told.Path = "/"
 	}
-	if c.Class != diff.Ordinary {
+	if c.Class != merge.Ordinary {
 		told.Class = string(c.Class)
 	}
 	m.Plan.Conflicts = append(m.Plan.Conflicts, told)
 }
 
 var (
-	winners = map[diff.Policy]string{diff.Keep: "container", diff.Image: "image"}
-	doings  = map[diff.Did]string{
-		diff.Created: "added", diff.Changed: "modified", diff.Metadata: "modified", diff.Replaced: "replaced", diff.Removed: "deleted",
+	winners = map[merge.Policy]string{merge.Keep: "container", merge.Image: "image"}
+	doings  = map[merge.Did]string{
+		merge.Created: "added", merge.Changed: "modified", merge.Metadata: "modified", merge.Replaced: "replaced", merge.Removed: "deleted",
 	}
 )
 
-func (m *Move) count(stats diff.MergeStats) {
-	m.Plan.Kept, m.Plan.There, m.Plan.FromImage = stats.Kept, stats.There, stats.Image+stats.Dropped+stats.Conflicts[diff.Image]
+func (m *Move) count(stats merge.Stats) {
+	m.Plan.Kept, m.Plan.There, m.Plan.FromImage = stats.Kept, stats.There, stats.Image+stats.Dropped+stats.Conflicts[merge.Image]
 }
 
 // Run keeps the present state as Before, and gives the container the files of

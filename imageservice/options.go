@@ -11,14 +11,15 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/compress"
 )
 
 // Options are what an operator sets, by dockerd's --storage-opt or the
 // "storage-opts" of daemon.json.
 type Options struct {
 	// Compression of the layers that commits make: baleen.compression=KIND or
-	// KIND:LEVEL, see [diff.ParseCompression].
-	Compression diff.Compression
+	// KIND:LEVEL, see [compress.Parse].
+	Compression compress.Method
 	// CopyIDs, baleen.idmap=copy, has --userns-remap make a copy of each image
 	// with other owners, once, also where ids can be mapped by mounting
 	// (baleen.idmap=mount, the default).
@@ -93,7 +94,7 @@ func ParseOptions(storageOpts []string) (Options, error) {
 		var err error
 		switch strings.ToLower(key) {
 		case optionPrefix + "compression":
-			o.Compression, err = diff.ParseCompression(value)
+			o.Compression, err = compress.Parse(value)
 		case optionPrefix + "idmap":
 			if value != "mount" && value != "copy" {
 				err = fmt.Errorf("it is mount or copy: %w", errdefs.ErrInvalidArgument)
@@ -127,7 +128,7 @@ func WithCommitQuery(ctx context.Context, query url.Values) (context.Context, er
 	if text == "" {
 		return ctx, nil
 	}
-	c, err := diff.ParseCompression(text)
+	c, err := compress.Parse(text)
 	if err != nil {
 		return nil, compat.DockerError(err)
 	}
@@ -135,8 +136,8 @@ func WithCommitQuery(ctx context.Context, query url.Values) (context.Context, er
 }
 
 // compression is how a commit's layer is packed.
-func (s *Service) compression(ctx context.Context) diff.Compression {
-	if c, ok := ctx.Value(compressionKey{}).(diff.Compression); ok {
+func (s *Service) compression(ctx context.Context) compress.Method {
+	if c, ok := ctx.Value(compressionKey{}).(compress.Method); ok {
 		return c
 	}
 	return s.options.Compression

@@ -9,18 +9,19 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 )
 
 // overlay says where a container's files lie, for reading what it changed from
 // there, and on which snapshot: its own layers, and the init layer if it has
 // one, are above that. The error is diff.ErrUnsupported if the mounts do not
 // tell: then whole trees have to be compared.
-func (s *Service) overlay(ctx context.Context, ctr *moby.Container) (*diff.Container, containerstore.Stack, error) {
+func (s *Service) overlay(ctx context.Context, ctr *moby.Container) (*changes.Container, containerstore.Stack, error) {
 	stack, mounts, err := s.lookUp(ctx, ctr)
 	if err != nil {
 		return nil, stack, err
 	}
-	o, err := diff.ParseOverlay(mounts, stack.Init+stack.Base != "")
+	o, err := changes.ParseOverlay(mounts, stack.Init+stack.Base != "")
 	if err != nil {
 		return nil, stack, err
 	}
@@ -36,7 +37,7 @@ func (s *Service) overlay(ctx context.Context, ctr *moby.Container) (*diff.Conta
 	case stack.IDs.Way == containerstore.AsStored && !s.ids.Empty():
 		return nil, stack, fmt.Errorf("%w: the owners of all its files were changed when it was created", diff.ErrUnsupported)
 	}
-	return &diff.Container{Overlay: o, Init: stack.Init != ""}, stack, nil
+	return &changes.Container{Overlay: o, Init: stack.Init != ""}, stack, nil
 }
 
 // lookUp finds a container's snapshots and mounts. What it returns is there as

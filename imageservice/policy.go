@@ -9,20 +9,20 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/merge"
 )
 
 // Policy decides the conflicts of an upgrade or a rollback by path. The zero
 // value lets the container win all.
 type Policy struct {
-	otherwise diff.Policy
+	otherwise merge.Policy
 	paths     []pathPolicy
 }
 
 type pathPolicy struct {
 	pattern string // relative, as the paths of a diff
 	below   bool   // holds for the directory pattern and all in it
-	policy  diff.Policy
+	policy  merge.Policy
 }
 
 // ParsePolicy reads a policy as requests give it: see [api.UpgradeRequest].
@@ -40,8 +40,8 @@ func ParsePolicy(otherwise string, paths []api.PathPolicy) (p Policy, err error)
 	return p, nil
 }
 
-func parsePolicy(text string) (diff.Policy, error) {
-	for _, p := range []diff.Policy{diff.Keep, diff.Image, diff.Fail} {
+func parsePolicy(text string) (merge.Policy, error) {
+	for _, p := range []merge.Policy{merge.Keep, merge.Image, merge.Fail} {
 		if text == p.String() || text == "" {
 			return p, nil
 		}
@@ -65,8 +65,8 @@ func parsePath(of api.PathPolicy) (parsed pathPolicy, err error) {
 	return parsed, err
 }
 
-// Decide says who wins a conflict at a path, as diff.Merge wants it.
-func (p Policy) Decide(at string) diff.Policy {
+// Decide says who wins a conflict at a path, as merge.Changes wants it.
+func (p Policy) Decide(at string) merge.Policy {
 	for _, of := range p.paths {
 		if of.match(at) {
 			return of.policy

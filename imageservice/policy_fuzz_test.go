@@ -10,7 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/baleen-project/baleen/compat/api"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/merge"
 	"github.com/baleen-project/baleen/imageservice"
 )
 
@@ -57,7 +57,7 @@ func FuzzPolicy(f *testing.F) {
 		if len(first)+len(second)+len(at) > 4<<10 {
 			return
 		}
-		names := map[string]diff.Policy{"": diff.Keep, "keep": diff.Keep, "image": diff.Image, "fail": diff.Fail}
+		names := map[string]merge.Policy{"": merge.Keep, "keep": merge.Keep, "image": merge.Image, "fail": merge.Fail}
 		paths := []api.PathPolicy{{Pattern: first, Policy: its}, {Pattern: second, Policy: others}}
 		p, err := imageservice.ParsePolicy(otherwise, paths)
 		known := true

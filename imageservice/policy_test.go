@@ -6,7 +6,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/baleen-project/baleen/compat/api"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/merge"
 	"github.com/baleen-project/baleen/imageservice"
 )
 
@@ -20,22 +20,22 @@ func TestPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]diff.Policy{
-		"etc/nginx/conf":       diff.Image,
-		"etc/nginx/conf.d/own": diff.Fail, // a star matches within one name
-		"etc":                  diff.Fail,
-		"etcetera":             diff.Keep,
-		"srv/a/cache":          diff.Image,
-		"srv/a/cache/b/c":      diff.Image,
-		"srv/a/b":              diff.Keep,
-		"usr":                  diff.Keep,
-		".":                    diff.Keep,
+	for path, want := range map[string]merge.Policy{
+		"etc/nginx/conf":       merge.Image,
+		"etc/nginx/conf.d/own": merge.Fail, // a star matches within one name
+		"etc":                  merge.Fail,
+		"etcetera":             merge.Keep,
+		"srv/a/cache":          merge.Image,
+		"srv/a/cache/b/c":      merge.Image,
+		"srv/a/b":              merge.Keep,
+		"usr":                  merge.Keep,
+		".":                    merge.Keep,
 	} {
 		if got := p.Decide(path); got != want {
 			t.Errorf("the policy of %s is %s, want %s", path, got, want)
 		}
 	}
-	if all, err := imageservice.ParsePolicy("fail", []api.PathPolicy{{Pattern: "/**", Policy: "image"}}); err != nil || all.Decide("a/b") != diff.Image || all.Decide(".") != diff.Image {
+	if all, err := imageservice.ParsePolicy("fail", []api.PathPolicy{{Pattern: "/**", Policy: "image"}}); err != nil || all.Decide("a/b") != merge.Image || all.Decide(".") != merge.Image {
 		t.Errorf("the policy of all is %s, %v", all.Decide("a/b"), err)
 	}
 	for _, wrong := range []struct{ policy, pattern string }{{"both", "/a"}, {"keep", "a"}, {"keep", "/[a"}, {"keep", ""}} {

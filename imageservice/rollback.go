@@ -10,7 +10,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/merge"
 )
 
 // RollbackOptions says to which revision a container goes, and how.
@@ -117,7 +117,7 @@ func (m *Move) carry(ctx context.Context, o RollbackOptions, target containersto
 		own.Lowers = append(own.Uppers[since:len(own.Uppers):len(own.Uppers)], own.Lowers...)
 		own.Uppers, own.Init = own.Uppers[:since], false
 	}
-	merge := &diff.Merge{Container: own}
+	merge := &merge.Changes{Container: own}
 	layers, err := m.history.Layers(ctx, target.Snapshot)
 	if err != nil {
 		return err

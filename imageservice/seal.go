@@ -18,6 +18,9 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/dirtree"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -72,7 +75,7 @@ func (l looked) readable() error {
 // sealUpper copies what a container's upper holds into a new snapshot on chain, and
 // makes the layer from that. Large files of layers that have been sealed are
 // linked. When all is read it asks whether the upper was still what it was.
-func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, still func(context.Context) error, c *diff.Container, chain []digest.Digest) (_ sealed, err error) {
+func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, still func(context.Context) error, c *changes.Container, chain []digest.Digest) (_ sealed, err error) {
 	// The steps of a build that change metadata alone come with such containers.
 	untouched, err := c.Untouched(ctx)
 	if err != nil {
@@ -92,12 +95,12 @@ func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapsho
 			made.drop(ctx)
 		}
 	}()
-	target, err := diff.ParseOverlay(mounts, len(chain) > 0)
+	target, err := changes.ParseOverlay(mounts, len(chain) > 0)
 	if err != nil {
 		return sealed{}, err
 	}
 	upper := target.Uppers[0]
-	disk, err := diff.OpenDisk(upper)
+	disk, err := dirtree.OpenDisk(upper)
 	if err != nil {
 		return sealed{}, err
 	}
@@ -186,7 +189,7 @@ func (m *sealed) drop(ctx context.Context) {
 }
 
 // copyChanges seals the container's changes in upper.
-func (s *Service) copyChanges(ctx context.Context, t *timing, c *diff.Container, upper string) (snapshotter.SealStats, error) {
+func (s *Service) copyChanges(ctx context.Context, t *timing, c *changes.Container, upper string) (snapshotter.SealStats, error) {
 	sctx, done := t.phase(ctx, "seal")
 	stats, err := snapshotter.SealBelow(sctx, c, upper, linkFrom, s.options.limit())
 	done(err)
@@ -211,7 +214,7 @@ func (s *Service) thaw(ctx context.Context, t *timing, thaw func()) {
 
 // store puts a sealed upper on disk, and the layer of it into the content
 // store.
-func (s *Service) store(ctx context.Context, t *timing, disk *diff.Disk, upper string, userXattr bool, stats snapshotter.SealStats) (layer diff.Layer, err error) {
+func (s *Service) store(ctx context.Context, t *timing, disk *dirtree.Disk, upper string, userXattr bool, stats snapshotter.SealStats) (layer diff.Layer, err error) {
 	ctx, done := t.phase(ctx, "ship")
 	defer func() { done(err) }()
 	both, ctx := errgroup.WithContext(ctx)
@@ -233,7 +236,7 @@ func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *moby.Container,
 	thaw := pause(ctx)
 	defer thaw()
 	err = s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
-		layer, err = diff.Walk(ctx, s.differ, s.content, before, now)
+		layer, err = tarlayer.FromTrees(ctx, s.differ, s.content, before, now)
 		return err
 	})
 	thaw()

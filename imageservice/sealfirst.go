@@ -12,7 +12,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -106,13 +106,13 @@ func (s *Service) sealLayer(ctx context.Context, ctr *moby.Container, goesOn boo
 var errEnough = errors.New("enough was seen")
 
 // holds reports whether a container has much to link that is not sealed.
-func (w sealFirst) holds(ctx context.Context, o *diff.Container) bool {
+func (w sealFirst) holds(ctx context.Context, o *changes.Container) bool {
 	if links, err := snapshotter.Links(o, o.Uppers[0]); err != nil || !links {
 		return false // the commit says what is wrong
 	}
 	var bytes int64
 	looks := 0
-	_, err := o.Walk(ctx, func(c *diff.Change) error {
+	_, err := o.Walk(ctx, func(c *changes.Change) error {
 		if c.Layer() == 0 && c.Type() == unix.S_IFREG && c.Stat.Size >= linkFrom {
 			plain, err := c.Plain()
 			if err != nil {

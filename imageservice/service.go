@@ -15,7 +15,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
 )
 
 // Containers finds a container of the daemon by its full id; nil if it has
@@ -75,7 +75,7 @@ type Service struct {
 	containers  Containers
 	mounter     Mounter
 	roots       string
-	ids         diff.IDMap // of --userns-remap
+	ids         idmap.Map // of --userns-remap
 	maps        mapsByMount
 	events      Events
 	options     Options

@@ -11,6 +11,8 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -23,24 +25,24 @@ const slowLayer = 64 << 30
 func (s *Service) ship(ctx context.Context, upper string, userXattr bool, stats snapshotter.SealStats) (diff.Layer, error) {
 	warnIfSlow(ctx, stats.Bytes)
 	return s.shipBy(ctx, func(w io.Writer) (diff.Layer, error) {
-		opts := diff.TarOptions{UserXattr: userXattr, Root: stats.Root, Limit: s.options.limit(), Wrote: newMeter(ctx, stats.Bytes).add}
-		layer, _, err := diff.Pack(ctx, w, upper, opts, s.compression(ctx))
+		opts := tarlayer.Options{UserXattr: userXattr, Root: stats.Root, Limit: s.options.limit(), Wrote: newMeter(ctx, stats.Bytes).add}
+		layer, _, err := tarlayer.Pack(ctx, w, upper, opts, s.compression(ctx))
 		return layer, err
 	})
 }
 
 // shipChanges is ship for changes that are sealed where they lie. It stores
 // nothing if there are none.
-func (s *Service) shipChanges(ctx context.Context, c *diff.Container) (diff.Layer, error) {
+func (s *Service) shipChanges(ctx context.Context, c *changes.Container) (diff.Layer, error) {
 	// Nothing is packed in vain for what turns out to be too large.
-	size, err := diff.LayerSize(ctx, c, s.options.limit())
+	size, err := changes.LayerSize(ctx, c, s.options.limit())
 	if err != nil {
 		return diff.Layer{}, err
 	}
 	warnIfSlow(ctx, size)
 	return s.shipBy(ctx, func(w io.Writer) (diff.Layer, error) {
-		opts := diff.TarOptions{Limit: s.options.limit(), Wrote: newMeter(ctx, size).add}
-		layer, _, err := diff.PackChanges(ctx, w, c, opts, s.compression(ctx))
+		opts := tarlayer.Options{Limit: s.options.limit(), Wrote: newMeter(ctx, size).add}
+		layer, _, err := tarlayer.PackChanges(ctx, w, c, opts, s.compression(ctx))
 		return layer, err
 	})
 }

@@ -22,6 +22,8 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 )
 
 // SquashImage makes an image like one that exists, with the layers of parent
@@ -151,8 +153,8 @@ func (s *Service) merge(ctx context.Context, t *timing, chain []digest.Digest, b
 
 // stackOf takes a view of an image for a container that consists of the layers
 // after the first few, on those.
-func stackOf(mounts []mount.Mount, layers, below int) (*diff.Container, error) {
-	o, err := diff.ParseOverlay(mounts, layers > 1)
+func stackOf(mounts []mount.Mount, layers, below int) (*changes.Container, error) {
+	o, err := changes.ParseOverlay(mounts, layers > 1)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +163,7 @@ func stackOf(mounts []mount.Mount, layers, below int) (*diff.Container, error) {
 		return nil, fmt.Errorf("%w: %d folders for %d layers", diff.ErrUnsupported, len(dirs), layers)
 	}
 	o.Uppers, o.Lowers = dirs[:layers-below], dirs[layers-below:]
-	return &diff.Container{Overlay: o}, nil
+	return &changes.Container{Overlay: o}, nil
 }
 
 // mergeTrees is merge for snapshotters whose mounts tell no layers.
@@ -173,7 +175,7 @@ func (s *Service) mergeTrees(ctx context.Context, sn snapshots.Snapshotter, imag
 		return diff.Layer{}, fmt.Errorf("view snapshot of parent: %w", err)
 	}
 	defer removeSnapshot(ctx, sn, key)
-	layer, err := diff.Walk(ctx, s.differ, s.content, before, image)
+	layer, err := tarlayer.FromTrees(ctx, s.differ, s.content, before, image)
 	if err != nil || layer.Empty() {
 		return layer, err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/compress"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -115,7 +116,7 @@ func unpackAtOnce() int { return min(2*runtime.GOMAXPROCS(0), 8) }
 // foreign reports whether a layer is of a kind that only containerd's own
 // differ may know, through a stream processor: an encrypted one for example.
 func foreign(layer ocispec.Descriptor) bool {
-	_, known := diff.KindOf(layer.MediaType)
+	_, known := compress.KindOf(layer.MediaType)
 	return !known
 }
 

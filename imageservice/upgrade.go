@@ -15,6 +15,8 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/merge"
 )
 
 // UpgradeOptions says to what a container is upgraded, and how.
@@ -32,7 +34,7 @@ type UpgradeOptions struct {
 // abandoned; for a dry run it may be running, and the move need not be ended.
 //
 // If a policy is to fail and there are conflicts, the error is a
-// [*diff.ConflictError], and the move is not nil but has the plan alone. A dry
+// [*merge.ConflictError], and the move is not nil but has the plan alone. A dry
 // run tells them in the plan, and is no failure.
 func (s *Service) PrepareUpgrade(ctx context.Context, ctr *moby.Container, o UpgradeOptions) (*Move, error) {
 	m, ctx, err := s.move(ctx, "upgrade", ctr, o.DryRun)
@@ -47,7 +49,7 @@ func (s *Service) PrepareUpgrade(ctx context.Context, ctr *moby.Container, o Upg
 
 // prepared ends a move that could not be prepared, or was only planned.
 func (m *Move) prepared(err error, dry bool) error {
-	var conflicts *diff.ConflictError
+	var conflicts *merge.ConflictError
 	if dry && errors.As(err, &conflicts) {
 		err = nil
 	}
@@ -62,7 +64,7 @@ func (m *Move) prepared(err error, dry bool) error {
 
 // planOnly is the move that goes with an error.
 func (m *Move) planOnly(err error) *Move {
-	var conflicts *diff.ConflictError
+	var conflicts *merge.ConflictError
 	if !errors.As(err, &conflicts) {
 		return nil
 	}
@@ -96,7 +98,7 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 			return err
 		}
 	}
-	merge := &diff.Merge{Container: own}
+	merge := &merge.Changes{Container: own}
 	layers, err := m.history.Layers(ctx, chain)
 	if err != nil {
 		return err
@@ -110,7 +112,7 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 
 // mergeable is a container's own layers as they can be merged on others, with
 // the ids that those have.
-func (s *Service) mergeable(ctx context.Context, ctr *moby.Container) (*diff.Container, containerstore.Stack, error) {
+func (s *Service) mergeable(ctx context.Context, ctr *moby.Container) (*changes.Container, containerstore.Stack, error) {
 	own, stack, err := s.overlay(ctx, ctr)
 	if err != nil {
 		return nil, stack, err
@@ -145,7 +147,7 @@ func (s *Service) resolve(ctx context.Context, name string, platform ocispec.Pla
 }
 
 // merge makes the merged revision, which is pending until Run.
-func (m *Move) merge(ctx context.Context, merge *diff.Merge, o UpgradeOptions, on string, ids containerstore.IDs) (err error) {
+func (m *Move) merge(ctx context.Context, merge *merge.Changes, o UpgradeOptions, on string, ids containerstore.IDs) (err error) {
 	r, err := m.State.record(api.KindUpgrade, o.Message)
 	if err != nil {
 		return err

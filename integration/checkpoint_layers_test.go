@@ -14,7 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/baleen-project/baleen/compat/api"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/compare"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -89,7 +89,7 @@ func (s *stacked) is(t *testing.T, root string) {
 	t.Helper()
 	// The native snapshotter gives the directories of an image other times.
 	untouched := func(path string) bool { return path == "/opaque" }
-	err := diff.CompareTrees(t.Context(), s.want, filepath.Join(root, "tree"), diff.CompareOptions{Ignore: untouched})
+	err := compare.Trees(t.Context(), s.want, filepath.Join(root, "tree"), compare.Options{Ignore: untouched})
 	if err == nil {
 		err = filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
 			if err == nil {

@@ -20,7 +20,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/merge"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -345,8 +345,8 @@ func upgradePolicy(t *testing.T, e *plainEnv) {
 	k := e.create(t, "policy", one)
 	k.write(t, "etc/both", "mine")
 	before := e.snapshots(t)
-	err := k.Update(k.ctx, containerstore.WithUpgrade(two, containerstore.WithPolicy(func(string) diff.Policy { return diff.Fail })))
-	var conflict *diff.ConflictError
+	err := k.Update(k.ctx, containerstore.WithUpgrade(two, containerstore.WithPolicy(func(string) merge.Policy { return merge.Fail })))
+	var conflict *merge.ConflictError
 	if !errors.As(err, &conflict) {
 		t.Errorf("an upgrade that is to fail gave %v", err)
 	}
@@ -355,15 +355,15 @@ func upgradePolicy(t *testing.T, e *plainEnv) {
 	}
 	var told []string
 	k.upgrade(t, two,
-		containerstore.WithPolicy(func(string) diff.Policy {
+		containerstore.WithPolicy(func(string) merge.Policy {
 			for _, other := range []containerd.UpdateContainerOpts{containerstore.WithUpgrade(two), containerstore.WithRollback()} {
 				if err := k.Update(k.ctx, other); !errdefs.IsConflict(err) {
 					t.Errorf("a move in the middle of an upgrade gave %v", err)
 				}
 			}
-			return diff.Image
+			return merge.Image
 		}),
-		containerstore.WithReport(func(c diff.Conflict) { told = append(told, c.Path) }))
+		containerstore.WithReport(func(c merge.Conflict) { told = append(told, c.Path) }))
 	if fmt.Sprint(told) != "[etc/both]" {
 		t.Errorf("told were conflicts at %v", told)
 	}
@@ -373,7 +373,7 @@ func upgradePolicy(t *testing.T, e *plainEnv) {
 func noPolicy(t *testing.T, e *plainEnv) {
 	one, two, _ := e.plainImages(t)
 	k := e.create(t, "no.policy", one)
-	err := k.Update(k.ctx, containerstore.WithUpgrade(two, containerstore.WithReport(func(diff.Conflict) {})))
+	err := k.Update(k.ctx, containerstore.WithUpgrade(two, containerstore.WithReport(func(merge.Conflict) {})))
 	if !errdefs.IsNotImplemented(err) {
 		t.Errorf("an upgrade that cannot tell conflicts gave %v", err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -85,7 +85,7 @@ func (k *plainCtr) read(t *testing.T, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := diff.ParseOverlay(mounts, true)
+	o, err := changes.ParseOverlay(mounts, true)
 	if err != nil {
 		t.Fatal(err)
 	}

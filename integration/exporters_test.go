@@ -13,7 +13,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/compare"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -56,10 +56,10 @@ func TestBuildKitExporters(t *testing.T) {
 	}
 	for name, trees := range written {
 		for exporter, got := range trees {
-			err := diff.CompareTrees(t.Context(), written[walking][exporter], got, diff.CompareOptions{
+			err := compare.Trees(t.Context(), written[walking][exporter], got, compare.Options{
 				IgnoreRoot: true,
 				// The builds were at different times.
-				Accept: func(d diff.Difference) bool { return d.Aspect == diff.ModTime },
+				Accept: func(d compare.Difference) bool { return d.Aspect == compare.ModTime },
 			})
 			if err != nil {
 				t.Errorf("%s, as exporter %s writes it: %v", name, exporter, err)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -77,7 +77,7 @@ func (e *env) foldersOf(t *testing.T, key string) (active folders, below []folde
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := diff.ParseOverlay(mounts, true)
+	o, err := changes.ParseOverlay(mounts, true)
 	if err != nil {
 		t.Fatal(err)
 	}

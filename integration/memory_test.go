@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/compat/api"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/integration/bench/procfs"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -225,7 +225,7 @@ func (g grows) folderOf(t *testing.T, id string) int {
 	if g.StorageDriver != "" {
 		sn = g.StorageDriver
 	}
-	o, err := diff.ParseOverlay(g.activeMounts(t, sn, id), true)
+	o, err := changes.ParseOverlay(g.activeMounts(t, sn, id), true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ import (
 
 	imagespec "github.com/moby/docker-image-spec/specs-go/v1"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/compare"
 	"github.com/baleen-project/baleen/integration/fidelity"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -118,9 +118,9 @@ func linkedParallel(t *testing.T, program, store, stock string) {
 // any layer.
 func sameFiles(t *testing.T, want, got string) {
 	t.Helper()
-	err := diff.CompareTrees(t.Context(), want, got, diff.CompareOptions{
+	err := compare.Trees(t.Context(), want, got, compare.Options{
 		MaxDifferences: -1,
-		Accept:         func(d diff.Difference) bool { return d.Path == "/" && d.Aspect == diff.ModTime },
+		Accept:         func(d compare.Difference) bool { return d.Path == "/" && d.Aspect == compare.ModTime },
 	})
 	if err != nil {
 		t.Error(err)

@@ -14,7 +14,8 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 
 	"github.com/baleen-project/baleen/compat/api"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/compare"
+	"github.com/baleen-project/baleen/diff/merge"
 	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -142,7 +143,7 @@ func planUpgrade(t *testing.T, m *mover) {
 	m.ctr.Running = false
 	o.DryRun = false
 	move, err = m.service.PrepareUpgrade(t.Context(), m.ctr, o)
-	var conflicts *diff.ConflictError
+	var conflicts *merge.ConflictError
 	if !errors.As(err, &conflicts) || !errdefs.IsConflict(err) || move == nil || move.Plan.ConflictCount != 1 {
 		t.Errorf("an upgrade to fail gave %+v, %v", move, err)
 	}
@@ -334,7 +335,7 @@ func differences(t *testing.T, now, image []mount.Mount) {
 	err := mount.WithReadonlyTempMount(t.Context(), now, func(a string) error {
 		return mount.WithReadonlyTempMount(t.Context(), image, func(b string) error {
 			runtime := []string{"/.dockerenv", "/dev", "/etc", "/proc", "/sys"}
-			err := diff.CompareTrees(t.Context(), a, b, diff.CompareOptions{IgnoreRoot: true, Ignore: func(path string) bool { return slices.Contains(runtime, path) }})
+			err := compare.Trees(t.Context(), a, b, compare.Options{IgnoreRoot: true, Ignore: func(path string) bool { return slices.Contains(runtime, path) }})
 			if err != nil {
 				t.Error(err)
 			}

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -135,7 +135,7 @@ func (k *kept) owned(t *testing.T, path string) {
 	if err := unix.Lstat(path, &st); err != nil {
 		t.Fatal(err)
 	}
-	uid, err := k.ids.Map.ToContainer(st.Uid, diff.UserID)
+	uid, err := k.ids.Map.ToContainer(st.Uid, idmap.UserID)
 	if err != nil || (uid == 5) != (filepath.Base(path) == "a" && !k.ids.Map.Empty()) {
 		t.Errorf("%s belongs to %d, %v", path, st.Uid, err)
 	}
@@ -155,7 +155,7 @@ func (k *kept) write(t *testing.T, name, text string) {
 	t.Helper()
 	k.do(t, func(root string) {
 		write(t, filepath.Join(root, name), text)
-		if uid, err := k.ids.Map.ToHost(5, diff.UserID); err == nil && !k.ids.Map.Empty() {
+		if uid, err := k.ids.Map.ToHost(5, idmap.UserID); err == nil && !k.ids.Map.Empty() {
 			if err := os.Chown(filepath.Join(root, name), int(uid), int(uid)); err != nil {
 				t.Fatal(err)
 			}
@@ -226,8 +226,8 @@ func TestRevisionStore(t *testing.T) {
 	t.Run("two hundred", func(t *testing.T) { twoHundred(t, newKept(t, e, "many", snapshotter)) })
 	t.Run("cuts", func(t *testing.T) { cuts(t, e, containerstore.IDs{}) })
 	t.Run("cuts with mapped ids", func(t *testing.T) {
-		shift := []diff.IDRange{{Container: 0, Host: 100000, Size: 65536}}
-		cuts(t, e, containerstore.IDs{Way: containerstore.Mounted, Map: diff.IDMap{UIDs: shift, GIDs: shift}})
+		shift := []idmap.Range{{Container: 0, Host: 100000, Size: 65536}}
+		cuts(t, e, containerstore.IDs{Way: containerstore.Mounted, Map: idmap.Map{UIDs: shift, GIDs: shift}})
 	})
 }
 

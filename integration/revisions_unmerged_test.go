@@ -8,7 +8,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 )
 
 // neverMerged has layers that cannot be merged, as one of them has a file whose data
@@ -27,7 +27,7 @@ func neverMerged(t *testing.T, k *kept) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := diff.ParseOverlay(mounts, true)
+	o, err := changes.ParseOverlay(mounts, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 
-	ourdiff "github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff"
 )
 
 // cleanupTimeout bounds the work that goes on after the caller has given up.
@@ -21,7 +21,7 @@ const cleanupTimeout = 10 * time.Second
 // Apply unpacks layer on top of the snapshot of chain, a list of diffIDs that
 // may be empty and whose snapshot exists, and returns the chainID of the two.
 // For the rest it is as [ApplyLayers].
-func Apply(ctx context.Context, sn snapshots.Snapshotter, chain []digest.Digest, layer ourdiff.Layer, fetch Fetch, opts ChainOptions) (digest.Digest, error) {
+func Apply(ctx context.Context, sn snapshots.Snapshotter, chain []digest.Digest, layer diff.Layer, fetch Fetch, opts ChainOptions) (digest.Digest, error) {
 	e := &extraction{
 		sn:     sn,
 		parent: identity.ChainID(chain).String(),

@@ -13,7 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/compare"
+	"github.com/baleen-project/baleen/diff/dirtree"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -23,7 +25,7 @@ func sealBounded(t *testing.T, upper string, image ...string) (string, uint64) {
 	t.Helper()
 	sealed := t.TempDir()
 	stop := watchHeap()
-	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: append(image, t.TempDir())}}
+	c := &changes.Container{Overlay: changes.Overlay{Uppers: []string{upper}, Lowers: append(image, t.TempDir())}}
 	_, err := snapshotter.Seal(t.Context(), c, sealed)
 	grown := stop()
 	if err != nil {
@@ -113,7 +115,7 @@ func TestSealOfAThousandNestedDirectories(t *testing.T) {
 	nest(t, upper, 1000)
 	nest(t, image, 1000)
 	sealed, _ := sealBounded(t, upper, image)
-	if err := diff.CompareTrees(t.Context(), upper, sealed, diff.CompareOptions{IgnoreRoot: true}); err != nil {
+	if err := compare.Trees(t.Context(), upper, sealed, compare.Options{IgnoreRoot: true}); err != nil {
 		t.Error(err)
 	}
 }
@@ -152,23 +154,23 @@ func TestSealOfTreesDeeperThanPaths(t *testing.T) {
 	name := strings.Repeat("n", 100)
 	branches(t, upper, name, levels, "z")
 	branches(t, image, name, below, "y")
-	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{image}}, Reserved: true}
+	c := &changes.Container{Overlay: changes.Overlay{Uppers: []string{upper}, Lowers: []string{image}}, Reserved: true}
 	stats, err := snapshotter.Seal(t.Context(), c, sealed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := diff.CompareTrees(t.Context(), upper, sealed, diff.CompareOptions{IgnoreRoot: true}); err != nil {
+	if err := compare.Trees(t.Context(), upper, sealed, compare.Options{IgnoreRoot: true}); err != nil {
 		t.Error(err)
 	}
 	if want := int64(4*levels + 1); stats.Changes != want { // with the second name of the deepest file
 		t.Errorf("%d changes, want %d", stats.Changes, want)
 	}
-	a, err := diff.Measure(t.Context(), upper)
+	a, err := dirtree.Measure(t.Context(), upper)
 	if err != nil || a.Inodes != 4*levels+1 {
 		t.Errorf("the tree has %d files, %v", a.Inodes, err)
 	}
 	for _, root := range []string{upper, sealed} {
-		if err := diff.RemoveTree(t.Context(), root); err != nil {
+		if err := dirtree.Remove(t.Context(), root); err != nil {
 			t.Error(err)
 		}
 		if _, err := os.Lstat(root); !errors.Is(err, os.ErrNotExist) {

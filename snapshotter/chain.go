@@ -12,7 +12,7 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	ourdiff "github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff"
 )
 
 // Fetch opens the blob of a layer.
@@ -28,7 +28,7 @@ type ChainOptions struct {
 	// with another, that is found out at the cost of a few layers.
 	AtOnce int
 	// Limit bounds each layer.
-	Limit ourdiff.Limit
+	Limit diff.Limit
 }
 
 // ApplyLayers makes a snapshot of a chain of layers, the lowest first, and
@@ -39,7 +39,7 @@ type ChainOptions struct {
 // is committed. A chain that somebody else unpacks at the same time is as good:
 // within a process it is waited for. On failure no active snapshot remains,
 // and whole layers do. The caller holds a lease.
-func ApplyLayers(ctx context.Context, sn snapshots.Snapshotter, layers []ourdiff.Layer, fetch Fetch, opts ChainOptions) (digest.Digest, error) {
+func ApplyLayers(ctx context.Context, sn snapshots.Snapshotter, layers []diff.Layer, fetch Fetch, opts ChainOptions) (digest.Digest, error) {
 	if len(layers) == 0 {
 		return "", fmt.Errorf("apply layers: there are none: %w", errdefs.ErrInvalidArgument)
 	}

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	ourdiff "github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/apply"
+	"github.com/baleen-project/baleen/diff/changes"
 )
 
 // aside is a layer that is extracted before the snapshot below it is there: into
@@ -30,7 +31,7 @@ type aside struct {
 
 	prepared sync.Once
 	real     string // key of the snapshot that it becomes
-	upper    ourdiff.Overlay
+	upper    changes.Overlay
 	failure  error // to prepare that
 
 	extracted chan error // gets one
@@ -159,12 +160,12 @@ func (a *aside) unpackInto(ctx context.Context, dir string) (_ digest.Digest, er
 		return "", fmt.Errorf("open: %w", err)
 	}
 	defer func() { err = errors.Join(err, blob.Close()) }()
-	opts := ourdiff.ApplyOptions{Limit: a.opts.Limit}
+	opts := apply.Options{Limit: a.opts.Limit}
 	if a.parent != "" { // the lowest is no upper: a mark would show in it
 		opts.Overlay = true
 		opts.Below = func(open func([]string) error) error { return a.withLowers(ctx, open) }
 	}
-	diffID, _, err := ourdiff.Apply(ctx, blob, dir, opts)
+	diffID, _, err := apply.ToDir(ctx, blob, dir, opts)
 	return diffID, err
 }
 
@@ -192,7 +193,7 @@ func (a *aside) prepare(ctx context.Context) error {
 			a.failure = fmt.Errorf("prepare snapshot %s on %q: %w", a.real, a.parent, err)
 			return
 		}
-		if a.upper, err = ourdiff.ParseOverlay(mounts, a.parent != ""); err != nil || a.upper.UserXattr {
+		if a.upper, err = changes.ParseOverlay(mounts, a.parent != ""); err != nil || a.upper.UserXattr {
 			a.failure = errInTurn
 		}
 	})

@@ -12,7 +12,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
-	ourdiff "github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/apply"
 )
 
 // Waiting for somebody else who makes the same snapshot.
@@ -26,7 +27,7 @@ type extraction struct {
 	sn     snapshots.Snapshotter
 	parent string
 	name   digest.Digest
-	layer  ourdiff.Layer
+	layer  diff.Layer
 	fetch  Fetch
 	opts   ChainOptions
 }
@@ -106,7 +107,7 @@ func (e *extraction) unpack(ctx context.Context, mounts []mount.Mount) (_ digest
 	}
 	defer func() { err = errors.Join(err, blob.Close()) }()
 
-	diffID, _, err := ourdiff.ApplyMounts(ctx, blob, mounts, ourdiff.ApplyOptions{Sync: true, Limit: e.opts.Limit})
+	diffID, _, err := apply.ToMounts(ctx, blob, mounts, apply.Options{Sync: true, Limit: e.opts.Limit})
 	return diffID, err
 }
 

@@ -13,7 +13,9 @@ import (
 	stock "github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/compare"
+	"github.com/baleen-project/baleen/diff/compress"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 	"github.com/baleen-project/baleen/snapshotter"
 	"github.com/baleen-project/baleen/snapshotter/overlay"
 )
@@ -72,7 +74,7 @@ func pack(t *testing.T, layers [][]tar.Header) *blobs {
 	b := &blobs{bytes: map[digest.Digest][]byte{}}
 	for _, entries := range layers {
 		var blob bytes.Buffer
-		lw, err := diff.NewLayerWriter(&blob, diff.Compression{})
+		lw, err := tarlayer.NewWriter(&blob, compress.Method{})
 		check(t, err)
 		tw := tar.NewWriter(lw)
 		for _, hdr := range entries {
@@ -132,10 +134,10 @@ func sameSnapshot(t *testing.T, a, b snapshots.Snapshotter, name string) {
 	mountsB, err := b.View(t.Context(), name+"-view", name)
 	check(t, err)
 	// What nobody tells the time of has that of the unpacking.
-	options := diff.CompareOptions{Accept: func(d diff.Difference) bool { return d.Aspect == diff.ModTime && recent(d.A) && recent(d.B) }}
+	options := compare.Options{Accept: func(d compare.Difference) bool { return d.Aspect == compare.ModTime && recent(d.A) && recent(d.B) }}
 	check(t, mount.WithReadonlyTempMount(t.Context(), mountsA, func(rootA string) error {
 		return mount.WithReadonlyTempMount(t.Context(), mountsB, func(rootB string) error {
-			return diff.CompareTrees(t.Context(), rootA, rootB, options)
+			return compare.Trees(t.Context(), rootA, rootB, options)
 		})
 	}))
 }

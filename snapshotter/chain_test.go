@@ -26,6 +26,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/compress"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -52,7 +54,7 @@ func chainOf(t *testing.T, layers ...[]string) *blobs {
 			check(t, err)
 		}
 		check(t, tw.Close())
-		lw, err := diff.NewLayerWriter(&blob, []diff.Compression{{}, {Kind: diff.Zstd}, {Kind: diff.Uncompressed}}[i%3])
+		lw, err := tarlayer.NewWriter(&blob, []compress.Method{{}, {Kind: compress.Zstd}, {Kind: compress.Uncompressed}}[i%3])
 		check(t, err)
 		_, err = lw.Write(plain.Bytes())
 		check(t, err, lw.Close())

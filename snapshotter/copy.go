@@ -14,12 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 )
 
 // copyJob is a regular file to be filled.
 type copyJob struct {
 	path string
-	src  diff.OpenFile
+	src  changes.OpenFile
 	dst  int
 	stat unix.Stat_t // what dst is to have
 	// chown and chmod say that dst was not made with its owner and mode.

@@ -14,6 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/compare"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -48,12 +51,12 @@ func exchange(a, b string) error {
 // exchanger tells the changes of a container, and exchanges a regular file for
 // something else just before it tells of it.
 type exchanger struct {
-	*diff.Container
+	*changes.Container
 	path, with string
 }
 
-func (e exchanger) Walk(ctx context.Context, f func(*diff.Change) error) (diff.WalkStats, error) {
-	return e.Container.Walk(ctx, func(c *diff.Change) error {
+func (e exchanger) Walk(ctx context.Context, f func(*changes.Change) error) (changes.WalkStats, error) {
+	return e.Container.Walk(ctx, func(c *changes.Change) error {
 		if c.Path == e.path && c.Type() == unix.S_IFREG {
 			if err := exchange(filepath.Join(e.Uppers[0], e.path), e.with); err != nil {
 				return err
@@ -76,8 +79,8 @@ func TestFileThatIsExchangedForSomethingElse(t *testing.T) {
 				t.Fatal(err)
 			}
 			opened := watchOpens(t, special)
-			e := exchanger{&diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}, "f", special}
-			if _, err := diff.WriteChanges(t.Context(), io.Discard, e, diff.TarOptions{}); !errors.Is(err, diff.ErrChanged) || !strings.Contains(err.Error(), "f") {
+			e := exchanger{&changes.Container{Overlay: changes.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}, "f", special}
+			if _, err := tarlayer.WriteChanges(t.Context(), io.Discard, e, tarlayer.Options{}); !errors.Is(err, diff.ErrChanged) || !strings.Contains(err.Error(), "f") {
 				t.Errorf("the layer gave %v", err)
 			}
 			if err := exchange(file, special); err != nil {
@@ -124,7 +127,7 @@ func TestFilesThatAreExchangedAllTheTime(t *testing.T) {
 			opened := watchOpens(t, special)
 			end, ended := context.WithCancel(t.Context())
 			exchanged := goExchange(end, file, special)
-			c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
+			c := &changes.Container{Overlay: changes.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
 			for round := range 100 {
 				sealed := filepath.Join(dir, "sealed")
 				if err := os.Mkdir(sealed, 0o755); err != nil {
@@ -139,12 +142,12 @@ func TestFilesThatAreExchangedAllTheTime(t *testing.T) {
 				if err := os.RemoveAll(sealed); err != nil {
 					t.Fatal(err)
 				}
-				_, err = diff.WriteLayer(t.Context(), io.Discard, upper, diff.TarOptions{})
+				_, err = tarlayer.Write(t.Context(), io.Discard, upper, tarlayer.Options{})
 				settledOrChanged(t, "a layer", err)
-				_, err = diff.WriteChanges(t.Context(), io.Discard, c, diff.TarOptions{})
+				_, err = tarlayer.WriteChanges(t.Context(), io.Discard, c, tarlayer.Options{})
 				settledOrChanged(t, "a layer of changes", err)
-				err = diff.CompareTrees(t.Context(), upper, other, diff.CompareOptions{})
-				if different := (*diff.TreeDifference)(nil); !errors.As(err, &different) {
+				err = compare.Trees(t.Context(), upper, other, compare.Options{})
+				if different := (*compare.TreeDifference)(nil); !errors.As(err, &different) {
 					settledOrChanged(t, "a comparison", err)
 				}
 				if opened() {

@@ -17,6 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/apply"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/compare"
+	"github.com/baleen-project/baleen/diff/idmap"
+	"github.com/baleen-project/baleen/diff/merge"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 	"github.com/baleen-project/baleen/integration/soak/fsops"
 	"github.com/baleen-project/baleen/integration/soak/scratch"
 	"github.com/baleen-project/baleen/snapshotter"
@@ -28,7 +34,7 @@ type hostileYard struct {
 	root, run     string
 	lowers, newer []string
 	mapped        [][]string // lowers as a container sees them, by mapping
-	maps          []diff.IDMap
+	maps          []idmap.Map
 }
 
 func newHostileYard(f testing.TB) *hostileYard {
@@ -59,9 +65,9 @@ func newHostileYard(f testing.TB) *hostileYard {
 	if err := unix.Mknod(filepath.Join(root, "l1/g"), unix.S_IFCHR, 0); err != nil {
 		f.Fatal(err)
 	}
-	y.mapped, y.maps = [][]string{y.lowers}, []diff.IDMap{{}}
+	y.mapped, y.maps = [][]string{y.lowers}, []idmap.Map{{}}
 	for i, ranges := range hostileMappings[1:] {
-		m, err := diff.ParseIDMap(ranges, ranges)
+		m, err := idmap.Parse(ranges, ranges)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -77,12 +83,12 @@ func newHostileYard(f testing.TB) *hostileYard {
 
 // mapLower copies a lower layer, all of which is root's, and gives it to the root of a
 // user namespace: so its container sees it.
-func mapLower(f testing.TB, lower, mapped string, m diff.IDMap) {
+func mapLower(f testing.TB, lower, mapped string, m idmap.Map) {
 	f.Helper()
 	if out, err := exec.Command("cp", "-a", lower, mapped).CombinedOutput(); err != nil {
 		f.Fatalf("%v: %s", err, out)
 	}
-	owner, err := m.ToHost(0, diff.UserID)
+	owner, err := m.ToHost(0, idmap.UserID)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -204,7 +210,7 @@ func (y *hostileYard) execute(t *testing.T, h hostileUpper) {
 	watched := append([]string{filepath.Join(y.root, "outside"), y.newer[0]}, append(slices.Clone(uppers), y.lowers...)...)
 	watched = append(watched, y.mapped[h.mapping]...)
 	before, open := y.print(t, watched...), scratch.Descriptors(t)
-	c := &diff.Container{Overlay: diff.Overlay{Uppers: uppers, Lowers: y.lowers, IDs: y.maps[h.mapping], Mapped: len(uppers)}}
+	c := &changes.Container{Overlay: changes.Overlay{Uppers: uppers, Lowers: y.lowers, IDs: y.maps[h.mapping], Mapped: len(uppers)}}
 	sealed := y.seal(t, c, "sealed")
 	chain, over := y.split(t, c, false), y.split(t, c, true)
 	merged := y.merge(t, c, h)
@@ -263,7 +269,7 @@ func (y *hostileYard) make(t *testing.T, h hostileUpper) (uppers []string, ok bo
 }
 
 // seal returns nil if the changes cannot be sealed.
-func (y *hostileYard) seal(t *testing.T, c diff.Walker, name string) []string {
+func (y *hostileYard) seal(t *testing.T, c changes.Walker, name string) []string {
 	t.Helper()
 	sealed := y.dir(t, name)
 	stats, err := snapshotter.Seal(t.Context(), c, sealed)
@@ -272,7 +278,7 @@ func (y *hostileYard) seal(t *testing.T, c diff.Walker, name string) []string {
 		return nil
 	}
 	var layer bytes.Buffer
-	if _, err := diff.WriteLayer(t.Context(), &layer, sealed, diff.TarOptions{Root: stats.Root}); err != nil {
+	if _, err := tarlayer.Write(t.Context(), &layer, sealed, tarlayer.Options{Root: stats.Root}); err != nil {
 		checkHostile(t, "write the layer of what was sealed", err)
 	}
 	return []string{sealed}
@@ -280,20 +286,20 @@ func (y *hostileYard) seal(t *testing.T, c diff.Walker, name string) []string {
 
 // split returns the layers of each upper, unpacked into a folder each, as snapshots,
 // or over each other into one, as a restore does it; nil if they cannot be made.
-func (y *hostileYard) split(t *testing.T, c *diff.Container, over bool) (stack []string) {
+func (y *hostileYard) split(t *testing.T, c *changes.Container, over bool) (stack []string) {
 	t.Helper()
 	for i, part := range c.Split() {
 		var layer bytes.Buffer
-		if _, err := diff.WriteChanges(t.Context(), &layer, part, diff.TarOptions{Root: true}); err != nil {
+		if _, err := tarlayer.WriteChanges(t.Context(), &layer, part, tarlayer.Options{Root: true}); err != nil {
 			checkHostile(t, "write changes", err)
 			return nil
 		}
-		opts := diff.ApplyOptions{Overlay: true, Root: true, Over: over && i > 0, Lowers: c.Lowers}
+		opts := apply.Options{Overlay: true, Root: true, Over: over && i > 0, Lowers: c.Lowers}
 		if !opts.Over {
 			opts.Lowers = append(slices.Clone(stack), c.Lowers...)
 			stack = append([]string{y.dir(t, fmt.Sprint("part", i, over))}, stack...)
 		}
-		if _, _, err := diff.Apply(t.Context(), &layer, stack[0], opts); err != nil {
+		if _, _, err := apply.ToDir(t.Context(), &layer, stack[0], opts); err != nil {
 			t.Errorf("unpack what was written: %v", err)
 			return nil
 		}
@@ -301,13 +307,13 @@ func (y *hostileYard) split(t *testing.T, c *diff.Container, over bool) (stack [
 	return stack
 }
 
-func (y *hostileYard) merge(t *testing.T, c *diff.Container, h hostileUpper) []string {
+func (y *hostileYard) merge(t *testing.T, c *changes.Container, h hostileUpper) []string {
 	t.Helper()
-	m := &diff.Merge{Container: c, New: y.lowers, Decide: func(p string) diff.Policy {
+	m := &merge.Changes{Container: c, New: y.lowers, Decide: func(p string) merge.Policy {
 		if !h.newer {
 			t.Errorf("there is a conflict at %q with the container's own image", p)
 		}
-		return diff.Policy((len(p) + int(h.decides)) % 2)
+		return merge.Policy((len(p) + int(h.decides)) % 2)
 	}}
 	if h.newer {
 		m.New = y.newer
@@ -344,20 +350,20 @@ func (y *hostileYard) compare(t *testing.T, h hostileUpper, what, view string, m
 	defer y.unmount(t, check)
 	// A layer cannot tell that the root has lost an attribute. A restore brings the
 	// root back by itself.
-	opts := diff.CompareOptions{IgnoreRoot: what == "over", MapA: y.maps[h.mapping].Inside}
-	opts.Accept = func(d diff.Difference) bool {
+	opts := compare.Options{IgnoreRoot: what == "over", MapA: y.maps[h.mapping].Inside}
+	opts.Accept = func(d compare.Difference) bool {
 		switch d.Aspect {
-		case diff.ModTime: // a snapshot's root has the time of its making
+		case compare.ModTime: // a snapshot's root has the time of its making
 			return d.Path == "/"
-		case diff.HardLinks: // of what is shown under another name than it has
+		case compare.HardLinks: // of what is shown under another name than it has
 			return h.has("redirect") || h.mounted && h.options != "" && h.has("rename", "exchange")
-		case diff.Size, diff.Content, diff.Holes: // the kernel takes the size of metadata without data on trust
+		case compare.Size, compare.Content, compare.Holes: // the kernel takes the size of metadata without data on trust
 			return !h.mounted && h.has("metacopy")
 		}
 		return false
 	}
-	err := diff.CompareTrees(t.Context(), view, check, opts)
-	var differ *diff.TreeDifference
+	err := compare.Trees(t.Context(), view, check, opts)
+	var differ *compare.TreeDifference
 	if errors.As(err, &differ) || err != nil && h.mounted && !errors.Is(err, unix.ENAMETOOLONG) {
 		t.Errorf("%s: %v", what, err)
 	}

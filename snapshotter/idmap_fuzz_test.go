@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/integration/soak/scratch"
 	"github.com/baleen-project/baleen/snapshotter"
 )
@@ -57,11 +57,11 @@ func FuzzRemappedName(f *testing.F) {
 	f.Add("0:100000:65536", "0:100000:1,1:5:9", uint32(1))
 	f.Add("1:5:9", "1:6:9", uint32(1))
 	f.Fuzz(func(t *testing.T, a, b string, id uint32) {
-		first, err := diff.ParseIDMap(a, a)
+		first, err := idmap.Parse(a, a)
 		if err != nil {
 			return
 		}
-		second, err := diff.ParseIDMap(b, b)
+		second, err := idmap.Parse(b, b)
 		if err != nil {
 			return
 		}
@@ -72,13 +72,13 @@ func FuzzRemappedName(f *testing.F) {
 		if !strings.HasPrefix(name, "sha256:c-") || name != snapshotter.RemappedName("sha256:c", second) {
 			return
 		}
-		for _, m := range []diff.IDMap{first, second} {
-			if _, err := m.ToHost(0, diff.UserID); err != nil {
+		for _, m := range []idmap.Map{first, second} {
+			if _, err := m.ToHost(0, idmap.UserID); err != nil {
 				return // no container has a mapping without root
 			}
 		}
-		x, errX := first.ToHost(id, diff.UserID)
-		y, errY := second.ToHost(id, diff.UserID)
+		x, errX := first.ToHost(id, idmap.UserID)
+		y, errY := second.ToHost(id, idmap.UserID)
 		if errX == nil && errY == nil && x != y {
 			t.Errorf("%s is that of %s and of %s, which map %d to %d and %d", name, a, b, id, x, y)
 		}

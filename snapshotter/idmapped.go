@@ -15,7 +15,8 @@ import (
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/idmap"
 )
 
 // MappedLabels are the labels of an active snapshot, or a view, that is to have
@@ -26,14 +27,14 @@ import (
 //
 // They are the daemon's word alone: an image's annotations never become labels
 // here.
-func MappedLabels(m diff.IDMap) map[string]string {
+func MappedLabels(m idmap.Map) map[string]string {
 	uids, gids := m.Format()
 	return map[string]string{snapshots.LabelSnapshotUIDMapping: uids, snapshots.LabelSnapshotGIDMapping: gids}
 }
 
 // fitsLabels reports whether containerd takes a mapping as labels, which fails for
 // those of some 170 ranges.
-func fitsLabels(m diff.IDMap) bool {
+func fitsLabels(m idmap.Map) bool {
 	for key, value := range MappedLabels(m) {
 		if labels.Validate(key, value) != nil {
 			return false
@@ -44,12 +45,12 @@ func fitsLabels(m diff.IDMap) bool {
 
 // MappedFromLabels is the reverse of MappedLabels; ok is false if the labels ask
 // for no mapping.
-func MappedFromLabels(labels map[string]string) (m diff.IDMap, ok bool, err error) {
+func MappedFromLabels(labels map[string]string) (m idmap.Map, ok bool, err error) {
 	uids, gids := labels[snapshots.LabelSnapshotUIDMapping], labels[snapshots.LabelSnapshotGIDMapping]
 	if uids == "" && gids == "" {
 		return m, false, nil
 	}
-	m, err = diff.ParseIDMap(uids, gids)
+	m, err = idmap.Parse(uids, gids)
 	return m, err == nil, err
 }
 
@@ -63,10 +64,10 @@ type MakeFunc func(ctx context.Context, key, parent string, opts ...snapshots.Op
 // such a snapshot on parent, which must not be "", and mounting it. The caller
 // holds a lease; key is free to use.
 //
-// Overlays that [diff.ParseOverlay] does not understand are not mapped so, nor
+// Overlays that [changes.ParseOverlay] does not understand are not mapped so, nor
 // mappings of which some ids are both inside and outside, for [UnmapUpper] could not
 // tell what it has done, or that have more ranges than fit into a label.
-func MapsByMount(ctx context.Context, sn snapshots.Snapshotter, make MakeFunc, key, parent string, m diff.IDMap) (bool, error) {
+func MapsByMount(ctx context.Context, sn snapshots.Snapshotter, make MakeFunc, key, parent string, m idmap.Map) (bool, error) {
 	if !m.Disjoint() || !fitsLabels(m) {
 		return false, nil
 	}
@@ -78,7 +79,7 @@ func MapsByMount(ctx context.Context, sn snapshots.Snapshotter, make MakeFunc, k
 	if !AsksForMapping(mounts) {
 		return false, nil
 	}
-	if _, err := diff.ParseOverlay(mounts, true); err != nil {
+	if _, err := changes.ParseOverlay(mounts, true); err != nil {
 		return false, nil //nolint:nilerr // it would work, but nobody could tell what is written
 	}
 	works := false
@@ -105,7 +106,7 @@ func AsksForMapping(mounts []mount.Mount) bool {
 
 // showsMapped looks at the first file of a root: the root itself is in the
 // upper, and mapped by the snapshotter.
-func showsMapped(root string, m diff.IDMap) (bool, error) {
+func showsMapped(root string, m idmap.Map) (bool, error) {
 	dir, err := os.Open(root)
 	if err != nil {
 		return false, err
@@ -121,6 +122,6 @@ func showsMapped(root string, m diff.IDMap) (bool, error) {
 	if err := unix.Lstat(root+"/"+names[0], &st); err != nil {
 		return false, err
 	}
-	_, _, err = diff.MapFunc(m.ToContainer).Pair(st.Uid, st.Gid)
+	_, _, err = idmap.Func(m.ToContainer).Pair(st.Uid, st.Gid)
 	return err == nil, nil
 }

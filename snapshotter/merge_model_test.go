@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/merge"
 )
 
 // node is a file of a tree in memory; nil is one that is not there. Nodes are
@@ -98,9 +98,9 @@ func (n *node) listTo(b *strings.Builder, at string, first map[[2]uint64]string)
 	}
 }
 
-// mergeModel merges by what the comment of diff.Merge says, on whole trees.
+// mergeModel merges by what the comment of merge.Changes says, on whole trees.
 type mergeModel struct {
-	decide    func(string) diff.Policy
+	decide    func(string) merge.Policy
 	changed   map[string]bool // what a walk of the container tells
 	conflicts []string
 }
@@ -109,7 +109,7 @@ type mergeModel struct {
 func (m *mergeModel) wins(p string) bool {
 	winner := m.decide(p)
 	m.conflicts = append(m.conflicts, p+" "+winner.String())
-	return winner == diff.Keep
+	return winner == merge.Keep
 }
 
 // untouched reports whether the container changed nothing at a path and below.

@@ -15,7 +15,8 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/merge"
 )
 
 var (
@@ -51,14 +52,14 @@ func randomMerge(t *testing.T, seed uint64) (conflicts int, ok bool) {
 	u := randomUpgrade(t, rand.New(rand.NewPCG(seed, 1)))
 	defer os.RemoveAll(u.dir)
 	policies := uint32(seed % 4) // keep, image, or by path
-	decide := func(p string) diff.Policy {
+	decide := func(p string) merge.Policy {
 		if policies < 2 {
-			return diff.Policy(policies)
+			return merge.Policy(policies)
 		}
-		return diff.Policy((crc32.ChecksumIEEE([]byte(p)) + policies) % 2)
+		return merge.Policy((crc32.ChecksumIEEE([]byte(p)) + policies) % 2)
 	}
 	var got []string
-	sealed, err := u.merge(t, "sealed", &diff.Merge{Decide: decide, Report: func(c diff.Conflict) {
+	sealed, err := u.merge(t, "sealed", &merge.Changes{Decide: decide, Report: func(c merge.Conflict) {
 		if c.Under == "" {
 			got = append(got, c.Path+" "+c.Winner.String())
 		}
@@ -70,7 +71,7 @@ func randomMerge(t *testing.T, seed uint64) (conflicts int, ok bool) {
 	ok = failsOnAll(t, u, got)
 	model := &mergeModel{decide: decide, changed: map[string]bool{}}
 	live := append(slices.Clone(u.container.Uppers), u.old...)
-	if _, err := u.container.Walk(t.Context(), func(c *diff.Change) error { model.changed[c.Path] = true; return nil }); err != nil {
+	if _, err := u.container.Walk(t.Context(), func(c *changes.Change) error { model.changed[c.Path] = true; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	o, c, n := u.scan(t, u.old), u.scan(t, live), u.scan(t, u.new)
@@ -96,12 +97,12 @@ func randomMerge(t *testing.T, seed uint64) (conflicts int, ok bool) {
 func failsOnAll(t *testing.T, u *upgrade, decided []string) bool {
 	t.Helper()
 	var met []string
-	m := &diff.Merge{
+	m := &merge.Changes{
 		Container: u.container, New: u.new,
-		Decide: func(string) diff.Policy { return diff.Fail },
-		Report: func(c diff.Conflict) { met = append(met, c.Path) },
+		Decide: func(string) merge.Policy { return merge.Fail },
+		Report: func(c merge.Conflict) { met = append(met, c.Path) },
 	}
-	_, err := m.Walk(t.Context(), func(*diff.Change) error { return nil })
+	_, err := m.Walk(t.Context(), func(*changes.Change) error { return nil })
 	var want []string
 	for _, line := range decided {
 		want = append(want, line[:strings.LastIndex(line, " ")])
@@ -135,7 +136,7 @@ func randomUpgrade(t *testing.T, r *rand.Rand) *upgrade {
 	if r.IntN(2) == 0 {
 		live = u.random(t, "second", u.options, live, randomOps(r, 5))
 	}
-	u.container = &diff.Container{Overlay: diff.Overlay{Uppers: live[:len(live)-len(u.old)], Lowers: u.old}}
+	u.container = &changes.Container{Overlay: changes.Overlay{Uppers: live[:len(live)-len(u.old)], Lowers: u.old}}
 	return u
 }
 

@@ -12,7 +12,9 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/compare"
+	"github.com/baleen-project/baleen/diff/merge"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -22,7 +24,7 @@ type upgrade struct {
 	dir       string
 	options   string // of the container's mount
 	old, new  []string
-	container *diff.Container
+	container *changes.Container
 	scans     int // of its trees
 }
 
@@ -73,11 +75,11 @@ func (u *upgrade) live(t *testing.T, scripts ...string) {
 	for i, script := range scripts {
 		layers = u.run(t, fmt.Sprint("upper", i), u.options, script, layers)
 	}
-	u.container = &diff.Container{Overlay: diff.Overlay{Uppers: layers[:len(scripts)], Lowers: u.old, UserXattr: u.options == "userxattr"}}
+	u.container = &changes.Container{Overlay: changes.Overlay{Uppers: layers[:len(scripts)], Lowers: u.old, UserXattr: u.options == "userxattr"}}
 }
 
 // merge seals what a merge comes to.
-func (u *upgrade) merge(t *testing.T, name string, m *diff.Merge) ([]string, error) {
+func (u *upgrade) merge(t *testing.T, name string, m *merge.Changes) ([]string, error) {
 	t.Helper()
 	sealed := makeDirs(t, u.dir, name, 0)
 	m.Container, m.New = u.container, u.new
@@ -93,8 +95,8 @@ func (u *upgrade) compare(t *testing.T, want, got []string) error {
 	defer unmount(t, a)
 	mountOverlay(t, b, u.markOption(), "", "", append(got, makeDirs(t, u.dir, "nothing", 0)))
 	defer unmount(t, b)
-	return diff.CompareTrees(t.Context(), a, b, diff.CompareOptions{
-		Accept: func(d diff.Difference) bool { return d.Aspect == diff.ModTime },
+	return compare.Trees(t.Context(), a, b, compare.Options{
+		Accept: func(d compare.Difference) bool { return d.Aspect == compare.ModTime },
 	})
 }
 
@@ -150,13 +152,13 @@ func TestMergeOfAStack(t *testing.T) {
 
 // checkMerge merges by each policy, and compares with what a case says.
 func checkMerge(t *testing.T, u *upgrade, tc *mergeCase) {
-	for _, policy := range []diff.Policy{diff.Keep, diff.Image, diff.Fail} {
+	for _, policy := range []merge.Policy{merge.Keep, merge.Image, merge.Fail} {
 		t.Run(policy.String(), func(t *testing.T) {
 			var conflicts, dropped []string
-			var stats diff.MergeStats
-			got, err := u.merge(t, policy.String(), &diff.Merge{
-				Decide: func(string) diff.Policy { return policy },
-				Report: func(c diff.Conflict) {
+			var stats merge.Stats
+			got, err := u.merge(t, policy.String(), &merge.Changes{
+				Decide: func(string) merge.Policy { return policy },
+				Report: func(c merge.Conflict) {
 					if c.Under != "" {
 						dropped = append(dropped, c.Path+" < "+c.Under)
 						return
@@ -170,7 +172,7 @@ func checkMerge(t *testing.T, u *upgrade, tc *mergeCase) {
 			}
 			var want []string
 			script := tc.keep
-			if policy == diff.Image && len(tc.conflicts) > 0 {
+			if policy == merge.Image && len(tc.conflicts) > 0 {
 				want, script = tc.dropped, tc.imageWins
 			}
 			if !slices.Equal(dropped, want) || stats.Dropped != int64(len(want)) {
@@ -179,7 +181,7 @@ func checkMerge(t *testing.T, u *upgrade, tc *mergeCase) {
 			if stats.Conflicts[policy] != int64(len(tc.conflicts)) {
 				t.Errorf("counted conflicts are %v", stats.Conflicts)
 			}
-			if policy == diff.Fail && len(tc.conflicts) > 0 {
+			if policy == merge.Fail && len(tc.conflicts) > 0 {
 				checkConflictError(t, err, tc.conflicts)
 				return
 			}
@@ -193,9 +195,9 @@ func checkMerge(t *testing.T, u *upgrade, tc *mergeCase) {
 	}
 }
 
-func describeConflict(c diff.Conflict) string {
+func describeConflict(c merge.Conflict) string {
 	text := fmt.Sprintf("%s %s/%s", c.Path, c.Container, c.Image)
-	if c.Class != diff.Ordinary {
+	if c.Class != merge.Ordinary {
 		text += " " + string(c.Class)
 	}
 	return text
@@ -203,7 +205,7 @@ func describeConflict(c diff.Conflict) string {
 
 func checkConflictError(t *testing.T, err error, want []string) {
 	t.Helper()
-	var failed *diff.ConflictError
+	var failed *merge.ConflictError
 	if !errdefs.IsConflict(err) || !errors.As(err, &failed) {
 		t.Fatalf("got %v, want a conflict", err)
 	}
@@ -222,9 +224,9 @@ func TestMergeDecidesByPath(t *testing.T) {
 	u := newUpgrade(t, unpackBase(t), "", true)
 	u.new = u.layer(t, "new", `echo new > file; echo new > other; echo new > d/x`, u.new)
 	u.live(t, `echo mine > file; echo mine > other; echo mine > d/x`)
-	winners := map[string]diff.Policy{"file": diff.Image, "d/x": diff.Fail}
-	decide := func(p string) diff.Policy { return winners[p] }
-	_, err := u.merge(t, "failed", &diff.Merge{Decide: decide})
+	winners := map[string]merge.Policy{"file": merge.Image, "d/x": merge.Fail}
+	decide := func(p string) merge.Policy { return winners[p] }
+	_, err := u.merge(t, "failed", &merge.Changes{Decide: decide})
 	checkConflictError(t, err, []string{"d/x changed/changed"})
 	for _, text := range []string{"1 conflict", "d/x"} {
 		if !strings.Contains(err.Error(), text) {
@@ -232,7 +234,7 @@ func TestMergeDecidesByPath(t *testing.T) {
 		}
 	}
 	delete(winners, "d/x")
-	got, err := u.merge(t, "merged-by-path", &diff.Merge{Decide: decide})
+	got, err := u.merge(t, "merged-by-path", &merge.Changes{Decide: decide})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +255,7 @@ func TestMergeLeavesOutTheInitLayer(t *testing.T) {
 	u.live(t, `touch etc/hosts dev/mine; rm .dockerenv; echo c > etc/c; touch etc/hostname; touch l/3`)
 	u.container.Init = true
 	var conflicts []string
-	got, err := u.merge(t, "sealed", &diff.Merge{Report: func(c diff.Conflict) { conflicts = append(conflicts, describeConflict(c)) }})
+	got, err := u.merge(t, "sealed", &merge.Changes{Report: func(c merge.Conflict) { conflicts = append(conflicts, describeConflict(c)) }})
 	if err != nil || conflicts != nil {
 		t.Fatalf("conflicts %q, error %v", conflicts, err)
 	}
@@ -280,8 +282,8 @@ func TestMergeDoesNotReadWhatImagesShare(t *testing.T) {
 		defer unmount(t, filepath.Join(base.one, name))
 	}
 	var told []string
-	m := &diff.Merge{Container: u.container, New: u.new}
-	if _, err := m.Walk(t.Context(), func(c *diff.Change) error { told = append(told, c.Path); return nil }); err != nil {
+	m := &merge.Changes{Container: u.container, New: u.new}
+	if _, err := m.Walk(t.Context(), func(c *changes.Change) error { told = append(told, c.Path); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"a", "a/b", "d", "m"}; !slices.Equal(told, want) {
@@ -295,7 +297,7 @@ func TestMergedTimes(t *testing.T) {
 	u := newUpgrade(t, unpackBase(t), "", false)
 	u.new = u.layer(t, "new", `echo n > d/n; echo n > l/n; chmod 700 a/b; touch -d @2000000000 a/b/c d l a/b; touch -d @1000000000 a`, u.new)
 	u.live(t, `echo m > d/m; echo n > l/n; touch -d @1500000000 a a/one a/b d l empty file; touch -d @1500000000.5 other`)
-	got, err := u.merge(t, "sealed", &diff.Merge{})
+	got, err := u.merge(t, "sealed", &merge.Changes{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,13 +329,13 @@ func TestMergeTellsNothingNew(t *testing.T) {
 	const script = `echo n > d/n; rm -r a; echo m > file; mkdir -p n/m/o; touch n/m/o/f`
 	u.new = u.layer(t, "new", script, u.new)
 	u.live(t, script)
-	var stats diff.MergeStats
-	m := &diff.Merge{Container: u.container, New: u.new, Stats: &stats}
-	walked, err := m.Walk(t.Context(), func(c *diff.Change) error { return fmt.Errorf("told %s", c.Path) })
+	var stats merge.Stats
+	m := &merge.Changes{Container: u.container, New: u.new, Stats: &stats}
+	walked, err := m.Walk(t.Context(), func(c *changes.Change) error { return fmt.Errorf("told %s", c.Path) })
 	if err != nil || walked.Changes != 0 {
 		t.Errorf("%d changes, %v", walked.Changes, err)
 	}
-	if want := (diff.MergeStats{There: 4}); stats != want {
+	if want := (merge.Stats{There: 4}); stats != want {
 		t.Errorf("stats are %+v, want %+v", stats, want)
 	}
 }
@@ -345,8 +347,8 @@ func TestMergeKeepsTheWalksOrder(t *testing.T) {
 	u.new = u.layer(t, "new", `rm -r a; echo n > d/n`, u.new)
 	u.live(t, `echo m > a/b/c/m; echo m > a/b/m; echo m > d/e/m; rm d/x; echo z > z; chmod 700 .`)
 	var told []string
-	m := &diff.Merge{Container: u.container, New: u.new}
-	if _, err := m.Walk(t.Context(), func(c *diff.Change) error {
+	m := &merge.Changes{Container: u.container, New: u.new}
+	if _, err := m.Walk(t.Context(), func(c *changes.Change) error {
 		told = append(told, fmt.Sprint(c.Path, " ", c.Kind))
 		return nil
 	}); err != nil {
@@ -362,18 +364,18 @@ func TestMergeStops(t *testing.T) {
 	needRoot(t)
 	u := newUpgrade(t, unpackBase(t), "", false)
 	u.live(t, `rm -r a; echo m > z`)
-	m := &diff.Merge{Container: u.container, New: u.new}
+	m := &merge.Changes{Container: u.container, New: u.new}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := m.Walk(ctx, func(*diff.Change) error { return nil }); !errors.Is(err, context.Canceled) {
+	if _, err := m.Walk(ctx, func(*changes.Change) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	enough := errors.New("enough")
-	if _, err := m.Walk(t.Context(), func(*diff.Change) error { return enough }); !errors.Is(err, enough) {
+	if _, err := m.Walk(t.Context(), func(*changes.Change) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("visitor failed: %v", err)
 	}
 	m.New = []string{filepath.Join(u.dir, "missing")}
-	if _, err := m.Walk(t.Context(), func(*diff.Change) error { return nil }); !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "missing") {
+	if _, err := m.Walk(t.Context(), func(*changes.Change) error { return nil }); !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "missing") {
 		t.Errorf("no such layer: %v", err)
 	}
 }

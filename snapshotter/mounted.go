@@ -14,7 +14,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 )
 
 // MountPoints returns where, in the mount namespace of this process, that is mounted
@@ -22,7 +22,7 @@ import (
 // the same folder. It is nil if it is not mounted, or if mounts of that type do not
 // tell.
 func MountPoints(mounts []mount.Mount) ([]string, error) {
-	switch dir := diff.WrittenDir(mounts); {
+	switch dir := changes.WrittenDir(mounts); {
 	case dir == "": // a type of mount that does not tell
 		return nil, nil
 	case mounts[0].Type == "overlay":

@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 )
 
 // ErrNoQuota says that there are no project quotas where a snapshot is. It is
@@ -117,7 +117,7 @@ func writable(mounts []mount.Mount) ([]string, error) {
 
 // limited reports whether files of a container count for a project. They must
 // not get names where they would outlive it.
-func limited(c *diff.Container) (bool, error) {
+func limited(c *changes.Container) (bool, error) {
 	for _, upper := range c.Uppers {
 		id, err := projectOf(upper)
 		if err != nil || id != 0 {

@@ -8,12 +8,14 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/idmap"
+	"github.com/baleen-project/baleen/diff/xattr"
 )
 
 // Remap gives every file of a mounted tree the owner that f maps its owner to.
 // Modes, file capabilities, access control lists and hard links survive.
-func Remap(ctx context.Context, mounts []mount.Mount, f diff.MapFunc) error {
+func Remap(ctx context.Context, mounts []mount.Mount, f idmap.Func) error {
 	return mount.WithTempMount(ctx, mounts, func(root string) error {
 		return remapMounted(ctx, root, f)
 	})
@@ -22,8 +24,8 @@ func Remap(ctx context.Context, mounts []mount.Mount, f diff.MapFunc) error {
 // RemapWritten is Remap for what has been written on an active snapshot that
 // nobody has mounted. Where that lies apart, in the upper of an overlay, the rest
 // is not looked at.
-func RemapWritten(ctx context.Context, mounts []mount.Mount, f diff.MapFunc) error {
-	if upper := diff.WrittenDir(mounts); upper != "" && mounts[0].Type == "overlay" {
+func RemapWritten(ctx context.Context, mounts []mount.Mount, f idmap.Func) error {
+	if upper := changes.WrittenDir(mounts); upper != "" && mounts[0].Type == "overlay" {
 		return remapTree(ctx, upper, f)
 	}
 	return Remap(ctx, mounts, f)
@@ -33,11 +35,11 @@ func RemapWritten(ctx context.Context, mounts []mount.Mount, f diff.MapFunc) err
 // owners of the copy. The source is mounted read-only, and stays as it is. The copy
 // has what a layer would carry, see [Seal], and whole times: who compares it with
 // another tree must not take files for changed.
-func CopyRemapped(ctx context.Context, to, from []mount.Mount, f diff.MapFunc) error {
+func CopyRemapped(ctx context.Context, to, from []mount.Mount, f idmap.Func) error {
 	return mount.WithReadonlyTempMount(ctx, from, func(src string) error {
 		return mount.WithTempMount(ctx, to, func(dst string) error {
 			// As the changes of a container on nothing.
-			tree := &diff.Container{Overlay: diff.Overlay{Uppers: []string{src}}, Reserved: true}
+			tree := &changes.Container{Overlay: changes.Overlay{Uppers: []string{src}}, Reserved: true}
 			if _, err := seal(ctx, tree, dst, sealing{times: wholeTimes}); err != nil {
 				return fmt.Errorf("copy tree: %w", err)
 			}
@@ -56,7 +58,7 @@ func copyRoot(dst, src string) error {
 	if err := unix.Lstat(src, &st); err != nil {
 		return &fs.PathError{Op: "lstat", Path: src, Err: err}
 	}
-	attrs, err := diff.CarriedXattrs(src)
+	attrs, err := xattr.ReadCarried(src)
 	if err != nil {
 		return err
 	}
@@ -80,13 +82,13 @@ func copyRoot(dst, src string) error {
 
 // UnmapUpper gives the files of an upper the owners that they have in a user
 // namespace, where they have those that they have outside; any others stay. The
-// mapping is one that is [diff.IDMap.Disjoint], and nobody has the upper
+// mapping is one that is [idmap.Map.Disjoint], and nobody has the upper
 // mounted. The cost is the number of files in it, which is returned. Nothing is
 // synced to disk.
 //
 // It can be cut short at any instant, and called again. Nothing that a container
 // can put into its upper makes it fail: no depth, no attributes, no flags of files.
-func UnmapUpper(ctx context.Context, upper string, m diff.IDMap) (files int64, err error) {
+func UnmapUpper(ctx context.Context, upper string, m idmap.Map) (files int64, err error) {
 	r := &remapper{mapIDs: m.Inside, notes: true}
 	if err := r.tree(ctx, upper); err != nil {
 		return 0, fmt.Errorf("map ids of %s: %w", upper, err)

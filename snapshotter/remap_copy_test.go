@@ -14,7 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -146,7 +146,7 @@ func TestRemapOfLinksOnAnOverlay(t *testing.T) {
 	if err := unix.Setxattr(at("lower/d/listed"), "system.posix_acl_access", acl, 0); err != nil {
 		t.Skipf("the file system has no access control lists: %v", err)
 	}
-	stays := func(id uint32, _ diff.IDKind) (uint32, error) {
+	stays := func(id uint32, _ idmap.Kind) (uint32, error) {
 		if id == 0 {
 			return 0, nil
 		}

@@ -11,14 +11,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
+	"github.com/baleen-project/baleen/diff/xattr"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
 // shift maps a namespace's ids to those from 100000 on.
-func shift() diff.IDMap {
-	ids := []diff.IDRange{{Container: 0, Host: 100000, Size: 65536}}
-	return diff.IDMap{UIDs: ids, GIDs: ids}
+func shift() idmap.Map {
+	ids := []idmap.Range{{Container: 0, Host: 100000, Size: 65536}}
+	return idmap.Map{UIDs: ids, GIDs: ids}
 }
 
 // caps are capabilities of the third revision, for the root of shift.
@@ -136,13 +137,13 @@ func TestUnmapUpperAfterALoss(t *testing.T) {
 			// As it is noted before the change: the mode, and what the image has
 			// for capabilities.
 			note := binary.LittleEndian.AppendUint32(nil, 0o4755)
-			note = append(note, diff.PlainCapability(caps())...)
+			note = append(note, xattr.PlainCapability(caps())...)
 			do(t, unix.Setxattr(both, "trusted.baleen.owner", note, 0), os.Chown(both, 5, 6))
 			if what != "chown" {
 				do(t, os.Chmod(both, 0o755|os.ModeSetuid))
 			}
 			if what == "setxattr" {
-				do(t, unix.Setxattr(both, "security.capability", diff.PlainCapability(caps()), 0))
+				do(t, unix.Setxattr(both, "security.capability", xattr.PlainCapability(caps()), 0))
 			}
 			if _, err := snapshotter.UnmapUpper(t.Context(), root, shift()); err != nil {
 				t.Fatal(err)

@@ -10,14 +10,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/dirtree"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/diff/inode"
+	"github.com/baleen-project/baleen/diff/xattr"
 )
 
 // remapper gives the files of a tree other owners, each file once. It finds them by
 // descriptors: no path is too long.
 type remapper struct {
-	mapIDs diff.MapFunc
+	mapIDs idmap.Func
 	// once says that no file may be mapped twice; links are those of several names.
 	once  bool
 	links inode.Links
@@ -35,20 +37,20 @@ type remapper struct {
 	way  []*sealDir // from there, of directories that may be remembered
 }
 
-func remapTree(ctx context.Context, root string, f diff.MapFunc) error {
+func remapTree(ctx context.Context, root string, f idmap.Func) error {
 	r := &remapper{mapIDs: f, once: true}
 	return r.tree(ctx, root)
 }
 
 // remapMounted is remapTree for the root of a mounted overlay.
-func remapMounted(ctx context.Context, root string, f diff.MapFunc) error {
+func remapMounted(ctx context.Context, root string, f idmap.Func) error {
 	r := &remapper{mapIDs: f, once: true, relinks: true}
 	return r.tree(ctx, root)
 }
 
 func (r *remapper) tree(ctx context.Context, root string) (err error) {
 	defer func() { err = errors.Join(err, r.links.Close(), r.owners.Close()) }()
-	tree := diff.Tree{Root: root, Visit: func(e *diff.TreeEntry) error {
+	tree := dirtree.Tree{Root: root, Visit: func(e *dirtree.Entry) error {
 		if err := r.entry(e); err != nil {
 			return fmt.Errorf("%q: %w", e.Path(), err)
 		}
@@ -56,12 +58,12 @@ func (r *remapper) tree(ctx context.Context, root string) (err error) {
 	}}
 	if r.relinks {
 		tree.Whole = true // every directory that is entered is left
-		tree.Leave = func(*diff.TreeEntry) error { r.way = r.way[:len(r.way)-1]; return nil }
+		tree.Leave = func(*dirtree.Entry) error { r.way = r.way[:len(r.way)-1]; return nil }
 	}
 	return tree.Walk(ctx)
 }
 
-func (r *remapper) entry(e *diff.TreeEntry) error {
+func (r *remapper) entry(e *dirtree.Entry) error {
 	r.files++
 	if e.Stat.Mode&unix.S_IFMT == unix.S_IFCHR && e.Stat.Rdev == 0 {
 		return nil // a whiteout is nobody's, and overlays share one inode for many
@@ -91,12 +93,12 @@ func (r *remapper) entry(e *diff.TreeEntry) error {
 }
 
 // ownerOf is what owners holds of a file that has the owner.
-func ownerOf(e *diff.TreeEntry) inode.Value {
+func ownerOf(e *dirtree.Entry) inode.Value {
 	return inode.Value{1, uint64(e.Stat.Uid)<<32 | uint64(e.Stat.Gid)}
 }
 
 // first maps the owner of a file under the first of its names.
-func (r *remapper) first(e *diff.TreeEntry) error {
+func (r *remapper) first(e *dirtree.Entry) error {
 	if !r.relinks {
 		if err := r.links.Add(&e.Stat, 0, ""); err != nil {
 			return err
@@ -116,7 +118,7 @@ func (r *remapper) first(e *diff.TreeEntry) error {
 }
 
 // enter notes the directory that the walk goes down into.
-func (r *remapper) enter(e *diff.TreeEntry) {
+func (r *remapper) enter(e *dirtree.Entry) {
 	d := &sealDir{name: e.Name}
 	if len(r.way) == 0 {
 		r.root = e.Dir
@@ -129,7 +131,7 @@ func (r *remapper) enter(e *diff.TreeEntry) {
 // relink makes an entry a name of the file that first is. Where the tree is an
 // overlay, mapping the first name copied the file up, and left the other names
 // to the file below.
-func (r *remapper) relink(e *diff.TreeEntry, first inode.Ref) error {
+func (r *remapper) relink(e *dirtree.Entry, first inode.Ref) error {
 	var dir unix.Stat_t
 	if err := unix.Fstat(e.Dir, &dir); err != nil {
 		return fmt.Errorf("stat its directory: %w", err)
@@ -149,8 +151,8 @@ func (r *remapper) relink(e *diff.TreeEntry, first inode.Ref) error {
 // changes its owner. It refuses a file that is immutable, or append-only, as a privileged
 // container may make it: such a file is so again afterwards.
 // It reports whether it changed anything, if it does not fail.
-func (r *remapper) file(e *diff.TreeEntry) (changed bool, err error) {
-	f := ownedFile{TreeEntry: e, fd: -1}
+func (r *remapper) file(e *dirtree.Entry) (changed bool, err error) {
+	f := ownedFile{Entry: e, fd: -1}
 	if e.IsDir() || e.Stat.Mode&unix.S_IFMT == unix.S_IFREG {
 		if f.fd, err = unix.Openat(e.Dir, e.Name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
 			return false, err
@@ -190,7 +192,7 @@ func (r *remapper) change(e ownedFile) (changed bool, err error) {
 		}
 	}
 	for name, value := range attrs {
-		now, err := diff.MapACL(diff.Xattr{Name: name, Value: value}, r.mapIDs)
+		now, err := xattr.MapACL(xattr.Attr{Name: name, Value: value}, r.mapIDs)
 		if err != nil {
 			return false, fmt.Errorf("map ids of %s: %w", name, err)
 		}
@@ -230,7 +232,7 @@ func (r *remapper) losses(e ownedFile, attrs map[string][]byte) (l loss, err err
 	if e.Stat.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
 		l.mode = e.Stat.Mode & 0o7777
 	}
-	l.caps = diff.PlainCapability(attrs[capabilityXattr])
+	l.caps = xattr.PlainCapability(attrs[capabilityXattr])
 	if !r.notes || l.mode == 0 && l.caps == nil {
 		return l, nil
 	}
@@ -265,7 +267,7 @@ func (l loss) restore(e ownedFile) error {
 
 // ownedFile is a file whose owner is mapped.
 type ownedFile struct {
-	*diff.TreeEntry
+	*dirtree.Entry
 	fd int // of a regular file or a directory; else -1
 }
 

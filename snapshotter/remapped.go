@@ -9,7 +9,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/apply"
+	"github.com/baleen-project/baleen/diff/idmap"
 )
 
 // labelRemapped is on a snapshot whose ids have been mapped: the one that it was
@@ -19,7 +20,7 @@ const labelRemapped = "io.baleen.remapped"
 // RemappedName is the name of the snapshot that [Remapped] makes of that of a
 // chain: the chainID and the user and group that root is mapped to, and a digest
 // of the mapping if that has more than one range. "" stays "".
-func RemappedName(chain string, m diff.IDMap) string {
+func RemappedName(chain string, m idmap.Map) string {
 	if chain == "" {
 		return ""
 	}
@@ -31,8 +32,8 @@ func RemappedName(chain string, m diff.IDMap) string {
 	return name + "-" + digest.FromString(uids + " " + gids).Encoded()[:16]
 }
 
-func remapSuffix(m diff.IDMap) string {
-	uid, gid, err := diff.MapFunc(m.ToHost).Pair(0, 0)
+func remapSuffix(m idmap.Map) string {
+	uid, gid, err := idmap.Func(m.ToHost).Pair(0, 0)
 	if err != nil {
 		return "-none"
 	}
@@ -49,7 +50,7 @@ func remapSuffix(m diff.IDMap) string {
 // The snapshot is committed when it is whole and on disk; what fails before, or
 // is cut short, leaves none. One that somebody else makes at the same time is as
 // good; within a process it is waited for. The caller holds a lease.
-func Remapped(ctx context.Context, sn snapshots.Snapshotter, name, chain string, m diff.IDMap) (string, error) {
+func Remapped(ctx context.Context, sn snapshots.Snapshotter, name, chain string, m idmap.Map) (string, error) {
 	made := RemappedName(chain, m)
 	if chain == "" {
 		return "", nil
@@ -74,7 +75,7 @@ func Remapped(ctx context.Context, sn snapshots.Snapshotter, name, chain string,
 	return made, nil
 }
 
-func remapOnto(ctx context.Context, sn snapshots.Snapshotter, name, chain string, m diff.IDMap) (err error) {
+func remapOnto(ctx context.Context, sn snapshots.Snapshotter, name, chain string, m idmap.Map) (err error) {
 	key := "remap-" + rand.Text() + " " + name
 	defer func() {
 		if err != nil { // it may be there even if it could not be made
@@ -85,15 +86,15 @@ func remapOnto(ctx context.Context, sn snapshots.Snapshotter, name, chain string
 	if err != nil {
 		return err
 	}
-	err = diff.WriteMounted(ctx, mounts, func(root string) error { return remapMounted(ctx, root, toHost(m)) })
+	err = apply.WriteMounted(ctx, mounts, func(root string) error { return remapMounted(ctx, root, toHost(m)) })
 	if err != nil {
 		return err
 	}
 	return sn.Commit(ctx, name, key, snapshots.WithLabels(map[string]string{labelRemapped: chain}))
 }
 
-func toHost(m diff.IDMap) diff.MapFunc {
-	return func(id uint32, of diff.IDKind) (uint32, error) {
+func toHost(m idmap.Map) idmap.Func {
+	return func(id uint32, of idmap.Kind) (uint32, error) {
 		if root, err := m.ToHost(0, of); err == nil && root == id {
 			return id, nil
 		}

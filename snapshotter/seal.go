@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/dirtree"
 	"github.com/baleen-project/baleen/diff/inode"
 )
 
@@ -28,7 +30,7 @@ const (
 
 // SealStats says what a seal copied.
 type SealStats struct {
-	diff.WalkStats
+	changes.WalkStats
 	Cloned bool  // by reference: the file system shares the data
 	Linked int64 // apparent size of the files that were linked
 	Root   bool  // the root directory itself is among the changes
@@ -45,7 +47,7 @@ type SealStats struct {
 // walk has been. Then it is an error, [diff.ErrChanged]. Nothing is synced to
 // disk. On failure upper holds part of the changes, and is for the caller to
 // remove.
-func Seal(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
+func Seal(ctx context.Context, c changes.Walker, upper string) (SealStats, error) {
 	return seal(ctx, c, upper, sealing{})
 }
 
@@ -54,8 +56,8 @@ func Seal(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
 // instead of a copy, so the cost is their number. They keep the times that they
 // have, and their other attributes; a container sees their number of names.
 // What cannot be linked is copied.
-func SealLinked(ctx context.Context, c diff.Walker, upper string) (SealStats, error) {
-	return seal(ctx, c, upper, sealing{links: func(*diff.Change) (bool, error) { return true, nil }})
+func SealLinked(ctx context.Context, c changes.Walker, upper string) (SealStats, error) {
+	return seal(ctx, c, upper, sealing{links: func(*changes.Change) (bool, error) { return true, nil }})
 }
 
 // SealBelow is Seal for a container of which only the topmost layer may still be
@@ -66,16 +68,16 @@ func SealLinked(ctx context.Context, c diff.Walker, upper string) (SealStats, er
 //
 // Changes of which the layer would be larger than limit allows are
 // [diff.ErrOverLimit], before the file is copied with which they become so.
-func SealBelow(ctx context.Context, c *diff.Container, upper string, from int64, limit diff.Limit) (SealStats, error) {
+func SealBelow(ctx context.Context, c *changes.Container, upper string, from int64, limit diff.Limit) (SealStats, error) {
 	if len(c.Uppers) < 2 {
-		return Seal(ctx, diff.Limited(c, limit), upper)
+		return Seal(ctx, changes.Limited(c, limit), upper)
 	}
 	if links, err := Links(c, upper); err != nil {
 		return SealStats{}, err
 	} else if !links {
-		return Seal(ctx, diff.Limited(c, limit), upper)
+		return Seal(ctx, changes.Limited(c, limit), upper)
 	}
-	return seal(ctx, diff.Limited(c, limit), upper, sealing{links: func(change *diff.Change) (bool, error) {
+	return seal(ctx, changes.Limited(c, limit), upper, sealing{links: func(change *changes.Change) (bool, error) {
 		if at := change.Layer(); at == 0 || at >= len(c.Uppers) || change.Stat.Size < from {
 			return false, nil
 		}
@@ -86,7 +88,7 @@ func SealBelow(ctx context.Context, c *diff.Container, upper string, from int64,
 // Links reports whether [SealBelow] would link files of a container into a folder, if
 // they were sealed and large: not where data can be shared, nor files that count
 // for a project.
-func Links(c *diff.Container, into string) (bool, error) {
+func Links(c *changes.Container, into string) (bool, error) {
 	if over, err := limited(c); err != nil || over {
 		return false, err
 	}
@@ -98,13 +100,13 @@ func Links(c *diff.Container, into string) (bool, error) {
 type sealing struct {
 	// links says whether a regular file is linked, and not copied. A nil one says
 	// so of none.
-	links func(*diff.Change) (bool, error)
+	links func(*changes.Change) (bool, error)
 	// times are those that what is written gets for those that it has; nil is
 	// wholeSeconds.
 	times func(*unix.Stat_t) [2]unix.Timespec
 }
 
-func seal(ctx context.Context, c diff.Walker, upper string, how sealing) (SealStats, error) {
+func seal(ctx context.Context, c changes.Walker, upper string, how sealing) (SealStats, error) {
 	if how.times == nil {
 		how.times = wholeSeconds
 	}
@@ -113,7 +115,7 @@ func seal(ctx context.Context, c diff.Walker, upper string, how sealing) (SealSt
 		if err == nil || !again || try == sealTries {
 			return stats, err
 		}
-		if err := diff.RemoveInside(ctx, upper); err != nil {
+		if err := dirtree.RemoveInside(ctx, upper); err != nil {
 			return SealStats{}, fmt.Errorf("seal again: %w", err)
 		}
 	}
@@ -121,7 +123,7 @@ func seal(ctx context.Context, c diff.Walker, upper string, how sealing) (SealSt
 
 // sealOnce tells by again that it met a change in the middle, and no time was
 // spent in vain on copying a file that goes on changing.
-func sealOnce(ctx context.Context, c diff.Walker, upper string, how sealing) (_ SealStats, again bool, err error) {
+func sealOnce(ctx context.Context, c changes.Walker, upper string, how sealing) (_ SealStats, again bool, err error) {
 	root, err := unix.Open(upper, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return SealStats{}, false, &fs.PathError{Op: "open", Path: upper, Err: err}
@@ -180,7 +182,7 @@ type sealer struct {
 }
 
 // seal writes one change.
-func (s *sealer) seal(c *diff.Change) error {
+func (s *sealer) seal(c *changes.Change) error {
 	depth := c.Depth()
 	if depth == 0 {
 		return s.root(c)
@@ -197,9 +199,9 @@ func (s *sealer) seal(c *diff.Change) error {
 	return nil
 }
 
-func (s *sealer) write(c *diff.Change, dir *sealDir, name string) error {
+func (s *sealer) write(c *changes.Change, dir *sealDir, name string) error {
 	dirfd := dir.fd
-	if c.Kind == diff.Deleted {
+	if c.Kind == changes.Deleted {
 		return unix.Mknodat(dirfd, name, unix.S_IFCHR, 0)
 	}
 	if c.IsDir() {
@@ -228,7 +230,7 @@ func (s *sealer) write(c *diff.Change, dir *sealDir, name string) error {
 	}
 }
 
-func (s *sealer) directory(c *diff.Change, dirfd int, name string) error {
+func (s *sealer) directory(c *changes.Change, dirfd int, name string) error {
 	if err := unix.Mkdirat(dirfd, name, 0o700); err != nil {
 		return err
 	}
@@ -246,7 +248,7 @@ func (s *sealer) directory(c *diff.Change, dirfd int, name string) error {
 
 // root gives the root what the container's has, but for the time, which stays
 // that of the snapshot.
-func (s *sealer) root(c *diff.Change) (err error) {
+func (s *sealer) root(c *changes.Change) (err error) {
 	s.rooted = true
 	s.stack[0].gid = c.Stat.Gid
 	s.stack[0].defaultACL, err = describe(c, s.stack[0].fd, ".")
@@ -274,7 +276,7 @@ func (s *sealer) takeDefaultACL() error {
 }
 
 // linkTo makes a further name of a file that has been written already.
-func (s *sealer) linkTo(c *diff.Change, dir *sealDir, name string) (bool, error) {
+func (s *sealer) linkTo(c *changes.Change, dir *sealDir, name string) (bool, error) {
 	if c.Stat.Nlink < 2 {
 		return false, nil
 	}
@@ -289,7 +291,7 @@ func (s *sealer) linkTo(c *diff.Change, dir *sealDir, name string) (bool, error)
 }
 
 // file makes a regular file and leaves its content to the workers, or links it.
-func (s *sealer) file(c *diff.Change, dir *sealDir, name string) error {
+func (s *sealer) file(c *changes.Change, dir *sealDir, name string) error {
 	if linked, err := s.share(c, dir, name); linked || err != nil {
 		return err
 	}
@@ -316,7 +318,7 @@ func (s *sealer) file(c *diff.Change, dir *sealDir, name string) error {
 
 // share makes a file's own name in a directory, if it is one to be shared and can
 // be.
-func (s *sealer) share(c *diff.Change, dir *sealDir, name string) (bool, error) {
+func (s *sealer) share(c *changes.Change, dir *sealDir, name string) (bool, error) {
 	if s.how.links == nil {
 		return false, nil
 	}
@@ -339,7 +341,7 @@ func (s *sealer) flush() {
 }
 
 // finish sets all that an entry without content has.
-func (s *sealer) finish(c *diff.Change, dirfd int, name string) error {
+func (s *sealer) finish(c *changes.Change, dirfd int, name string) error {
 	if _, err := describe(c, dirfd, name); err != nil {
 		return err
 	}
@@ -354,7 +356,7 @@ const defaultACL = "system.posix_acl_default"
 // describe sets owner, mode and attributes of anything but a regular file. It
 // returns a directory's default access control list instead of setting it:
 // before the directory is filled it would spread.
-func describe(c *diff.Change, dirfd int, name string) (inherited []byte, err error) {
+func describe(c *changes.Change, dirfd int, name string) (inherited []byte, err error) {
 	if err := unix.Fchownat(dirfd, name, int(c.Stat.Uid), int(c.Stat.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return nil, err
 	}

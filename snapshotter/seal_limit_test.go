@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -31,14 +32,14 @@ func TestSealBelowRefusesWhatNoLayerMayHold(t *testing.T) {
 	}
 	for name, uppers := range map[string][]string{"one upper": {dir}, "a sealed one below": {t.TempDir(), dir}} {
 		upper := t.TempDir()
-		_, err := snapshotter.SealBelow(ctx, &diff.Container{Overlay: diff.Overlay{Uppers: uppers}}, upper, 0, diff.Limit{})
+		_, err := snapshotter.SealBelow(ctx, &changes.Container{Overlay: changes.Overlay{Uppers: uppers}}, upper, 0, diff.Limit{})
 		if !errors.Is(err, diff.ErrOverLimit) || !strings.Contains(err.Error(), `"hole": a file of 8796093022208 bytes`) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if left, err := os.ReadDir(upper); err != nil || len(left) > 0 {
 			t.Errorf("%s: %v was copied, %v", name, left, err)
 		}
-		stats, err := snapshotter.SealBelow(ctx, &diff.Container{Overlay: diff.Overlay{Uppers: uppers}}, upper, 0, diff.Limit{Bytes: 8 << 40})
+		stats, err := snapshotter.SealBelow(ctx, &changes.Container{Overlay: changes.Overlay{Uppers: uppers}}, upper, 0, diff.Limit{Bytes: 8 << 40})
 		if err != nil || stats.Bytes != 8<<40 {
 			t.Errorf("%s, allowed: %+v, %v", name, stats, err)
 		}

@@ -15,6 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/compare"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -134,7 +137,7 @@ func needRoot(t *testing.T) {
 // compares.
 func checkSeal(t *testing.T, lowers []string, options string, scripts []string) {
 	dir := tempDir(t)
-	c := &diff.Container{Overlay: diff.Overlay{Lowers: lowers, UserXattr: options == "userxattr"}}
+	c := &changes.Container{Overlay: changes.Overlay{Lowers: lowers, UserXattr: options == "userxattr"}}
 	merged := filepath.Join(dir, "merged")
 	for i, script := range scripts {
 		upper := makeDirs(t, dir, "upper", i)
@@ -168,7 +171,7 @@ func checkSeal(t *testing.T, lowers []string, options string, scripts []string) 
 		}
 		checkSealed(t, lowers, merged, sealed, stats)
 		sameLayer(t, c, sealed, stats.Root)
-		if _, err := diff.WriteLayer(t.Context(), &layers[i], sealed, diff.TarOptions{Root: stats.Root}); err != nil {
+		if _, err := tarlayer.Write(t.Context(), &layers[i], sealed, tarlayer.Options{Root: stats.Root}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -191,7 +194,7 @@ func checkSealed(t *testing.T, lowers []string, merged, sealed string, stats sna
 			t.Fatal(err)
 		}
 	}
-	if err := diff.CompareTrees(t.Context(), merged, check, diff.CompareOptions{Holes: true}); err != nil {
+	if err := compare.Trees(t.Context(), merged, check, compare.Options{Holes: true}); err != nil {
 		t.Errorf("%d changes, %d bytes linked, but %v", stats.Changes, stats.Linked, err)
 	}
 }
@@ -206,7 +209,7 @@ func TestSealBelowLinks(t *testing.T) {
 	: setxattr attributed user.k v
 	: setxattr labelled trusted.k v`)
 	shell(t, above, `echo "large too" > changed; echo "large new" > new`)
-	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{above, below}}}
+	c := &changes.Container{Overlay: changes.Overlay{Uppers: []string{above, below}}}
 	sealed := makeDirs(t, dir, "sealed", 0)
 	stats, err := snapshotter.SealBelow(t.Context(), c, sealed, int64(len("large")), diff.Limit{})
 	if err != nil {
@@ -237,7 +240,7 @@ func TestSealBelowLinks(t *testing.T) {
 
 // sameLayer checks that changes give the same layer with and without a sealed
 // copy, from which it takes the time of the root.
-func sameLayer(t *testing.T, c *diff.Container, sealed string, root bool) {
+func sameLayer(t *testing.T, c *changes.Container, sealed string, root bool) {
 	t.Helper()
 	if root {
 		if out, err := exec.Command("touch", "-r", sealed, c.Uppers[0]).CombinedOutput(); err != nil {
@@ -245,11 +248,11 @@ func sameLayer(t *testing.T, c *diff.Container, sealed string, root bool) {
 		}
 	}
 	want, got := sha256.New(), sha256.New()
-	_, err := diff.WriteLayer(t.Context(), want, sealed, diff.TarOptions{Root: root})
+	_, err := tarlayer.Write(t.Context(), want, sealed, tarlayer.Options{Root: root})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := diff.WriteChanges(t.Context(), got, c, diff.TarOptions{}); err != nil {
+	if _, err := tarlayer.WriteChanges(t.Context(), got, c, tarlayer.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(want.Sum(nil), got.Sum(nil)) {
@@ -262,7 +265,7 @@ func TestSealRefusesAWhiteoutsName(t *testing.T) {
 	dir := tempDir(t)
 	lower, upper := makeDirs(t, dir, "lower", 0), makeDirs(t, dir, "upper", 0)
 	shell(t, upper, "mkdir d; echo x > d/.wh.victim")
-	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
+	c := &changes.Container{Overlay: changes.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
 	_, err := snapshotter.Seal(t.Context(), c, makeDirs(t, dir, "sealed", 0))
 	if !errors.Is(err, diff.ErrReserved) || !strings.Contains(err.Error(), "d/.wh.victim") {
 		t.Fatalf("got %v", err)
@@ -279,7 +282,7 @@ func TestSealLeavesOutTheInitLayer(t *testing.T) {
 	mountOverlay(t, merged, "", upper, makeDirs(t, dir, "work", 0), []string{init, lower})
 	shell(t, merged, "echo mine > etc/mine; rm .dockerenv; chmod 600 etc/hostname; chmod 644 etc/hostname; touch dev/x")
 	unmount(t, merged)
-	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{init, lower}}, Init: true}
+	c := &changes.Container{Overlay: changes.Overlay{Uppers: []string{upper}, Lowers: []string{init, lower}}, Init: true}
 	sealed := makeDirs(t, dir, "sealed", 0)
 	if _, err := snapshotter.Seal(t.Context(), c, sealed); err != nil {
 		t.Fatal(err)
@@ -308,7 +311,7 @@ func TestSealBelowADefaultACL(t *testing.T) {
 	if err := unix.Setxattr(sealed, "system.posix_acl_default", acl, 0); err != nil {
 		t.Fatal(err)
 	}
-	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
+	c := &changes.Container{Overlay: changes.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
 	if _, err := snapshotter.Seal(t.Context(), c, sealed); err != nil {
 		t.Fatal(err)
 	}
@@ -331,12 +334,12 @@ func TestSealBelowADefaultACL(t *testing.T) {
 // replacer tells the changes of a container, and puts another file in the place
 // of one just before it tells of it.
 type replacer struct {
-	*diff.Container
+	*changes.Container
 	path, with string
 }
 
-func (r replacer) Walk(ctx context.Context, f func(*diff.Change) error) (diff.WalkStats, error) {
-	return r.Container.Walk(ctx, func(c *diff.Change) error {
+func (r replacer) Walk(ctx context.Context, f func(*changes.Change) error) (changes.WalkStats, error) {
+	return r.Container.Walk(ctx, func(c *changes.Change) error {
 		if c.Path == r.path {
 			if err := os.Rename(r.with, filepath.Join(r.Uppers[0], r.path)); err != nil {
 				return err
@@ -355,7 +358,7 @@ func TestSealOfAFileThatIsReplaced(t *testing.T) {
 	lower, upper, sealed := makeDirs(t, dir, "lower", 0), makeDirs(t, dir, "upper", 0), makeDirs(t, dir, "sealed", 0)
 	shell(t, upper, "echo mine > f; chmod 4755 f")
 	shell(t, dir, "echo your > new; chmod 640 new; chown 7:8 new")
-	c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
+	c := &changes.Container{Overlay: changes.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}
 	if _, err := snapshotter.Seal(t.Context(), replacer{c, "f", filepath.Join(dir, "new")}, sealed); err != nil {
 		t.Fatal(err)
 	}
@@ -375,15 +378,15 @@ func TestSealOfAFileThatIsReplaced(t *testing.T) {
 
 // mover moves a file to where the walk has been, whenever it is at a path.
 type mover struct {
-	*diff.Container
+	*changes.Container
 	at    string
 	moves [][2]string // from, to; one for each walk
 	walks int
 }
 
-func (m *mover) Walk(ctx context.Context, f func(*diff.Change) error) (diff.WalkStats, error) {
+func (m *mover) Walk(ctx context.Context, f func(*changes.Change) error) (changes.WalkStats, error) {
 	m.walks++
-	return m.Container.Walk(ctx, func(c *diff.Change) error {
+	return m.Container.Walk(ctx, func(c *changes.Change) error {
 		if c.Path == m.at && len(m.moves) > 0 {
 			next := m.moves[0]
 			m.moves = m.moves[1:]
@@ -411,7 +414,7 @@ func TestSealWhileNamesMove(t *testing.T) {
 			dir := tempDir(t)
 			lower, upper, sealed := makeDirs(t, dir, "lower", 0), makeDirs(t, dir, "upper", 0), makeDirs(t, dir, "sealed", 0)
 			shell(t, upper, "mkdir a b; echo first > a/f; echo x > x; echo y > y; echo z > z")
-			m := &mover{Container: &diff.Container{Overlay: diff.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}, at: "b", moves: test.moves}
+			m := &mover{Container: &changes.Container{Overlay: changes.Overlay{Uppers: []string{upper}, Lowers: []string{lower}}}, at: "b", moves: test.moves}
 			walks := min(len(test.moves)+1, 3)
 			_, err := snapshotter.Seal(t.Context(), m, sealed)
 			if m.walks != walks {

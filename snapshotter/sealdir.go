@@ -10,6 +10,7 @@ import (
 
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/inode"
+	"github.com/baleen-project/baleen/diff/xattr"
 )
 
 const (
@@ -40,7 +41,7 @@ func (s *sealer) enter(d *sealDir) error {
 	d.above = s.stack[len(s.stack)-1]
 	s.stack = append(s.stack, d)
 	if s.lists += len(d.defaultACL); s.lists > sealLists {
-		return fmt.Errorf("xattr %s of the directories on the way takes more than %d bytes: %w", defaultACL, sealLists, diff.ErrTooLarge)
+		return fmt.Errorf("xattr %s of the directories on the way takes more than %d bytes: %w", defaultACL, sealLists, xattr.ErrTooLarge)
 	}
 	if far := len(s.stack) - 1 - sealOpen; far > 0 {
 		return s.stack[far].shut()

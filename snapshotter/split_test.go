@@ -13,7 +13,10 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/apply"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/compare"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 )
 
 var (
@@ -47,7 +50,7 @@ func randomSplit(t *testing.T, r *rand.Rand) {
 	for i := range 2 + r.IntN(3) {
 		all = u.random(t, fmt.Sprint("upper", i), u.options, all, randomOps(r, r.IntN(10)))
 	}
-	c := &diff.Container{Overlay: diff.Overlay{Uppers: all[:len(all)-len(image)], Lowers: image}}
+	c := &changes.Container{Overlay: changes.Overlay{Uppers: all[:len(all)-len(image)], Lowers: image}}
 	merged := filepath.Join(u.dir, "live")
 	mountOverlay(t, merged, u.options, "", "", append(slices.Clone(all), makeDirs(t, u.dir, "nothing", 0)))
 	defer unmount(t, merged)
@@ -57,13 +60,13 @@ func randomSplit(t *testing.T, r *rand.Rand) {
 // checkSplit makes a layer of each upper, and compares what they give on the
 // image with what the container sees: unpacked one by one as snapshots, all into
 // one upper, and into a tree.
-func checkSplit(t *testing.T, c *diff.Container, dir, merged string) {
+func checkSplit(t *testing.T, c *changes.Container, dir, merged string) {
 	t.Helper()
 	dir = makeDirs(t, dir, "split", 0)
 	var layers [][]byte
 	for _, part := range c.Split() {
 		var layer bytes.Buffer
-		if _, err := diff.WriteChanges(t.Context(), &layer, part, diff.TarOptions{}); err != nil {
+		if _, err := tarlayer.WriteChanges(t.Context(), &layer, part, tarlayer.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		layers = append(layers, layer.Bytes())
@@ -74,7 +77,7 @@ func checkSplit(t *testing.T, c *diff.Container, dir, merged string) {
 		check := filepath.Join(dir, how)
 		stack := unpack(t, makeDirs(t, dir, how+" upper", 0), c.Lowers, layers)
 		mountOverlay(t, check, "", "", "", append(stack, makeDirs(t, dir, "nothing", 0)))
-		if err := diff.CompareTrees(t.Context(), merged, check, diff.CompareOptions{IgnoreRoot: true}); err != nil {
+		if err := compare.Trees(t.Context(), merged, check, compare.Options{IgnoreRoot: true}); err != nil {
 			t.Errorf("%s: %v", how, err)
 		}
 		noMarks(t, check)
@@ -101,7 +104,7 @@ func unpackChain(t *testing.T, dir string, lowers []string, layers [][]byte) []s
 	stack := slices.Clone(lowers)
 	for i, layer := range layers {
 		upper := makeDirs(t, dir, "layer", i)
-		unpackTo(t, upper, layer, diff.ApplyOptions{Overlay: true, Lowers: stack})
+		unpackTo(t, upper, layer, apply.Options{Overlay: true, Lowers: stack})
 		stack = append([]string{upper}, stack...)
 	}
 	return stack
@@ -115,7 +118,7 @@ func unpackOver(t *testing.T, dir string, lowers []string, layers [][]byte) []st
 	}
 	mounts := []mount.Mount{{Type: "overlay", Source: "overlay", Options: options}}
 	for i, layer := range layers {
-		if _, _, err := diff.ApplyMounts(t.Context(), bytes.NewReader(layer), mounts, diff.ApplyOptions{Over: i > 0}); err != nil {
+		if _, _, err := apply.ToMounts(t.Context(), bytes.NewReader(layer), mounts, apply.Options{Over: i > 0}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -130,14 +133,14 @@ func unpackTree(t *testing.T, dir string, lowers []string, layers [][]byte) []st
 		t.Fatalf("%v: %s", err, out)
 	}
 	for _, layer := range layers {
-		unpackTo(t, tree, layer, diff.ApplyOptions{})
+		unpackTo(t, tree, layer, apply.Options{})
 	}
 	return []string{tree}
 }
 
-func unpackTo(t *testing.T, target string, layer []byte, opts diff.ApplyOptions) {
+func unpackTo(t *testing.T, target string, layer []byte, opts apply.Options) {
 	t.Helper()
-	if _, _, err := diff.Apply(t.Context(), bytes.NewReader(layer), target, opts); err != nil {
+	if _, _, err := apply.ToDir(t.Context(), bytes.NewReader(layer), target, opts); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -151,7 +154,7 @@ func TestSplitAroundTheInitLayer(t *testing.T) {
 	lower, init := makeDirs(t, dir, "lower", 0), makeDirs(t, dir, "init", 0)
 	shell(t, lower, "mkdir -p bin etc hidden; echo b > bin/b; echo i > etc/issue; echo h > hidden/file")
 	shell(t, init, "touch .dockerenv; mkdir -p etc dev/pts dev/shm hidden; touch etc/hosts etc/hostname etc/mtab; : > hidden/new")
-	c := &diff.Container{Overlay: diff.Overlay{Lowers: []string{init, lower}}, Init: true}
+	c := &changes.Container{Overlay: changes.Overlay{Lowers: []string{init, lower}}, Init: true}
 	for i, script := range []string{
 		"echo mine > etc/mine; rm .dockerenv etc/mtab; chmod 600 etc/hostname; mkdir dev/mine; rm -r dev/pts",
 		"rm etc/mine etc/issue; chmod 644 etc/hostname; rm -r dev/shm dev/mine hidden; echo t > etc/hosts; mkdir hidden dev/pts",
@@ -165,8 +168,8 @@ func TestSplitAroundTheInitLayer(t *testing.T) {
 	}
 	var got []string
 	for i, part := range c.Split() {
-		_, err := part.Walk(t.Context(), func(change *diff.Change) error {
-			if !change.IsDir() || change.Kind != diff.Modified {
+		_, err := part.Walk(t.Context(), func(change *changes.Change) error {
+			if !change.IsDir() || change.Kind != changes.Modified {
 				got = append(got, fmt.Sprint(i, " ", "AMD"[change.Kind:change.Kind+1], " ", change.Path))
 			}
 			return nil

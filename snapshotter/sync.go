@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/dirtree"
 )
 
 // syncEach is up to how many changes are synced one by one: each is a write of
@@ -26,7 +26,7 @@ const syncEach = 8
 // It fails if the file system has lost anything since before write was called, also
 // if somebody else has been told of that.
 func Durably(ctx context.Context, upper string, write func() (SealStats, error)) error {
-	disk, err := diff.OpenDisk(upper)
+	disk, err := dirtree.OpenDisk(upper)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func Durably(ctx context.Context, upper string, write func() (SealStats, error))
 
 // Sync is the end of [Durably], for who does other things meanwhile: it puts an
 // upper on disk that was written after its disk was opened.
-func Sync(ctx context.Context, disk *diff.Disk, upper string, stats SealStats) error {
+func Sync(ctx context.Context, disk *dirtree.Disk, upper string, stats SealStats) error {
 	if stats.Changes > syncEach {
 		return disk.Sync()
 	}

@@ -10,7 +10,8 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/apply"
+	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/integration/fault/lossydisk"
 	"github.com/baleen-project/baleen/snapshotter"
 )
@@ -28,7 +29,7 @@ func TestDurablyHearsOfLostData(t *testing.T) {
 			for n := range files {
 				check(t, os.WriteFile(filepath.Join(from, fmt.Sprint(n)), body, 0o644))
 			}
-			c := &diff.Container{Overlay: diff.Overlay{Uppers: []string{from}, Lowers: []string{t.TempDir()}}}
+			c := &changes.Container{Overlay: changes.Overlay{Uppers: []string{from}, Lowers: []string{t.TempDir()}}}
 			disk.Fill(t)
 			defer disk.Free(t)
 			err := snapshotter.Durably(t.Context(), upper, func() (snapshotter.SealStats, error) {
@@ -64,7 +65,7 @@ func TestApplyMountedHearsOfLostData(t *testing.T) {
 	defer blob.Close()
 	disk.Fill(t)
 	others := disk.SyncOthers()
-	_, _, err = diff.ApplyMounts(t.Context(), blob, []mount.Mount{{Type: "overlay", Source: "overlay", Options: options}}, diff.ApplyOptions{Sync: true})
+	_, _, err = apply.ToMounts(t.Context(), blob, []mount.Mount{{Type: "overlay", Source: "overlay", Options: options}}, apply.Options{Sync: true})
 	lost := others()
 	disk.Free(t)
 	if err == nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/containerd/log"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/apply"
+	"github.com/baleen-project/baleen/diff/compress"
 )
 
 // Apply unpacks a layer into a snapshot that is mounted so, and returns what its
@@ -30,7 +31,7 @@ func (d *Differ) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mo
 			return ocispec.Descriptor{}, fmt.Errorf("apply layer %s: %w", desc.Digest, err)
 		}
 	}
-	_, known := diff.KindOf(desc.MediaType)
+	_, known := compress.KindOf(desc.MediaType)
 	if !known && d.opts.Remote {
 		return ocispec.Descriptor{}, fmt.Errorf("apply layer %s: media type %s: %w", desc.Digest, desc.MediaType, errdefs.ErrNotImplemented)
 	}
@@ -53,7 +54,7 @@ func (d *Differ) apply(ctx context.Context, desc ocispec.Descriptor, mounts []mo
 		return ocispec.Descriptor{}, fmt.Errorf("open: %w", err)
 	}
 	defer func() { err = errors.Join(err, blob.Close()) }()
-	diffID, stats, err := diff.ApplyMounts(ctx, content.NewReader(blob), mounts, diff.ApplyOptions{Sync: sync, Limit: d.opts.Limit})
+	diffID, stats, err := apply.ToMounts(ctx, content.NewReader(blob), mounts, apply.Options{Sync: sync, Limit: d.opts.Limit})
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}

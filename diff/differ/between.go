@@ -10,12 +10,13 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 )
 
 // between finds the folders that upper has on top of lower, as a container's:
 // its changes are what makes upper of lower. The error is [diff.ErrUnsupported]
 // if the mounts do not tell.
-func between(ctx context.Context, lower, upper []mount.Mount) (*diff.Container, error) {
+func between(ctx context.Context, lower, upper []mount.Mount) (*changes.Container, error) {
 	o, dirs, err := folders(upper)
 	if err != nil {
 		return nil, err
@@ -29,19 +30,19 @@ func between(ctx context.Context, lower, upper []mount.Mount) (*diff.Container, 
 	on := len(dirs) - len(below)
 	if on < 0 || !slices.EqualFunc(dirs[on:], below, sameFolder) {
 		// What has no parent is compared with a new, empty snapshot.
-		nothing := diff.Container{Overlay: diff.Overlay{Uppers: below}}
+		nothing := changes.Container{Overlay: changes.Overlay{Uppers: below}}
 		if empty, err := nothing.Untouched(ctx); err != nil || !empty {
 			return nil, errors.Join(err, fmt.Errorf("%w: the one is not the other with changes on top", diff.ErrUnsupported))
 		}
 		on = len(dirs)
 	}
 	o.Uppers, o.Lowers = dirs[:on], dirs[on:]
-	return &diff.Container{Overlay: o}, nil
+	return &changes.Container{Overlay: o}, nil
 }
 
 // folders are those that mounts show merged, topmost first.
-func folders(mounts []mount.Mount) (diff.Overlay, []string, error) {
-	o, err := diff.ParseOverlay(mounts, false)
+func folders(mounts []mount.Mount) (changes.Overlay, []string, error) {
+	o, err := changes.ParseOverlay(mounts, false)
 	return o, slices.Concat(o.Uppers, o.Lowers), err
 }
 

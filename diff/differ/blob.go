@@ -15,6 +15,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/compress"
 )
 
 const (
@@ -72,7 +73,7 @@ func (b *blob) Digest() (digest.Digest, error) {
 
 // commit makes the blob one of the store's.
 func (b *blob) commit(ctx context.Context, layer diff.Layer, labels map[string]string) error {
-	if kind, _ := diff.KindOf(layer.Blob.MediaType); kind == diff.Uncompressed && layer.Blob.Digest != layer.DiffID {
+	if kind, _ := compress.KindOf(layer.Blob.MediaType); kind == compress.Uncompressed && layer.Blob.Digest != layer.DiffID {
 		return fmt.Errorf("the content store received layer %s as %s: %w", layer.DiffID, layer.Blob.Digest, errdefs.ErrDataLoss)
 	}
 	labels = labelsOf(labels, layer.DiffID)

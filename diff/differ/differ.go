@@ -19,6 +19,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/compress"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 )
 
 // compareTries is how often changes are read that somebody goes on changing.
@@ -108,16 +111,16 @@ func configure(ctx context.Context, opts []c8ddiff.Opt) (config c8ddiff.Config, 
 	default:
 		config.MediaType = ocispec.MediaTypeImageLayerGzip
 	}
-	if _, known := diff.KindOf(config.MediaType); !known && config.Compressor == nil {
+	if _, known := compress.KindOf(config.MediaType); !known && config.Compressor == nil {
 		return config, fmt.Errorf("media type %s: %w", config.MediaType, errdefs.ErrNotImplemented)
 	}
 	return config, nil
 }
 
 // compare makes the layer from the uppers.
-func (d *Differ) compare(ctx context.Context, c *diff.Container, config c8ddiff.Config) (ocispec.Descriptor, error) {
+func (d *Differ) compare(ctx context.Context, c *changes.Container, config c8ddiff.Config) (ocispec.Descriptor, error) {
 	// Nothing is packed in vain for what turns out to be too large.
-	if _, err := diff.LayerSize(ctx, c, d.opts.Limit); err != nil && !errors.Is(err, diff.ErrChanged) {
+	if _, err := changes.LayerSize(ctx, c, d.opts.Limit); err != nil && !errors.Is(err, diff.ErrChanged) {
 		return ocispec.Descriptor{}, err
 	}
 	for try := 1; ; try++ {
@@ -129,7 +132,7 @@ func (d *Differ) compare(ctx context.Context, c *diff.Container, config c8ddiff.
 	}
 }
 
-func (d *Differ) attempt(ctx context.Context, c *diff.Container, config c8ddiff.Config) (_ ocispec.Descriptor, err error) {
+func (d *Differ) attempt(ctx context.Context, c *changes.Container, config c8ddiff.Config) (_ ocispec.Descriptor, err error) {
 	b, err := openBlob(ctx, d.store, config.Reference, config.MediaType)
 	if err != nil {
 		return ocispec.Descriptor{}, err
@@ -139,7 +142,7 @@ func (d *Differ) attempt(ctx context.Context, c *diff.Container, config c8ddiff.
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	_, err = diff.WriteChanges(ctx, w, c, diff.TarOptions{Latest: config.SourceDateEpoch, Limit: d.opts.Limit})
+	_, err = tarlayer.WriteChanges(ctx, w, c, tarlayer.Options{Latest: config.SourceDateEpoch, Limit: d.opts.Limit})
 	if err = errors.Join(err, w.Close()); err != nil {
 		return ocispec.Descriptor{}, err
 	}
@@ -148,30 +151,30 @@ func (d *Differ) attempt(ctx context.Context, c *diff.Container, config c8ddiff.
 	return layer.Blob, b.commit(ctx, layer, config.Labels)
 }
 
-func layerWriter(w io.Writer, config c8ddiff.Config) (*diff.LayerWriter, error) {
+func layerWriter(w io.Writer, config c8ddiff.Config) (*tarlayer.Writer, error) {
 	if config.Compressor != nil {
-		return diff.NewLayerWriterBy(w, config.MediaType, func(w io.Writer) (io.WriteCloser, error) {
+		return tarlayer.NewWriterBy(w, config.MediaType, func(w io.Writer) (io.WriteCloser, error) {
 			return config.Compressor(w, config.MediaType)
 		})
 	}
-	kind, _ := diff.KindOf(config.MediaType)
-	return diff.NewLayerWriter(w, diff.Compression{Kind: kind})
+	kind, _ := compress.KindOf(config.MediaType)
+	return tarlayer.NewWriter(w, compress.Method{Kind: kind})
 }
 
 // walk compares whole trees. The walking differ knows the image specification's
 // media types only, and labels what it has compressed.
 func (d *Differ) walk(ctx context.Context, lower, upper []mount.Mount, config c8ddiff.Config) (ocispec.Descriptor, error) {
 	mediaType := config.MediaType
-	kind, _ := diff.KindOf(mediaType)
+	kind, _ := compress.KindOf(mediaType)
 	if config.Compressor == nil {
-		config.MediaType = diff.Compression{Kind: kind}.MediaType()
+		config.MediaType = compress.Method{Kind: kind}.MediaType()
 	}
 	desc, err := d.walking.Compare(ctx, lower, upper, func(c *c8ddiff.Config) error { *c = config; return nil })
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
 	desc.MediaType = mediaType
-	if kind == diff.Uncompressed && config.Compressor == nil {
+	if kind == compress.Uncompressed && config.Compressor == nil {
 		err = addLabels(ctx, d.store, desc.Digest, labelsOf(config.Labels, desc.Digest))
 	}
 	return desc, err

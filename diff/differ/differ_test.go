@@ -36,6 +36,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/compare"
 	"github.com/baleen-project/baleen/diff/differ"
 	"github.com/baleen-project/baleen/integration/soak/mountns"
 )
@@ -173,8 +174,8 @@ func (l *lab) gives(applier c8ddiff.Applier, desc ocispec.Descriptor, name, pare
 	l.view(name, key, func(want string) {
 		l.view(name, to, func(got string) {
 			// The native snapshotter's copies of directories have new times.
-			options := diff.CompareOptions{IgnoreRoot: true, Accept: func(d diff.Difference) bool { return name == "native" && d.Aspect == diff.ModTime }}
-			if err := diff.CompareTrees(l.ctx, want, got, options); err != nil {
+			options := compare.Options{IgnoreRoot: true, Accept: func(d compare.Difference) bool { return name == "native" && d.Aspect == compare.ModTime }}
+			if err := compare.Trees(l.ctx, want, got, options); err != nil {
 				l.Error(err)
 			}
 		})

@@ -9,7 +9,7 @@
 // overlay. The layer is, byte for byte, the one that Baleen's image service makes
 // of the same upper.
 //
-// [Differ.Apply] unpacks with the promises of [diff.Apply], into the upper of an
+// [Differ.Apply] unpacks with the promises of [apply.ToDir], into the upper of an
 // overlay or what a bind mount shows, without mounting it.
 //
 // Snapshots whose mounts do not tell the changes are left to containerd's own

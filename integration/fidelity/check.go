@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/compare"
 )
 
 func (l *Lab) checkDiff(ctx context.Context, id string, c Case) error {
@@ -106,9 +107,9 @@ func (k *check) open(ctx context.Context, container, parent string) (err error) 
 // snapshot looks at the snapshot of the image's layers that the commit made.
 func (k *check) snapshot(ctx context.Context) error {
 	return k.withView(ctx, k.img.config.RootFS.DiffIDs, func(root string) error {
-		err := k.compareContainer(ctx, "the image's snapshot", root, diff.CompareOptions{
+		err := k.compareContainer(ctx, "the image's snapshot", root, compare.Options{
 			Ignore: k.ignore, Holes: true,
-			Accept: func(d diff.Difference) bool { return touchedByRuntime(d) || k.lostLink(d) },
+			Accept: func(d compare.Difference) bool { return touchedByRuntime(d) || k.lostLink(d) },
 		})
 		if !k.c.Strict {
 			return err
@@ -141,24 +142,24 @@ func (l *Lab) withView(ctx context.Context, chain []digest.Digest, f func(root s
 // unpacked compares what containerd's applier made of the image with the
 // container, and with the snapshot.
 func (k *check) unpacked(ctx context.Context, how, root string) error {
-	err := k.compareContainer(ctx, how, root, diff.CompareOptions{
+	err := k.compareContainer(ctx, how, root, compare.Options{
 		Ignore: k.ignore, IgnoreRoot: true,
-		Accept: func(d diff.Difference) bool { return touchedByRuntime(d) || lostByApplier(d) || k.lostLink(d) },
+		Accept: func(d compare.Difference) bool { return touchedByRuntime(d) || lostByApplier(d) || k.lostLink(d) },
 	})
 	return errors.Join(err, k.withView(ctx, k.img.config.RootFS.DiffIDs, func(snapshot string) error {
-		options := diff.CompareOptions{Ignore: k.ignore, IgnoreRoot: true, Accept: lostByApplier}
+		options := compare.Options{Ignore: k.ignore, IgnoreRoot: true, Accept: lostByApplier}
 		if k.c.Strict {
 			options.Ignore = nil
 		} else {
 			// Stock leaves the runtime's files in the snapshot: that is told
 			// by one case and not by all.
-			options.Accept = func(d diff.Difference) bool { return touchedByRuntime(d) || lostByApplier(d) }
+			options.Accept = func(d compare.Difference) bool { return touchedByRuntime(d) || lostByApplier(d) }
 		}
 		return k.compare(ctx, "the image's snapshot (A) and "+how+" (B)", snapshot, root, options)
 	}))
 }
 
-func (k *check) compareContainer(ctx context.Context, what, root string, options diff.CompareOptions) error {
+func (k *check) compareContainer(ctx context.Context, what, root string, options compare.Options) error {
 	if k.container == "" {
 		return nil
 	}
@@ -166,9 +167,9 @@ func (k *check) compareContainer(ctx context.Context, what, root string, options
 	return k.compare(ctx, "the container (A) and "+what+" (B)", k.container, root, options)
 }
 
-func (k *check) compare(ctx context.Context, what, a, b string, options diff.CompareOptions) error {
-	err := diff.CompareTrees(ctx, a, b, options)
-	if found := (*diff.TreeDifference)(nil); errors.As(err, &found) {
+func (k *check) compare(ctx context.Context, what, a, b string, options compare.Options) error {
+	err := compare.Trees(ctx, a, b, options)
+	if found := (*compare.TreeDifference)(nil); errors.As(err, &found) {
 		found.A, found.B = "", ""
 		_, lines, _ := strings.Cut(found.Error(), "\n")
 		return fmt.Errorf("%s differ at %d paths:\n%s", what, found.Paths, lines)
@@ -191,13 +192,13 @@ func (k *check) ignore(path string) bool {
 
 // touchedByRuntime accepts the times of directories that the runtime's files
 // are in.
-func touchedByRuntime(d diff.Difference) bool {
-	return d.Aspect == diff.ModTime && slices.Contains([]string{"/", "/etc", "/dev"}, d.Path)
+func touchedByRuntime(d compare.Difference) bool {
+	return d.Aspect == compare.ModTime && slices.Contains([]string{"/", "/etc", "/dev"}, d.Path)
 }
 
 // lostLink accepts what the mode explains with Mode.LostLinks and MovedLinks.
-func (k *check) lostLink(d diff.Difference) bool {
-	return d.Aspect == diff.HardLinks && (k.showsNoLink(d.Path) || k.moved(d.Path))
+func (k *check) lostLink(d compare.Difference) bool {
+	return d.Aspect == compare.HardLinks && (k.showsNoLink(d.Path) || k.moved(d.Path))
 }
 
 // moved reports whether a file is the image's still. Only a rename of a
@@ -214,8 +215,8 @@ func (k *check) showsNoLink(name string) bool {
 
 // lostByApplier accepts times that containerd's applier replaces, those that do
 // not fit into 63 bits of nanoseconds since 1970.
-func lostByApplier(d diff.Difference) bool {
-	if d.Aspect != diff.ModTime {
+func lostByApplier(d compare.Difference) bool {
+	if d.Aspect != compare.ModTime {
 		return false
 	}
 	t, err := time.Parse(time.RFC3339, d.A)

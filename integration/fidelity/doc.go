@@ -5,7 +5,7 @@
 // one way: everything that a layer can carry, and everything that is known to
 // have been lost on the way. A [Lab] runs them in real containers, under one of
 // several [Modes] of overlay mounts, on the fork or on stock Moby, and looks at
-// the result from all sides with [diff.CompareTrees]:
+// the result from all sides with [compare.Trees]:
 //
 //   - the container's merged view, where the daemon has mounted it;
 //   - the snapshot of the image's layers, as the commit has made it;

@@ -12,7 +12,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -78,7 +78,7 @@ func (m Mode) etc() map[string]string {
 	if m.IDs.Empty() {
 		return nil
 	}
-	file := func(r diff.IDRange) string { return fmt.Sprintf("daemon:%d:%d\n", r.Host, r.Size) }
+	file := func(r idmap.Range) string { return fmt.Sprintf("daemon:%d:%d\n", r.Host, r.Size) }
 	return map[string]string{"subuid": file(m.IDs.UIDs[0]), "subgid": file(m.IDs.GIDs[0])}
 }
 

@@ -3,7 +3,7 @@ package fidelity
 import (
 	"slices"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
 )
 
 // Mode is a way in which overlay mounts are made, or an unusual base image.
@@ -44,7 +44,7 @@ type Mode struct {
 	// and committed a second time.
 	Sparing bool
 	// IDs is the mapping of dockerd's --userns-remap, if it is not empty.
-	IDs diff.IDMap
+	IDs idmap.Map
 	// Except matches the names of cases that cannot be tried.
 	Except string
 	// Concerns are the cases that look different in an upper in this mode. The
@@ -89,9 +89,9 @@ var Modes = []Mode{
 
 // userns is a mode in which containers have a user namespace.
 func userns(name, way string) Mode {
-	ids := []diff.IDRange{{Container: 0, Host: 100000, Size: 65536}}
+	ids := []idmap.Range{{Container: 0, Host: 100000, Size: 65536}}
 	return Mode{
-		Name: name, IDs: diff.IDMap{UIDs: ids, GIDs: ids},
+		Name: name, IDs: idmap.Map{UIDs: ids, GIDs: ids},
 		DaemonConfig: map[string]any{
 			"userns-remap": "daemon", "containerd-namespace": "moby", "storage-opts": []string{"baleen.idmap=" + way},
 		},

@@ -15,7 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
 )
 
 // layer looks at the tar of the new layer.
@@ -106,7 +106,7 @@ func (k *check) entry(name string, h *tar.Header) error {
 		}
 	}
 	var err error
-	if st.Uid, st.Gid, err = diff.MapFunc(k.mode.IDs.ToContainer).Pair(st.Uid, st.Gid); err != nil {
+	if st.Uid, st.Gid, err = idmap.Func(k.mode.IDs.ToContainer).Pair(st.Uid, st.Gid); err != nil {
 		return err
 	}
 	return sameHeader(h, &st, name)

@@ -9,7 +9,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
 )
 
 // owner is who a folder belongs to, in ids of the host.
@@ -45,13 +45,13 @@ func mappedRoot(opts []snapshots.Opt) (*owner, error) {
 	return &owner{ids[0], ids[1]}, nil
 }
 
-// hostRoot returns what id 0 is on the host, by ranges as in [diff.ParseIDMap].
+// hostRoot returns what id 0 is on the host, by ranges as in [idmap.Parse].
 func hostRoot(ranges string) (int, error) {
-	m, err := diff.ParseIDMap(ranges, ranges)
+	m, err := idmap.Parse(ranges, ranges)
 	if err != nil {
 		return 0, err
 	}
-	root, err := m.ToHost(0, diff.UserID)
+	root, err := m.ToHost(0, idmap.UserID)
 	return int(root), err
 }
 

@@ -9,12 +9,12 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/dirtree"
 )
 
 // measure walks a folder of a snapshot.
 func measure(ctx context.Context, folder string) (snapshots.Usage, error) {
-	usage, err := diff.Measure(ctx, folder)
+	usage, err := dirtree.Measure(ctx, folder)
 	if errors.Is(err, unix.ENOENT) {
 		err = fmt.Errorf("%w: %w", err, errdefs.ErrNotFound)
 	}

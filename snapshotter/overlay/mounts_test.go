@@ -14,7 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/snapshotter/overlay"
 )
 
@@ -253,7 +253,7 @@ func checkChain(t *testing.T, mounts []mount.Mount, n int) {
 			t.Errorf("a chain of %d shows %d files", n, len(list))
 		}
 	})
-	o, err := diff.ParseOverlay(mounts, true)
+	o, err := changes.ParseOverlay(mounts, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/integration/soak/scratch"
 	"github.com/baleen-project/baleen/snapshotter/overlay"
 )
@@ -161,7 +161,7 @@ func FuzzLowers(f *testing.F) {
 		if relative >= os.Getpagesize() {
 			t.Errorf("the options of %d layers take %d bytes", count, relative)
 		}
-		o, err := diff.ParseOverlay([]mount.Mount{{Type: "overlay", Options: []string{"index=off", "lowerdir=" + strings.Join(names, ":")}}}, true)
+		o, err := changes.ParseOverlay([]mount.Mount{{Type: "overlay", Options: []string{"index=off", "lowerdir=" + strings.Join(names, ":")}}}, true)
 		if err != nil || strings.Join(o.Lowers, "\n") != strings.Join(names, "\n") {
 			t.Errorf("they read as %q, %v", o.Lowers, err)
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/containerd/log"
 	"github.com/moby/sys/mountinfo"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/dirtree"
 )
 
 // workers is how many folders are deleted at a time. One does not use a fast
@@ -124,7 +124,7 @@ func (t *trash) delete(path string) error {
 	if len(mounts) > 0 {
 		return fmt.Errorf("delete %s: %s is mounted on: %w", path, mounts[0].Mountpoint, errdefs.ErrFailedPrecondition)
 	}
-	return diff.RemoveTree(t.ctx, path)
+	return dirtree.Remove(t.ctx, path)
 }
 
 func (t *trash) next() *refuse {

@@ -19,7 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 )
 
 // size of the file system, and how many files it holds.
@@ -75,7 +75,7 @@ var openForGood = sync.OnceValue(func() error {
 	}
 	err = os.WriteFile(filepath.Join(dir, "file"), []byte("content"), 0o600)
 	if err == nil {
-		_, err = diff.WriteLayer(context.Background(), io.Discard, dir, diff.TarOptions{})
+		_, err = tarlayer.Write(context.Background(), io.Discard, dir, tarlayer.Options{})
 	}
 	return errors.Join(err, os.RemoveAll(dir))
 })

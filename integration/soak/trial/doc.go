@@ -5,7 +5,7 @@
 // uppers on top, and a live upper. An [Engine] seals the live one, packs the
 // result as a layer and unpacks that. Then the live merged view, the image with
 // the sealed upper and the image with the unpacked one must be equal, by
-// [diff.CompareTrees]; so must be what containerd's applier unpacks.
+// [compare.Trees]; so must be what containerd's applier unpacks.
 //
 // The check knows nothing of what the operations mean: whatever the kernel
 // shows is right. A plan that fails can be shortened with [Minimise]; a [Series]

@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/apply"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/tarlayer"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -18,14 +21,14 @@ type Baleen struct{}
 
 // Seal implements Engine.
 func (Baleen) Seal(ctx context.Context, live Live, upper string) (bool, error) {
-	stats, err := snapshotter.Seal(ctx, &diff.Container{Overlay: live.Overlay}, upper)
+	stats, err := snapshotter.Seal(ctx, &changes.Container{Overlay: live.Overlay}, upper)
 	return stats.Root, err
 }
 
 // Pack implements Engine.
 func (Baleen) Pack(ctx context.Context, live Live, upper string, root bool, layer string) error {
 	return toFile(layer, func(f *os.File) error {
-		_, err := diff.WriteLayer(ctx, f, upper, diff.TarOptions{UserXattr: live.UserXattr, Root: root})
+		_, err := tarlayer.Write(ctx, f, upper, tarlayer.Options{UserXattr: live.UserXattr, Root: root})
 		return err
 	})
 }
@@ -33,7 +36,7 @@ func (Baleen) Pack(ctx context.Context, live Live, upper string, root bool, laye
 // Unpack implements Engine.
 func (Baleen) Unpack(ctx context.Context, live Live, layer, upper string) error {
 	return fromFile(layer, func(f *os.File) error {
-		_, _, err := diff.Apply(ctx, f, upper, diff.ApplyOptions{Overlay: true, UserXattr: live.UserXattr, Lowers: live.Lowers, Root: true})
+		_, _, err := apply.ToDir(ctx, f, upper, apply.Options{Overlay: true, UserXattr: live.UserXattr, Lowers: live.Lowers, Root: true})
 		return err
 	})
 }
@@ -43,7 +46,7 @@ type Linking struct{ Baleen }
 
 // Seal implements Engine.
 func (Linking) Seal(ctx context.Context, live Live, upper string) (bool, error) {
-	stats, err := snapshotter.SealBelow(ctx, &diff.Container{Overlay: live.Overlay}, upper, 0, diff.Limit{})
+	stats, err := snapshotter.SealBelow(ctx, &changes.Container{Overlay: live.Overlay}, upper, 0, diff.Limit{})
 	return stats.Root, err
 }
 

@@ -13,14 +13,15 @@ import (
 	"github.com/containerd/containerd/v2/pkg/archive"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/compare"
 	"github.com/baleen-project/baleen/integration/soak/fsops"
 )
 
 // Live is an overlay that is mounted while an engine seals it.
 type Live struct {
-	diff.Overlay        // Uppers[0] is being written
-	Merged       string // where it is mounted
+	changes.Overlay        // Uppers[0] is being written
+	Merged          string // where it is mounted
 }
 
 // Engine turns what the uppers of a live overlay hold into a layer.
@@ -164,7 +165,7 @@ func (t *trial) unmountAll() error {
 func (t *trial) live() Live {
 	uppers := len(t.plan.Uppers)
 	return Live{
-		Overlay: diff.Overlay{
+		Overlay: changes.Overlay{
 			Uppers: t.layers[:uppers], Lowers: t.layers[uppers:],
 			UserXattr: slices.Contains(t.plan.Options, userXattr),
 		},
@@ -204,7 +205,7 @@ func (t *trial) check(ctx context.Context) error {
 		name, upper string
 		holes       bool
 	}{{"the sealed upper", sealed, true}, {"the unpacked layer", unpacked, false}} {
-		err := t.compare(ctx, merged, result.upper, diff.CompareOptions{Holes: result.holes})
+		err := t.compare(ctx, merged, result.upper, compare.Options{Holes: result.holes})
 		if err != nil {
 			return fmt.Errorf("the live view (A) and the image with %s (B): %w", result.name, err)
 		}
@@ -216,7 +217,7 @@ func (t *trial) check(ctx context.Context) error {
 // it with another tree. As an upper the layer could show the inode number of a
 // file of the image, by what overlay keeps on one that was copied up. The root's
 // time is that of the snapshot's making and tells nothing.
-func (t *trial) compare(ctx context.Context, merged, layer string, options diff.CompareOptions) error {
+func (t *trial) compare(ctx context.Context, merged, layer string, options compare.Options) error {
 	var mountOptions []string
 	if t.live().UserXattr {
 		mountOptions = []string{userXattr}
@@ -225,20 +226,20 @@ func (t *trial) compare(ctx context.Context, merged, layer string, options diff.
 	if err != nil {
 		return err
 	}
-	options.Accept = func(d diff.Difference) bool {
-		return d.Path == "/" && d.Aspect == diff.ModTime || movedLink(d)
+	options.Accept = func(d compare.Difference) bool {
+		return d.Path == "/" && d.Aspect == compare.ModTime || movedLink(d)
 	}
 	other, err := t.mountAt(layer+".merged", append([]string{layer}, t.live().Lowers...), mountOptions)
 	if err != nil {
 		return err
 	}
-	return errors.Join(diff.CompareTrees(ctx, merged, other, options), t.unmount(other))
+	return errors.Join(compare.Trees(ctx, merged, other, options), t.unmount(other))
 }
 
 // movedLink accepts that a file of the image in a directory that was renamed is
 // no hard link any more of its names elsewhere in the image: the directory is in
 // the layer as a new one, and the other names have no reason to be there.
-func (t *trial) movedLink(merged string) (func(diff.Difference) bool, error) {
+func (t *trial) movedLink(merged string) (func(compare.Difference) bool, error) {
 	uppers := map[uint64]bool{} // inodes
 	for _, upper := range t.live().Uppers {
 		err := filepath.WalkDir(upper, func(path string, _ os.DirEntry, err error) error {
@@ -252,9 +253,9 @@ func (t *trial) movedLink(merged string) (func(diff.Difference) bool, error) {
 		}
 	}
 	redirects := slices.Contains(t.plan.Options, "redirect_dir=on")
-	return func(d diff.Difference) bool {
+	return func(d compare.Difference) bool {
 		var st unix.Stat_t
-		return redirects && d.Aspect == diff.HardLinks && unix.Lstat(merged+d.Path, &st) == nil && !uppers[st.Ino]
+		return redirects && d.Aspect == compare.HardLinks && unix.Lstat(merged+d.Path, &st) == nil && !uppers[st.Ino]
 	}, nil
 }
 
@@ -277,7 +278,7 @@ func (t *trial) checkApplier(ctx context.Context, live Live, merged, layer strin
 	if err != nil {
 		return fmt.Errorf("containerd's applier: %w", err)
 	}
-	if err := t.compare(ctx, merged, upper, diff.CompareOptions{IgnoreRoot: true}); err != nil {
+	if err := t.compare(ctx, merged, upper, compare.Options{IgnoreRoot: true}); err != nil {
 		return fmt.Errorf("the live view (A) and what containerd's applier unpacked (B): %w", err)
 	}
 	return nil

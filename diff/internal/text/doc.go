@@ -1,0 +1,2 @@
+// Package text shortens and quotes paths for errors, and names types of files.
+package text

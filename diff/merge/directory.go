@@ -1,0 +1,184 @@
+package merge
+
+import (
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/internal/tree"
+)
+
+// fate is what becomes of all that the container changed in a directory where
+// the new image has something else.
+type fate struct {
+	conflict Conflict
+	// decided is false until something is met in the directory for which it
+	// must be decided.
+	decided bool
+	winner  Policy
+}
+
+// root merges the metadata of the root.
+func (g *merging) root(c *changes.Change) (err error) {
+	f := g.way.Levels[0].Of
+	m := &meeting{Change: c, in: f}
+	if m.old, err = c.InImage(); err != nil {
+		return err
+	}
+	if m.image, err = tree.Look(g.image, f.image, "."); err != nil {
+		return err
+	}
+	if m.image.OK {
+		if ours, err := g.metadata(m); err != nil || !ours {
+			return err
+		}
+	}
+	g.stats.Kept++
+	return g.tell(m.onImage())
+}
+
+// directory merges a directory of the container.
+func (g *merging) directory(m *meeting) (err error) {
+	f := &mergeDir{above: m.in, change: m.onImage()}
+	if m.image.IsDir() {
+		if f.image, err = g.image.Open(m.in.image, m.image.Entry); err != nil {
+			return m.compared(err)
+		}
+	}
+	g.push(f, m.Name())
+	switch {
+	case m.image.IsDir():
+		return g.both(m, f)
+	case m.old.IsDir():
+		return g.orphan(m, f)
+	default:
+		return g.fresh(m, f)
+	}
+}
+
+// both merges a directory that the container and the new image have.
+func (g *merging) both(m *meeting, f *mergeDir) error {
+	ours, err := g.metadata(m)
+	if err != nil {
+		return err
+	}
+	if !ours {
+		f.change.ReadFrom(&m.image, g.way, len(g.way.Levels)-2)
+		f.change.Stat.Mtim = m.Stat.Mtim
+		if ours, err = m.ownTime(); err != nil {
+			return err
+		}
+	}
+	if !ours {
+		return nil
+	}
+	g.stats.Kept++
+	return g.reach(f)
+}
+
+// metadata reports whether the container's metadata of a directory stay, and
+// differ from the new image's.
+func (g *merging) metadata(m *meeting) (bool, error) {
+	if same, err := tree.Alike(m.Seen(), &m.image); err != nil || same {
+		return false, m.compared(err)
+	}
+	if idle, err := m.timeOnly(); err != nil || idle {
+		return false, err
+	}
+	if unchanged, err := tree.Alike(&m.old, &m.image); err != nil || unchanged {
+		return unchanged, m.compared(err)
+	}
+	return g.decide(m.conflict()) == Keep, nil
+}
+
+// ownTime reports whether only the container changed the time of a directory.
+func (m *meeting) ownTime() (bool, error) {
+	now, then := m.Stat.Mtim.Sec, m.image.Stat.Mtim.Sec
+	if !m.old.IsDir() || m.old.Stat.Mtim.Sec != then || now == then {
+		return false, nil
+	}
+	before, err := m.Before()
+	return before.OK && before.Stat.Mtim != m.Stat.Mtim, err
+}
+
+// orphan merges a directory of the old image that the new one dropped or
+// replaced.
+func (g *merging) orphan(m *meeting, f *mergeDir) error {
+	idle, err := m.timeOnly()
+	if err != nil {
+		return err
+	}
+	if m.image.OK {
+		f.fate = &fate{conflict: m.conflict()}
+		f.fate.conflict.Container = Changed
+	}
+	switch {
+	case idle:
+		return nil
+	case m.image.OK && g.settle(f.fate) != Keep, !m.image.OK && g.decide(m.conflict()) != Keep:
+		return nil
+	}
+	g.stats.Kept++
+	return g.reach(f)
+}
+
+// fresh merges a directory that the container made.
+func (g *merging) fresh(m *meeting, f *mergeDir) error {
+	free := !m.image.OK && !m.old.OK
+	if !free {
+		var err error
+		if free, err = tree.Alike(&m.old, &m.image); err != nil {
+			return m.compared(err)
+		}
+	}
+	if !free {
+		f.fate = &fate{conflict: m.conflict()}
+		if g.settle(f.fate) != Keep {
+			return nil
+		}
+	}
+	g.stats.Kept++
+	return g.reach(f)
+}
+
+// below merges a path below one of which the container and the new image made
+// different things.
+func (g *merging) below(m *meeting) error {
+	fate := m.in.fate
+	f := m.in
+	if m.Kind == changes.Deleted {
+		g.stats.There++
+		return nil
+	}
+	if m.IsDir() {
+		f = &mergeDir{above: m.in, change: m.onImage(), fate: fate}
+		g.push(f, m.Name())
+	}
+	idle, err := m.timeOnly()
+	switch {
+	case err != nil:
+		return err
+	case idle && m.IsDir():
+		return nil
+	case idle:
+		g.stats.Image++
+		return nil
+	}
+	switch g.settle(fate) {
+	case Image:
+		return g.drop(m, fate)
+	case Fail:
+		return nil
+	}
+	if !m.IsDir() {
+		return g.keep(m)
+	}
+	g.stats.Kept++
+	return g.reach(f)
+}
+
+// settle decides what becomes of a directory, once.
+func (g *merging) settle(f *fate) Policy {
+	if !f.decided {
+		f.decided = true
+		f.winner = g.decide(f.conflict)
+	}
+	return f.winner
+}
