@@ -29,6 +29,10 @@ func frozenImages(line engine.Line) []string {
 	}
 }
 
+// oldClients has dockerd serve clients of all versions, as Moby's runner does in
+// hack/make/.integration-daemon-start. Daemons that tests start do not have it.
+const oldClients = "DOCKER_MIN_API_VERSION=1.24"
+
 // rig is a stack that a suite's tests can run on.
 type rig struct {
 	stack  *stack.Stack
@@ -40,7 +44,7 @@ type rig struct {
 
 // newRig starts a stack and lays out what the tests need.
 func newRig(ctx context.Context, flavor stack.Flavor, bin, binary, tree string, of suite) (*rig, error) {
-	s, err := stack.Start(ctx, stack.Config{Flavor: flavor, DaemonConfig: of.daemon})
+	s, err := stack.Start(ctx, stack.Config{Flavor: flavor, DaemonConfig: of.daemon, Env: []string{oldClients}})
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +149,7 @@ func (r *rig) Command(ctx context.Context, flags ...string) *exec.Cmd {
 func withoutDocker(env []string) []string {
 	foreign := []string{
 		"DOCKER_API_VERSION=", "DOCKER_BUILDKIT=", "DOCKER_CERT_PATH=", "DOCKER_CONFIG=", "DOCKER_CONTEXT=",
-		"DOCKER_DEFAULT_PLATFORM=", "DOCKER_REMAP_ROOT=", "DOCKER_ROOTLESS=", "DOCKER_TLS_VERIFY=", "BUILDX_",
+		"DOCKER_DEFAULT_PLATFORM=", "DOCKER_MIN_API_VERSION=", "DOCKER_REMAP_ROOT=", "DOCKER_ROOTLESS=", "DOCKER_TLS_VERIFY=", "BUILDX_",
 	}
 	return slices.DeleteFunc(env, func(v string) bool {
 		return slices.ContainsFunc(foreign, func(name string) bool { return strings.HasPrefix(v, name) })
