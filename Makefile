@@ -31,7 +31,7 @@ BUILD_PROXY = $(GO) build -ldflags=-w -o $(BIN)/baleen-containerd ./cmd/baleen-c
 BUILD_PLUGIN = $(GO) build -ldflags=-w -o $(BIN)/docker-baleen ./cmd/docker-baleen
 
 # What of Moby's container suite concerns what Baleen does itself.
-CONTAINER_TESTS := Commit|Diff|Create|Export|Copy|Remove|Rename|Inspect|Mount|Restart|LiveRestore|Size
+CONTAINER_TESTS := Commit|Diff|Create|Export|Copy|Remove|Rename|Inspect|Image|Mount|Overlayfs|Pause|^TestKill|Restart|LiveRestore|Size
 
 # What of containerd's client tests concerns images, layers and snapshots.
 IMAGE_TESTS := Image|Pull|Snapshotter|IDMapped|Export|Import|Convert|Lease|Issue13030|UserNamespaces|MountAtRuntime
@@ -140,8 +140,7 @@ test-other-engine: # what CI has of the engine that is not chosen
 test-all: test ## the same in all overlay modes, with the race detector, and Moby's command line suite
 	CGO_ENABLED=1 $(GOTESTSUM) --format=pkgname-and-test-fails -- -race -timeout=60m -p=1 ./...
 	$(GO) test -timeout=60m ./integration/fidelity -flavor=fork,stock -mode=all -v
-	$(GO) run ./integration/moby -suite=container
-	$(GO) run ./integration/moby -suite=cli
+	$(GO) run ./integration/moby -suite=container,cli
 	$(MAKE) --no-print-directory test-containerd
 
 .PHONY: bench
