@@ -31,8 +31,11 @@ type program struct {
 	// plugin is a package of this repository that the program is linked with,
 	// by way of its package builtins.
 	plugin string
-	// newest takes the newest version that we are tried with.
-	newest bool
+	// last takes the module's last pin, which is for tests.
+	last bool
+	// require raises modules that the program asks for, to versions that the module
+	// proxy has.
+	require map[string]string
 	// onDemand programs are made only when they are named.
 	onDemand bool
 }
@@ -46,6 +49,11 @@ const moby = "moby"
 
 var programs = []program{
 	{name: "docker", module: modtree.CLI, pkg: "./cmd/docker", tags: []string{"osusergo"}, vars: cliVars},
+	// Moby 29's Dockerfile names it for the tests of integration-cli.
+	{
+		name: "docker-25", module: modtree.CLI, pkg: "./cmd/docker", tags: []string{"osusergo"}, vars: cliVars, last: true, onDemand: true,
+		require: map[string]string{"github.com/docker/docker": "v25.0.5+incompatible"},
+	},
 	// Without it the docker command has only the classic builder. It takes three
 	// minutes on two processors.
 	{name: "docker-buildx", module: modtree.Buildx, pkg: "./cmd/buildx", vars: containerdVars, onDemand: true},
@@ -55,8 +63,8 @@ var programs = []program{
 	{name: "containerd-stock", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: containerdVars},
 	// It shares no compiled package with the others: on two processors it takes
 	// nearly two minutes.
-	{name: "containerd-2.4", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: containerdVars, newest: true, onDemand: true},
-	{name: "containerd-2.4-baleen", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: baleenVars, plugin: snapshotterPlugin, newest: true, onDemand: true},
+	{name: "containerd-2.4", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: containerdVars, last: true, onDemand: true},
+	{name: "containerd-2.4-baleen", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: baleenVars, plugin: snapshotterPlugin, last: true, onDemand: true},
 	{name: "containerd-shim-runc-v2", module: modtree.Containerd, pkg: "./cmd/containerd-shim-runc-v2", tags: containerdTags, vars: containerdVars},
 	{name: "ctr", module: modtree.Containerd, pkg: "./cmd/ctr", tags: containerdTags, vars: containerdVars},
 	// runc refuses containers with a seccomp profile, which is all of
@@ -98,8 +106,8 @@ func (p program) tree(ctx context.Context, line engine.Line, build string) (*mod
 		module = line.Module()
 	}
 	pin, err := modtree.Lookup(line, module)
-	if p.newest {
-		pin, err = modtree.Newest(line, module)
+	if p.last {
+		pin, err = modtree.Last(line, module)
 	}
 	if err != nil {
 		return nil, err
@@ -111,7 +119,7 @@ func (p program) tree(ctx context.Context, line engine.Line, build string) (*mod
 	if p.plugin != "" {
 		return t, p.link(ctx, t)
 	}
-	if err := t.Modularise(ctx, modtree.Requirements{}); err != nil {
+	if err := t.Modularise(ctx, modtree.Requirements{Require: p.require}); err != nil {
 		return nil, err
 	}
 	if len(p.without) > 0 {
@@ -193,6 +201,9 @@ func (p program) cut(t *modtree.Tree) error {
 // treeName is the folder of the program's sources. Moby's is the one that
 // mkdockerd -stock keeps, which must have been made before.
 func (p program) treeName() string {
+	if p.last {
+		return p.name
+	}
 	name := map[string]string{
 		moby:                 "dockerd-stock",
 		modtree.CLI:          "docker-cli",
@@ -203,9 +214,6 @@ func (p program) treeName() string {
 	}[p.module]
 	if p.plugin != "" {
 		name += "-baleen"
-	}
-	if p.newest {
-		name += "-newest"
 	}
 	return name
 }

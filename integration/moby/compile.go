@@ -8,28 +8,49 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/baleen-project/baleen/compat/engine"
 	"github.com/baleen-project/baleen/integration/suites"
 )
 
-// compile brings the test binary of a suite up to date, in the folder build, and
-// Moby's tree. The go command's cache makes this cheap when nothing has changed.
-func compile(ctx context.Context, repo, build string, s suite) (binary, tree string, err error) {
-	binary = filepath.Join(build, "suites", s.Name+".test")
-	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
-		return "", "", fmt.Errorf("compile suite: %w", err)
+// place is where an engine line's programs are.
+type place struct {
+	line engine.Line
+	repo string // the repository
+	bin  string // the programs
+	dir  string // what they are built from, and what the suites leave
+}
+
+// compiled has the paths of what a suite's tests need besides the daemons.
+type compiled struct {
+	binary string // the tests
+	tree   string // Moby's
+	client string // the docker command that the tests run
+}
+
+// compile brings the test binary of a suite up to date, with Moby's tree and the docker
+// command. The go command's cache makes this cheap when nothing has changed.
+func compile(ctx context.Context, at place, s suite) (c compiled, err error) {
+	c = compiled{binary: filepath.Join(at.dir, "suites", s.Name+".test"), client: filepath.Join(at.bin, "docker")}
+	if err := os.MkdirAll(filepath.Dir(c.binary), 0o755); err != nil {
+		return c, fmt.Errorf("compile suite: %w", err)
 	}
-	tree, err = mkdockerd(ctx, repo, "-tree")
+	if c.tree, err = mkdockerd(ctx, at.repo, "-tree"); err != nil {
+		return c, fmt.Errorf("find Moby's tree: %w", err)
+	}
+	overlay, err := lift(filepath.Dir(c.binary), c.tree, s)
 	if err != nil {
-		return "", "", fmt.Errorf("find Moby's tree: %w", err)
+		return c, fmt.Errorf("compile suite: %w", err)
 	}
-	overlay, err := lift(filepath.Dir(binary), tree, s)
-	if err != nil {
-		return "", "", fmt.Errorf("compile suite: %w", err)
+	if _, err := mkdockerd(ctx, at.repo, "-test", "./"+s.Package, "-o", c.binary, "-overlay", overlay); err != nil {
+		return c, fmt.Errorf("compile suite: %w", err)
 	}
-	if _, err := mkdockerd(ctx, repo, "-test", "./"+s.Package, "-o", binary, "-overlay", overlay); err != nil {
-		return "", "", fmt.Errorf("compile suite: %w", err)
+	if name := s.client[at.line]; name != "" {
+		c.client = filepath.Join(at.bin, name)
+		if _, err := suites.GoRun(ctx, at.repo, "./cmd/mkstack", "-bin", at.bin, name); err != nil {
+			return c, fmt.Errorf("make docker command of suite: %w", err)
+		}
 	}
-	return binary, tree, nil
+	return c, nil
 }
 
 // lift writes the sources of a suite without the skips that are lifted, and

@@ -81,18 +81,18 @@ func (o options) runSuite(ctx context.Context, s suite, repo, bin string, out io
 	if err != nil {
 		return suites.Tally{}, err
 	}
-	build := line.Dir(filepath.Join(repo, ".build"))
-	binary, tree, err := compile(ctx, repo, build, s)
+	at := place{line: line, repo: repo, bin: bin, dir: line.Dir(filepath.Join(repo, ".build"))}
+	made, err := compile(ctx, at, s)
 	if err != nil {
 		return suites.Tally{}, err
 	}
 	c := suites.Campaign{
 		Suite: s.Suite,
 		Start: func(ctx context.Context, setup string) (suites.Rig, error) {
-			return newRig(ctx, flavorOf(setup), bin, binary, tree, s)
+			return newRig(ctx, flavorOf(setup), bin, made, s)
 		},
-		Key:  func() (values, files []string, err error) { return stockKey(bin, binary) },
-		Logs: filepath.Join(build, "logs"), Prefix: "moby", Out: out,
+		Key:  func() (values, files []string, err error) { return stockKey(bin, made) },
+		Logs: filepath.Join(at.dir, "logs"), Prefix: "moby", Out: out,
 		Options: o.Options,
 	}
 	for _, flavor := range o.flavors() {
@@ -118,8 +118,8 @@ const surroundings = "5"
 
 // stockKey has all that stock's results depend on. The images' files are there only
 // once they have been loaded somewhere.
-func stockKey(bin, binary string) (values, files []string, err error) {
-	files = []string{binary, filepath.Join(bin, "dockerd-stock")}
+func stockKey(bin string, made compiled) (values, files []string, err error) {
+	files = []string{made.binary, made.client, filepath.Join(bin, "dockerd-stock")}
 	for _, name := range sharedPrograms {
 		files = append(files, filepath.Join(bin, name))
 	}

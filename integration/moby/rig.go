@@ -38,18 +38,18 @@ type rig struct {
 	stack  *stack.Stack
 	flavor stack.Flavor
 	bin    string
-	binary string // the tests
-	dir    string // where they run
+	compiled
+	dir string // where the tests run
 }
 
 // newRig starts a stack and lays out what the tests need.
-func newRig(ctx context.Context, flavor stack.Flavor, bin, binary, tree string, of suite) (*rig, error) {
+func newRig(ctx context.Context, flavor stack.Flavor, bin string, made compiled, of suite) (*rig, error) {
 	s, err := stack.Start(ctx, stack.Config{Flavor: flavor, DaemonConfig: of.daemon, Env: []string{oldClients}})
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{stack: s, flavor: flavor, bin: bin, binary: binary, dir: filepath.Join(tree, of.Package)}
-	if err := r.prepare(ctx, tree); err != nil {
+	r := &rig{stack: s, flavor: flavor, bin: bin, compiled: made, dir: filepath.Join(made.tree, of.Package)}
+	if err := r.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare %v stack for tests: %w", flavor, err), s.Kill())
 	}
 	return r, nil
@@ -61,7 +61,7 @@ func (r *rig) path(elem ...string) string {
 	return filepath.Join(append([]string{r.stack.Root(), "t"}, elem...)...)
 }
 
-func (r *rig) prepare(ctx context.Context, tree string) error {
+func (r *rig) prepare(ctx context.Context) error {
 	// A user namespace's root must get through to what is below.
 	if err := os.Mkdir(r.path(), 0o711); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (r *rig) prepare(ctx context.Context, tree string) error {
 	if err := os.Symlink(filepath.Join(r.bin, dockerdOf(r.flavor)), r.path("bin", "dockerd")); err != nil {
 		return err
 	}
-	if err := r.cover(ctx, "tree", tree); err != nil {
+	if err := r.cover(ctx, "tree", r.tree); err != nil {
 		return err
 	}
 	if err := r.cover(ctx, "etc", "/etc"); err != nil {
@@ -131,7 +131,7 @@ func (r *rig) environment() []string {
 		"DOCKER_HOST=" + r.stack.Host(),
 		"DOCKER_GRAPHDRIVER=overlayfs",
 		"DOCKER_INTEGRATION_DAEMON_DEST=" + r.path("dest"),
-		"TEST_CLIENT_BINARY=" + filepath.Join(r.bin, "docker"),
+		"TEST_CLIENT_BINARY=" + r.client,
 		"TEST_INTEGRATION_USE_SNAPSHOTTER=1",
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/baleen-project/baleen/compat/engine"
 	"github.com/baleen-project/baleen/integration/suites"
 )
 
@@ -14,6 +15,9 @@ type suite struct {
 	// lifted are skips that Moby has for all containerd stores, and that are
 	// taken out of the tests: the fork must pass these, whatever stock does.
 	lifted []liftedSkip
+	// client is the docker command of bin that the tests of an engine line run, if not
+	// that of the line.
+	client map[engine.Line]string
 	// daemon is merged into the daemon's configuration.
 	daemon map[string]any
 }
@@ -48,12 +52,17 @@ var known = []suite{
 			test: "TestCheckpoint",
 		}},
 	},
-	{Suite: suites.Suite{
+	{
 		// The parts of the large command line suite that are about images and
 		// layers. Diff and export have moved to the suite container.
-		Name: "cli", Package: "integration-cli", Timeout: 60 * time.Minute,
-		Run: "^TestDockerCLI(Commit|Build|Images|History|Rmi|SaveLoad|Ps|Inspect)Suite$",
-	}},
+		Suite: suites.Suite{
+			Name: "cli", Package: "integration-cli", Timeout: 60 * time.Minute,
+			Run: "^TestDockerCLI(Commit|Build|Images|History|Rmi|SaveLoad|Import|Create|Cp|Prune|Start|Ps|Inspect)Suite$|^TestDockerRegistrySuite$",
+		},
+		// As DOCKERCLI_INTEGRATION_VERSION in Moby's Dockerfile has it. The module
+		// proxy lacks that of 28.5, which is 18.06.3.
+		client: map[engine.Line]string{engine.V29: "docker-25"},
+	},
 }
 
 func suiteNames() []string {

@@ -50,9 +50,9 @@ func Lookup(line engine.Line, module string) (Pin, error) {
 // built, then others that its series of patches fits.
 func Releases(line engine.Line) ([]Pin, error) { return lookup(line, line.Module()) }
 
-// Newest returns the last pin of a module other than Moby's: the newest version that
-// Baleen is tested with.
-func Newest(line engine.Line, module string) (Pin, error) {
+// Last returns the last pin of a module other than Moby's: the version that only tests
+// run.
+func Last(line engine.Line, module string) (Pin, error) {
 	pins, err := lookup(line, module)
 	if err != nil {
 		return Pin{}, err
