@@ -108,6 +108,21 @@ func TestBusy(t *testing.T) {
 	})
 }
 
+// TestLocked: a container that stays locked does not keep a check waiting.
+func TestLocked(t *testing.T) {
+	eachSnapshotter(t, func(t *testing.T, w *world) {
+		c, other := w.moved(t), w.moved(t)
+		w.unlink(t, other, other.ID+".r3")
+		c.State.Lock()
+		r := w.check(t, api.CheckRequest{})
+		c.State.Unlock()
+		if len(r.Busy) != 1 || r.Busy[0] != c.ID || r.Found != 1 {
+			t.Errorf("while a container is locked: %+v", r)
+		}
+		w.expect(t, c, []string{"snapshot-unheld " + other.ID + ".r3"}, api.CheckRequest{})
+	})
+}
+
 // TestManyFindings: a report has a limit.
 func TestManyFindings(t *testing.T) {
 	eachSnapshotter(t, func(t *testing.T, w *world) {

@@ -41,20 +41,22 @@ func (l looked) isFine() bool {
 // container looks at a container until it has not been worked on meanwhile.
 func (k *checker) container(ctx context.Context, c *moby.Container) error {
 	done, err := again(ctx, func() (bool, error) {
-		if !k.isHere(c) {
-			return true, nil
+		if here, known := k.isHere(ctx, c); !here || !known {
+			return known, ctx.Err()
 		}
 		watch := k.Service.Watch(c.ID)
 		defer watch.End()
 		l, err := k.look(ctx, c)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return false, ctx.Err()
-		case err == nil && l.isFine():
-		case !k.isHere(c): // what was looked at was being removed
-			return true, nil
-		case !watch.Quiet() || errdefs.IsConflict(err):
-			return false, nil
+		}
+		if err != nil || !l.isFine() {
+			if here, known := k.isHere(ctx, c); !here || !known { // what was looked at was being removed
+				return known, ctx.Err()
+			}
+			if !watch.Quiet() || errdefs.IsConflict(err) {
+				return false, nil
+			}
 		}
 		k.report.Looked.Containers++
 		if err != nil {
@@ -81,9 +83,30 @@ func (k *checker) container(ctx context.Context, c *moby.Container) error {
 }
 
 // isHere reports whether the daemon has a container, of its storage driver, that it is
-// not removing.
-func (k *checker) isHere(c *moby.Container) bool {
-	return k.Containers.Get(c.ID) == c && !c.State.IsRemovalInProgress() && !c.State.IsDead() && (c.Driver == "" || c.Driver == k.Snapshotter)
+// not removing. It is not known of one that stays locked.
+func (k *checker) isHere(ctx context.Context, c *moby.Container) (here, known bool) {
+	if k.Containers.Get(c.ID) != c || c.Driver != "" && c.Driver != k.Snapshotter {
+		return false, true
+	}
+	return ask(ctx, func() bool { return !c.State.IsRemovalInProgress() && !c.State.IsDead() })
+}
+
+// lockPatience is how long is waited for a container that is locked: a start that hangs
+// keeps it so.
+const lockPatience = 2 * time.Second
+
+// ask asks what locks a container. It returns false if there is no answer; the question
+// is left waiting then.
+func ask(ctx context.Context, question func() bool) (answer, known bool) {
+	answers := make(chan bool, 1)
+	go func() { answers <- question() }()
+	select {
+	case answer := <-answers:
+		return answer, true
+	case <-time.After(lockPatience):
+	case <-ctx.Done():
+	}
+	return false, false
 }
 
 // lookTime bounds a look: the files of the container cannot be moved meanwhile.
@@ -185,7 +208,7 @@ func (k *checker) hold(ctx context.Context, c *moby.Container, name string) erro
 	if err := k.Service.Hold(ctx, c.ID, name); err != nil {
 		return err
 	}
-	if k.isHere(c) {
+	if here, known := k.isHere(ctx, c); here || !known {
 		return nil
 	}
 	return k.Service.Release(ctx, c.ID)

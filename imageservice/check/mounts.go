@@ -10,6 +10,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // mounts looks for mounts that nobody uses, in the mount namespace of the daemon.
@@ -98,15 +99,23 @@ func (k *checker) unused(ctx context.Context, name string) (why func() (string, 
 		return lacksSnapshot, nil
 	}
 	now, ever := k.Service.Mounts(name)
-	if c == nil || now > 0 || c.IsRunning() || !k.isHere(c) {
+	if c == nil || now > 0 || !k.isStopped(ctx, c) {
 		return nil, nil
 	}
 	return func() (string, error) {
-		if stillNow, stillEver := k.Service.Mounts(name); stillNow > 0 || stillEver != ever || c.IsRunning() || !k.isHere(c) {
+		if stillNow, stillEver := k.Service.Mounts(name); stillNow > 0 || stillEver != ever || !k.isStopped(ctx, c) {
 			return "", nil
 		}
 		return "it is the root of a container that does not run, and nobody has mounted it", nil
 	}, nil
+}
+
+// isStopped reports whether it is known that a container does not run, and is not being
+// removed.
+func (k *checker) isStopped(ctx context.Context, c *moby.Container) bool {
+	here, _ := k.isHere(ctx, c)
+	stopped, _ := ask(ctx, func() bool { return !c.IsRunning() })
+	return here && stopped
 }
 
 // temporary looks at the mounts that operations make and unmount before they end.
