@@ -28,9 +28,9 @@
 //
 // # Files
 //
-// Logs are in .build/logs: moby-SUITE-FLAVOR.log has the binary's output, of the
-// first run and of those that followed, and moby-SUITE-FLAVOR-dockerd.log the
-// daemon's. Stock's results are kept in moby-SUITE-stock.json and used again as
+// Logs are in .build/logs, those of another engine line than the default in
+// .build/LINE/logs: moby-SUITE-FLAVOR.log has the binary's output, of the first run
+// and of those that followed, and moby-SUITE-FLAVOR-dockerd.log the daemon's. Stock's results are kept in moby-SUITE-stock.json and used again as
 // long as the programs, the suite, the kernel and the selection of tests are the
 // same; -fresh ignores them.
 package main

@@ -159,7 +159,7 @@ func needPrograms(bin string, flavors []stack.Flavor) error {
 	for _, name := range names {
 		_, err := os.Stat(filepath.Join(bin, name))
 		if errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("bin/%s is missing: run `make build` first", name)
+			return fmt.Errorf("%s is missing: run `make build` first", filepath.Join(bin, name))
 		}
 		if err != nil {
 			return fmt.Errorf("look for programs: %w", err)

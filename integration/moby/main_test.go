@@ -45,7 +45,7 @@ func TestMissingProgramIsNamed(t *testing.T) {
 		t.Error(err)
 	}
 	err := needPrograms(bin, []stack.Flavor{stack.Stock, stack.Fork})
-	if err == nil || err.Error() != "bin/dockerd is missing: run `make build` first" {
+	if err == nil || err.Error() != bin+"/dockerd is missing: run `make build` first" {
 		t.Errorf("error is %v", err)
 	}
 }
