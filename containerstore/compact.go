@@ -178,7 +178,7 @@ func (h *History) merged(ctx context.Context, top snapshots.Info, base string, l
 			return err
 		}
 		return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
-			return snapshotter.SealLinked(ctx, &changes.Container{Overlay: from, Reserved: true}, to.Uppers[0])
+			return snapshotter.SealWhole(ctx, &changes.Container{Overlay: from, Whole: true}, to.Uppers[0])
 		})
 	}, nil
 }

@@ -200,7 +200,7 @@ func (h *History) copyLive(ctx context.Context, parent string, live, into []moun
 	}
 	return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
 		defer pause()()
-		return snapshotter.Seal(ctx, &changes.Container{Overlay: from, Reserved: true}, to.Uppers[0])
+		return snapshotter.SealWhole(ctx, &changes.Container{Overlay: from, Whole: true}, to.Uppers[0])
 	})
 }
 

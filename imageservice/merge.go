@@ -29,9 +29,8 @@ func (m *Move) merging(merged *merge.Changes, policy Policy, run func() error) e
 	return err
 }
 
-// seal makes a merge a pending revision on a snapshot. The container's files are
-// linked: it is stopped, and what it wrote is sealed before it starts again. If
-// the move is abandoned the links go.
+// seal makes a merge a pending revision on a snapshot, which shares the data of the
+// container's files where the file system can, and has copies of them otherwise.
 func (m *Move) seal(ctx context.Context, merged *merge.Changes, policy Policy, r containerstore.Record, on string, previous int) error {
 	err := m.merging(merged, policy, func() error {
 		return m.history.Pending(ctx, r, on, previous, func(into []mount.Mount) error {
@@ -40,7 +39,7 @@ func (m *Move) seal(ctx context.Context, merged *merge.Changes, policy Policy, r
 				return err
 			}
 			return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
-				return snapshotter.SealLinked(ctx, merged, to.Uppers[0])
+				return snapshotter.SealWhole(ctx, merged, to.Uppers[0])
 			})
 		})
 	})

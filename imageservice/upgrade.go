@@ -120,7 +120,7 @@ func (s *Service) mergeable(ctx context.Context, ctr *moby.Container) (*changes.
 	if stack.IDs.Way == containerstore.Remapped {
 		own.Mapped = 0
 	}
-	own.Reserved = true
+	own.Whole = true
 	return own, stack, nil
 }
 

@@ -5,8 +5,9 @@
 // needs the same layers finds them there. [Apply] adds one layer to a chain;
 // it is safe to call for the same layer from several places at once.
 //
-// [Seal] makes one of a container's changes. Sealed files never change, so
-// [SealLinked] and [SealBelow] share them by links; what can be written is copied.
+// [Seal] makes one of a container's changes for an image, and [SealWhole] for a revision.
+// Sealed files never change, so [SealBelow] shares large ones by links; what can be
+// written is copied.
 // [NewProject] limits what is written to a snapshot.
 //
 // A user namespace has its ids either mapped when a snapshot is mounted

@@ -40,7 +40,7 @@ func CopyRemapped(ctx context.Context, to, from []mount.Mount, f idmap.Func) err
 		return mount.WithTempMount(ctx, to, func(dst string) error {
 			// As the changes of a container on nothing.
 			tree := &changes.Container{Overlay: changes.Overlay{Uppers: []string{src}}, Reserved: true}
-			if _, err := seal(ctx, tree, dst, sealing{times: wholeTimes}); err != nil {
+			if _, err := SealWhole(ctx, tree, dst); err != nil {
 				return fmt.Errorf("copy tree: %w", err)
 			}
 			if err := copyRoot(dst, src); err != nil {

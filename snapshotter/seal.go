@@ -51,13 +51,12 @@ func Seal(ctx context.Context, c changes.Walker, upper string) (SealStats, error
 	return seal(ctx, c, upper, sealing{})
 }
 
-// SealLinked is Seal for changes of which all files are sealed, or will be
-// before anything is written again: regular files get one more name in upper
-// instead of a copy, so the cost is their number. They keep the times that they
-// have, and their other attributes; a container sees their number of names.
-// What cannot be linked is copied.
-func SealLinked(ctx context.Context, c changes.Walker, upper string) (SealStats, error) {
-	return seal(ctx, c, upper, sealing{links: func(*changes.Change) (bool, error) { return true, nil }})
+// SealWhole is Seal for an upper that the container itself goes on with, or goes back
+// to: times are whole to the nanosecond. Changes of a [changes.Container] that is Whole
+// have all attributes, too. No file is linked: programs refuse files that have another
+// number of names than they gave them (cron its tables, mail programs a mailbox).
+func SealWhole(ctx context.Context, c changes.Walker, upper string) (SealStats, error) {
+	return seal(ctx, c, upper, sealing{times: wholeTimes})
 }
 
 // SealBelow is Seal for a container of which only the topmost layer may still be

@@ -553,3 +553,54 @@ func special(t *testing.T, dir string, args []string) {
 		t.Fatalf("%v: %v", args, err)
 	}
 }
+
+// TestSealWhole: a file of which a container changed nothing is for a program what it was:
+// times, names, attributes.
+func TestSealWhole(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	upper, sealed := makeDirs(t, dir, "upper", 0), makeDirs(t, dir, "sealed", 0)
+	shell(t, upper, `mkdir -p d/e; echo x > d/table; chmod 600 d/table; echo y > d/e/twin; ln d/e/twin twin; ln -s x link; mkfifo fifo; echo z > .wh.kept
+	truncate -s 1M d/sparse`)
+	// Revision 3 of linux/capability.h: cap_net_raw of a namespace whose root is 100000.
+	capability := []byte("\x01\x00\x00\x03\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xa0\x86\x01\x00")
+	attrs := map[string][2]string{
+		"user.a=b": {"d/table", "v"}, "trusted.own": {"d", "v"}, "trusted.overlay.overlay.opaque": {"d/e", "y"},
+		"security.capability": {"d/e/twin", string(capability)},
+	}
+	for name, at := range attrs {
+		if err := unix.Lsetxattr(filepath.Join(upper, at[0]), name, []byte(at[1]), 0); err != nil {
+			t.Fatal(name, err)
+		}
+	}
+	paths := []string{"d/table", "d/e/twin", "twin", "link", "fifo", ".wh.kept", "d/sparse", "d/e", "d"} // what is in a directory before it
+	for i, p := range paths {
+		times := []unix.Timespec{{Sec: 1e9, Nsec: int64(i) + 3}, {Sec: 2e9, Nsec: int64(i) + 5}}
+		if err := unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(upper, p), times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &changes.Container{Overlay: changes.Overlay{Uppers: []string{upper}}, Whole: true}
+	if _, err := snapshotter.SealWhole(t.Context(), c, sealed); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range paths {
+		var want, got unix.Stat_t
+		if err := errors.Join(unix.Lstat(filepath.Join(upper, p), &want), unix.Lstat(filepath.Join(sealed, p), &got)); err != nil {
+			t.Fatal(err)
+		}
+		if got.Mode != want.Mode || got.Mtim != want.Mtim || got.Size != want.Size || got.Nlink != want.Nlink {
+			t.Errorf("%s is %+v, want %+v", p, got, want)
+		}
+		if got.Ino == want.Ino {
+			t.Errorf("%s is the very file", p)
+		}
+	}
+	for name, at := range attrs {
+		value := make([]byte, 64)
+		n, err := unix.Lgetxattr(filepath.Join(sealed, at[0]), name, value)
+		if err != nil || string(value[:n]) != at[1] {
+			t.Errorf("%s has %s %q, %v", at[0], name, value[:max(n, 0)], err)
+		}
+	}
+}

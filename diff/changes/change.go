@@ -41,12 +41,13 @@ type Change struct {
 	// times have not been truncated.
 	Stat unix.Stat_t
 
-	view  *tree.View
-	dir   *tree.Dir
-	entry *tree.Entry
-	at    *place   // the directory that it is in
-	in    tree.Way // to the directory that has the entry
-	level int      // of it, on the way
+	view   *tree.View
+	wholly bool // attributes are those of [Container.Whole]
+	dir    *tree.Dir
+	entry  *tree.Entry
+	at     *place   // the directory that it is in
+	in     tree.Way // to the directory that has the entry
+	level  int      // of it, on the way
 }
 
 // reach has the directory open that has the entry. A change of a directory may be
@@ -118,16 +119,36 @@ func (c *Change) IsDir() bool { return c.Kind != Deleted && c.entry.IsDir() }
 // Type is the file type part of the mode, unix.S_IFREG and so on.
 func (c *Change) Type() uint32 { return c.Stat.Mode & unix.S_IFMT }
 
-// Xattrs returns the extended attributes that a layer carries.
+// Xattrs returns the extended attributes that a layer carries; or more, see
+// [Container]'s Whole.
 func (c *Change) Xattrs() ([]xattr.Attr, error) {
 	if err := c.reach(); err != nil {
 		return nil, err
 	}
-	attrs, err := c.view.Xattrs(c.entry)
+	f := xattr.Path(c.entry.Path())
+	names, err := xattr.List(f)
+	var attrs []xattr.Attr
+	if err == nil {
+		attrs, err = c.attrsOf(f, names)
+	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "read", Path: c.Path, Err: err}
 	}
 	return attrs, nil
+}
+
+// attrsOf returns those of the attributes with the given names that are told.
+func (c *Change) attrsOf(f xattr.File, names []string) (attrs []xattr.Attr, err error) {
+	ids := c.view.MapOf(c.entry.Layer)
+	if c.wholly {
+		attrs, err = xattr.KeptOf(f, names, c.view.Prefix, ids != nil)
+	} else {
+		attrs, err = xattr.CarriedOf(f, names)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return attrs, xattr.MapACLs(attrs, ids)
 }
 
 // Readlink returns a symbolic link's target.

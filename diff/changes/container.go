@@ -23,6 +23,10 @@ type Container struct {
 	// Reserved says to tell names and paths as well that the layers of an image
 	// cannot hold. Without it they are ErrReserved and ErrTooLong.
 	Reserved bool
+	// Whole says that the changes are for another upper, and not for a layer: all
+	// attributes are told that a container can see, as they are, and names as with
+	// Reserved.
+	Whole bool
 	// Shown says that the changes are only shown: what goes or changes its type
 	// while it is looked at is left out, and so is what is in a directory whose path
 	// is too long for a layer.
@@ -91,7 +95,7 @@ func (c *Container) Untouched(ctx context.Context) (bool, error) {
 }
 
 func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk, error) {
-	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved, shown: c.Shown, uppers: len(c.Uppers), sealed: c.Sealed}
+	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved || c.Whole, wholly: c.Whole, shown: c.Shown, uppers: len(c.Uppers), sealed: c.Sealed}
 	base := w.uppers + c.Sealed // how many layers lie above the image's
 	if c.Init {
 		w.init = base

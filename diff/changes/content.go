@@ -17,7 +17,7 @@ import (
 type OpenFile struct {
 	FD    int          // the caller closes it
 	Stat  unix.Stat_t  // as it was when, or just before, it was opened
-	Attrs []xattr.Attr // those that a layer carries
+	Attrs []xattr.Attr // as of [Change.Xattrs]
 
 	mapIDs idmap.Func
 }
@@ -50,10 +50,7 @@ func (c *Change) Content() (_ OpenFile, err error) {
 	if err != nil || len(names) == 0 {
 		return content, err
 	}
-	if content.Attrs, err = xattr.CarriedOf(xattr.FD(fd), names); err == nil {
-		err = xattr.MapACLs(content.Attrs, content.mapIDs)
-	}
-	if err != nil {
+	if content.Attrs, err = c.attrsOf(xattr.FD(fd), names); err != nil {
 		return OpenFile{}, err
 	}
 	if slices.Contains(names, c.view.Prefix+"metacopy") {

@@ -103,11 +103,27 @@ func ReadCarried(path string) ([]Attr, error) {
 }
 
 // CarriedOf is ReadCarried for a file whose attributes have those names.
-func CarriedOf(f File, names []string) ([]Attr, error) {
+func CarriedOf(f File, names []string) ([]Attr, error) { return read(f, names, Carried, true) }
+
+// KeptOf returns those attributes with the given names, by name, that go with a file from
+// one upper to another, of overlays whose marks begin with prefix: what containers can see
+// that is not the machine's. The marks of an overlay in a container are escaped, and the
+// container's. plain says to turn capabilities into [PlainCapability].
+func KeptOf(f File, names []string, prefix string, plain bool) ([]Attr, error) {
+	return read(f, names, func(name string) bool {
+		if mark, ok := strings.CutPrefix(name, prefix); ok {
+			return strings.HasPrefix(mark, "overlay.")
+		}
+		return Carried(name) || strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "trusted.")
+	}, plain)
+}
+
+// read returns the wanted attributes of those with the given names, by name.
+func read(f File, names []string, wanted func(string) bool, plain bool) ([]Attr, error) {
 	var attrs []Attr
 	size := 0
 	for _, name := range names {
-		if !Carried(name) {
+		if !wanted(name) {
 			continue
 		}
 		value, err := Get(f, name)
@@ -117,7 +133,7 @@ func CarriedOf(f File, names []string) ([]Attr, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read xattr %s: %w", name, err)
 		}
-		if name == Capability {
+		if plain && name == Capability {
 			value = PlainCapability(value)
 		}
 		if size += len(name) + len(value) + attrCost; size > maxAttrs {
