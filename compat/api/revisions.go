@@ -187,7 +187,11 @@ type ConfigChange struct {
 type Result struct {
 	Revision Revision // which the container stands on now
 	Before   Revision // the state that it left
-	Started  bool     `json:",omitempty"`
+	// Started says that the container was started and, as far as it was watched, runs.
+	Started bool `json:",omitempty"`
+	// Unseen says why nobody saw whether the container comes up on Revision, on which it
+	// is: somebody stopped it meanwhile, or removes it.
+	Unseen string `json:",omitempty"`
 	// RolledBack says that the container did not come up, why, and that it is
 	// back in the state Before.
 	RolledBack string   `json:",omitempty"`

@@ -43,10 +43,8 @@ func (m *move) tryUp(ctx context.Context) (why string, err error) {
 		return "", nil
 	}
 	m.status("waiting for the container to be up")
-	why, warning := m.watch(ctx)
-	if warning != "" {
-		m.result.Warnings = append(m.result.Warnings, warning)
-	}
+	why, m.result.Unseen = m.watch(ctx)
+	m.result.Started = m.c.State.IsRunning()
 	if m.c.State.IsRemovalInProgress() {
 		return "", m.removed()
 	}

@@ -63,6 +63,7 @@ type outcome struct {
 	stopped bool
 	err     string // part of the error
 	back    string // part of what RolledBack says
+	unseen  string // part of what Unseen says
 	warning string // part of the only warning
 	took    time.Duration
 	calls   string // of roles, if they matter
@@ -215,19 +216,19 @@ func TestUpgrade(t *testing.T) {
 					w.later(time.Second, func(c *moby.Container) { c.HasBeenManuallyStopped, c.State.Running = true, false })
 				}
 			},
-			want: outcome{image: "new", stopped: true, warning: "was stopped before it was seen to be up"},
+			want: outcome{image: "new", stopped: true, unseen: "was stopped before it was seen to be up"},
 		},
 		{
 			name: "that somebody pauses meanwhile", prepare: func(w *world) {
 				w.started = func() { w.later(time.Second, func(c *moby.Container) { c.State.Paused = true }) }
 			},
-			want: outcome{image: "new", warning: "was paused before it was seen to be up"},
+			want: outcome{image: "new", unseen: "was paused before it was seen to be up"},
 		},
 		{
 			name: "while the daemon shuts down", prepare: func(w *world) {
 				w.started = func() { w.later(time.Second, func(*moby.Container) { w.mu.Lock(); w.shutdown = true; w.mu.Unlock() }) }
 			},
-			want: outcome{image: "new", warning: "the daemon shuts down before"},
+			want: outcome{image: "new", unseen: "the daemon shuts down before"},
 		},
 		{
 			name: "of a container that is removed meanwhile", prepare: func(w *world) {
@@ -340,6 +341,12 @@ func (w *world) check(want outcome, move func(ctx context.Context, tell func(api
 	}
 	if want.back == "" && result.RolledBack != "" || !strings.Contains(result.RolledBack, want.back) {
 		w.t.Errorf("rolled back because %q, want %q", result.RolledBack, want.back)
+	}
+	if want.unseen == "" && result.Unseen != "" || !strings.Contains(result.Unseen, want.unseen) {
+		w.t.Errorf("unseen because %q, want %q", result.Unseen, want.unseen)
+	}
+	if result.Unseen != "" && result.Started != w.c.State.Running {
+		w.t.Errorf("the result says that the container runs: %v", result.Started)
 	}
 	if warnings := strings.Join(result.Warnings, "\n"); want.warning == "" && warnings != "" || !strings.Contains(warnings, want.warning) {
 		w.t.Errorf("warnings %q, want %q", warnings, want.warning)

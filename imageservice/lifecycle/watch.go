@@ -38,9 +38,9 @@ func (d ProbeDefaults) patience(check *moby.HealthConfig) time.Duration {
 }
 
 // watch looks at a container that has just started until it is up, or is not, and why says
-// so. A warning tells that somebody else took over meanwhile: what they do to the
+// so. unseen tells that somebody else took over meanwhile: what they do to the
 // container says nothing about its new state.
-func (m *move) watch(ctx context.Context) (why, warning string) {
+func (m *move) watch(ctx context.Context) (why, unseen string) {
 	probed, patience := m.awaited()
 	wanted := "running"
 	if probed {
@@ -60,9 +60,9 @@ func (m *move) watch(ctx context.Context) (why, warning string) {
 			return fmt.Sprintf("the container was not %s within %s%s", wanted, patience, lastProbe(m.c)), ""
 		case <-look.C:
 		}
-		why, warning, up := m.look(probed)
-		if up || why != "" || warning != "" {
-			return why, warning
+		why, unseen, up := m.look(probed)
+		if up || why != "" || unseen != "" {
+			return why, unseen
 		}
 	}
 }
@@ -84,7 +84,7 @@ func (m *move) awaited() (probed bool, patience time.Duration) {
 
 // look says what the container is now: up, not up and why, taken over by somebody else, or
 // none of these yet.
-func (m *move) look(probed bool) (why, warning string, up bool) {
+func (m *move) look(probed bool) (why, unseen string, up bool) {
 	c := m.c
 	c.State.Lock()
 	defer c.State.Unlock()
@@ -108,7 +108,7 @@ func (m *move) look(probed bool) (why, warning string, up bool) {
 }
 
 // health says what the health check of a running container has found.
-func health(c *moby.Container, probed bool) (why, warning string, up bool) {
+func health(c *moby.Container, probed bool) (why, unseen string, up bool) {
 	if !probed || c.State.Health == nil {
 		return "", "", false
 	}

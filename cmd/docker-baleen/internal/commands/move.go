@@ -16,6 +16,9 @@ const (
 	// statusRolledBack is the exit status when a container did not come up and
 	// is back where it was.
 	statusRolledBack = 3
+	// statusUnseen is the exit status when a container was moved, and something came in
+	// between before it was seen to be up.
+	statusUnseen = 4
 	// statusInterrupted is what shells and docker say of ^C.
 	statusInterrupted = 130
 )
@@ -87,6 +90,10 @@ func (m *move) showResult(docker command.Cli, container string, plan api.Plan, r
 		return cli.StatusError{StatusCode: statusRolledBack, Status: fmt.Sprintf(
 			"%s did not come up on %s and was rolled back: %s\nIt is again as it was before, on %s.",
 			container, named(plan.To), printable.Text(r.RolledBack), named(plan.From))}
+	}
+	if r.Unseen != "" {
+		return cli.StatusError{StatusCode: statusUnseen, Status: fmt.Sprintf(
+			"%s was moved, but nobody knows whether it comes up: %s", container, printable.Text(r.Unseen))}
 	}
 	return nil
 }

@@ -190,6 +190,22 @@ func TestRolledBack(t *testing.T) {
 	}
 }
 
+// Of a container that somebody stopped before it was up nobody says that it runs.
+func TestUnseen(t *testing.T) {
+	o := run(t, map[string]answer{"POST /containers/web/upgrade": stream(t,
+		api.Progress{Plan: &api.Plan{From: fromImage, To: toImage}},
+		api.Progress{Result: &api.Result{
+			Revision: api.Revision{Number: 5, Image: "app:2", ImageID: newID}, Before: api.Revision{Number: 4},
+			Unseen: "the container was stopped before it was seen to be up",
+		}},
+	)}, "upgrade", "web", "app:2")
+	if statusOf(o.err) != 4 {
+		t.Fatalf("exit status %d: %v", statusOf(o.err), o.err)
+	}
+	same(t, "the error", o.err.Error(), "web was moved, but nobody knows whether it comes up: the container was stopped before it was seen to be up")
+	same(t, "the output", o.stdout, "web is on revision 5, app:2, and is stopped.\nTo go back: docker baleen rollback web 4\n")
+}
+
 func TestMoveThatFails(t *testing.T) {
 	const stopping = `{"Status":"stopping the container"}` + "\n"
 	for name, test := range map[string]struct{ body, want string }{

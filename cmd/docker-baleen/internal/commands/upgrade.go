@@ -25,8 +25,9 @@ func newUpgrade(docker command.Cli) *cobra.Command {
 The image must be there: pull it first. What you set when you created the
 container stays; what came from the old image follows the new one. A container
 that runs is stopped and started again. If it then exits or does not become
-healthy it is rolled back, and the exit status is 3. The state that it leaves is
-kept as a revision.`,
+healthy it is rolled back, and the exit status is 3. If somebody stops it before
+that is known, it stays on the new image, and the exit status is 4. The state that
+it leaves is kept as a revision.`,
 		Example: `  docker pull nginx:1.29
   docker baleen upgrade --dry-run web nginx:1.29
   docker baleen upgrade -m "for the new cipher" web nginx:1.29
