@@ -38,7 +38,8 @@ func ContainerConfig(img imagespec.DockerOCIImageConfig) *moby.ContainerConfig {
 // its user had asked for. What that was is not kept, so it is told by the
 // difference: what is as in the old image follows the new one, what is not
 // stays. Environment, labels, ports and volumes do so by name, all else as a
-// whole.
+// whole. Ports that the user has published are the user's: the engine publishes
+// none that is not exposed.
 //
 // As in Docker, a user's entrypoint does away with the image's command. Shell
 // and OnBuild, which no container gets from its image, follow only where they
@@ -47,7 +48,7 @@ func ContainerConfig(img imagespec.DockerOCIImageConfig) *moby.ContainerConfig {
 // The result shares nothing with the arguments. The changes tell all that
 // differs, and what the new image would have changed and the user's choice
 // prevails over.
-func Follow(c, from, to *moby.ContainerConfig) (*moby.ContainerConfig, []api.ConfigChange) {
+func Follow(c, from, to *moby.ContainerConfig, published moby.PortSet) (*moby.ContainerConfig, []api.ConfigChange) {
 	f := &following{}
 	next := *c
 	next.User = f.text("User", c.User, from.User, to.User)
@@ -63,8 +64,7 @@ func Follow(c, from, to *moby.ContainerConfig) (*moby.ContainerConfig, []api.Con
 	next.StopSignal = f.text("StopSignal", c.StopSignal, from.StopSignal, to.StopSignal)
 	next.Env = f.env(c.Env, from.Env, to.Env)
 	next.Labels = follow(f, "Labels", c.Labels, from.Labels, to.Labels)
-	next.ExposedPorts = moby.PortsOf(follow(f, "ExposedPorts",
-		moby.PortNames(c.ExposedPorts), moby.PortNames(from.ExposedPorts), moby.PortNames(to.ExposedPorts)))
+	next.ExposedPorts = f.ports(c.ExposedPorts, from.ExposedPorts, to.ExposedPorts, published)
 	next.Volumes = follow(f, "Volumes", c.Volumes, from.Volumes, to.Volumes)
 	next.Shell = f.given("Shell", c.Shell, from.Shell, to.Shell)
 	next.OnBuild = f.given("OnBuild", c.OnBuild, from.OnBuild, to.OnBuild)
@@ -215,6 +215,25 @@ func follow[V comparable](f *following, field string, own, from, to map[string]V
 	return next
 }
 
+// ports are exposed ports. Of the published ones it is told which the old image exposed
+// and the new one does not.
+func (f *following) ports(own, from, to, published moby.PortSet) moby.PortSet {
+	const field = "ExposedPorts"
+	mine, was, will := moby.PortNames(own), moby.PortNames(from), moby.PortNames(to)
+	for _, port := range names(moby.PortNames(published), nil) {
+		_, has := mine[port]
+		_, exposed := was[port]
+		if !has || !exposed {
+			continue
+		}
+		delete(was, port)
+		if _, stays := will[port]; !stays {
+			f.kept(field+" "+port, presence(nil, true), presence(nil, true), "")
+		}
+	}
+	return moby.PortsOf(follow(f, field, mine, was, will))
+}
+
 // names are the keys of two maps in order.
 func names[V any](a, b map[string]V) []string {
 	var all []string
@@ -241,7 +260,7 @@ func presence(v any, ok bool) any {
 // ConfigChanges tells in what two configurations of a container differ, of that
 // which an image can set.
 func ConfigChanges(from, to *moby.ContainerConfig) []api.ConfigChange {
-	_, changes := Follow(from, from, to)
+	_, changes := Follow(from, from, to, nil)
 	return changes
 }
 

@@ -137,7 +137,7 @@ func FuzzFollow(f *testing.F) {
 		}
 		own, want := created(user, from), created(user, to)
 		before := asJSON(t, own) + asJSON(t, from) + asJSON(t, to)
-		got, changes := compat.Follow(own, from, to)
+		got, changes := compat.Follow(own, from, to, nil)
 		if sorted(t, got) != sorted(t, want) {
 			t.Errorf("the user's  %s\nfrom        %s\nto          %s\nis          %s\nwant        %s", asJSON(t, user), asJSON(t, from), asJSON(t, to), sorted(t, got), sorted(t, want))
 		}
@@ -171,17 +171,17 @@ func FuzzFollowAnything(f *testing.F) {
 			}
 		}
 		before := asJSON(t, own) + asJSON(t, from) + asJSON(t, to)
-		got, changes := compat.Follow(&own, &from, &to)
+		got, changes := compat.Follow(&own, &from, &to, nil)
 		for _, c := range changes {
 			if c.Field == "" || c.Old == c.New {
 				t.Errorf("no change: %+v", c)
 			}
 		}
-		again, more := compat.Follow(&own, &from, &to)
+		again, more := compat.Follow(&own, &from, &to, nil)
 		if asJSON(t, *got) != asJSON(t, *again) || !slices.Equal(changes, more) {
 			t.Errorf("once it is %s, once %s", asJSON(t, *got), asJSON(t, *again))
 		}
-		stays, none := compat.Follow(got, &to, &to)
+		stays, none := compat.Follow(got, &to, &to, nil)
 		if sorted(t, stays) != sorted(t, got) || slices.ContainsFunc(none, changed) {
 			t.Errorf("on the image that it has followed %s becomes %s, by %+v", asJSON(t, *got), asJSON(t, *stays), none)
 		}

@@ -3,6 +3,8 @@ package compat_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,8 +15,17 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 )
 
+type config = moby.ContainerConfig
+
+func ports(names ...string) moby.PortSet {
+	set := map[string]struct{}{}
+	for _, n := range names {
+		set[n] = struct{}{}
+	}
+	return moby.PortsOf(set)
+}
+
 func TestFollow(t *testing.T) {
-	type config = moby.ContainerConfig
 	set := func(names ...string) map[string]struct{} {
 		all := map[string]struct{}{}
 		for _, n := range names {
@@ -22,7 +33,6 @@ func TestFollow(t *testing.T) {
 		}
 		return all
 	}
-	ports := func(names ...string) moby.PortSet { return moby.PortsOf(set(names...)) }
 	health := func(command string, every time.Duration) *moby.HealthConfig {
 		return &moby.HealthConfig{Test: []string{"CMD", command}, Interval: every}
 	}
@@ -95,7 +105,7 @@ func TestFollow(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := asJSON(t, c.own) + asJSON(t, c.old) + asJSON(t, c.to)
-			got, changes := compat.Follow(&c.own, &c.old, &c.to)
+			got, changes := compat.Follow(&c.own, &c.old, &c.to, nil)
 			if a, b := asJSON(t, got), asJSON(t, c.want); a != b {
 				t.Errorf("the container gets %s, want %s", a, b)
 			}
@@ -114,6 +124,39 @@ func TestFollow(t *testing.T) {
 				t.Error("an argument was changed")
 			}
 		})
+	}
+}
+
+// A published port stays exposed, whatever the images expose.
+func TestFollowKeepsPublishedPorts(t *testing.T) {
+	own := config{ExposedPorts: ports("80/tcp", "443/tcp", "53/udp")}
+	from := config{ExposedPorts: ports("80/tcp", "443/tcp", "53/udp")}
+	for _, c := range []struct {
+		to, want []string
+		changes  string
+	}{
+		{nil, []string{"80/tcp", "443/tcp"}, "80/tcp! 443/tcp! 53/udp>"},
+		{[]string{"8080/tcp", "443/tcp"}, []string{"80/tcp", "443/tcp", "8080/tcp"}, "80/tcp! 53/udp> 8080/tcp>yes"},
+		{[]string{"80/tcp", "443/tcp", "53/udp"}, []string{"80/tcp", "443/tcp", "53/udp"}, ""},
+	} {
+		got, changes := compat.Follow(&own, &from, &config{ExposedPorts: ports(c.to...)}, ports("80/tcp", "443/tcp", "9/tcp"))
+		if a, b := asJSON(t, got.ExposedPorts), asJSON(t, ports(c.want...)); a != b {
+			t.Errorf("on an image that exposes %q it exposes %s, want %s", c.to, a, b)
+		}
+		var told []string
+		for _, change := range changes {
+			sign := ">"
+			if change.Kept {
+				sign = "!"
+			}
+			told = append(told, strings.TrimPrefix(change.Field, "ExposedPorts ")+sign+change.New)
+		}
+		want := strings.Fields(c.changes)
+		slices.Sort(told)
+		slices.Sort(want)
+		if !slices.Equal(told, want) {
+			t.Errorf("on an image that exposes %q the changes are %q, want %q", c.to, told, want)
+		}
 	}
 }
 

@@ -80,7 +80,7 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 	if err != nil {
 		return err
 	}
-	to.Config, m.Plan.Config = compat.Follow(m.ctr.Config, compat.ContainerConfig(old.Config.Config), compat.ContainerConfig(img.Config.Config))
+	to.Config, m.Plan.Config = compat.Follow(m.ctr.Config, compat.ContainerConfig(old.Config.Config), compat.ContainerConfig(img.Config.Config), moby.BoundPorts(m.ctr))
 	to.Config.Image = o.Image
 	if err := m.describe(ctx, to, "", o.DryRun); err != nil {
 		return err

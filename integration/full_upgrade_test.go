@@ -21,7 +21,7 @@ func TestUpgradeOnAFullDisk(t *testing.T) {
 	e.docker(t, "image", "prune", "-f")
 	e.docker(t, "rm", e.docker(t, "create", "app:2")) // the image is unpacked then
 	empty := e.rest(t)
-	// The merge links files: it is directories that take space.
+	// The merge copies 2,000 files, each in a directory of its own.
 	const fill = `[ -e /data/all ] || { cd /data; mkdir $(seq 2000); for d in *; do echo $d > $d/f; done; touch /data/all; }; `
 	stopped := e.docker(t, "create", "app:1", "sh", "-c", fill+killLook)
 	e.docker(t, "start", "-a", stopped)

@@ -213,6 +213,18 @@ func PortsOf(names map[string]struct{}) PortSet {
 	return ports
 }
 
+// BoundPorts returns the ports of a container that its user has published on the host.
+func BoundPorts(c *Container) PortSet {
+	if c.HostConfig == nil {
+		return nil
+	}
+	ports := make(PortSet, len(c.HostConfig.PortBindings))
+	for port := range c.HostConfig.PortBindings {
+		ports[port] = struct{}{}
+	}
+	return ports
+}
+
 // ExitCode returns the exit code of a container's last run. The container is locked,
 // or nobody else has it.
 func ExitCode(c *Container) int { return c.ExitCode() }
