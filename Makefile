@@ -140,7 +140,7 @@ test-other-engine: # what CI has of the engine that is not chosen
 test-all: test ## the same in all overlay modes, with the race detector, and Moby's command line suite
 	CGO_ENABLED=1 $(GOTESTSUM) --format=pkgname-and-test-fails -- -race -timeout=60m -p=1 ./...
 	$(GO) test -timeout=60m ./integration/fidelity -flavor=fork,stock -mode=all -v
-	$(GO) run ./integration/moby -suite=container,cli
+	$(GO) run ./integration/moby -suite=container,volume,system,cli
 	$(MAKE) --no-print-directory test-containerd
 
 .PHONY: bench
@@ -174,7 +174,7 @@ fuzz: ## every fuzzer there is for half a minute, or FUZZ=1h, those of TARGET='A
 	if [[ $$failed ]]; then echo "These fuzzers failed, and kept why in testdata/fuzz:$$failed"; exit 1; fi
 
 .PHONY: test-moby
-test-moby: build ## one of Moby's suites: SUITE=image|build|container|cli|checkpoint [RUN=regexp]
+test-moby: build ## one of Moby's suites: SUITE=image|build|container|volume|system|cli|checkpoint [RUN=regexp]
 	$(GO) run ./integration/moby -suite='$(SUITE)' -run='$(RUN)'
 
 .PHONY: test-containerd

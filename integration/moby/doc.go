@@ -1,7 +1,7 @@
 // Moby runs Moby's own integration suites against the fork and against stock,
 // and fails if a test that stock passes does not pass on the fork.
 //
-//	go run ./integration/moby -suite image|build|container|cli|checkpoint [-run regexp] [flags]
+//	go run ./integration/moby -suite image|build|container|volume|system|cli|checkpoint [-run regexp] [flags]
 //
 // Several suites may be named, separated by commas. It needs root and the
 // programs of `make build`. All that it needs of the network is the Go module

@@ -42,6 +42,10 @@ var known = []suite{
 			Reason:  "they connect to a published port through the machine's own address, and hang where the network leads nowhere; image service and layers play no part",
 		}},
 	}},
+	// Mounts of images, among others.
+	{Suite: suites.Suite{Name: "volume", Package: "integration/volume", Timeout: 10 * time.Minute}},
+	// What images take on disk, and their events, among others.
+	{Suite: suites.Suite{Name: "system", Package: "integration/system", Timeout: 10 * time.Minute}},
 	{
 		// One test, which wants a daemon of its own kind and CRIU: make criu.
 		Suite:  suites.Suite{Name: "checkpoint", Package: "integration/container", Run: "^TestCheckpoint$", Timeout: 5 * time.Minute},
