@@ -22,10 +22,10 @@
 // "<id>.r<number>-init", below the revision that it was merged for. Snapshots
 // of the container above the init layer are its own layers; [Stack] tells them.
 // A stack of too many is merged into one, "<id>.c<number>", which stands for
-// the revision of that number. Files of sealed layers are linked for that, not
-// copied, so a container sees that they have several names; the times of
-// directories become whole seconds, and sockets are left out. The same holds
-// for a merge into another image.
+// the revision of that number. Files are cloned for that where the file system can,
+// and copied otherwise, with their times and attributes, so a container sees the number
+// of names that it gave them; sockets are left out. The same holds for a merge into
+// another image.
 //
 // What a container wrote can also be sealed without being kept
 // ([History.SealLayer]): such a snapshot is named like a revision, has no record,
