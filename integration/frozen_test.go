@@ -16,21 +16,35 @@ import (
 // frozenContent makes what the commits of this file read for a while.
 const frozenContent = "mkdir /m; cd /m; for d in $(seq 40); do mkdir $d; for i in $(seq 500); do echo $i > $d/$i; done; done"
 
-// whileFrozen commits a container and calls f when the commit has paused it.
-// It returns what the commit printed.
+// whileFrozen commits a container and calls f when the commit has frozen it.
+// It returns what the commit printed. The daemon does not call it paused.
 func (e *env) whileFrozen(t *testing.T, id string, f func()) (out string, err error) {
 	t.Helper()
+	groups, err := stack.CgroupsOf(id)
+	if err != nil || len(groups) == 0 {
+		t.Fatalf("the container has no cgroup: %v", err)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		out, err = output(e.Docker(t.Context(), "commit", id))
 	}()
-	for e.inspect(t, id, "{{.State.Paused}}") != "true" {
+	for {
+		frozen, err := stack.IsFrozen(groups)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if frozen {
+			break
+		}
 		select {
 		case <-done:
-			t.Fatal("the commit was over before the container was seen paused")
+			t.Fatal("the commit was over before the container was seen frozen")
 		case <-time.After(time.Millisecond):
 		}
+	}
+	if got := e.inspect(t, id, "{{.State.Status}} {{.State.Paused}}"); got != "running false" {
+		t.Errorf("while it is frozen the container is %s", got)
 	}
 	f()
 	<-done
@@ -86,6 +100,7 @@ func TestOrdersWhileFrozen(t *testing.T) {
 		says, state string // what it says at the end, and what the container is then
 	}{
 		{[]string{"exec", id, "echo", "works"}, "works", "running"},
+		{[]string{"update", "--pids-limit", "100", id}, "", "running"},
 		{[]string{"unpause", id}, "is not paused", "running"},
 		{[]string{"pause", id}, "", "paused"},
 		{[]string{"stop", id}, "", "exited"},

@@ -17,10 +17,10 @@ import (
 // Glue converts, calls and returns: it lives where no tool but the compiler looks. What
 // must not be in it is counted. The limits only fall: to 500 lines and to none of the rest.
 const (
-	mostLines   = 777
-	mostLoops   = 3
-	mostGo      = 2
-	mostComplex = 8 // functions of a cyclomatic complexity over maxComplexity
+	mostLines   = 581
+	mostLoops   = 0
+	mostGo      = 0
+	mostComplex = 0 // functions of a cyclomatic complexity over maxComplexity
 
 	maxComplexity = 3
 )

@@ -40,7 +40,11 @@ type (
 	MountPoint        = volumemounts.MountPoint
 	Volume            = volume.Volume
 	Task              = libcontainerdtypes.Task
+	RuntimeClient     = libcontainerdtypes.Client    // the daemon's own view of containerd
 	RuntimeContainer  = libcontainerdtypes.Container // what containerd has of a container
+	Process           = libcontainerdtypes.Process
+	StdioCallback     = libcontainerdtypes.StdioCallback
+	TaskResources     = libcontainerdtypes.Resources
 	TaskEventInfo     = libcontainerdtypes.EventInfo
 	CreateRWLayerOpts = layer.CreateRWLayerOpts
 	InitLayerFunc     = layer.MountInit // fills the init layer of a container below a folder

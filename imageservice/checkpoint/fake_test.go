@@ -35,6 +35,7 @@ type world struct {
 	unrecorded bool                              // the container runs by containerd's record alone
 	frozen     int                               // pauses that have not ended
 	pauses     int
+	toEnd      int      // pauses until the container ends
 	images     []string // names of checkpoints
 	options    imageservice.CheckpointOptions
 	messages   []api.Progress
@@ -163,12 +164,15 @@ func (w *world) PlainHostConfig() (*moby.HostConfig, error) {
 	return &moby.HostConfig{}, w.call("PlainHostConfig")
 }
 
-func (w *world) Pauser(context.Context, *moby.Container) func() func() {
-	return func() func() {
-		w.frozen++
-		w.pauses++
-		return func() { w.frozen-- }
-	}
+func (w *world) Freeze(context.Context, *moby.Container) (thaw func()) {
+	w.frozen++
+	w.pauses++
+	return func() { w.frozen-- }
+}
+
+func (w *world) FreezeToEnd(ctx context.Context, c *moby.Container) (thaw func()) {
+	w.toEnd++
+	return w.Freeze(ctx, c)
 }
 
 func (w *world) Log(c *moby.Container, action moby.EventAction, attributes map[string]string) {

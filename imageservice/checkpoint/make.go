@@ -18,7 +18,7 @@ type Maker struct {
 	Operations Operations
 	Images     Images
 	Processes  Processes
-	Pauser     Pauser
+	Freezer    Freezer
 	Defaults   Defaults
 	Events     Events
 }
@@ -64,7 +64,7 @@ func (m *Maker) make(ctx context.Context, c *moby.Container, ref reference.Named
 	case !c.State.IsRunning() && unrecorded == nil:
 		made, err = m.keep(ctx, c, ref, options)
 	case req.NoProcess || unrecorded != nil:
-		options.Pause = m.Pauser.Pauser(ctx, c)
+		options.Pause = func() func() { return m.Freezer.Freeze(ctx, c) }
 		made, err = m.keep(ctx, c, ref, options)
 	default:
 		made, err = m.keepProcesses(ctx, c, ref, options, req.LeaveRunning)

@@ -15,7 +15,7 @@ import (
 )
 
 func (w *world) make(req api.CheckpointRequest) error {
-	m := &checkpoint.Maker{Operations: w, Images: w, Processes: w, Pauser: w, Defaults: w, Events: w}
+	m := &checkpoint.Maker{Operations: w, Images: w, Processes: w, Freezer: w, Defaults: w, Events: w}
 	return m.Make(w.t.Context(), "web", req, w.emit)
 }
 
@@ -42,6 +42,9 @@ func TestMake(t *testing.T) {
 			w.unrecorded = tc.unrecorded
 			if err := w.make(tc.req); err != nil {
 				t.Fatal(err)
+			}
+			if (w.toEnd > 0) != tc.ends {
+				t.Errorf("%d freezes to the end", w.toEnd)
 			}
 			if w.pauses != tc.pauses || w.frozen != 0 || slices.Contains(w.calls, "Dump") != tc.dumps {
 				t.Errorf("%d pauses, %d hold, calls %v", w.pauses, w.frozen, w.calls)

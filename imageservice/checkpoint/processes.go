@@ -56,15 +56,14 @@ func (m *Maker) keepProcesses(ctx context.Context, c *moby.Container, ref refere
 	}
 	options.CRIU = version
 	options.Dump = func(ctx context.Context) (ocispec.Descriptor, error) { return m.Processes.Dump(ctx, c.ID) }
-	pause := m.Pauser.Pauser(ctx, c)
 	if goOn {
-		options.Pause = pause
+		options.Pause = func() func() { return m.Freezer.Freeze(ctx, c) }
 		return m.keep(ctx, c, ref, options)
 	}
 	thaw := func() {}
 	defer func() { thaw() }()
 	options.Pause = func() func() {
-		thaw = sync.OnceFunc(pause())
+		thaw = sync.OnceFunc(m.Freezer.FreezeToEnd(ctx, c))
 		return func() {}
 	}
 	made, err := m.keep(ctx, c, ref, options)

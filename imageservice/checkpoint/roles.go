@@ -44,11 +44,14 @@ type Defaults interface {
 	PlainHostConfig() (*moby.HostConfig, error)
 }
 
-// Pauser pauses containers.
-type Pauser interface {
-	// Pauser returns a function that pauses the container. That returns one which lets
-	// the container go on.
-	Pauser(ctx context.Context, c *moby.Container) (pause func() (thaw func()))
+// Freezer makes containers stand still. The Freezer of package freeze does.
+type Freezer interface {
+	// Freeze stops a container until thaw is called. Nobody must wait for the container's
+	// lock before that.
+	Freeze(ctx context.Context, c *moby.Container) (thaw func())
+	// FreezeToEnd is Freeze for a container that is to end when it is thawed. The caller
+	// may lock the container.
+	FreezeToEnd(ctx context.Context, c *moby.Container) (thaw func())
 }
 
 // Events takes what docker events shows of a container.

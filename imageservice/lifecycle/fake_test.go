@@ -61,7 +61,7 @@ func newWorld(t *testing.T, runs bool) *world {
 	w.to = &moby.ContainerConfig{Image: "new", Entrypoint: []string{"run"}, Cmd: []string{"serve"}}
 	images := lifecycle.NewImages(store{w})
 	images.Use(w)
-	w.ops = lifecycle.New(lifecycle.Config{Daemon: w, Files: w, Tasks: w, Images: images})
+	w.ops = lifecycle.New(lifecycle.Config{Daemon: w, Files: w, Tasks: w, Freezer: w, Images: images})
 	return w
 }
 
@@ -210,7 +210,7 @@ func (w *world) Log(_ *moby.Container, action moby.EventAction, attributes map[s
 	w.events = append(w.events, strings.TrimSpace(string(action)+" "+attributes["revision"]+" "+attributes["from"]))
 }
 
-func (w *world) PauseForCommit(ctx context.Context, _ *moby.Container) context.Context { return ctx }
+func (w *world) ForCommit(ctx context.Context, _ *moby.Container) context.Context { return ctx }
 
 func (w *world) GiveUpLost(context.Context, *moby.Container, int, moby.InitLayerFunc) (bool, error) {
 	if err := w.call("give up"); err != nil || !w.canLose {

@@ -47,7 +47,7 @@ func TestImagesOfRevisionsAreReadAgain(t *testing.T) {
 	w := newWorld(t, true)
 	images := lifecycle.NewImages(store{w})
 	images.Use(w)
-	w.ops = lifecycle.New(lifecycle.Config{Daemon: w, Files: w, Tasks: w, Images: images})
+	w.ops = lifecycle.New(lifecycle.Config{Daemon: w, Files: w, Tasks: w, Freezer: w, Images: images})
 	w.at = w.failing("revision images", 1)
 	if list := images.List(); len(list) != 1 {
 		t.Errorf("containers %v", list)

@@ -18,10 +18,11 @@ import (
 
 // Config is what [Operations] work with. All fields are needed.
 type Config struct {
-	Daemon Daemon
-	Files  Files
-	Tasks  Tasks
-	Images *Images // of the same daemon's containers
+	Daemon  Daemon
+	Files   Files
+	Tasks   Tasks
+	Freezer Freezer
+	Images  *Images // of the same daemon's containers
 	// InitLayer fills an init layer, given the folder in which it is mounted.
 	InitLayer moby.InitLayerFunc
 	Probe     ProbeDefaults
@@ -31,24 +32,25 @@ type Config struct {
 // may be called at the same time, also for one container. See the package comment for
 // a nil one.
 type Operations struct {
-	daemon Daemon
-	files  Files
-	tasks  Tasks
-	images *Images
-	init   moby.InitLayerFunc
-	probe  ProbeDefaults
-	guard  guard
+	daemon  Daemon
+	files   Files
+	tasks   Tasks
+	freezer Freezer
+	images  *Images
+	init    moby.InitLayerFunc
+	probe   ProbeDefaults
+	guard   guard
 }
 
 // New returns the operations of a daemon.
 func New(c Config) *Operations {
-	return &Operations{daemon: c.Daemon, files: c.Files, tasks: c.Tasks, images: c.Images, init: c.InitLayer, probe: c.Probe}
+	return &Operations{daemon: c.Daemon, files: c.Files, tasks: c.Tasks, freezer: c.Freezer, images: c.Images, init: c.InitLayer, probe: c.Probe}
 }
 
 // Snapshot keeps a container's present state as a revision.
 func (o *Operations) Snapshot(ctx context.Context, name string, req api.SnapshotRequest) (made api.Revision, err error) {
 	err = o.Do(ctx, name, "a snapshot", func(ctx context.Context, c *moby.Container) error {
-		made, err = o.files.Snapshot(o.daemon.PauseForCommit(ctx, c), c, imageservice.SnapshotOptions{Message: req.Message})
+		made, err = o.files.Snapshot(o.freezer.ForCommit(ctx, c), c, imageservice.SnapshotOptions{Message: req.Message})
 		if err != nil {
 			return compat.DockerError(err)
 		}

@@ -17,7 +17,6 @@ type Daemon interface {
 	Records
 	Volumes
 	Events
-	Pauser
 }
 
 // Lifecycle finds, stops and starts containers of the daemon. The container is not locked.
@@ -64,10 +63,10 @@ type Events interface {
 	Log(c *moby.Container, action moby.EventAction, attributes map[string]string)
 }
 
-// Pauser pauses containers for what reads them.
-type Pauser interface {
-	// PauseForCommit returns the context of [imageservice.WithPause] for a container.
-	PauseForCommit(ctx context.Context, c *moby.Container) context.Context
+// Freezer freezes containers for what reads them. The Freezer of package freeze does.
+type Freezer interface {
+	// ForCommit returns the context of [imageservice.WithPause] for a container.
+	ForCommit(ctx context.Context, c *moby.Container) context.Context
 }
 
 // Tasks finds containerd's tasks.

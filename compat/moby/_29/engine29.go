@@ -36,7 +36,11 @@ type (
 	MountPoint        = volumemounts.MountPoint
 	Volume            = volume.Volume
 	Task              = baleentypes.Task
+	RuntimeClient     = baleentypes.RuntimeClient    // the daemon's own view of containerd
 	RuntimeContainer  = baleentypes.RuntimeContainer // what containerd has of a container
+	Process           = baleentypes.Process
+	StdioCallback     = baleentypes.StdioCallback
+	TaskResources     = baleentypes.TaskResources
 	TaskEventInfo     = baleentypes.TaskEventInfo
 	CreateRWLayerOpts = baleentypes.CreateRWLayerOpts
 	InitLayerFunc     = baleentypes.InitLayerFunc // fills the init layer of a container below a folder

@@ -23,7 +23,7 @@ func (daemon *Daemon) ContainerCheckpoint(ctx context.Context, name string, req 
 	m := &checkpoint.Maker{
 		Operations: daemon.baleen.operations, Images: service,
 		Processes: checkpoint.ClientProcesses(daemon.containerdClient),
-		Pauser:    checkpointRoles{daemon}, Defaults: checkpointRoles{daemon}, Events: baleenRoles{daemon},
+		Freezer:   daemon.baleen.freezer, Defaults: checkpointRoles{daemon}, Events: baleenRoles{daemon},
 	}
 	return m.Make(ctx, name, req, emit)
 }
@@ -82,10 +82,6 @@ func (daemon *Daemon) startTask(ctx context.Context, cfg *moby.DaemonConfig, tas
 
 // checkpointRoles are the roles of packages checkpoint and unfinished.
 type checkpointRoles struct{ daemon *Daemon }
-
-func (r checkpointRoles) Pauser(ctx context.Context, c *moby.Container) func() func() {
-	return r.daemon.pauser(ctx, c)
-}
 
 func (r checkpointRoles) AsRequested(ctx context.Context, params moby.ContainerCreateConfig) (moby.ContainerCreateConfig, []string, error) {
 	return r.daemon.asRequest(ctx, params)

@@ -7,6 +7,7 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
+	"github.com/baleen-project/baleen/imageservice/lifecycle/freeze"
 )
 
 // baleenState is what the daemon keeps for Baleen: nothing, if its images are a graph
@@ -14,6 +15,7 @@ import (
 type baleenState struct {
 	operations *lifecycle.Operations
 	images     *lifecycle.Images
+	freezer    *freeze.Freezer
 }
 
 // loadLayer finds the layer of a container that the daemon loads.

@@ -7,7 +7,6 @@ import (
 	"github.com/opencontainers/selinux/go-selinux/label"
 
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
 )
 
@@ -75,8 +74,4 @@ func (r baleenRoles) UnmountRoot(c *moby.Container) error { return r.daemon.Unmo
 
 func (r baleenRoles) Log(c *moby.Container, action moby.EventAction, attributes map[string]string) {
 	r.daemon.LogContainerEventWithAttributes(c, action, attributes)
-}
-
-func (r baleenRoles) PauseForCommit(ctx context.Context, c *moby.Container) context.Context {
-	return imageservice.WithPause(ctx, r.daemon.pauser(ctx, c))
 }

@@ -13,7 +13,11 @@ type (
 	Image             = image.Image
 	ImageID           = image.ID
 	InitLayerFunc     = layer.MountInit
+	RuntimeClient     = libcontainerdtypes.Client
 	RuntimeContainer  = libcontainerdtypes.Container
+	Process           = libcontainerdtypes.Process
+	StdioCallback     = libcontainerdtypes.StdioCallback
+	TaskResources     = libcontainerdtypes.Resources
 	Task              = libcontainerdtypes.Task
 	TaskEventInfo     = libcontainerdtypes.EventInfo
 )
