@@ -169,6 +169,9 @@ func (r refresher) export(ctx context.Context) ([]fork.Patch, error) {
 	if len(status) > 0 {
 		return nil, fmt.Errorf("refresh: %s has changes that are in no commit, so in no patch:\n%s", r.repo, status)
 	}
+	if err := r.checkComplete(ctx); err != nil {
+		return nil, err
+	}
 	tmp, err := os.MkdirTemp("", "mkdockerd-refresh-")
 	if err != nil {
 		return nil, err
@@ -209,6 +212,21 @@ func (r refresher) export(ctx context.Context) ([]fork.Patch, error) {
 	return patches, r.sameAsHead(files)
 }
 
+// checkComplete returns an error that names the first commit that lacks hunks. It may be
+// empty, of which git makes no patch.
+func (r refresher) checkComplete(ctx context.Context) error {
+	subjects, err := r.git(ctx, nil, "log", "--reverse", "--format=%s", baseTag+"..HEAD")
+	if err != nil {
+		return err
+	}
+	for s := range strings.Lines(string(subjects)) {
+		if strings.HasPrefix(s, incomplete) {
+			return fmt.Errorf("refresh: complete the commit %q in %s, and remove that word from its subject", strings.TrimSpace(s), r.repo)
+		}
+	}
+	return nil
+}
+
 // one reads a patch that git wrote, and narrows it.
 func (r refresher) one(name string, read func(string) ([]byte, error)) (fork.Patch, error) {
 	text, err := os.ReadFile(name)
@@ -219,8 +237,6 @@ func (r refresher) one(name string, read func(string) ([]byte, error)) (fork.Pat
 	switch {
 	case err != nil:
 		return p, err
-	case strings.HasPrefix(p.Subject, incomplete):
-		return p, fmt.Errorf("refresh: complete the commit %q in %s, and remove that word from its subject", p.Subject, r.repo)
 	case strings.HasPrefix(p.Subject, "=?"):
 		return p, fmt.Errorf("refresh: the subject of %s must be ASCII", p.Name)
 	case p.Body == "":
