@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -202,12 +201,6 @@ func (s *Service) unpacked(ctx context.Context, m platformManifest) (bool, error
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// ExportImage writes an archive of images (`docker save`). It is upstream's, which
-// asks [Service.Complete], but that its error says what is missing.
-func (s *Service) ExportImage(ctx context.Context, names []string, platforms moby.Platforms, out io.Writer) error {
-	return s.explain(ctx, "save", s.upstream.ExportImage(ctx, names, platforms, out), moby.PlatformList(platforms), names...)
 }
 
 // PushImage sends an image to a registry. It is upstream's, but that its error says

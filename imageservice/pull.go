@@ -3,22 +3,34 @@ package imageservice
 import (
 	"context"
 	"errors"
+	"slices"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/compat"
 )
 
 // PullComplete pulls an image with containerd, and makes sure that all of it is
 // there. containerd does not fetch layers that are unpacked: if their blobs are gone,
-// they are fetched without unpacking.
+// they are fetched without unpacking. Annotations of layers that would choose a mapping
+// of ids for their snapshots are left out.
 //
 // If that fails the name stands for the new image already; an image that it stood for
 // before keeps a record without a name.
 func (s *Service) PullComplete(ctx context.Context, ref string, opts ...containerd.RemoteOpt) (containerd.Image, error) {
 	return completePull{puller: s.client, images: s.images, complete: s.Complete}.run(ctx, ref, opts...)
+}
+
+// withoutIDMaps comes behind the options that set the handler.
+func withoutIDMaps(_ *containerd.Client, c *containerd.RemoteContext) error {
+	if c.HandlerWrapper != nil {
+		c.HandlerWrapper = compat.WithoutIDMaps(c.HandlerWrapper)
+	}
+	return nil
 }
 
 // puller fetches images, and unpacks those that it pulls. [containerd.Client] is one.
@@ -34,6 +46,7 @@ type completePull struct {
 }
 
 func (p completePull) run(ctx context.Context, ref string, opts ...containerd.RemoteOpt) (containerd.Image, error) {
+	opts = append(slices.Clone(opts), withoutIDMaps)
 	before, beforeErr := p.images.Get(ctx, ref)
 	img, err := p.puller.Pull(ctx, ref, opts...)
 	if err != nil || !errdefs.IsNotFound(p.complete(ctx, img.Target())) {

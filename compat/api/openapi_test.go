@@ -19,27 +19,28 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/api/client"
 	"github.com/baleen-project/baleen/compat/api/server"
+	"github.com/baleen-project/baleen/compat/moby"
 )
 
 // backend is a daemon on which everything succeeds at once. It answers what it is asked.
 type backend struct{ server.Backend }
 
-func (backend) ContainerSnapshot(context.Context, string, api.SnapshotRequest) (api.Revision, error) {
+func (backend) Snapshot(context.Context, string, api.SnapshotRequest) (api.Revision, error) {
 	return api.Revision{}, nil
 }
 
-func (backend) ContainerRevisions(context.Context, string) ([]api.Revision, error) { return nil, nil }
+func (backend) Revisions(context.Context, string) ([]api.Revision, error) { return nil, nil }
 
-func (backend) ContainerRevisionsPrune(context.Context, string, api.PruneRequest) (api.PruneReport, error) {
+func (backend) Prune(context.Context, string, api.PruneRequest) (api.PruneReport, error) {
 	return api.PruneReport{}, nil
 }
 
-func (backend) ContainerUpgrade(_ context.Context, _ string, _ api.UpgradeRequest, emit func(api.Progress)) error {
+func (backend) Upgrade(_ context.Context, _ string, _ api.UpgradeRequest, emit func(api.Progress)) error {
 	emit(api.Progress{Result: &api.Result{}})
 	return nil
 }
 
-func (backend) ContainerRollback(_ context.Context, _ string, _ api.RollbackRequest, emit func(api.Progress)) error {
+func (backend) Rollback(_ context.Context, _ string, _ api.RollbackRequest, emit func(api.Progress)) error {
 	emit(api.Progress{Result: &api.Result{}})
 	return nil
 }
@@ -120,6 +121,11 @@ func operations() []operation {
 	}
 }
 
+// noRoutes is an engine without routes for containers.
+type noRoutes struct{}
+
+func (noRoutes) Routes() []moby.Route { return nil }
+
 // TestOpenAPIRoutes: docs/api.yaml has the routes of the router, the client calls each of
 // them, and each answers with the status and the message that the document says.
 func TestOpenAPIRoutes(t *testing.T) {
@@ -130,7 +136,7 @@ func TestOpenAPIRoutes(t *testing.T) {
 			documented = append(documented, strings.ToUpper(method)+" "+path)
 		}
 	}
-	for _, r := range server.NewRouter(backend{}).Routes() {
+	for _, r := range server.NewRouter(backend{}, noRoutes{}).Routes() {
 		served = append(served, r.Method()+" "+strings.ReplaceAll(r.Path(), ":.*", ""))
 	}
 	for _, op := range operations() {
@@ -177,7 +183,7 @@ func ask(t *testing.T, op operation) (route string, status int) {
 			return
 		}
 		path := version.ReplaceAllString(r.URL.Path, "")
-		for _, candidate := range server.NewRouter(backend{}).Routes() {
+		for _, candidate := range server.NewRouter(backend{}, noRoutes{}).Routes() {
 			pattern := regexp.MustCompile("^" + regexp.MustCompile(`\{name:(.*?)\}`).ReplaceAllString(candidate.Path(), `([^/]*)`) + "$")
 			m := pattern.FindStringSubmatch(path)
 			if m == nil || candidate.Method() != r.Method {

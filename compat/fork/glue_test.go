@@ -15,9 +15,9 @@ import (
 )
 
 // Glue converts, calls and returns: it lives where no tool but the compiler looks. What
-// must not be in it is counted. The limits only fall: to 500 lines and to none of the rest.
+// must not be in it is counted.
 const (
-	mostLines   = 581
+	mostLines   = 500
 	mostLoops   = 0
 	mostGo      = 0
 	mostComplex = 0 // functions of a cyclomatic complexity over maxComplexity

@@ -101,11 +101,19 @@ type (
 	ContainerCreateConfig   = backend.ContainerCreateConfig
 	ContainerRmConfig       = backend.ContainerRmConfig
 	ContainerStopOptions    = containertypes.StopOptions
-	CommitConfig            = backend.CommitConfig
+	CreateImageConfig       = backend.CreateImageConfig // of docker commit
+	CommitConfig            = backend.CommitConfig      // of the image service
 	GetImageOpts            = backend.GetImageOpts
 	GetImageAndLayerOptions = backend.GetImageAndLayerOptions
 	AuthConfig              = registry.AuthConfig // for a registry
 )
+
+// TakePause reports whether a commit is to pause its container, and has it not do that.
+func TakePause(c *CreateImageConfig) bool {
+	pause := c.Pause
+	c.Pause = false
+	return pause
+}
 
 // Platforms says of which platforms of an image an archive is made or read, or which
 // are pulled or pushed; all, or the host's, if it is nil. See [PlatformList].
@@ -167,6 +175,7 @@ type (
 )
 
 var (
+	ParseForm    = httputils.ParseForm
 	NewGetRoute  = router.NewGetRoute
 	NewPostRoute = router.NewPostRoute
 )

@@ -90,7 +90,7 @@ func (r *Restorer) makeContainer(ctx context.Context, p *Prepared, req api.Resto
 		return api.Restored{}, err
 	}
 	status("creating the container")
-	created, err := r.Creator.Create(context.WithValue(ctx, restoreKey{}, of), params)
+	created, err := r.Creator.ContainerCreate(context.WithValue(ctx, restoreKey{}, of), params)
 	if err != nil {
 		return api.Restored{}, err
 	}

@@ -81,7 +81,7 @@ func (w *restores) FindNetwork(string) error { return w.call("FindNetwork") }
 
 // Create behaves as the daemon does: a container that it cannot create is removed, with
 // its folder.
-func (w *restores) Create(ctx context.Context, params moby.ContainerCreateConfig) (_ moby.CreateResponse, err error) {
+func (w *restores) ContainerCreate(ctx context.Context, params moby.ContainerCreateConfig) (_ moby.CreateResponse, err error) {
 	w.params = params
 	c := w.container(false)
 	c.Config, c.HostConfig = params.Config, params.HostConfig

@@ -64,9 +64,9 @@ type Creator interface {
 	// AsRequested passes what is to be created through the checks that a request of the
 	// API passes, and returns what the daemon would create.
 	AsRequested(ctx context.Context, params moby.ContainerCreateConfig) (_ moby.ContainerCreateConfig, warnings []string, _ error)
-	// Create creates a container. It calls [NewLayer] with ctx, or a context made of it,
+	// ContainerCreate creates a container. It calls [NewLayer] with ctx, or a context made of it,
 	// unless it fails before.
-	Create(ctx context.Context, params moby.ContainerCreateConfig) (moby.CreateResponse, error)
+	ContainerCreate(ctx context.Context, params moby.ContainerCreateConfig) (moby.CreateResponse, error)
 	// FindNetwork returns an error if the daemon has no network of that name.
 	FindNetwork(name string) error
 }

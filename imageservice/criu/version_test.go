@@ -84,30 +84,3 @@ func TestLogOf(t *testing.T) {
 		}
 	}
 }
-
-func TestStart(t *testing.T) {
-	failure := errors.New("no")
-	for _, tc := range []struct {
-		restored bool
-		fail     string
-		want     string
-	}{
-		{false, "", "connect start"}, {false, "connect", "connect"}, {false, "start", "connect start"},
-		{true, "", "start connect"}, {true, "start", "start"}, {true, "connect", "start connect"},
-	} {
-		var calls []string
-		step := func(name string) func() error {
-			return func() error {
-				calls = append(calls, name)
-				if name == tc.fail {
-					return failure
-				}
-				return nil
-			}
-		}
-		err := criu.Start(tc.restored, step("connect"), step("start"))
-		if got := strings.Join(calls, " "); got != tc.want || errors.Is(err, failure) != (tc.fail != "") {
-			t.Errorf("%+v: %s: %v", tc, got, err)
-		}
-	}
-}

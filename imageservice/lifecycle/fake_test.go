@@ -96,7 +96,7 @@ func (w *world) failing(name string, nth int) func(int) error {
 	}
 }
 
-func (w *world) Find(name string) (*moby.Container, error) {
+func (w *world) GetContainer(name string) (*moby.Container, error) {
 	if name != "web" {
 		return nil, cerrdefs.ErrNotFound.WithMessage("No such container: " + name)
 	}
@@ -197,7 +197,7 @@ func (w *world) MountUnnoted(moby.RWLayer) (string, error) {
 	return filepath.Join(w.c.Root, "rootfs"), nil
 }
 
-func (w *world) UnmountRoot(*moby.Container) error {
+func (w *world) Unmount(*moby.Container) error {
 	w.mu.Lock()
 	w.mounts--
 	w.mu.Unlock()

@@ -51,7 +51,7 @@ func (o *Operations) begin(ctx context.Context, name, what string, usable func(c
 	if o == nil {
 		return nil, nil, nil, ErrOff()
 	}
-	c, err := o.daemon.Find(name)
+	c, err := o.daemon.GetContainer(name)
 	if err != nil {
 		return nil, nil, nil, err
 	}

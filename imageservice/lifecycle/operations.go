@@ -65,7 +65,7 @@ func (o *Operations) Revisions(ctx context.Context, name string) ([]api.Revision
 	if o == nil {
 		return nil, ErrOff()
 	}
-	c, err := o.daemon.Find(name)
+	c, err := o.daemon.GetContainer(name)
 	if err != nil {
 		return nil, err
 	}

@@ -21,8 +21,8 @@ type Daemon interface {
 
 // Lifecycle finds, stops and starts containers of the daemon. The container is not locked.
 type Lifecycle interface {
-	// Find finds a container by its name or id. The error has the daemon's own class.
-	Find(name string) (*moby.Container, error)
+	// GetContainer finds a container by its name or id. The error has the daemon's own class.
+	GetContainer(name string) (*moby.Container, error)
 	// Stop stops a container as docker stop does without options.
 	Stop(ctx context.Context, c *moby.Container) error
 	// Start starts a container as docker start does. The daemon calls
@@ -54,8 +54,8 @@ type Volumes interface {
 	Fill(ctx context.Context, c *moby.Container, path string) error
 	// Remove removes a volume that no mount point of the container's record names.
 	Remove(ctx context.Context, c *moby.Container, volume string) error
-	// UnmountRoot unmounts the container's root.
-	UnmountRoot(c *moby.Container) error
+	// Unmount unmounts the container's root.
+	Unmount(c *moby.Container) error
 }
 
 // Events takes what docker events shows of a container.

@@ -21,7 +21,7 @@ func (o *Operations) addVolumes(ctx context.Context, c *moby.Container) (added [
 		return nil, err
 	}
 	c.BaseFS = root
-	defer func() { err = errors.Join(err, o.daemon.UnmountRoot(c)) }()
+	defer func() { err = errors.Join(err, o.daemon.Unmount(c)) }()
 	if err := o.daemon.MakeWorkDir(c); err != nil {
 		return nil, err
 	}

@@ -10,23 +10,23 @@ import (
 // Revisions makes, lists and removes revisions of containers. The name is a
 // container's name or id.
 type Revisions interface {
-	ContainerSnapshot(ctx context.Context, name string, req api.SnapshotRequest) (api.Revision, error)
-	ContainerRevisions(ctx context.Context, name string) ([]api.Revision, error)
-	ContainerRevisionsPrune(ctx context.Context, name string, req api.PruneRequest) (api.PruneReport, error)
+	Snapshot(ctx context.Context, name string, req api.SnapshotRequest) (api.Revision, error)
+	Revisions(ctx context.Context, name string) ([]api.Revision, error)
+	Prune(ctx context.Context, name string, req api.PruneRequest) (api.PruneReport, error)
 }
 
 // Moves moves containers between images and revisions. The name is a container's
 // name or id. A move emits how far it is, and its result last. If it fails it
 // returns an error, whatever it has emitted before.
 type Moves interface {
-	ContainerUpgrade(ctx context.Context, name string, req api.UpgradeRequest, emit func(api.Progress)) error
-	ContainerRollback(ctx context.Context, name string, req api.RollbackRequest, emit func(api.Progress)) error
+	Upgrade(ctx context.Context, name string, req api.UpgradeRequest, emit func(api.Progress)) error
+	Rollback(ctx context.Context, name string, req api.RollbackRequest, emit func(api.Progress)) error
 }
 
 // Snapshot answers with the revision that it makes.
 func Snapshot(b Revisions) Handler {
 	return decoded(func(ctx context.Context, w http.ResponseWriter, vars map[string]string, body api.SnapshotRequest) error {
-		made, err := b.ContainerSnapshot(ctx, vars["name"], body)
+		made, err := b.Snapshot(ctx, vars["name"], body)
 		if err != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func Snapshot(b Revisions) Handler {
 // ListRevisions answers with a list of revisions.
 func ListRevisions(b Revisions) Handler {
 	return printable(func(ctx context.Context, w http.ResponseWriter, _ *http.Request, vars map[string]string) error {
-		list, err := b.ContainerRevisions(ctx, vars["name"])
+		list, err := b.Revisions(ctx, vars["name"])
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func ListRevisions(b Revisions) Handler {
 // PruneRevisions answers with a report of what it removed.
 func PruneRevisions(b Revisions) Handler {
 	return decoded(func(ctx context.Context, w http.ResponseWriter, vars map[string]string, body api.PruneRequest) error {
-		report, err := b.ContainerRevisionsPrune(ctx, vars["name"], body)
+		report, err := b.Prune(ctx, vars["name"], body)
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func PruneRevisions(b Revisions) Handler {
 func Upgrade(b Moves) Handler {
 	return decoded(func(ctx context.Context, w http.ResponseWriter, vars map[string]string, body api.UpgradeRequest) error {
 		return stream(w, func(emit func(api.Progress)) error {
-			return b.ContainerUpgrade(ctx, vars["name"], body, emit)
+			return b.Upgrade(ctx, vars["name"], body, emit)
 		})
 	})
 }
@@ -72,7 +72,7 @@ func Upgrade(b Moves) Handler {
 func Rollback(b Moves) Handler {
 	return decoded(func(ctx context.Context, w http.ResponseWriter, vars map[string]string, body api.RollbackRequest) error {
 		return stream(w, func(emit func(api.Progress)) error {
-			return b.ContainerRollback(ctx, vars["name"], body, emit)
+			return b.Rollback(ctx, vars["name"], body, emit)
 		})
 	})
 }

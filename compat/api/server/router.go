@@ -1,6 +1,10 @@
 package server
 
-import "github.com/baleen-project/baleen/compat/moby"
+import (
+	"net/http"
+
+	"github.com/baleen-project/baleen/compat/moby"
+)
 
 // Backend is the daemon.
 type Backend interface {
@@ -8,12 +12,35 @@ type Backend interface {
 	Moves
 	Checkpoints
 	Checks
+	Containers
 }
 
 type routes []moby.Route
 
-// NewRouter returns the routes that Baleen adds to the engine's API.
-func NewRouter(b Backend) moby.Router {
+// The engine's routes that take or answer more with Baleen.
+const (
+	commitPath  = "/commit"
+	changesPath = "/containers/{name:.*}/changes"
+)
+
+// NewRouter returns the routes that Baleen adds to the engine's API, and the engine's own
+// for containers.
+func NewRouter(b Backend, engine moby.Router) moby.Router {
+	all := own(b)
+	for _, route := range engine.Routes() {
+		switch {
+		case route.Method() == http.MethodPost && route.Path() == commitPath:
+			route = moby.NewPostRoute(commitPath, Commit(b, route.Handler()))
+		case route.Method() == http.MethodGet && route.Path() == changesPath:
+			route = moby.NewGetRoute(changesPath, ListChanges(b))
+		}
+		all = append(all, route)
+	}
+	return all
+}
+
+// own returns the routes that are Baleen's alone.
+func own(b Backend) routes {
 	return routes{
 		moby.NewPostRoute("/containers/{name:.*}/snapshot", Snapshot(b)),
 		moby.NewPostRoute("/containers/{name:.*}/upgrade", Upgrade(b)),

@@ -44,23 +44,23 @@ func (d *daemon) stream(emit func(api.Progress), of ...any) error {
 	return d.ask(of...)
 }
 
-func (d *daemon) ContainerSnapshot(_ context.Context, name string, req api.SnapshotRequest) (api.Revision, error) {
+func (d *daemon) Snapshot(_ context.Context, name string, req api.SnapshotRequest) (api.Revision, error) {
 	return api.Revision{Number: 3, Message: req.Message}, d.ask(name, req)
 }
 
-func (d *daemon) ContainerRevisions(_ context.Context, name string) ([]api.Revision, error) {
+func (d *daemon) Revisions(_ context.Context, name string) ([]api.Revision, error) {
 	return nil, d.ask(name)
 }
 
-func (d *daemon) ContainerRevisionsPrune(_ context.Context, name string, req api.PruneRequest) (api.PruneReport, error) {
+func (d *daemon) Prune(_ context.Context, name string, req api.PruneRequest) (api.PruneReport, error) {
 	return api.PruneReport{Removed: []int{1}}, d.ask(name, req)
 }
 
-func (d *daemon) ContainerUpgrade(_ context.Context, name string, req api.UpgradeRequest, emit func(api.Progress)) error {
+func (d *daemon) Upgrade(_ context.Context, name string, req api.UpgradeRequest, emit func(api.Progress)) error {
 	return d.stream(emit, name, req)
 }
 
-func (d *daemon) ContainerRollback(_ context.Context, name string, req api.RollbackRequest, emit func(api.Progress)) error {
+func (d *daemon) Rollback(_ context.Context, name string, req api.RollbackRequest, emit func(api.Progress)) error {
 	return d.stream(emit, name, req)
 }
 

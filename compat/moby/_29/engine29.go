@@ -97,11 +97,19 @@ type (
 	ContainerCreateConfig   = backend.ContainerCreateConfig
 	ContainerRmConfig       = backend.ContainerRmConfig
 	ContainerStopOptions    = backend.ContainerStopOptions
-	CommitConfig            = backend.CommitConfig
+	CreateImageConfig       = backend.CreateImageConfig // of docker commit
+	CommitConfig            = backend.CommitConfig      // of the image service
 	GetImageOpts            = imagebackend.GetImageOpts
 	GetImageAndLayerOptions = buildbackend.GetImageAndLayerOptions
 	AuthConfig              = registry.AuthConfig // for a registry
 )
+
+// TakePause reports whether a commit is to pause its container, and has it not do that.
+func TakePause(c *CreateImageConfig) bool {
+	pause := !c.NoPause
+	c.NoPause = true
+	return pause
+}
 
 // Platforms says of which platforms of an image an archive is made or read, or which
 // are pulled or pushed; all, or the host's, if it is nil. See [PlatformList].
@@ -153,6 +161,7 @@ type (
 )
 
 var (
+	ParseForm    = httputils.ParseForm
 	NewGetRoute  = router.NewGetRoute
 	NewPostRoute = router.NewPostRoute
 )

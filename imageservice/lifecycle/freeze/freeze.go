@@ -59,6 +59,20 @@ func (f *Freezer) ForCommit(ctx context.Context, c *moby.Container) context.Cont
 	return imageservice.WithPause(ctx, func() (thaw func()) { return f.Freeze(ctx, c) })
 }
 
+// Commit takes the pause out of what docker commit is made with: in the context that it
+// returns the commit freezes the container, see [Freezer.ForCommit]. find finds the
+// container. With a nil Freezer the pause stays the engine's.
+func (f *Freezer) Commit(ctx context.Context, config *moby.CreateImageConfig, find func() (*moby.Container, error)) (context.Context, error) {
+	if f == nil {
+		return ctx, nil
+	}
+	c, err := find()
+	if err != nil || !moby.TakePause(config) {
+		return ctx, err
+	}
+	return f.ForCommit(ctx, c), nil
+}
+
 // Freeze stops a container until thaw is called. A container that cannot be stopped,
 // because it does not run or the system cannot freeze it, is left as it is; one that
 // somebody else has paused stays paused after thaw. Until thaw nobody must wait for the

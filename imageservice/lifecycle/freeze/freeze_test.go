@@ -3,6 +3,7 @@ package freeze_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -289,6 +290,39 @@ func TestThawInterrupted(t *testing.T) {
 	w.f.ThawInterrupted(t.Context(), []string{id}, func(string) *moby.Container { return nil })
 }
 
+// commitConfig returns what a commit is made with that pauses, by whichever field the
+// engine line has for it.
+func commitConfig(pause bool) (c moby.CreateImageConfig) {
+	fields := reflect.ValueOf(&c).Elem()
+	if f := fields.FieldByName("Pause"); f.IsValid() {
+		f.SetBool(pause)
+	} else {
+		fields.FieldByName("NoPause").SetBool(!pause)
+	}
+	return c
+}
+
+// The pause of a commit becomes a freeze for as long as the commit reads.
+func TestCommit(t *testing.T) {
+	with, without := commitConfig(true), commitConfig(false)
+	w := newWorld(t)
+	find := func() (*moby.Container, error) { return w.c, nil }
+	for name, tc := range map[string]struct {
+		config moby.CreateImageConfig
+		pauses bool
+	}{"paused": {with, true}, "as it runs": {without, false}} {
+		ctx, err := w.f.Commit(t.Context(), &tc.config, find)
+		if err != nil || (ctx != t.Context()) != tc.pauses || moby.TakePause(&tc.config) {
+			t.Errorf("%s: %v, %v", name, ctx, err)
+		}
+	}
+	missing := errors.New("no such container")
+	if _, err := w.f.Commit(t.Context(), &with, func() (*moby.Container, error) { return nil, missing }); !errors.Is(err, missing) {
+		t.Error(err)
+	}
+	wantCalls(t, w)
+}
+
 func TestNoFreezer(t *testing.T) {
 	var f *freeze.Freezer
 	c := client{}
@@ -296,4 +330,8 @@ func TestNoFreezer(t *testing.T) {
 		t.Errorf("the client became %v", got)
 	}
 	f.AwaitThaw(moby.NewContainer(id, t.TempDir()))
+	config := commitConfig(true)
+	if ctx, err := f.Commit(t.Context(), &config, nil); err != nil || ctx != t.Context() || !moby.TakePause(&config) {
+		t.Errorf("a commit: %v, %+v", err, config)
+	}
 }

@@ -14,6 +14,7 @@ import (
 type imageVerbs struct {
 	*imageservice.Service
 	upstreamImages
+	state baleenState
 }
 
 // upstreamImages is Moby's image service, but that its conflicts name revisions.

@@ -4,16 +4,15 @@ import (
 	"context"
 	"errors"
 
+	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/opencontainers/selinux/go-selinux/label"
 
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
 )
 
-// baleenRoles is what the daemon does for package lifecycle.
-type baleenRoles struct{ daemon *Daemon }
-
-var _ lifecycle.Daemon = baleenRoles{}
+// baleenRoles is what the daemon does for packages lifecycle and freeze.
+type baleenRoles struct{ *Daemon }
 
 var probeDefaults = lifecycle.ProbeDefaults{
 	Interval:    defaultProbeInterval,
@@ -22,56 +21,64 @@ var probeDefaults = lifecycle.ProbeDefaults{
 	Retries:     defaultProbeRetries,
 }
 
-func (r baleenRoles) Find(name string) (*moby.Container, error) {
-	return r.daemon.GetContainer(name)
-}
-
 func (r baleenRoles) Stop(ctx context.Context, c *moby.Container) error {
-	return r.daemon.containerStop(ctx, c, moby.ContainerStopOptions{})
+	return r.containerStop(ctx, c, moby.ContainerStopOptions{})
 }
 
 func (r baleenRoles) Start(ctx context.Context, c *moby.Container) error {
-	return r.daemon.containerStart(ctx, r.daemon.config(), c, "", "", true)
+	return r.containerStart(ctx, r.config(), c, "", "", true)
 }
 
 func (r baleenRoles) Kill(ctx context.Context, c *moby.Container) error {
-	if err := killContainer(ctx, r.daemon, c); err != nil && !isNotRunning(err) {
+	if err := killContainer(ctx, r.Daemon, c); err != nil && !isNotRunning(err) {
 		return err
 	}
 	return nil
 }
 
-func (r baleenRoles) IsShuttingDown() bool { return r.daemon.IsShuttingDown() }
-
 func (r baleenRoles) Save(ctx context.Context, c *moby.Container) error {
-	return c.CheckpointTo(ctx, r.daemon.containersReplica)
+	return c.CheckpointTo(ctx, r.containersReplica)
 }
 
 func (r baleenRoles) IsProbed(c *moby.Container) bool { return getProbe(c) != nil }
 
 func (r baleenRoles) MakeWorkDir(c *moby.Container) error {
-	return c.SetupWorkingDirectory(r.daemon.idMapping.RootPair())
+	return c.SetupWorkingDirectory(r.idMapping.RootPair())
 }
 
 func (r baleenRoles) Add(ctx context.Context, c *moby.Container, path string) error {
-	v, err := r.daemon.volumes.Create(ctx, "", c.HostConfig.VolumeDriver, withCreateReference(c.ID))
+	v, err := r.volumes.Create(ctx, "", c.HostConfig.VolumeDriver, withCreateReference(c.ID))
 	if err != nil {
 		return err
 	}
-	c.AddMountPointWithVolume(path, &volumeWrapper{v: v, s: r.daemon.volumes}, true)
+	c.AddMountPointWithVolume(path, &volumeWrapper{v: v, s: r.volumes}, true)
 	return label.Relabel(v.Mountpoint, c.MountLabel, true)
 }
 
 func (r baleenRoles) Fill(ctx context.Context, c *moby.Container, path string) error {
-	return r.daemon.populateVolume(ctx, c, c.MountPoints[path])
+	return r.populateVolume(ctx, c, c.MountPoints[path])
 }
 
 func (r baleenRoles) Remove(ctx context.Context, c *moby.Container, volume string) error {
-	return errors.Join(r.daemon.volumes.Release(ctx, volume, c.ID), r.daemon.volumes.Remove(ctx, volume))
+	return errors.Join(r.volumes.Release(ctx, volume, c.ID), r.volumes.Remove(ctx, volume))
 }
 
-func (r baleenRoles) UnmountRoot(c *moby.Container) error { return r.daemon.Unmount(c) }
-
 func (r baleenRoles) Log(c *moby.Container, action moby.EventAction, attributes map[string]string) {
-	r.daemon.LogContainerEventWithAttributes(c, action, attributes)
+	r.LogContainerEventWithAttributes(c, action, attributes)
+}
+
+func (r baleenRoles) Pause(c *moby.Container) error   { return r.containerPause(c) }
+func (r baleenRoles) Unpause(c *moby.Container) error { return r.containerUnpause(c) }
+
+func (r baleenRoles) Resumed(c *moby.Container) error {
+	return r.ProcessEvent(c.ID, moby.TaskResumed, moby.TaskEventInfo{})
+}
+
+func (r baleenRoles) ShowsPaused(c *moby.Container) bool {
+	s, err := r.containersReplica.Snapshot().Get(c.ID)
+	return err == nil && s.Paused
+}
+
+func (r baleenRoles) UnrecordedTask(ctx context.Context, c *moby.Container) (containerd.Task, error) {
+	return r.baleen().operations.UnrecordedTask(ctx, c)
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 )
 
-// asRequest has what a container is to be created with go through Moby's own route for
+// AsRequested has what a container is to be created with go through Moby's own route for
 // that, as a request of the newest version.
-func (daemon *Daemon) asRequest(ctx context.Context, params moby.ContainerCreateConfig) (moby.ContainerCreateConfig, []string, error) {
+func (daemon *Daemon) AsRequested(ctx context.Context, params moby.ContainerCreateConfig) (moby.ContainerCreateConfig, []string, error) {
 	return createroute.Pass(ctx, params, dconfig.MaxAPIVersion, daemon.createRoutes)
 }
 

@@ -1,0 +1,82 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"google.golang.org/grpc"
+)
+
+// UpstreamClient returns the client of containerd for the image service behind a Service,
+// on the connection of client. [Unpack] and [Pull] find the Service by it, from
+// [Service.Serve] on. Together with an error it returns client.
+//
+// Moby's image service makes the record of a name anew when the name gets another image,
+// and asks for the age of a record by when it was created. [PutImage] updates the record:
+// a list of this client has records as old as their last update.
+func UpstreamClient(client *containerd.Client) (*containerd.Client, error) {
+	conn, ok := client.Conn().(*grpc.ClientConn)
+	if !ok {
+		return client, fmt.Errorf("share the connection to containerd: it is %T: %w", client.Conn(), errdefs.ErrNotImplemented)
+	}
+	return containerd.NewWithConn(conn, containerd.WithDefaultNamespace(client.DefaultNamespace()), containerd.WithServices(
+		containerd.WithContentStore(&upstreamContent{Store: client.ContentStore()}),
+		containerd.WithImageStore(upstreamRecords{client.ImageService()}),
+	))
+}
+
+// Serve has s answer for a client of [UpstreamClient]. It comes before the client is used.
+func (s *Service) Serve(client *containerd.Client) {
+	if c, ok := client.ContentStore().(*upstreamContent); ok {
+		c.service = s
+	}
+}
+
+// upstreamContent is containerd's content store, and tells which Service answers.
+type upstreamContent struct {
+	content.Store
+	service *Service
+}
+
+// behind returns the Service that has a client's content store, or nil.
+func behind(store content.Store) *Service {
+	if c, ok := store.(*upstreamContent); ok {
+		return c.service
+	}
+	return nil
+}
+
+// upstreamRecords are containerd's records of images.
+type upstreamRecords struct{ images.Store }
+
+func (r upstreamRecords) List(ctx context.Context, filters ...string) ([]images.Image, error) {
+	list, err := r.Store.List(ctx, filters...)
+	for i := range list {
+		list[i].CreatedAt = list[i].UpdatedAt
+	}
+	return list, err
+}
+
+// Unpack unpacks an image of one platform, whose manifest is target, with the Service that
+// its client belongs to; as containerd does if there is none, or by another snapshotter.
+func Unpack(ctx context.Context, img containerd.Image, target ocispec.Descriptor, snapshotter string, opts ...containerd.UnpackOpt) error {
+	s := behind(img.ContentStore())
+	if s == nil || snapshotter != s.snapshotter {
+		return img.Unpack(ctx, snapshotter, opts...)
+	}
+	return s.Unpack(ctx, target)
+}
+
+// Pull is [Service.PullComplete] of the Service that a client belongs to, or else the
+// client's own Pull.
+func Pull(ctx context.Context, client *containerd.Client, ref string, opts ...containerd.RemoteOpt) (containerd.Image, error) {
+	if s := behind(client.ContentStore()); s != nil {
+		return s.PullComplete(ctx, ref, opts...)
+	}
+	return client.Pull(ctx, ref, opts...)
+}
