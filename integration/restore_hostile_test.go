@@ -65,7 +65,7 @@ var hostileConfigs = []struct{ part, text, want string }{
 	{"config", `[]`, "decode the container's configuration"},
 	{"hostConfig", `{"Mounts":[{}]}`, "invalid mount config"},
 	{"hostConfig", `{"Mounts":[{"Type":"bind","Source":"/","Target":"/x","VolumeOptions":{}}]}`, "VolumeOptions must not be specified"},
-	{"hostConfig", `{"PortBindings":{"x":[{}]}}`, "invalid port specification"},
+	{"hostConfig", `{"PortBindings":{"x":[{}]}}`, "invalid port"},
 	{"hostConfig", `{"Isolation":"hyperv"}`, "invalid isolation"},
 	{"hostConfig", `{"IOMaximumBandwidth":1}`, "QoS maximum bandwidth"},
 	{"hostConfig", `{"Memory":1}`, "Minimum memory limit"},
