@@ -21,9 +21,9 @@ import (
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
-// proxied are the containerds that baleen-containerd is used with, as they are:
-// the oldest and the newest.
-var proxied = map[string]string{"containerd 2.1": "containerd-stock", "containerd 2.4": "containerd-2.4"}
+// proxied are the containerds that baleen-containerd is used with, as they are: that
+// of the engine line (2.1 or 2.3) and the newest.
+var proxied = map[string]string{"containerd of the line": "containerd-stock", "containerd 2.4": "containerd-2.4"}
 
 // eachContainerd runs a test with each of them.
 func eachContainerd(t *testing.T, c stack.Config, f func(t *testing.T, e *env)) {
