@@ -203,10 +203,10 @@ func deleteBlob(w *world, name string) error {
 // TestFindings: what is wrong is found, and nothing else; what can be repaired is
 // repaired, and then nothing is wrong.
 func TestFindings(t *testing.T) {
-	eachSnapshotter(t, func(t *testing.T, w *world) {
+	eachSnapshotter(t, func(t *testing.T, like *world) {
 		for name, b := range brokens {
 			t.Run(name, func(t *testing.T) {
-				w := newWorld(t, w.open)
+				w := newWorld(t, like.open)
 				other := w.moved(t) // nothing is wrong with it
 				c := w.moved(t)
 				b.spoil(t, w, c)

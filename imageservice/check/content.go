@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -161,7 +162,7 @@ func copyUntil(ctx context.Context, to io.Writer, from io.Reader) (n int64, err 
 		}
 		some, err := io.CopyN(to, from, 8<<20)
 		n += some
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return n, nil
 		}
 		if err != nil {
