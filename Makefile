@@ -127,7 +127,7 @@ SEAM_TESTS      := ^Test($(SEAM_COMMIT)|$(SEAM_IMAGES)|$(SEAM_REVISIONS)|$(SEAM_
 test-seam: deps ## these tests alone, and Moby's image suite: ENGINE=28.5
 	$(GO) run ./cmd/mkdockerd -stock
 	$(GO) run ./cmd/mkdockerd
-	$(GO) run ./cmd/mkstack docker docker-proxy docker-init containerd containerd-shim-runc-v2 runc
+	$(GO) run ./cmd/mkstack docker docker-proxy docker-init containerd containerd-shim-runc-v2 runc registry
 	$(BUILD_PLUGIN)
 	$(TESTS) -- -timeout=30m -run='$(SEAM_TESTS)' ./integration
 	$(GO) run ./integration/moby -suite=image
