@@ -124,6 +124,7 @@ var (
 )
 
 func (m *Move) count(stats merge.Stats) {
+	m.Plan.FailCount = stats.Conflicts[merge.Fail]
 	m.Plan.Kept, m.Plan.There, m.Plan.FromImage = stats.Kept, stats.There, stats.Image+stats.Dropped+stats.Conflicts[merge.Image]
 }
 

@@ -156,6 +156,7 @@ type Plan struct {
 	Kept, There, FromImage int64
 	Conflicts              []Conflict // the first ones
 	ConflictCount          int64
+	FailCount              int64 `json:",omitempty"` // of those that make it fail
 	Config                 []ConfigChange
 }
 

@@ -131,11 +131,13 @@ func (m *move) plan(ctx context.Context) error {
 	if err != nil {
 		return compat.DockerError(err)
 	}
-	if !m.dryRun {
+	if planned.Plan.FailCount > 0 && !m.dryRun {
+		which := fmt.Sprintf("%d paths", planned.Plan.FailCount) // that may be beyond those listed
 		undecided := func(c api.Conflict) bool { return c.Winner == "" }
 		if i := slices.IndexFunc(planned.Plan.Conflicts, undecided); i >= 0 {
-			return conflict("%s changed both in container %s and in the image, and the policy is to fail", planned.Plan.Conflicts[i].Path, bare(m.c))
+			which = planned.Plan.Conflicts[i].Path
 		}
+		return conflict("%s changed both in container %s and in the image, and the policy is to fail", which, bare(m.c))
 	}
 	return runnable(planned.State.Config)
 }

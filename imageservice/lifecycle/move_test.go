@@ -94,6 +94,14 @@ func TestUpgrade(t *testing.T) {
 			want: outcome{image: "new", stopped: true, calls: "plan stop save prepare run save mount workdir unmount save"},
 		},
 		{
+			name: "with an undecided conflict that is not listed", prepare: func(w *world) { w.plan.FailCount = 7 },
+			want: outcome{image: "old", err: "7 paths changed both in container", calls: "plan"},
+		},
+		{
+			name: "dry run with an undecided conflict", req: api.UpgradeRequest{DryRun: true}, prepare: func(w *world) { w.plan.FailCount = 7 },
+			want: outcome{image: "old", calls: "plan"},
+		},
+		{
 			name: "dry run", req: api.UpgradeRequest{DryRun: true},
 			want: outcome{image: "old", calls: "plan"},
 		},
@@ -111,7 +119,7 @@ func TestUpgrade(t *testing.T) {
 		},
 		{
 			name: "with an undecided conflict", prepare: func(w *world) {
-				w.plan.Conflicts = []api.Conflict{{Path: "/a", Winner: "image"}, {Path: "/b"}}
+				w.plan.FailCount, w.plan.Conflicts = 1, []api.Conflict{{Path: "/a", Winner: "image"}, {Path: "/b"}}
 			},
 			want: outcome{image: "old", err: "/b changed both in container web and in the image", calls: "plan"},
 		},

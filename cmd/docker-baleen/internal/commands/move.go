@@ -75,10 +75,16 @@ func (m *move) run(ctx context.Context, docker command.Cli, container string, se
 }
 
 func (m *move) showPlan(docker command.Cli, container string, plan api.Plan) error {
+	var err error
 	if m.out.custom() {
-		return m.out.write(docker.Out(), plan)
+		err = m.out.write(docker.Out(), plan)
+	} else {
+		err = printPlan(docker.Out(), container, plan)
 	}
-	return printPlan(docker.Out(), container, plan)
+	if err == nil && plan.FailCount > 0 {
+		err = fmt.Errorf("it would fail: the policy is to fail on %s", plural(plan.FailCount, "conflict", "conflicts"))
+	}
+	return err
 }
 
 func (m *move) showResult(docker command.Cli, container string, plan api.Plan, r api.Result) error {

@@ -104,6 +104,20 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// A dry run of what would fail ends as that would, with the plan.
+func TestPlanThatFails(t *testing.T) {
+	plan := fullPlan()
+	plan.FailCount = 1
+	for args, want := range map[string]string{"": fullPlanText, "--format {{.FailCount}}": "1\n"} {
+		o := run(t, map[string]answer{"POST /containers/web/upgrade": stream(t, api.Progress{Plan: plan})},
+			strings.Fields("upgrade web app:2 --dry-run --policy fail "+args)...)
+		if statusOf(o.err) != 1 || o.err.Error() != "it would fail: the policy is to fail on 1 conflict" {
+			t.Errorf("exit status %d: %v", statusOf(o.err), o.err)
+		}
+		same(t, "the plan", o.stdout, want)
+	}
+}
+
 func TestUpgrade(t *testing.T) {
 	done := api.Result{
 		Revision: api.Revision{Number: 5, Image: "app:2", ImageID: newID},
