@@ -88,3 +88,13 @@ func TestCheckpointFails(t *testing.T) {
 		})
 	}
 }
+
+// A restore whose container's name is taken says how to give it another.
+func TestRestoreToATakenName(t *testing.T) {
+	const taken = `Conflict. The container name "/web" is already in use by container "0123".`
+	o := run(t, map[string]answer{"POST /checkpoints/restore": refuse(http.StatusConflict, taken)}, "restore", "web:1")
+	want := "Error response from daemon: " + taken + "\nTo make the new one beside it: docker baleen restore --name NAME web:1"
+	if statusOf(o.err) != 1 || o.err.Error() != want {
+		t.Errorf("exit status %d: %v, want %s", statusOf(o.err), o.err, want)
+	}
+}

@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
@@ -60,6 +61,10 @@ func restore(ctx context.Context, docker command.Cli, r api.RestoreRequest, out 
 	steps := newSteps(docker.Err(), out.quiet)
 	made, err := connect(docker).Restore(ctx, r, steps.show)
 	steps.end(err == nil)
+	if err != nil && strings.Contains(err.Error(), "is already in use by container") {
+		return cli.StatusError{StatusCode: 1, Status: fmt.Sprintf(
+			"%s\nTo make the new one beside it: docker baleen restore --name NAME %s", printable.Text(err.Error()), printable.Shell(r.Ref))}
+	}
 	if err != nil {
 		return interrupted(err, "whether there is a container docker ps -a shows")
 	}
