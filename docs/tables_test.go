@@ -149,29 +149,111 @@ func TestVerbs(t *testing.T) {
 	}
 }
 
-// TestPins: compatibility.md names the versions that the pins have.
-func TestPins(t *testing.T) {
-	page := read(t, "docs/compatibility.md")
-	lines := 0
+// pin is a module of pins.txt. release is what Moby's module of 29 is a release of, as
+// tags have it.
+type pin struct {
+	lines            []string
+	module           string
+	version, release string
+}
+
+// pins reads those whose module has part in its path, in the order of the file.
+func pins(t *testing.T, part string) (found []pin) {
+	t.Helper()
+	var lines []string
 	for line := range strings.Lines(read(t, "cmd/internal/modtree/pins.txt")) {
+		if heading, ok := strings.CutPrefix(strings.TrimSpace(line), "["); ok {
+			lines = strings.Fields(strings.TrimSuffix(heading, "]"))
+		}
 		fields := strings.Fields(line)
-		if len(fields) < 3 || !slices.ContainsFunc([]string{"/docker/docker", "/moby/moby/", "/containerd/containerd/"}, func(m string) bool { return strings.Contains(fields[0], m) }) {
+		if len(fields) < 3 || strings.HasPrefix(line, "#") || !strings.Contains(fields[0], part) {
 			continue
 		}
-		lines++
-		names := []string{strings.TrimSuffix(strings.TrimPrefix(fields[1], "v"), "+incompatible")}
-		if len(fields) > 3 {
-			names = []string{fields[3], strings.TrimPrefix(fields[1], "v2.0.0-")}
+		p := pin{lines: lines, module: fields[0], version: strings.TrimSuffix(fields[1], "+incompatible")}
+		if p.release = strings.TrimPrefix(p.version, "v"); len(fields) > 3 {
+			p.release = fields[3]
 		}
-		for _, name := range names {
-			if !strings.Contains(page, name) {
-				t.Errorf("docs/compatibility.md does not name %s, which pins.txt has of %s", name, fields[0])
+		found = append(found, p)
+	}
+	if len(found) == 0 {
+		t.Fatalf("pins.txt has no %s", part)
+	}
+	return found
+}
+
+// TestPins: compatibility.md names the versions of containerd that the pins have.
+func TestPins(t *testing.T) {
+	page := read(t, "docs/compatibility.md")
+	for _, p := range pins(t, "/containerd/containerd/") {
+		if !strings.Contains(page, p.release) {
+			t.Errorf("docs/compatibility.md does not name %s, which pins.txt has of %s", p.release, p.module)
+		}
+	}
+}
+
+// TestEngines: the tables of engines have each release of Moby that is pinned, and say
+// that the first one of a line is built, and of the others that the patches fit.
+func TestEngines(t *testing.T) {
+	for _, line := range engine.Lines() {
+		for i, p := range pins(t, line.Module()) {
+			if !slices.Contains(p.lines, string(line)) {
+				t.Fatalf("pins.txt has %s under %q", p.module, p.lines)
+			}
+			for _, page := range []string{"README.md", "docs/compatibility.md"} {
+				checkEngine(t, page, engineRows(t, page), line, p, i == 0)
+			}
+			if row := "| " + string(line) + " | " + p.release + " |"; i == 0 && !strings.Contains(read(t, "docs/security.md"), row) {
+				t.Errorf("docs/security.md has no row %q", row)
 			}
 		}
 	}
-	if lines == 0 {
-		t.Error("found no pins")
+}
+
+func checkEngine(t *testing.T, page string, rows [][]string, line engine.Line, p pin, built bool) {
+	t.Helper()
+	version := strings.TrimPrefix(p.version, "v2.0.0-") // as ranges have it
+	i := slices.IndexFunc(rows, func(cells []string) bool {
+		words := strings.Fields(strings.ReplaceAll(cells[1]+" "+cells[2], ",", " "))
+		return cells[0] == string(line) && slices.Contains(words, p.release) && (slices.Contains(words, version) || slices.Contains(words, p.version))
+	})
+	if i < 0 {
+		t.Errorf("%s: the table of engines does not have %s of engine %s, which is %s %s", page, p.release, line, p.module, p.version)
+		return
 	}
+	cells := rows[i]
+	if named := strings.HasPrefix(cells[2], "`"+p.module+"` "+p.version); named != built {
+		t.Errorf("%s: the module of %s is %q; %s is built: %v", page, p.release, cells[2], p.version, built)
+	}
+	if fits := strings.Contains(cells[3], "patches fit"); fits == built {
+		t.Errorf("%s: the state of %s is %q; it is built: %v", page, p.release, cells[3], built)
+	}
+	if isDefault := strings.Contains(cells[3], "the default"); built && isDefault != (line == engine.Default) {
+		t.Errorf("%s: the state of %s is %q; the default is %s", page, p.release, cells[3], engine.Default)
+	}
+}
+
+// engineRows are the cells of a page's table of engines. A row without an engine is one
+// of the engine above it.
+func engineRows(t *testing.T, page string) (rows [][]string) {
+	t.Helper()
+	_, table, found := strings.Cut(read(t, page), "| engine | release | Go module | state |\n|---|---|---|---|\n")
+	if !found {
+		t.Fatalf("%s has no table of engines", page)
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if len(cells) != 4 {
+			t.Fatalf("%s: a row of the table of engines is %q", page, line)
+		}
+		for i, cell := range cells {
+			if cells[i] = strings.TrimSpace(cell); i == 0 && cells[i] == "" && len(rows) > 0 {
+				cells[i] = rows[len(rows)-1][0]
+			}
+		}
+		rows = append(rows, cells)
+	}
+	return rows
 }
 
 // TestNumberOfScripts: pages say how many scripts the fidelity corpus has.
