@@ -95,9 +95,6 @@ func (in *inspection) fault(kind FaultKind, i snapshots.Info, format string, arg
 	in.found.Faults = append(in.found.Faults, Fault{Kind: kind, Snapshot: i.Name, Text: fmt.Sprintf(format, args...)})
 }
 
-// unfinishedLabels are on snapshots that an operation is at work on.
-var unfinishedLabels = []string{labelNext, labelPending, labelFilling, labelHostIDs}
-
 // sealed judges a snapshot that is not the active one.
 func (in *inspection) sealed(ctx context.Context, i snapshots.Info) error {
 	for _, label := range unfinishedLabels {

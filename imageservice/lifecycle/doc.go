@@ -36,6 +36,7 @@
 // operations, and guards nothing.
 //
 // The container is locked only while its record is read or written, so that others can
-// look at it during a move. They can also stop, pause or kill it; the watch then ends with
-// a warning, because what they do says nothing about the new state.
+// look at it during a move. They can also stop, pause or kill it; the watch then ends, and
+// the result says that nobody saw the container up, because what they do says nothing about
+// the new state.
 package lifecycle

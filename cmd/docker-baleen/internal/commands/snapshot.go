@@ -23,7 +23,7 @@ func newSnapshot(docker command.Cli) *cobra.Command {
 		Short: "Keep the present state of a container",
 		Long: `Keep the present state of a container
 
-A container that runs is paused for a moment and goes on running. One that is
+A container that runs stands still for a moment and goes on running. One that is
 stopped is kept without copying anything.`,
 		Example: `  docker baleen snapshot -m "before the migration" db
 
