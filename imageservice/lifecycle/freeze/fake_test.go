@@ -146,6 +146,9 @@ func (w *world) Pause(c *moby.Container) error {
 	}
 	c.State.Lock()
 	defer c.State.Unlock()
+	if c.State.Paused {
+		return moby.Conflict(errors.New("it is paused already"))
+	}
 	c.State.Paused, w.shows = true, true
 	return nil
 }

@@ -17,6 +17,8 @@ import (
 // Daemon is what the daemon does for its containers.
 type Daemon interface {
 	// Pause and Unpause do what docker pause and unpause do. The container is not locked.
+	// Pause returns an error of the class conflict if the container is paused already, or
+	// does not run.
 	Pause(c *moby.Container) error
 	Unpause(c *moby.Container) error
 	// Resumed tells the daemon that containerd has let a container go on. The container
@@ -54,8 +56,12 @@ func IsFreezable(c *moby.Container) bool {
 }
 
 // ForCommit leaves it to a commit in the context that it returns to freeze a container,
-// for as long as the commit reads it.
+// for as long as the commit reads it. One that is paused is not noted as frozen by us:
+// after a crash the next daemon would end its user's pause, see [Freezer.ThawInterrupted].
 func (f *Freezer) ForCommit(ctx context.Context, c *moby.Container) context.Context {
+	if c.State.IsPaused() {
+		return ctx
+	}
 	return imageservice.WithPause(ctx, func() (thaw func()) { return f.Freeze(ctx, c) })
 }
 
@@ -99,6 +105,9 @@ func (f *Freezer) freeze(ctx context.Context, c *moby.Container, toEnd bool) (th
 		return func() {}
 	}
 	if err := f.daemon.Pause(c); err != nil {
+		if cerrdefs.IsConflict(err) { // somebody else's pause, or it does not run any more
+			return func() {}
+		}
 		// It may be paused even so: containerd can end before it answers.
 		log.G(ctx).WithError(err).WithField("container", c.ID).Debug("not paused for the commit")
 	}

@@ -251,14 +251,24 @@ func TestUnpauseOfWhatTheRecordDoesNotKnow(t *testing.T) {
 	wantCalls(t, w, "pause", "unpause", "task resume", "resumed")
 }
 
+// A pause of its user's outlasts a commit, whichever runtime it is by, and is not noted
+// as one that a crash may leave behind.
 func TestFreezeLeavesAPausedContainer(t *testing.T) {
-	w := newWorld(t)
-	w.c.State.Paused = true
-	w.f.Freeze(t.Context(), w.c)()
-	if !w.c.State.Paused {
-		t.Error("it is not paused any more")
+	for runtime, calls := range map[string][]string{moby.StockRuntimeName: nil, "kata": {"pause"}} {
+		t.Run(runtime, func(t *testing.T) {
+			w := newWorld(t)
+			w.c.HostConfig.Runtime = runtime
+			w.c.State.Paused = true
+			if ctx := w.f.ForCommit(t.Context(), w.c); ctx != t.Context() {
+				t.Error("a commit is to pause it")
+			}
+			w.f.Freeze(t.Context(), w.c)() // paused since the commit began
+			if !w.c.State.Paused {
+				t.Error("it is not paused any more")
+			}
+			wantCalls(t, w, calls...)
+		})
 	}
-	wantCalls(t, w)
 }
 
 func TestFreezeOfAnUnrecordedContainer(t *testing.T) {
