@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
@@ -21,20 +22,25 @@ func stream(w http.ResponseWriter, work func(emit func(api.Progress)) error) err
 	return err
 }
 
+// sendTimeout is how long a client may take to receive a message. Its connection is given
+// up then, and with it the request: work may have a container frozen, and would wait as
+// long as a client that is suspended.
+var sendTimeout = 30 * time.Second
+
 // sender writes messages to a client as they come.
 type sender struct {
-	mu    sync.Mutex
-	w     http.ResponseWriter
-	enc   *json.Encoder
-	flush func() error
-	began bool
-	ended bool
+	mu      sync.Mutex
+	w       http.ResponseWriter
+	enc     *json.Encoder
+	control *http.ResponseController
+	began   bool
+	ended   bool
 }
 
 func newSender(w http.ResponseWriter) *sender {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	return &sender{w: w, enc: enc, flush: http.NewResponseController(w).Flush}
+	return &sender{w: w, enc: enc, control: http.NewResponseController(w)}
 }
 
 // send writes one message. A message that comes after the end is dropped: the
@@ -67,6 +73,8 @@ func (s *sender) write(p api.Progress) {
 		s.w.WriteHeader(http.StatusOK)
 	}
 	// The client may be gone; the work goes on all the same.
+	_ = s.control.SetWriteDeadline(time.Now().Add(sendTimeout))
 	_ = s.enc.Encode(p)
-	_ = s.flush()
+	_ = s.control.Flush()
+	_ = s.control.SetWriteDeadline(time.Time{}) // the next message may come much later
 }
