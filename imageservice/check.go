@@ -101,21 +101,29 @@ func (c checked) Settle(ctx context.Context, ctr *moby.Container) (err error) {
 	})
 }
 
-// Hold has the lease of a container hold one of its snapshots.
-func (c checked) Hold(ctx context.Context, id, snapshot string) error {
-	turn := c.s.turns.get(id)
-	turn.Lock()
-	defer turn.Unlock()
-	if _, err := c.s.snapshots("").Stat(ctx, snapshot); err != nil {
+// Hold has the lease of a container hold one of its snapshots. undo takes back that, and
+// nothing else.
+func (c checked) Hold(ctx context.Context, id, snapshot string) (undo func() error, err error) {
+	var made bool
+	err = c.Look(ctx, id, func(*containerstore.History) (err error) {
+		if _, err = c.s.snapshots("").Stat(ctx, snapshot); err == nil {
+			made, err = c.s.hold(ctx, id, snapshot)
+		}
 		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	if err := c.s.hold(ctx, id); err != nil || snapshot == id {
-		return err
+	l := leases.Lease{ID: id}
+	if made {
+		return func() error { return c.s.unhold(ctx, l) }, nil
 	}
-	return c.s.leases.AddResource(ctx, leases.Lease{ID: id}, leases.Resource{ID: snapshot, Type: "snapshots/" + c.s.snapshotter})
-}
-
-// Release undoes Hold, of a container that was removed meanwhile.
-func (c checked) Release(ctx context.Context, id string) error {
-	return c.s.unhold(ctx, leases.Lease{ID: id})
+	return func() error {
+		ctx, cancel := cleanup(ctx)
+		defer cancel()
+		if err := c.s.leases.DeleteResource(ctx, l, c.s.snapshotResource(snapshot)); err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("release snapshot %s: %w", snapshot, err)
+		}
+		return nil
+	}, nil
 }

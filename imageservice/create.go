@@ -100,7 +100,7 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 			return nil, errors.Join(fmt.Errorf("fill snapshot: %w", err), unlimit(mounts, project))
 		}
 	}
-	if err := s.hold(ctx, id); err != nil {
+	if _, err := s.hold(ctx, id, id); err != nil {
 		// The lease may be there even so: containerd can fail after it has made it.
 		if l := (leases.Lease{ID: id}); s.unhold(ctx, l) != nil {
 			go s.deleteLater(ctx, l)

@@ -174,7 +174,7 @@ func (s *Service) find(ctx context.Context, id string, how containerstore.Remake
 		// Without its lease the layer is garbage to containerd, and goes with
 		// the next collection. It is the user's data: hold it again.
 		log.G(ctx).WithField("container", id).Warn("the container's layer had lost its lease; holding it again")
-		if err := s.hold(ctx, id); err != nil {
+		if _, err := s.hold(ctx, id, id); err != nil {
 			return fmt.Errorf("hold again: %w", err)
 		}
 	}
@@ -190,21 +190,27 @@ func (s *Service) hasLayer(ctx context.Context, id string) error {
 	return err
 }
 
-// hold makes the lease of a layer whose snapshot exists. One that is there
-// already holds nothing or just this: another service made it, and failed.
-func (s *Service) hold(ctx context.Context, id string) error {
+// hold has the lease of a layer hold a snapshot that exists, and makes the lease if
+// there is none. If it fails it does not delete a lease that it has not made: that may
+// hold all that the container has.
+func (s *Service) hold(ctx context.Context, id, snapshot string) (made bool, err error) {
 	l, err := s.leases.Create(ctx, leases.WithID(id))
+	made = err == nil
 	if errdefs.IsAlreadyExists(err) {
 		l, err = leases.Lease{ID: id}, nil
 	}
 	if err != nil {
-		return fmt.Errorf("create lease: %w", err)
+		return false, fmt.Errorf("create lease: %w", err)
 	}
-	err = s.leases.AddResource(ctx, l, leases.Resource{ID: id, Type: "snapshots/" + s.snapshotter})
+	err = s.leases.AddResource(ctx, l, s.snapshotResource(snapshot))
 	if err != nil {
-		return errors.Join(fmt.Errorf("hold snapshot: %w", err), s.unhold(ctx, l))
+		err = fmt.Errorf("hold snapshot: %w", err)
+		if made {
+			err = errors.Join(err, s.unhold(ctx, l))
+		}
+		return false, err
 	}
-	return nil
+	return made, nil
 }
 
 func (s *Service) unhold(ctx context.Context, l leases.Lease) error {

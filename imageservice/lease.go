@@ -120,7 +120,12 @@ func (s *Service) keep(ctx context.Context, resource leases.Resource) error {
 
 // keepSnapshot is keep for a snapshot, which need not exist yet.
 func (s *Service) keepSnapshot(ctx context.Context, name string) error {
-	return s.keep(ctx, leases.Resource{ID: name, Type: "snapshots/" + s.snapshotter})
+	return s.keep(ctx, s.snapshotResource(name))
+}
+
+// snapshotResource is a snapshot of the daemon's snapshotter, for a lease to hold.
+func (s *Service) snapshotResource(name string) leases.Resource {
+	return leases.Resource{ID: name, Type: "snapshots/" + s.snapshotter}
 }
 
 // ownLeases are the leases of this daemon's operations.

@@ -98,7 +98,8 @@ func TestBusy(t *testing.T) {
 		c := w.moved(t)
 		m, err := w.service.PrepareRollback(w.ctx, c, imageservice.RollbackOptions{Revision: 2})
 		must(t, err)
-		w.unlink(t, c, c.ID+".r3") // for there to be something to find
+		w.label(t, c.ID+".r3", "containerd.io/gc.root", "test") // or it would be collected
+		w.unlink(t, c, c.ID+".r3")                              // for there to be something to find
 		r := w.check(t, api.CheckRequest{})
 		if r.Found != 0 || len(r.Busy) != 1 || r.Busy[0] != c.ID {
 			t.Errorf("while a rollback is prepared: %+v", r)

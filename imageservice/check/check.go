@@ -81,10 +81,8 @@ type Service interface {
 	Look(ctx context.Context, container string, look func(*containerstore.History) error) error
 	// Settle completes or takes back what was cut short of a container's operations.
 	Settle(ctx context.Context, ctr *moby.Container) error
-	// Hold has the lease of a container hold one of its snapshots, and Release gives
-	// the lease up.
-	Hold(ctx context.Context, container, snapshot string) error
-	Release(ctx context.Context, container string) error
+	// Hold has the lease of a container hold one of its snapshots; undo takes that back.
+	Hold(ctx context.Context, container, snapshot string) (undo func() error, err error)
 }
 
 // Run looks for what is wrong, and repairs it if the request says so. Its error is

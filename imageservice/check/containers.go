@@ -205,13 +205,14 @@ func (k *checker) judge(ctx context.Context, c *moby.Container, l looked) {
 // hold has the lease of a container hold a snapshot. What is removed meanwhile must not
 // be held for good.
 func (k *checker) hold(ctx context.Context, c *moby.Container, name string) error {
-	if err := k.Service.Hold(ctx, c.ID, name); err != nil {
+	undo, err := k.Service.Hold(ctx, c.ID, name)
+	if err != nil {
 		return err
 	}
 	if here, known := k.isHere(ctx, c); here || !known {
 		return nil
 	}
-	return k.Service.Release(ctx, c.ID)
+	return undo()
 }
 
 // faults are the findings that faults of a history are.

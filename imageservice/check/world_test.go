@@ -60,7 +60,8 @@ type world struct {
 	leases    leases.Manager
 	images    images.Store
 	content   content.Store
-	folder    string // of containers
+	onHold    func() error // is called before a lease is to hold a resource, if it is set
+	folder    string       // of containers
 	roots     string
 	temp      string
 	manifest  ocispec.Descriptor // of an image of one layer
@@ -109,7 +110,7 @@ func newWorld(t *testing.T, open func(string) (snapshots.Snapshotter, error)) *w
 	w.snapshots, w.content, w.images, w.leases = w.db.Snapshotter(driver), w.db.ContentStore(), metadata.NewImageStore(w.db), metadata.NewLeaseManager(w.db)
 	client, err := containerd.New("", containerd.WithServices(
 		containerd.WithSnapshotters(map[string]snapshots.Snapshotter{driver: w.snapshots}), containerd.WithContentStore(w.content),
-		containerd.WithImageStore(w.images), containerd.WithLeasesService(w.leases), containerd.WithTaskClient(noTasks{}), containerd.WithDiffService(nil),
+		containerd.WithImageStore(w.images), containerd.WithLeasesService(manager{w.leases, w}), containerd.WithTaskClient(noTasks{}), containerd.WithDiffService(nil),
 	))
 	must(t, err)
 	w.service = imageservice.New(imageservice.Config{
@@ -126,6 +127,36 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// manager is what the service has of containerd's leases.
+type manager struct {
+	leases.Manager
+	w *world
+}
+
+func (m manager) AddResource(ctx context.Context, l leases.Lease, r leases.Resource) error {
+	if m.w.onHold != nil {
+		if err := m.w.onHold(); err != nil {
+			return err
+		}
+	}
+	return m.Manager.AddResource(ctx, l, r)
+}
+
+// Delete collects garbage if that is asked for, as containerd does.
+func (m manager) Delete(ctx context.Context, l leases.Lease, opts ...leases.DeleteOpt) error {
+	var o leases.DeleteOptions
+	for _, opt := range opts {
+		if err := opt(ctx, &o); err != nil {
+			return err
+		}
+	}
+	if err := m.Manager.Delete(ctx, l); err != nil || !o.Synchronous {
+		return err
+	}
+	_, err := m.w.db.GarbageCollect(ctx)
+	return err
 }
 
 // noTasks is a containerd in which no process runs.
