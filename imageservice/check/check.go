@@ -92,7 +92,9 @@ func Run(ctx context.Context, c Config, req api.CheckRequest) (api.CheckReport, 
 		Config: c, req: req, report: api.CheckReport{Findings: []api.Finding{}},
 		whole: map[digest.Digest]bool{}, blobs: map[digest.Digest]bool{},
 	}
-	steps := []func(context.Context) error{k.operationLeases, k.containerLeases, k.containers, k.mounts, k.images}
+	// containerd collects garbage when a lease is deleted. What containers lack a hold on
+	// must be held before.
+	steps := []func(context.Context) error{k.containers, k.operationLeases, k.containerLeases, k.mounts, k.images}
 	if req.Content {
 		steps = append(steps, k.content)
 	}
@@ -110,6 +112,7 @@ type checker struct {
 	report api.CheckReport
 	whole  map[digest.Digest]bool // manifests that are there with their configs
 	blobs  map[digest.Digest]bool // to be read
+	settle []func()               // report containers whose operations were cut short
 }
 
 // maxText is how many bytes of a text a report has: labels may be of any content.

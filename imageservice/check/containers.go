@@ -17,12 +17,16 @@ import (
 	"github.com/baleen-project/baleen/containerstore"
 )
 
-// containers looks at each container.
+// containers looks at each container. Operations that were cut short are completed or
+// taken back when all snapshots are held: that may have containerd collect garbage.
 func (k *checker) containers(ctx context.Context) error {
 	for _, c := range k.Containers.List() {
 		if err := k.container(ctx, c); err != nil {
 			return fmt.Errorf("container %s: %w", c.ID, err)
 		}
+	}
+	for _, settle := range k.settle {
+		settle()
 	}
 	return nil
 }
@@ -174,10 +178,12 @@ func (k *checker) judge(ctx context.Context, c *moby.Container, l looked) {
 		k.found(ctx, api.Finding{Kind: told.kind, Object: f.Snapshot, Container: c.ID, Text: f.Text, Help: told.help}, nil)
 	}
 	if len(unfinished) > 0 {
-		k.found(ctx, api.Finding{
-			Kind: api.FindingUnfinished, Object: c.ID, Container: c.ID, Text: strings.Join(unfinished, "; "),
-			Help: "docker baleen check --repair completes it or takes it back while the container is stopped; so does a restart of the daemon",
-		}, func(ctx context.Context) error { return k.Service.Settle(ctx, c) })
+		k.settle = append(k.settle, func() {
+			k.found(ctx, api.Finding{
+				Kind: api.FindingUnfinished, Object: c.ID, Container: c.ID, Text: strings.Join(unfinished, "; "),
+				Help: "docker baleen check --repair completes it or takes it back while the container is stopped; so does a restart of the daemon",
+			}, func(ctx context.Context) error { return k.Service.Settle(ctx, c) })
+		})
 	}
 	if !l.HasActive && len(unfinished) == 0 {
 		k.found(ctx, api.Finding{

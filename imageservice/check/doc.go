@@ -24,7 +24,8 @@
 //
 // Repaired are leases of operations that are not under way, operations that were cut
 // short ([containerstore.History.Recover] completes them or takes them back), and
-// snapshots that the lease of their container does not hold.
+// snapshots that the lease of their container does not hold. The last come first: when
+// a lease is deleted, containerd removes what no lease holds.
 //
 // # Caveats
 //

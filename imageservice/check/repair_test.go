@@ -23,6 +23,35 @@ func (w *world) held(t *testing.T, c *moby.Container) (names []string) {
 	return names
 }
 
+// TestRepairCollectsNothing: what the lease of a container is to hold is not collected by
+// the other repairs of the same check.
+func TestRepairCollectsNothing(t *testing.T) {
+	for name, spoil := range map[string]func(*testing.T, *world){
+		"leaked lease": func(t *testing.T, w *world) { w.operation(t, "leaked", map[string]string{labelOwner: owner}) },
+		"move that cannot be settled": func(t *testing.T, w *world) {
+			for range 8 { // one of them is looked at first
+				running := w.moved(t)
+				w.label(t, running.ID+".r3", "io.baleen.pending", "1")
+				running.State.Running = true
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachSnapshotter(t, func(t *testing.T, w *world) {
+				c := w.moved(t)
+				spoil(t, w)
+				w.unlink(t, c, c.ID+".r3")
+				w.check(t, api.CheckRequest{Repair: true})
+				_, err := w.snapshots.Stat(w.ctx, c.ID+".r3")
+				must(t, err)
+				if held := w.held(t, c); !slices.Contains(held, c.ID+".r3") {
+					t.Errorf("the container's lease holds %q", held)
+				}
+			})
+		})
+	}
+}
+
 // TestHoldFails: a repair that fails, or that comes when the container is being removed,
 // leaves all that the container's lease holds.
 func TestHoldFails(t *testing.T) {
