@@ -189,6 +189,11 @@ var brokens = map[string]struct {
 		[]string{"mount-left {roots}/" + otherID}, false, false},
 	"temporary mount": {func(t *testing.T, w *world, _ *moby.Container) { bind(t, filepath.Join(w.temp, "m")) },
 		[]string{"mount-left {temp}/m"}, false, false},
+	"temporary mount of a build": {func(t *testing.T, w *world, _ *moby.Container) {
+		_, err := w.leases.Create(w.ctx, leases.WithID("build"), leases.WithLabels(map[string]string{"buildkit/lease.temporary": "2026-11-28T12:00:00Z"}))
+		must(t, err)
+		bind(t, filepath.Join(w.temp, "m"))
+	}, nil, true, false},
 	"damaged layer": {func(t *testing.T, w *world, _ *moby.Container) {
 		blob := filepath.Join(filepath.Dir(w.folder), "content", "blobs", "sha256", w.blobs["layer"].Encoded())
 		must(t, os.Chmod(blob, 0o600))

@@ -17,7 +17,8 @@
 //     on it was under way. If one was each time, the report says that it is busy;
 //   - a container that is being made has a folder before it has a lease, and a container
 //     that is removed has one for longer than its lease;
-//   - a mount counts if all operations have ended that were under way when it was found.
+//   - a mount counts if all operations and builds have ended that were under way when it
+//     was found.
 //
 // A container's files are kept from moving only while they are looked at, and only
 // labels, records of revisions and names on disk are looked at.

@@ -118,15 +118,41 @@ func (k *checker) isStopped(ctx context.Context, c *moby.Container) bool {
 	return here && stopped
 }
 
-// temporary looks at the mounts that operations make and unmount before they end.
+// buildLeases are those of BuildKit's work, which ends with them. See MakeTemporary in
+// its package util/leaseutil.
+const buildLeases = `labels."buildkit/lease.temporary"`
+
+// makers are the leases of all that may have made temporary mounts: the operations that
+// are under way, and builds. BuildKit mounts what it packs, in the same folder.
+func (k *checker) makers(ctx context.Context) ([]string, error) {
+	makers := k.Service.UnderWay()
+	builds, err := k.Leases.List(ctx, buildLeases)
+	if err != nil {
+		return nil, fmt.Errorf("list the leases of builds: %w", err)
+	}
+	for _, l := range builds {
+		makers = append(makers, l.ID)
+	}
+	return makers, nil
+}
+
+// temporary looks at the mounts that operations and builds make, and unmount before they
+// end.
 func (k *checker) temporary(ctx context.Context) error {
 	infos, err := mountsIn(k.TempMounts)
 	if err != nil || len(infos) == 0 {
 		return err
 	}
 	k.report.Looked.Mounts += len(infos)
-	underWay := k.Service.UnderWay() // one of these may have made them
-	if done, err := again(ctx, func() (bool, error) { return !slices.ContainsFunc(underWay, k.Service.IsUnderWay), nil }); err != nil || !done {
+	makers, err := k.makers(ctx) // one of these may have made them
+	if err != nil {
+		return err
+	}
+	done, err := again(ctx, func() (bool, error) {
+		now, err := k.makers(ctx)
+		return !slices.ContainsFunc(makers, func(m string) bool { return slices.Contains(now, m) }), err
+	})
+	if err != nil || !done {
 		return err
 	}
 	for _, m := range infos {
