@@ -92,25 +92,28 @@ func (k *checker) isHere(ctx context.Context, c *moby.Container) (here, known bo
 	if k.Containers.Get(c.ID) != c || c.Driver != "" && c.Driver != k.Snapshotter {
 		return false, true
 	}
-	return ask(ctx, func() bool { return !c.State.IsRemovalInProgress() && !c.State.IsDead() })
+	return ask(ctx, c, func() bool { return !c.State.RemovalInProgress && !c.State.Dead })
 }
 
 // lockPatience is how long is waited for a container that is locked: a start that hangs
 // keeps it so.
 const lockPatience = 2 * time.Second
 
-// ask asks what locks a container. It returns false if there is no answer; the question
-// is left waiting then.
-func ask(ctx context.Context, question func() bool) (answer, known bool) {
-	answers := make(chan bool, 1)
-	go func() { answers <- question() }()
-	select {
-	case answer := <-answers:
-		return answer, true
-	case <-time.After(lockPatience):
-	case <-ctx.Done():
+// ask asks a question while a container is locked. It does not wait for the lock in a
+// goroutine: of each check one would stay for as long as others keep the container locked.
+func ask(ctx context.Context, c *moby.Container, question func() bool) (answer, known bool) {
+	for deadline := time.Now().Add(lockPatience); !c.State.TryLock(); {
+		if time.Now().After(deadline) {
+			return false, false
+		}
+		select {
+		case <-ctx.Done():
+			return false, false
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
-	return false, false
+	defer c.State.Unlock()
+	return question(), true
 }
 
 // lookTime bounds a look: the files of the container cannot be moved meanwhile.

@@ -114,7 +114,7 @@ func (k *checker) unused(ctx context.Context, name string) (why func() (string, 
 // removed.
 func (k *checker) isStopped(ctx context.Context, c *moby.Container) bool {
 	here, _ := k.isHere(ctx, c)
-	stopped, _ := ask(ctx, func() bool { return !c.IsRunning() })
+	stopped, _ := ask(ctx, c, func() bool { return !c.State.Running })
 	return here && stopped
 }
 
