@@ -34,8 +34,9 @@ func (k *checker) containers(ctx context.Context) error {
 // looked is what was found at one look at a container.
 type looked struct {
 	containerstore.Inspection
-	unheld []string // snapshots
-	image  error    // of the container
+	unheld   []string // snapshots
+	manifest digest.Digest
+	image    error // of the container's image, which has that manifest
 }
 
 func (l looked) isFine() bool {
@@ -138,8 +139,9 @@ func (k *checker) look(ctx context.Context, c *moby.Container) (l looked, err er
 		})
 		return nil
 	})
-	if err == nil && c.ImageManifest != nil {
-		if l.image = image(*c.ImageManifest, c.ImagePlatform); l.image != nil {
+	if manifest := c.ImageManifest; err == nil && manifest != nil { // a move sets another
+		l.manifest = manifest.Digest
+		if l.image = image(*manifest, c.ImagePlatform); l.image != nil {
 			err = failed(ctx, l.image)
 		}
 	}
@@ -197,7 +199,7 @@ func (k *checker) judge(ctx context.Context, c *moby.Container, l looked) {
 	}
 	if l.image != nil {
 		k.found(ctx, api.Finding{
-			Kind: api.FindingNoImage, Object: c.ImageManifest.Digest.String(), Container: c.ID,
+			Kind: api.FindingNoImage, Object: l.manifest.String(), Container: c.ID,
 			Text: fmt.Sprintf("the image of the container cannot be read, so that it cannot be committed or upgraded: %v", l.image),
 			Help: "pull or load an image that has what is missing",
 		}, nil)
