@@ -108,11 +108,16 @@ func CarriedOf(f File, names []string) ([]Attr, error) { return read(f, names, C
 // KeptOf returns those attributes with the given names, by name, that go with a file from
 // one upper to another, of overlays whose marks begin with prefix: what containers can see
 // that is not the machine's. The marks of an overlay in a container are escaped, and the
-// container's. plain says to turn capabilities into [PlainCapability].
+// container's. XFS lists access control lists twice, and a list set by the second name
+// would not be mapped, or be passed on to what is made in a directory. plain says to turn
+// capabilities into [PlainCapability].
 func KeptOf(f File, names []string, prefix string, plain bool) ([]Attr, error) {
 	return read(f, names, func(name string) bool {
 		if mark, ok := strings.CutPrefix(name, prefix); ok {
 			return strings.HasPrefix(mark, "overlay.")
+		}
+		if name == "trusted.SGI_ACL_FILE" || name == "trusted.SGI_ACL_DEFAULT" {
+			return false
 		}
 		return Carried(name) || strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "trusted.")
 	}, plain)
