@@ -11,9 +11,34 @@ import (
 
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/idmap"
+	"github.com/baleen-project/baleen/diff/merge"
 	"github.com/baleen-project/baleen/integration/bench/volume"
 	"github.com/baleen-project/baleen/snapshotter"
 )
+
+// TestSealWholeOfAttributesAlone: a file of which a container changed nothing but an
+// attribute that no layer carries has it in the next upper, also on another image.
+func TestSealWholeOfAttributesAlone(t *testing.T) {
+	needRoot(t)
+	u := newUpgrade(t, unpackBase(t), "", true)
+	u.new = u.layer(t, "new", "echo new > other", u.new)
+	u.live(t, ": setxattr file trusted.own v\n\t: setxattr a user.overlay.own v")
+	u.container.Whole = true
+	for name, c := range map[string]changes.Walker{
+		"snapshot": u.container,
+		"merge":    &merge.Changes{Container: u.container, New: u.new},
+	} {
+		sealed := makeDirs(t, u.dir, name, 0)
+		if _, err := snapshotter.SealWhole(t.Context(), c, sealed); err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range [][2]string{{"file", "trusted.own"}, {"a", "user.overlay.own"}} {
+			if got := attribute(filepath.Join(sealed, at[0]), at[1]); got != "v" {
+				t.Errorf("after a %s %s has %s %q", name, at[0], at[1], got)
+			}
+		}
+	}
+}
 
 // TestSealWholeOnXFS: XFS lists an access control list as one, and as an attribute of its
 // own as well. What is in a directory gets nothing from the list that it gives to new

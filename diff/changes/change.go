@@ -41,13 +41,12 @@ type Change struct {
 	// times have not been truncated.
 	Stat unix.Stat_t
 
-	view   *tree.View
-	wholly bool // attributes are those of [Container.Whole]
-	dir    *tree.Dir
-	entry  *tree.Entry
-	at     *place   // the directory that it is in
-	in     tree.Way // to the directory that has the entry
-	level  int      // of it, on the way
+	view  *tree.View
+	dir   *tree.Dir
+	entry *tree.Entry
+	at    *place   // the directory that it is in
+	in    tree.Way // to the directory that has the entry
+	level int      // of it, on the way
 }
 
 // reach has the directory open that has the entry. A change of a directory may be
@@ -125,30 +124,11 @@ func (c *Change) Xattrs() ([]xattr.Attr, error) {
 	if err := c.reach(); err != nil {
 		return nil, err
 	}
-	f := xattr.Path(c.entry.Path())
-	names, err := xattr.List(f)
-	var attrs []xattr.Attr
-	if err == nil {
-		attrs, err = c.attrsOf(f, names)
-	}
+	attrs, err := c.view.Xattrs(c.entry)
 	if err != nil {
 		return nil, &fs.PathError{Op: "read", Path: c.Path, Err: err}
 	}
 	return attrs, nil
-}
-
-// attrsOf returns those of the attributes with the given names that are told.
-func (c *Change) attrsOf(f xattr.File, names []string) (attrs []xattr.Attr, err error) {
-	ids := c.view.MapOf(c.entry.Layer)
-	if c.wholly {
-		attrs, err = xattr.KeptOf(f, names, c.view.Prefix, ids != nil)
-	} else {
-		attrs, err = xattr.CarriedOf(f, names)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return attrs, xattr.MapACLs(attrs, ids)
 }
 
 // Readlink returns a symbolic link's target.

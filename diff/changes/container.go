@@ -24,8 +24,8 @@ type Container struct {
 	// cannot hold. Without it they are ErrReserved and ErrTooLong.
 	Reserved bool
 	// Whole says that the changes are for another upper, and not for a layer: all
-	// attributes are told that a container can see, as they are, and names as with
-	// Reserved.
+	// attributes that a container can see are compared, and told as they are, and
+	// names as with Reserved.
 	Whole bool
 	// Shown says that the changes are only shown: what goes or changes its type
 	// while it is looked at is left out, and so is what is in a directory whose path
@@ -95,7 +95,7 @@ func (c *Container) Untouched(ctx context.Context) (bool, error) {
 }
 
 func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk, error) {
-	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved || c.Whole, wholly: c.Whole, shown: c.Shown, uppers: len(c.Uppers), sealed: c.Sealed}
+	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved || c.Whole, shown: c.Shown, uppers: len(c.Uppers), sealed: c.Sealed}
 	base := w.uppers + c.Sealed // how many layers lie above the image's
 	if c.Init {
 		w.init = base
@@ -109,7 +109,7 @@ func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk,
 	if w.view, err = tree.OpenView(layers, base, c.UserXattr); err != nil {
 		return nil, err
 	}
-	w.view.Mapped, w.view.MapIDs, w.view.Ctx = c.Mapped, c.IDs.Inside, ctx
+	w.view.Mapped, w.view.MapIDs, w.view.Whole, w.view.Ctx = c.Mapped, c.IDs.Inside, c.Whole, ctx
 	w.at = tree.NewDescent[place](w.view.OpenName, w.view.OpenName, w.view.OpenName)
 	return w, nil
 }

@@ -50,7 +50,7 @@ func (c *Change) Content() (_ OpenFile, err error) {
 	if err != nil || len(names) == 0 {
 		return content, err
 	}
-	if content.Attrs, err = c.attrsOf(xattr.FD(fd), names); err != nil {
+	if content.Attrs, err = c.view.XattrsOf(xattr.FD(fd), names, c.entry.Layer); err != nil {
 		return OpenFile{}, err
 	}
 	if slices.Contains(names, c.view.Prefix+"metacopy") {

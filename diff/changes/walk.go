@@ -21,7 +21,6 @@ type walk struct {
 	view    *tree.View
 	at      *tree.Descent[place]
 	anyName bool // names and paths that layers cannot hold are told
-	wholly  bool // all attributes are told that a container can see
 	shown   bool // what goes meanwhile is left out
 	uppers  int  // layers that hold changes
 	sealed  int  // layers below those, whose changes are told elsewhere

@@ -21,9 +21,10 @@ import (
 //   - What both changed alike is the new image's, and needs no change.
 //   - All else is a [Conflict], decided by a [Policy].
 //
-// Files are alike if type, mode, owner, carried attributes and content are. Time
-// alone never makes a conflict: a file of which the container changed nothing
-// else follows an image that changed it, and keeps its time otherwise.
+// Files are alike if type, mode, owner, content and carried attributes are, or
+// all attributes if the container is Whole. Time alone never makes a conflict: a
+// file of which the container changed nothing else follows an image that changed
+// it, and keeps its time otherwise.
 //
 // # Directories
 //
@@ -89,6 +90,7 @@ func (m *Changes) Walk(ctx context.Context, visit func(*changes.Change) error) (
 		return changes.WalkStats{}, err
 	}
 	defer image.Close()
+	image.Whole = m.Container.Whole
 	g := &merging{ctx: ctx, merge: m, visit: visit, image: image, way: tree.NewDescent[*mergeDir](image.OpenName)}
 	defer g.way.Close()
 	root, err := image.Root(0, 0)

@@ -7,7 +7,7 @@ import (
 )
 
 // Same reports whether a file of v and one of w are alike in all that a layer
-// carries. Times are compared to the nanosecond: a copy that overlay made keeps
+// carries, or in all attributes if the views are Whole. Times are compared to the nanosecond: a copy that overlay made keeps
 // them. A program can set them too, so contents are compared even so.
 func (v *View) Same(ad *Dir, a *Entry, w *View, bd *Dir, b *Entry) (bool, error) {
 	if !sameStat(&a.Stat, &b.Stat) {

@@ -28,7 +28,9 @@ type View struct {
 	// MapIDs maps the owners in the first mapped layers.
 	MapIDs idmap.Func
 	Mapped int
-	Ctx    context.Context // of what is read of files; nil does not end
+	// Whole says that attributes count that no layer carries, see [xattr.KeptOf].
+	Whole bool
+	Ctx   context.Context // of what is read of files; nil does not end
 }
 
 // OpenView opens layers, topmost first, of which so many lie above the base. It is for
@@ -77,13 +79,28 @@ func (v *View) StatRoot(d *Dir) (st unix.Stat_t, err error) {
 	return st, err
 }
 
-// Xattrs are the attributes of a file that a layer carries.
+// Xattrs are the attributes of a file that a layer carries, or more of a Whole view.
 func (v *View) Xattrs(e *Entry) ([]xattr.Attr, error) {
-	attrs, err := xattr.ReadCarried(e.Path())
+	f := xattr.Path(e.Path())
+	names, err := xattr.List(f)
 	if err != nil {
 		return nil, err
 	}
-	return attrs, xattr.MapACLs(attrs, v.MapOf(e.Layer))
+	return v.XattrsOf(f, names, e.Layer)
+}
+
+// XattrsOf is Xattrs for a file in a layer whose attributes have those names.
+func (v *View) XattrsOf(f xattr.File, names []string, layer int) (attrs []xattr.Attr, err error) {
+	ids := v.MapOf(layer)
+	if v.Whole {
+		attrs, err = xattr.KeptOf(f, names, v.Prefix, ids != nil)
+	} else {
+		attrs, err = xattr.CarriedOf(f, names)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return attrs, xattr.MapACLs(attrs, ids)
 }
 
 // Root is the merged root of the layers from one on, one of which may be left
