@@ -278,7 +278,9 @@ func beHolder(config string) int {
 	}
 	os.Stdout.WriteString(s.Root() + "\n")
 	os.Stdout.Close()
-	select {}
+	for { // and no select without cases, which Go takes for a deadlock where there is no cgo
+		time.Sleep(time.Hour)
+	}
 }
 
 func hold(t *testing.T, config stack.Config) *holder {
