@@ -23,8 +23,11 @@ func TestUpgradeKeepsPublishedPorts(t *testing.T) {
 		t.Helper()
 		e.eventually(t, "the published port to answer", func() error {
 			out, err := e.Command(t.Context(), "curl", "-sS", "--max-time", "2", "http://127.0.0.1:18081/").CombinedOutput()
-			if err != nil || strings.TrimSpace(string(out)) != want {
-				return fmt.Errorf("got %q, %v, want %q", out, err, want)
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			if got := strings.TrimSpace(string(out)); got != want {
+				return fmt.Errorf("got %q, want %q", got, want)
 			}
 			return nil
 		})
