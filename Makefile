@@ -123,18 +123,25 @@ SEAM_CHECKPOINT := CheckpointFiles|RestoreRefuses|Rewind|ProcessesGoOn|DockerChe
 SEAM_STOCK      := UserNamespaces|ImagesMapNoIDs|UserNamespacesBackToStock|GraphDriver.*|MoveBetweenStockAndFork|UpgradedContainersUnderStock|DataRootOfBefore
 SEAM_TESTS      := ^Test($(SEAM_COMMIT)|$(SEAM_IMAGES)|$(SEAM_REVISIONS)|$(SEAM_CHECKPOINT)|$(SEAM_STOCK))$$
 
-.PHONY: test-seam
-test-seam: deps ## these tests alone, and Moby's image suite: ENGINE=28.5
+.PHONY: build-seam
+build-seam: deps
 	$(GO) run ./cmd/mkdockerd -stock
 	$(GO) run ./cmd/mkdockerd
 	$(GO) run ./cmd/mkstack docker docker-proxy docker-init containerd containerd-shim-runc-v2 runc registry
 	$(BUILD_PLUGIN)
+
+.PHONY: test-seam
+test-seam: build-seam ## these tests alone, and Moby's image suite: ENGINE=28.5
 	$(TESTS) -- -timeout=30m -run='$(SEAM_TESTS)' ./integration
 	$(GO) run ./integration/moby -suite=image
 
+.PHONY: check-other-engine
+check-other-engine: # build and vet the engine that is not chosen
+	time $(MAKE) --no-print-directory ENGINE=$(OTHER_ENGINE) build-seam vet-fork
+
 .PHONY: test-other-engine
-test-other-engine: # what CI has of the engine that is not chosen
-	time $(MAKE) --no-print-directory ENGINE=$(OTHER_ENGINE) test-seam vet-fork
+test-other-engine: # what CI tests on it
+	time $(MAKE) --no-print-directory ENGINE=$(OTHER_ENGINE) test-seam
 
 .PHONY: test-all
 test-all: test ## the same in all overlay modes, with the race detector, and Moby's command line suite
