@@ -126,6 +126,8 @@ func printReport(w io.Writer, r api.CheckReport, quiet bool) {
 	}
 	fmt.Fprint(w, ".\n")
 	switch {
+	case r.Found == 0 && len(r.Busy) > 0:
+		fmt.Fprintln(w, "Nothing is wrong with what was judged.")
 	case r.Found == 0:
 		fmt.Fprintln(w, "Nothing is wrong.")
 	case r.Left == 0:

@@ -32,12 +32,16 @@ func TestCheck(t *testing.T) {
 	repaired.Findings, repaired.Found, repaired.Left, repaired.Busy = repaired.Findings[:1], 1, 0, nil
 	many := reported()
 	many.Found = 1003
+	busy := nothing
+	busy.Busy = reported().Busy
 	for name, test := range map[string]struct {
 		args, request, want string
 		report              api.CheckReport
 		status              int
 	}{
 		"nothing": {"", "{}", "Looked at 2 containers with 0 revisions, 2 leases, 0 images and 0 mounts.\nNothing is wrong.\n", nothing, 0},
+		"busy": {"", "{}", "Container ffffffffffff was not judged: operations on it were under way\n" +
+			"Looked at 2 containers with 0 revisions, 2 leases, 0 images and 0 mounts.\nNothing is wrong with what was judged.\n", busy, 0},
 		"repaired": {"--repair", `{"Repair":true}`, "lease-leaked baleen-X\n  it leaks\\x1b[2J\n  repaired\n" +
 			"Looked at 1 container with 2 revisions, 3 leases, 4 images and 0 mounts; read 5MB of 7 blobs.\nRepaired 1 finding; nothing else is wrong.\n", repaired, 0},
 		"left": {"--content --repair", `{"Repair":true,"Content":true}`, "lease-leaked baleen-X\n  it leaks\\x1b[2J\n  repaired\n" +
