@@ -20,15 +20,17 @@
 // when the patience of docker stop ends.
 //
 // Every freeze ends. What cannot be thawed is tried again in the background until it
-// can.
+// can; but not that of a container which runs and, by the daemon's record, does not: that
+// is logged.
 //
 // # Caveats
 //
 // A freeze shares one with others of the same container that are under way.
 //
-// docker pause waits for a freeze with the container locked. So who has frozen a container
-// must not wait for its lock before the thaw, but after [Freezer.FreezeToEnd], during
-// which docker pause is refused.
+// docker pause waits in [Freezer.AwaitPause]. If another freeze begins before it has the
+// lock, it waits for that with the container locked. So who has frozen a container must not
+// wait for its lock before the thaw, but after [Freezer.FreezeToEnd], during which docker
+// pause is refused.
 //
 // A nil *Freezer belongs to a daemon whose images are a graph driver's: nothing is
 // frozen, and nobody waits.

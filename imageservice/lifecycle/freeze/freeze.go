@@ -185,6 +185,18 @@ func (f *Freezer) freezeUnrecorded(ctx context.Context, c *moby.Container) (thaw
 	}
 }
 
+// AwaitPause waits as AwaitThaw, before a container is paused, which is done with the
+// container locked: who looks at it meanwhile would wait for the thaw as well. It does not
+// wait if the pause is refused.
+func (f *Freezer) AwaitPause(c *moby.Container) {
+	if f == nil {
+		return
+	}
+	if _, ok := f.ending.Load(c.ID); !ok {
+		f.AwaitThaw(c)
+	}
+}
+
 // AwaitThaw returns when nobody has the container frozen. The container is not locked.
 func (f *Freezer) AwaitThaw(c *moby.Container) {
 	if f == nil {

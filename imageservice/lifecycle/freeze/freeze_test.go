@@ -162,20 +162,27 @@ func (b *busyTask) CreateCheckpoint(context.Context, string, bool) error {
 
 func TestAwaitThaw(t *testing.T) {
 	w := newWorld(t)
-	w.f.AwaitThaw(w.c) // at once
-	thaw := w.f.Freeze(t.Context(), w.c)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		w.f.AwaitThaw(w.c)
-	}()
-	select {
-	case <-done:
-		t.Error("it did not wait")
-	case <-time.After(20 * time.Millisecond):
+	for name, await := range map[string]func(*moby.Container){"thaw": w.f.AwaitThaw, "pause": w.f.AwaitPause} {
+		await(w.c) // at once
+		thaw := w.f.Freeze(t.Context(), w.c)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			await(w.c)
+		}()
+		select {
+		case <-done:
+			t.Errorf("%s: it did not wait", name)
+		case <-time.After(20 * time.Millisecond):
+		}
+		if !w.c.State.TryLock() {
+			t.Errorf("%s: it waits with the container locked", name)
+		} else {
+			w.c.State.Unlock()
+		}
+		thaw()
+		<-done
 	}
-	thaw()
-	<-done
 }
 
 // Who has frozen a container to its end can lock it: nobody who has the lock waits.
@@ -186,6 +193,7 @@ func TestFreezeToEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	thaw := w.f.FreezeToEnd(t.Context(), w.c)
+	w.f.AwaitPause(w.c) // at once: it is refused
 	w.c.State.Lock()
 	err = task.Pause(t.Context())
 	w.c.State.Unlock()
@@ -340,6 +348,7 @@ func TestNoFreezer(t *testing.T) {
 		t.Errorf("the client became %v", got)
 	}
 	f.AwaitThaw(moby.NewContainer(id, t.TempDir()))
+	f.AwaitPause(moby.NewContainer(id, t.TempDir()))
 	config := commitConfig(true)
 	if ctx, err := f.Commit(t.Context(), &config, nil); err != nil || ctx != t.Context() || !moby.TakePause(&config) {
 		t.Errorf("a commit: %v, %+v", err, config)

@@ -31,6 +31,16 @@ func (b apiBackend) CreateImageFromContainer(ctx context.Context, name string, c
 	return b.Daemon.CreateImageFromContainer(ctx, name, config)
 }
 
+// ContainerPause lets a freeze pass before it locks the container.
+func (b apiBackend) ContainerPause(name string) error {
+	c, err := b.GetContainer(name)
+	if err != nil {
+		return err
+	}
+	b.baleen().freezer.AwaitPause(c)
+	return b.Daemon.ContainerPause(name)
+}
+
 // WithCommitQuery is [imageservice.WithCommitQuery].
 func (b apiBackend) WithCommitQuery(ctx context.Context, query url.Values) (context.Context, error) {
 	return imageservice.WithCommitQuery(ctx, query)
