@@ -19,8 +19,9 @@ type CheckReport struct {
 	Findings []Finding // the first ones, at most MaxFindings
 	Found    int       // how many there are
 	Left     int       // how many of them are not repaired
-	// Busy are the ids of containers of which nothing can be said, because operations
-	// on them were under way each time that they were looked at.
+	// Busy are the ids of containers of which nothing can be said: operations on them were
+	// under way each time that they were looked at, they were locked, or a look took too
+	// long.
 	Busy   []string `json:",omitempty"`
 	Looked Looked
 }

@@ -112,6 +112,7 @@ type checker struct {
 	report api.CheckReport
 	whole  map[digest.Digest]bool // manifests that are there with their configs
 	blobs  map[digest.Digest]bool // to be read
+	failed bool                   // a repair did
 	settle []func()               // report containers whose operations were cut short
 }
 
@@ -122,7 +123,7 @@ const maxText = 4096
 func (k *checker) found(ctx context.Context, f api.Finding, repair func(context.Context) error) {
 	if f.Repairable = repair != nil; f.Repairable && k.req.Repair {
 		if err := repair(ctx); err != nil {
-			f.Failure = shortened(err.Error())
+			f.Failure, k.failed = shortened(err.Error()), true
 		} else {
 			f.Repaired = true
 		}

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,6 +63,10 @@ func (k *checker) container(ctx context.Context, c *moby.Container) error {
 			if !watch.Quiet() || errdefs.IsConflict(err) {
 				return false, nil
 			}
+		}
+		if errors.Is(err, context.DeadlineExceeded) { // lookTime: others are looked at
+			k.report.Busy = append(k.report.Busy, c.ID)
+			return true, nil
 		}
 		k.report.Looked.Containers++
 		if err != nil {

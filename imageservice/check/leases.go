@@ -55,6 +55,9 @@ func (k *checker) leaked(ctx context.Context, l Lease) {
 		return
 	}
 	k.found(ctx, f, func(ctx context.Context) error {
+		if k.failed || len(k.report.Busy) > 0 {
+			return errors.New("it may keep snapshots of the containers that could not be judged or repaired: check again when they are")
+		}
 		err := k.Leases.Delete(ctx, leases.Lease{ID: l.ID}, leases.SynchronousDelete)
 		if errdefs.IsNotFound(err) {
 			return nil

@@ -52,6 +52,24 @@ func TestRepairCollectsNothing(t *testing.T) {
 	}
 }
 
+// TestLeakedLeaseStays: a lease may keep the snapshots that a container should hold, so
+// it is not deleted when the container cannot be made to hold them.
+func TestLeakedLeaseStays(t *testing.T) {
+	eachSnapshotter(t, func(t *testing.T, w *world) {
+		c := w.moved(t)
+		w.unlink(t, c, c.ID+".r3")
+		w.operation(t, "leaked", map[string]string{labelOwner: owner})
+		w.onHold = func() error { return errors.New("containerd does not answer") }
+		if r := w.check(t, api.CheckRequest{Repair: true}); r.Left != 2 {
+			t.Errorf("the report is %+v", r)
+		}
+		w.onHold = nil
+		if r := w.check(t, api.CheckRequest{Repair: true}); r.Found != 2 || r.Left != 0 {
+			t.Errorf("then the report is %+v", r)
+		}
+	})
+}
+
 // TestHoldFails: a repair that fails, or that comes when the container is being removed,
 // leaves all that the container's lease holds.
 func TestHoldFails(t *testing.T) {

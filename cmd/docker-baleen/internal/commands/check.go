@@ -116,7 +116,7 @@ func printReport(w io.Writer, r api.CheckReport, quiet bool) {
 		fmt.Fprintf(w, "and %d more\n", more)
 	}
 	for _, id := range r.Busy {
-		fmt.Fprintf(w, "Container %s was not judged: operations on it were under way\n", shortID(id))
+		fmt.Fprintf(w, "Container %s was not judged: it was busy\n", shortID(id))
 	}
 	fmt.Fprintf(w, "Looked at %s with %s, %s, %s and %s", plural(int64(r.Looked.Containers), "container", "containers"),
 		plural(int64(r.Looked.Revisions), "revision", "revisions"), plural(int64(r.Looked.Leases), "lease", "leases"),

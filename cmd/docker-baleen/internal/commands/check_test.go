@@ -40,14 +40,14 @@ func TestCheck(t *testing.T) {
 		status              int
 	}{
 		"nothing": {"", "{}", "Looked at 2 containers with 0 revisions, 2 leases, 0 images and 0 mounts.\nNothing is wrong.\n", nothing, 0},
-		"busy": {"", "{}", "Container ffffffffffff was not judged: operations on it were under way\n" +
+		"busy": {"", "{}", "Container ffffffffffff was not judged: it was busy\n" +
 			"Looked at 2 containers with 0 revisions, 2 leases, 0 images and 0 mounts.\nNothing is wrong with what was judged.\n", busy, 0},
 		"repaired": {"--repair", `{"Repair":true}`, "lease-leaked baleen-X\n  it leaks\\x1b[2J\n  repaired\n" +
 			"Looked at 1 container with 2 revisions, 3 leases, 4 images and 0 mounts; read 5MB of 7 blobs.\nRepaired 1 finding; nothing else is wrong.\n", repaired, 0},
 		"left": {"--content --repair", `{"Repair":true,"Content":true}`, "lease-leaked baleen-X\n  it leaks\\x1b[2J\n  repaired\n" +
 			"move-unfinished " + containerID + "\n  cut short\n  could not be repaired: it runs\n  stop it\n" +
 			"record-unreadable " + containerID + ".r2\n  of container 0123456789ab\n  gone\n  prune it\n" +
-			"Container ffffffffffff was not judged: operations on it were under way\n" +
+			"Container ffffffffffff was not judged: it was busy\n" +
 			"Looked at 1 container with 2 revisions, 3 leases, 4 images and 0 mounts; read 5MB of 7 blobs.\n3 findings, 1 of them repaired.\n", reported(), 1},
 		"quiet":         {"-q", "{}", "move-unfinished " + containerID + "\nrecord-unreadable " + containerID + ".r2\n", reported(), 1},
 		"quiet nothing": {"-q", "{}", "", nothing, 0},
