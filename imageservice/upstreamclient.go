@@ -24,10 +24,14 @@ func UpstreamClient(client *containerd.Client) (*containerd.Client, error) {
 	if !ok {
 		return client, fmt.Errorf("share the connection to containerd: it is %T: %w", client.Conn(), errdefs.ErrNotImplemented)
 	}
-	return containerd.NewWithConn(conn, containerd.WithDefaultNamespace(client.DefaultNamespace()), containerd.WithServices(
+	upstream, err := containerd.NewWithConn(conn, containerd.WithDefaultNamespace(client.DefaultNamespace()), containerd.WithServices(
 		containerd.WithContentStore(&upstreamContent{Store: client.ContentStore()}),
 		containerd.WithImageStore(upstreamRecords{client.ImageService()}),
 	))
+	if err != nil {
+		return client, fmt.Errorf("share the connection to containerd: %w", err)
+	}
+	return upstream, nil
 }
 
 // Serve has s answer for a client of [UpstreamClient]. It comes before the client is used.
