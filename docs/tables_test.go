@@ -101,13 +101,11 @@ func load(t *testing.T, line engine.Line) (series *fork.Series, glue int) {
 	return series, glue
 }
 
-var importLine = regexp.MustCompile(`^\s*([\w.]+ )?"[^"]+"$|^$`)
-
 // countHunks counts the hunks that change more than imports, and adds their files.
 func countHunks(p fork.Patch, files map[string]bool) (n int) {
 	for _, f := range p.Files {
 		for _, h := range f.Hunks {
-			if slices.ContainsFunc(h.Lines, func(l fork.Line) bool { return l.Kind != ' ' && !importLine.MatchString(l.Text) }) {
+			if !h.ChangesImports() {
 				n++
 				files[f.Path] = true
 			}

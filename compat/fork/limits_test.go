@@ -3,7 +3,6 @@ package fork_test
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -33,7 +32,7 @@ func TestSeriesIsSmall(t *testing.T) {
 			for _, p := range s.Patches {
 				for _, f := range p.Files {
 					for _, h := range f.Hunks {
-						if !changesImports(h) {
+						if !h.ChangesImports() {
 							hunks++
 							files[f.Path] = true
 						}
@@ -48,18 +47,6 @@ func TestSeriesIsSmall(t *testing.T) {
 	}
 }
 
-var importLine = regexp.MustCompile(`^\t([\w.]+ )?"[^"]+"$`)
-
-// changesImports reports whether a hunk adds and removes imports, and nothing else.
-func changesImports(h fork.Hunk) bool {
-	for _, l := range h.Lines {
-		if l.Kind != ' ' && strings.TrimSpace(l.Text) != "" && !importLine.MatchString(l.Text) {
-			return false
-		}
-	}
-	return true
-}
-
 func TestChangesImports(t *testing.T) {
 	for text, want := range map[string]bool{
 		"+\t\"context\"\n \t\"errors\"":             true,
@@ -71,7 +58,7 @@ func TestChangesImports(t *testing.T) {
 		for l := range strings.SplitSeq(text, "\n") {
 			h.Lines = append(h.Lines, fork.Line{Kind: l[0], Text: l[1:]})
 		}
-		if got := changesImports(h); got != want {
+		if got := h.ChangesImports(); got != want {
 			t.Errorf("%q: %v", text, got)
 		}
 	}

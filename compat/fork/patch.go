@@ -3,6 +3,8 @@ package fork
 import (
 	"bytes"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +33,15 @@ type Hunk struct {
 type Line struct {
 	Kind byte   // one of ' ', '-' and '+'
 	Text string // without the line feed
+}
+
+var importLine = regexp.MustCompile(`^\t([\w.]+ )?"[^"]+"$`)
+
+// ChangesImports reports whether the hunk adds and removes imports, and nothing else.
+func (h Hunk) ChangesImports() bool {
+	return !slices.ContainsFunc(h.Lines, func(l Line) bool {
+		return l.Kind != ' ' && strings.TrimSpace(l.Text) != "" && !importLine.MatchString(l.Text)
+	})
 }
 
 // Old returns the lines that the hunk replaces, context and removed ones, each
