@@ -22,3 +22,10 @@ func Dirs(text, id string, mounts []*mountinfo.Info) (dirs []string) {
 	}
 	return dirs
 }
+
+// Held reports whether somebody holds the container, or is about to.
+func (s *Set) Held(pid int, id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[key{pid, id}] != nil
+}

@@ -49,13 +49,6 @@ func (s *Set) Hold(ctx context.Context, pid int, id string) (release func() (las
 	return func() (bool, error) { return s.release(k, h) }, nil
 }
 
-// Held reports whether somebody holds the container, or is about to.
-func (s *Set) Held(pid int, id string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.held[key{pid, id}] != nil
-}
-
 // Wait returns when nobody holds the container any more; at once if nobody does.
 func (s *Set) Wait(pid int, id string) {
 	s.mu.Lock()
