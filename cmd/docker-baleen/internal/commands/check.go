@@ -13,6 +13,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
+	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/show"
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/printable"
 )
@@ -26,7 +27,7 @@ const (
 type checkOptions struct {
 	req  api.CheckRequest
 	json bool
-	out  output
+	out  show.Output
 }
 
 func newCheck(docker command.Cli) *cobra.Command {
@@ -60,36 +61,36 @@ The exit status is 0 if nothing is wrong or all was repaired, 1 if something is,
 	cmd.Flags().BoolVar(&o.req.Repair, "repair", false, "Repair what can be repaired without losing anything")
 	cmd.Flags().BoolVar(&o.req.Content, "content", false, "Read all blobs of images and revisions, and compare their digests")
 	cmd.Flags().BoolVar(&o.json, "json", false, "Print the report as JSON, as --format json does")
-	cmd.Flags().BoolVarP(&o.out.quiet, "quiet", "q", false, "Only print the kind and the object of what is wrong")
-	cmd.Flags().StringVar(&o.out.format, "format", "", flags.InspectFormatHelp)
+	cmd.Flags().BoolVarP(&o.out.Quiet, "quiet", "q", false, "Only print the kind and the object of what is wrong")
+	cmd.Flags().StringVar(&o.out.Format, "format", "", flags.InspectFormatHelp)
 	completeWith(cmd, "format", formats...)
 	return cmd
 }
 
 func checkDaemon(ctx context.Context, docker command.Cli, o checkOptions) error {
 	if o.json {
-		if o.out.custom() {
+		if o.out.Custom() {
 			return noCheck(errors.New("--json and --format cannot be used together"))
 		}
-		o.out.format = formatter.JSONFormatKey
+		o.out.Format = formatter.JSONFormatKey
 	}
-	if err := o.out.check(); err != nil {
+	if err := o.out.Check(); err != nil {
 		return noCheck(err)
 	}
 	report, err := connect(docker).Check(ctx, o.req)
 	if err != nil {
 		return noCheck(err)
 	}
-	if o.out.custom() {
-		err = o.out.write(docker.Out(), report)
+	if o.out.Custom() {
+		err = o.out.Write(docker.Out(), report)
 	} else {
-		printReport(docker.Out(), report, o.out.quiet)
+		printReport(docker.Out(), report, o.out.Quiet)
 	}
 	switch {
 	case err != nil:
 		return noCheck(err)
 	case report.Left > 0:
-		return cli.StatusError{StatusCode: statusFindings, Status: "docker baleen check: " + plural(int64(report.Left), "finding is", "findings are") + " left"}
+		return cli.StatusError{StatusCode: statusFindings, Status: "docker baleen check: " + show.Plural(int64(report.Left), "finding is", "findings are") + " left"}
 	}
 	return nil
 }
@@ -116,13 +117,13 @@ func printReport(w io.Writer, r api.CheckReport, quiet bool) {
 		fmt.Fprintf(w, "and %d more\n", more)
 	}
 	for _, id := range r.Busy {
-		fmt.Fprintf(w, "Container %s was not judged: it was busy\n", shortID(id))
+		fmt.Fprintf(w, "Container %s was not judged: it was busy\n", show.ShortID(id))
 	}
-	fmt.Fprintf(w, "Looked at %s with %s, %s, %s and %s", plural(int64(r.Looked.Containers), "container", "containers"),
-		plural(int64(r.Looked.Revisions), "revision", "revisions"), plural(int64(r.Looked.Leases), "lease", "leases"),
-		plural(int64(r.Looked.Images), "image", "images"), plural(int64(r.Looked.Mounts), "mount", "mounts"))
+	fmt.Fprintf(w, "Looked at %s with %s, %s, %s and %s", show.Plural(int64(r.Looked.Containers), "container", "containers"),
+		show.Plural(int64(r.Looked.Revisions), "revision", "revisions"), show.Plural(int64(r.Looked.Leases), "lease", "leases"),
+		show.Plural(int64(r.Looked.Images), "image", "images"), show.Plural(int64(r.Looked.Mounts), "mount", "mounts"))
 	if r.Looked.Blobs > 0 {
-		fmt.Fprintf(w, "; read %s of %s", units.HumanSize(float64(r.Looked.Bytes)), plural(int64(r.Looked.Blobs), "blob", "blobs"))
+		fmt.Fprintf(w, "; read %s of %s", units.HumanSize(float64(r.Looked.Bytes)), show.Plural(int64(r.Looked.Blobs), "blob", "blobs"))
 	}
 	fmt.Fprint(w, ".\n")
 	switch {
@@ -131,25 +132,25 @@ func printReport(w io.Writer, r api.CheckReport, quiet bool) {
 	case r.Found == 0:
 		fmt.Fprintln(w, "Nothing is wrong.")
 	case r.Left == 0:
-		fmt.Fprintf(w, "Repaired %s; nothing else is wrong.\n", plural(int64(r.Found), "finding", "findings"))
+		fmt.Fprintf(w, "Repaired %s; nothing else is wrong.\n", show.Plural(int64(r.Found), "finding", "findings"))
 	default:
-		fmt.Fprintf(w, "%s, %d of them repaired.\n", plural(int64(r.Found), "finding", "findings"), r.Found-r.Left)
+		fmt.Fprintf(w, "%s, %d of them repaired.\n", show.Plural(int64(r.Found), "finding", "findings"), r.Found-r.Left)
 	}
 }
 
 func printFinding(w io.Writer, f api.Finding) {
 	fmt.Fprintf(w, "%s %s\n", printable.Line(string(f.Kind)), printable.Line(f.Object))
 	if f.Container != "" && f.Container != f.Object {
-		fmt.Fprintf(w, "  of container %s\n", shortID(f.Container))
+		fmt.Fprintf(w, "  of container %s\n", show.ShortID(f.Container))
 	}
-	fmt.Fprintf(w, "  %s\n", oneLine(f.Text))
+	fmt.Fprintf(w, "  %s\n", show.OneLine(f.Text))
 	switch {
 	case f.Repaired:
 		fmt.Fprintln(w, "  repaired")
 	case f.Failure != "":
-		fmt.Fprintf(w, "  could not be repaired: %s\n", oneLine(f.Failure))
+		fmt.Fprintf(w, "  could not be repaired: %s\n", show.OneLine(f.Failure))
 		fallthrough
 	default:
-		fmt.Fprintf(w, "  %s\n", oneLine(f.Help))
+		fmt.Fprintf(w, "  %s\n", show.OneLine(f.Help))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/docker/cli/cli/flags"
 	"github.com/spf13/cobra"
 
+	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/show"
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/printable"
 )
@@ -18,7 +19,7 @@ func newCheckpoint(docker command.Cli) *cobra.Command {
 	var (
 		r     api.CheckpointRequest
 		check bool
-		out   output
+		out   show.Output
 	)
 	cmd := &cobra.Command{
 		Use:   "checkpoint [OPTIONS] CONTAINER [REF]",
@@ -62,35 +63,35 @@ They stand still meanwhile, and end when there is a checkpoint, or go on with
 	f.BoolVar(&r.NoProcess, "no-process", false, "Keep the files of a container that runs, and not its processes")
 	f.BoolVar(&r.LeaveRunning, "leave-running", false, "Have the processes go on")
 	f.BoolVar(&check, "check", false, "Only tell whether the daemon can keep processes, and why not")
-	f.BoolVarP(&out.quiet, "quiet", "q", false, "Only print the id of the image")
-	f.StringVar(&out.format, "format", "", flags.InspectFormatHelp)
+	f.BoolVarP(&out.Quiet, "quiet", "q", false, "Only print the id of the image")
+	f.StringVar(&out.Format, "format", "", flags.InspectFormatHelp)
 	completeWith(cmd, "format", formats...)
 	return cmd
 }
 
-func checkpoint(ctx context.Context, docker command.Cli, container string, r api.CheckpointRequest, out output) error {
-	if err := out.check(); err != nil {
+func checkpoint(ctx context.Context, docker command.Cli, container string, r api.CheckpointRequest, out show.Output) error {
+	if err := out.Check(); err != nil {
 		return err
 	}
-	steps := newSteps(docker.Err(), out.quiet)
-	made, err := connect(docker).Checkpoint(ctx, container, r, steps.show)
-	steps.end(err == nil)
+	steps := show.NewSteps(docker.Err(), out.Quiet)
+	made, err := connect(docker).Checkpoint(ctx, container, r, steps.Show)
+	steps.End(err == nil)
 	if err != nil {
 		return interrupted(err, "whether there is a checkpoint docker images shows")
 	}
 	warn(docker, made.Warnings)
 	switch {
-	case out.custom():
-		return out.write(docker.Out(), made)
-	case out.quiet:
+	case out.Custom():
+		return out.Write(docker.Out(), made)
+	case out.Quiet:
 		fmt.Fprintln(docker.Out(), printable.Line(made.ID.String()))
 		return nil
 	}
 	name := made.Ref
 	if name == "" {
-		name = shortID(made.ID.String())
+		name = show.ShortID(made.ID.String())
 	}
-	fmt.Fprintf(docker.Out(), "Kept the %s of %s as %s: %s, of which %s are new.\n", printable.Line(made.Kind), printable.Line(container), printable.Line(name), size(made.Size), size(made.New))
+	fmt.Fprintf(docker.Out(), "Kept the %s of %s as %s: %s, of which %s are new.\n", printable.Line(made.Kind), printable.Line(container), printable.Line(name), show.Size(made.Size), show.Size(made.New))
 	if made.Paused > 0 {
 		fmt.Fprintf(docker.Out(), "It stood still for %d ms.\n", made.Paused.Milliseconds())
 	}
@@ -99,23 +100,23 @@ func checkpoint(ctx context.Context, docker command.Cli, container string, r api
 }
 
 // checkAbility fails if the daemon cannot keep processes.
-func checkAbility(ctx context.Context, docker command.Cli, out output) error {
-	if err := out.check(); err != nil {
+func checkAbility(ctx context.Context, docker command.Cli, out show.Output) error {
+	if err := out.Check(); err != nil {
 		return err
 	}
 	can, err := connect(docker).CheckpointAbility(ctx)
 	if err != nil {
 		return err
 	}
-	if out.custom() {
-		if err := out.write(docker.Out(), can); err != nil {
+	if out.Custom() {
+		if err := out.Write(docker.Out(), can); err != nil {
 			return err
 		}
 	}
 	if !can.Processes {
 		return fmt.Errorf("the daemon cannot keep processes, but files (--no-process): %s", can.Reason)
 	}
-	if !out.custom() && !out.quiet {
+	if !out.Custom() && !out.Quiet {
 		fmt.Fprintf(docker.Out(), "The daemon can keep processes, with CRIU %s.\n", printable.Line(can.Version))
 	}
 	return nil

@@ -1,13 +1,14 @@
 package commands
 
 import (
-	"fmt"
 	"strconv"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/command/completion"
 	"github.com/docker/cli/cli/command/formatter"
 	"github.com/spf13/cobra"
+
+	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/show"
 )
 
 var formats = []string{formatter.JSONFormatKey}
@@ -46,12 +47,7 @@ func revisionNumbers(docker command.Cli) cobra.CompletionFunc {
 		sortNewestFirst(list)
 		var numbers []string
 		for _, r := range list {
-			w := newRow(r, true)
-			text := fmt.Sprintf("%s, %s", w.Image(), w.CreatedSince())
-			if message := w.Message(); message != "" {
-				text += ": " + message
-			}
-			numbers = append(numbers, cobra.CompletionWithDesc(strconv.Itoa(r.Number), text))
+			numbers = append(numbers, cobra.CompletionWithDesc(strconv.Itoa(r.Number), show.Describe(r)))
 		}
 		return numbers, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	}

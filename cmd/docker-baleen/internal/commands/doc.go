@@ -1,4 +1,5 @@
-// Package commands has the commands of `docker baleen`, one file each.
+// Package commands has the commands of `docker baleen`, one file each. Package show
+// prints what they tell.
 //
 // Results go to the standard output: one line for a person, a number with
 // --quiet, or what --format asks for. What goes on meanwhile goes to the

@@ -8,6 +8,7 @@ import (
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 
+	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/show"
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/printable"
 )
@@ -30,7 +31,7 @@ type move struct {
 	policy  policyFlag
 	dryRun  bool
 	noStart bool
-	out     output
+	out     show.Output
 }
 
 func (m *move) flags(cmd *cobra.Command) {
@@ -39,8 +40,8 @@ func (m *move) flags(cmd *cobra.Command) {
 	f.Var(&m.policy, "policy", policyHelp)
 	f.BoolVar(&m.dryRun, "dry-run", false, "Only show what would be done")
 	f.BoolVar(&m.noStart, "no-start", false, "Leave the container stopped")
-	f.BoolVarP(&m.out.quiet, "quiet", "q", false, "Only print the number of the revision that the container then stands on")
-	f.StringVar(&m.out.format, "format", "", "Print the result, or with --dry-run the plan, as 'json' or by a Go template")
+	f.BoolVarP(&m.out.Quiet, "quiet", "q", false, "Only print the number of the revision that the container then stands on")
+	f.StringVar(&m.out.Format, "format", "", "Print the result, or with --dry-run the plan, as 'json' or by a Go template")
 	completeWith(cmd, "policy", policies...)
 	completeWith(cmd, "format", formats...)
 	completeNothing(cmd, "message")
@@ -51,20 +52,20 @@ type request func(ctx context.Context, report func(api.Progress)) (api.Result, e
 
 // run makes a move and shows it from beginning to end.
 func (m *move) run(ctx context.Context, docker command.Cli, container string, send request) error {
-	if err := m.out.check(); err != nil {
+	if err := m.out.Check(); err != nil {
 		return err
 	}
 	var plan api.Plan
-	steps := newSteps(docker.Err(), m.out.quiet)
+	steps := show.NewSteps(docker.Err(), m.out.Quiet)
 	result, err := send(ctx, func(p api.Progress) {
 		if p.Plan != nil {
 			plan = *p.Plan
 		}
 		if p.Status != "" {
-			steps.begin(p.Status)
+			steps.Begin(p.Status)
 		}
 	})
-	steps.end(err == nil && result.RolledBack == "")
+	steps.End(err == nil && result.RolledBack == "")
 	switch {
 	case err != nil:
 		return interrupted(err, fmt.Sprintf("docker baleen revisions %s shows what it stands on now", printable.Shell(container)))
@@ -76,13 +77,13 @@ func (m *move) run(ctx context.Context, docker command.Cli, container string, se
 
 func (m *move) showPlan(docker command.Cli, container string, plan api.Plan) error {
 	var err error
-	if m.out.custom() {
-		err = m.out.write(docker.Out(), plan)
+	if m.out.Custom() {
+		err = m.out.Write(docker.Out(), plan)
 	} else {
-		err = printPlan(docker.Out(), container, plan)
+		err = show.Plan(docker.Out(), container, plan)
 	}
 	if err == nil && plan.FailCount > 0 {
-		err = fmt.Errorf("it would fail: the policy is to fail on %s", plural(plan.FailCount, "conflict", "conflicts"))
+		err = fmt.Errorf("it would fail: the policy is to fail on %s", show.Plural(plan.FailCount, "conflict", "conflicts"))
 	}
 	return err
 }
@@ -95,7 +96,7 @@ func (m *move) showResult(docker command.Cli, container string, plan api.Plan, r
 	if r.RolledBack != "" {
 		return cli.StatusError{StatusCode: statusRolledBack, Status: fmt.Sprintf(
 			"%s did not come up on %s and was rolled back: %s\nIt is again as it was before, on %s.",
-			container, named(plan.To), printable.Text(r.RolledBack), named(plan.From))}
+			container, show.Image(plan.To), printable.Text(r.RolledBack), show.Image(plan.From))}
 	}
 	if r.Unseen != "" {
 		return cli.StatusError{StatusCode: statusUnseen, Status: fmt.Sprintf(
@@ -106,13 +107,13 @@ func (m *move) showResult(docker command.Cli, container string, plan api.Plan, r
 
 func (m *move) printResult(docker command.Cli, container string, plan api.Plan, r api.Result) error {
 	switch {
-	case m.out.custom():
-		return m.out.write(docker.Out(), r)
-	case m.out.quiet:
+	case m.out.Custom():
+		return m.out.Write(docker.Out(), r)
+	case m.out.Quiet:
 		fmt.Fprintln(docker.Out(), r.Revision.Number)
 		return nil
 	}
-	if err := printConflicts(docker.Out(), plan); err != nil {
+	if err := show.Conflicts(docker.Out(), plan); err != nil {
 		return err
 	}
 	if r.RolledBack == "" {
@@ -128,7 +129,7 @@ func (m *move) printResult(docker command.Cli, container string, plan api.Plan, 
 func where(r api.Revision) string {
 	image := printable.Line(r.Image)
 	if image == "" {
-		image = shortID(r.ImageID.String())
+		image = show.ShortID(r.ImageID.String())
 	}
 	if r.Number == 0 {
 		return image

@@ -13,6 +13,7 @@ import (
 	"github.com/docker/cli/cli/flags"
 	"github.com/spf13/cobra"
 
+	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/show"
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/printable"
 )
@@ -21,7 +22,7 @@ type pruneOptions struct {
 	keep  int
 	older time.Duration
 	force bool
-	out   output
+	out   show.Output
 }
 
 func newPrune(docker command.Cli) *cobra.Command {
@@ -46,8 +47,8 @@ What the container stands on stays. Without --keep and --older-than all others g
 	cmd.Flags().IntVar(&o.keep, "keep", 0, "Keep that many of the newest revisions")
 	cmd.Flags().DurationVar(&o.older, "older-than", 0, "Only remove revisions older than that (e.g. 36h)")
 	cmd.Flags().BoolVarP(&o.force, "force", "f", false, "Do not ask on a terminal before removing all")
-	cmd.Flags().BoolVarP(&o.out.quiet, "quiet", "q", false, "Only print the numbers of the removed revisions")
-	cmd.Flags().StringVar(&o.out.format, "format", "", flags.InspectFormatHelp)
+	cmd.Flags().BoolVarP(&o.out.Quiet, "quiet", "q", false, "Only print the numbers of the removed revisions")
+	cmd.Flags().StringVar(&o.out.Format, "format", "", flags.InspectFormatHelp)
 	completeWith(cmd, "format", formats...)
 	completeNothing(cmd, "keep", "older-than")
 	return cmd
@@ -57,7 +58,7 @@ func prune(ctx context.Context, docker command.Cli, container string, o pruneOpt
 	if o.keep < 0 || o.older < 0 {
 		return errors.New("--keep and --older-than cannot be less than 0")
 	}
-	if err := o.out.check(); err != nil {
+	if err := o.out.Check(); err != nil {
 		return err
 	}
 	if ok, err := o.confirm(ctx, docker, container); err != nil || !ok {
@@ -67,21 +68,21 @@ func prune(ctx context.Context, docker command.Cli, container string, o pruneOpt
 	switch {
 	case err != nil:
 		return err
-	case o.out.custom():
-		return o.out.write(docker.Out(), report)
+	case o.out.Custom():
+		return o.out.Write(docker.Out(), report)
 	}
 	for _, n := range report.Removed {
-		if o.out.quiet {
+		if o.out.Quiet {
 			fmt.Fprintln(docker.Out(), n)
 		} else {
 			fmt.Fprintf(docker.Out(), "Removed revision %d\n", n)
 		}
 	}
-	if !o.out.quiet {
+	if !o.out.Quiet {
 		for _, n := range report.Kept {
 			fmt.Fprintf(docker.Out(), "Kept revision %d: others stand on it\n", n)
 		}
-		fmt.Fprintf(docker.Out(), "Total reclaimed space: %s\n", size(report.SpaceReclaimed))
+		fmt.Fprintf(docker.Out(), "Total reclaimed space: %s\n", show.Size(report.SpaceReclaimed))
 	}
 	return nil
 }

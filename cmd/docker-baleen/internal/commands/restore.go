@@ -11,6 +11,7 @@ import (
 	"github.com/docker/cli/cli/flags"
 	"github.com/spf13/cobra"
 
+	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/show"
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/printable"
 )
@@ -18,7 +19,7 @@ import (
 func newRestore(docker command.Cli) *cobra.Command {
 	var (
 		r   api.RestoreRequest
-		out output
+		out show.Output
 	)
 	cmd := &cobra.Command{
 		Use:   "restore [OPTIONS] REF",
@@ -47,20 +48,20 @@ container is refused without --trust, and listed.`,
 	f.StringVar(&r.Name, "name", "", "Name of the new container (default: the one that it had)")
 	f.BoolVar(&r.CreateOnly, "create-only", false, "Do not start the container")
 	f.BoolVar(&r.Trust, "trust", false, "Allow what reaches out of the container, such as privileges and folders of the host")
-	f.BoolVarP(&out.quiet, "quiet", "q", false, "Only print the id of the container")
-	f.StringVar(&out.format, "format", "", flags.InspectFormatHelp)
+	f.BoolVarP(&out.Quiet, "quiet", "q", false, "Only print the id of the container")
+	f.StringVar(&out.Format, "format", "", flags.InspectFormatHelp)
 	completeWith(cmd, "format", formats...)
 	completeNothing(cmd, "name")
 	return cmd
 }
 
-func restore(ctx context.Context, docker command.Cli, r api.RestoreRequest, out output) error {
-	if err := out.check(); err != nil {
+func restore(ctx context.Context, docker command.Cli, r api.RestoreRequest, out show.Output) error {
+	if err := out.Check(); err != nil {
 		return err
 	}
-	steps := newSteps(docker.Err(), out.quiet)
-	made, err := connect(docker).Restore(ctx, r, steps.show)
-	steps.end(err == nil)
+	steps := show.NewSteps(docker.Err(), out.Quiet)
+	made, err := connect(docker).Restore(ctx, r, steps.Show)
+	steps.End(err == nil)
 	if err != nil && strings.Contains(err.Error(), "is already in use by container") {
 		return cli.StatusError{StatusCode: 1, Status: fmt.Sprintf(
 			"%s\nTo make the new one beside it: docker baleen restore --name NAME %s", printable.Text(err.Error()), printable.Shell(r.Ref))}
@@ -70,9 +71,9 @@ func restore(ctx context.Context, docker command.Cli, r api.RestoreRequest, out 
 	}
 	warn(docker, made.Warnings)
 	switch {
-	case out.custom():
-		return out.write(docker.Out(), made)
-	case out.quiet:
+	case out.Custom():
+		return out.Write(docker.Out(), made)
+	case out.Quiet:
 		fmt.Fprintln(docker.Out(), printable.Line(made.ID))
 		return nil
 	}

@@ -11,12 +11,13 @@ import (
 	"github.com/docker/cli/cli/flags"
 	"github.com/spf13/cobra"
 
+	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/show"
 	"github.com/baleen-project/baleen/compat/api"
 )
 
 func newRevisions(docker command.Cli) *cobra.Command {
 	var (
-		o       output
+		o       show.Output
 		noTrunc bool
 	)
 	cmd := &cobra.Command{
@@ -38,24 +39,20 @@ current one is that which the container stands on.`,
 			return revisions(cmd.Context(), docker, args[0], o, noTrunc)
 		},
 	}
-	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "Only print the numbers")
+	cmd.Flags().BoolVarP(&o.Quiet, "quiet", "q", false, "Only print the numbers")
 	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "Do not shorten messages and image IDs")
-	cmd.Flags().StringVar(&o.format, "format", "", flags.FormatHelp)
+	cmd.Flags().StringVar(&o.Format, "format", "", flags.FormatHelp)
 	completeWith(cmd, "format", formatter.TableFormatKey, formatter.JSONFormatKey)
 	return cmd
 }
 
-func revisions(ctx context.Context, docker command.Cli, container string, o output, noTrunc bool) error {
+func revisions(ctx context.Context, docker command.Cli, container string, o show.Output, noTrunc bool) error {
 	list, err := connect(docker).Revisions(ctx, container)
 	if err != nil {
 		return err
 	}
 	sortNewestFirst(list)
-	return writeTable(formatter.Context{
-		Output: docker.Out(),
-		Format: tableFormat(o),
-		Trunc:  !noTrunc,
-	}, list)
+	return show.Revisions(docker.Out(), o, noTrunc, list)
 }
 
 func sortNewestFirst(list []api.Revision) {

@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/client"
 	"github.com/spf13/cobra"
 
+	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/show"
 	baleen "github.com/baleen-project/baleen/compat/api/client"
 )
 
@@ -54,7 +55,7 @@ func interruptible(cmd *cobra.Command) *cobra.Command {
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		cmd.SetContext(ctx)
-		return printableError(run(cmd, args))
+		return show.Error(run(cmd, args))
 	}
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/docker/cli/cli/flags"
 	"github.com/spf13/cobra"
 
+	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/show"
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/printable"
 )
@@ -16,7 +17,7 @@ import (
 func newSnapshot(docker command.Cli) *cobra.Command {
 	var (
 		message string
-		out     output
+		out     show.Output
 	)
 	cmd := &cobra.Command{
 		Use:   "snapshot [OPTIONS] CONTAINER",
@@ -36,27 +37,27 @@ stopped is kept without copying anything.`,
 		},
 	}
 	cmd.Flags().StringVarP(&message, "message", "m", "", "What the revision is")
-	cmd.Flags().BoolVarP(&out.quiet, "quiet", "q", false, "Only print the number of the revision")
-	cmd.Flags().StringVar(&out.format, "format", "", flags.InspectFormatHelp)
+	cmd.Flags().BoolVarP(&out.Quiet, "quiet", "q", false, "Only print the number of the revision")
+	cmd.Flags().StringVar(&out.Format, "format", "", flags.InspectFormatHelp)
 	completeWith(cmd, "format", formats...)
 	completeNothing(cmd, "message")
 	return cmd
 }
 
-func snapshot(ctx context.Context, docker command.Cli, container, message string, out output) error {
-	if err := out.check(); err != nil {
+func snapshot(ctx context.Context, docker command.Cli, container, message string, out show.Output) error {
+	if err := out.Check(); err != nil {
 		return err
 	}
 	r, err := connect(docker).Snapshot(ctx, container, api.SnapshotRequest{Message: message})
 	switch {
 	case err != nil:
 		return err
-	case out.custom():
-		return out.write(docker.Out(), r)
-	case out.quiet:
+	case out.Custom():
+		return out.Write(docker.Out(), r)
+	case out.Quiet:
 		fmt.Fprintln(docker.Out(), r.Number)
 	default:
-		fmt.Fprintf(docker.Out(), "Kept %s as revision %d, %s.\n", printable.Line(container), r.Number, size(r.Size))
+		fmt.Fprintf(docker.Out(), "Kept %s as revision %d, %s.\n", printable.Line(container), r.Number, show.Size(r.Size))
 	}
 	return nil
 }

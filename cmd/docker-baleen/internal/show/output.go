@@ -1,4 +1,4 @@
-package commands
+package show
 
 import (
 	"errors"
@@ -15,30 +15,30 @@ import (
 	"github.com/baleen-project/baleen/compat/printable"
 )
 
-// output is how a command shows its result.
-type output struct {
-	quiet  bool
-	format string
+// Output is how a command shows its result.
+type Output struct {
+	Quiet  bool
+	Format string
 }
 
-// custom says that the result is for a program or in the user's own words.
-func (o output) custom() bool { return o.format != "" }
+// Custom says that the result is for a program or in the user's own words.
+func (o Output) Custom() bool { return o.Format != "" }
 
-// write prints a result as the format says: "json" or a template. A program gets it
+// Write prints a result as the format says: "json" or a template. A program gets it
 // as it is, and a terminal as it can show it.
-func (o output) write(w *streams.Out, result any) error {
-	text := o.format
+func (o Output) Write(w *streams.Out, result any) error {
+	text := o.Format
 	if text == formatter.JSONFormatKey {
 		text = formatter.JSONFormat
 	}
 	text = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(text)
 	template, err := templates.Parse(text)
 	if err != nil {
-		return fmt.Errorf("parse --format %q: %w", o.format, err)
+		return fmt.Errorf("parse --format %q: %w", o.Format, err)
 	}
 	var out strings.Builder
 	if err := template.Execute(&out, result); err != nil {
-		return fmt.Errorf("apply --format %q: %w", o.format, err)
+		return fmt.Errorf("apply --format %q: %w", o.Format, err)
 	}
 	shown := out.String()
 	if w.IsTerminal() {
@@ -48,24 +48,24 @@ func (o output) write(w *streams.Out, result any) error {
 	return err
 }
 
-// check refuses a format that is none before anything is done to a container.
-func (o output) check() error {
-	if _, err := templates.Parse(o.format); err != nil {
-		return fmt.Errorf("parse --format %q: %w", o.format, err)
+// Check refuses a format that is none before anything is done to a container.
+func (o Output) Check() error {
+	if _, err := templates.Parse(o.Format); err != nil {
+		return fmt.Errorf("parse --format %q: %w", o.Format, err)
 	}
 	return nil
 }
 
-func size(bytes int64) string {
+func Size(bytes int64) string {
 	if bytes < 0 {
 		return "N/A" // as docker says of what it does not know
 	}
 	return units.HumanSizeWithPrecision(float64(bytes), 3)
 }
 
-// named is an image as people read it: its name and its short id.
-func named(i api.Image) string {
-	id := shortID(i.ID.String())
+// Image is an image as people read it: its name and its short id.
+func Image(i api.Image) string {
+	id := ShortID(i.ID.String())
 	switch {
 	case i.Name == "" || i.Name == i.ID.String():
 		return id
@@ -75,22 +75,22 @@ func named(i api.Image) string {
 	return printable.Line(i.Name) + " (" + id + ")"
 }
 
-func shortID(id string) string {
+func ShortID(id string) string {
 	if _, hex, ok := strings.Cut(id, ":"); ok {
 		id = hex
 	}
 	return printable.Line(id[:min(len(id), 12)])
 }
 
-func plural(n int64, one, many string) string {
+func Plural(n int64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// oneLine is a text of several lines on one.
-func oneLine(s string) string { return printable.Text(strings.Join(strings.Fields(s), " ")) }
+// OneLine is a text of several lines on one.
+func OneLine(s string) string { return printable.Text(strings.Join(strings.Fields(s), " ")) }
 
 // value is a setting, or says that there is none.
 func value(s string) string {
@@ -100,9 +100,9 @@ func value(s string) string {
 	return printable.Line(s)
 }
 
-// printableError shows an error, whose text may be of others, as a terminal is to
+// Error shows an error, whose text may be of others, as a terminal is to
 // get it. The status of one that has a status of its own is printable already.
-func printableError(err error) error {
+func Error(err error) error {
 	if err == nil {
 		return nil
 	}

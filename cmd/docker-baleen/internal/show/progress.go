@@ -1,4 +1,4 @@
-package commands
+package show
 
 import (
 	"fmt"
@@ -14,9 +14,9 @@ import (
 // tick is how often the time of a step moves on a terminal.
 const tick = 200 * time.Millisecond
 
-// steps shows what goes on: on a terminal the running step with its time and how
+// Steps shows what goes on: on a terminal the running step with its time and how
 // far it has got, and elsewhere one line for each step as it begins.
-type steps struct {
+type Steps struct {
 	out   *streams.Out
 	quiet bool
 
@@ -28,14 +28,14 @@ type steps struct {
 	done    chan struct{}
 }
 
-func newSteps(out *streams.Out, quiet bool) *steps {
-	return &steps{out: out, quiet: quiet}
+func NewSteps(out *streams.Out, quiet bool) *Steps {
+	return &Steps{out: out, quiet: quiet}
 }
 
-// show takes a message of the daemon.
-func (s *steps) show(p api.Progress) {
+// Show takes a message of the daemon.
+func (s *Steps) Show(p api.Progress) {
 	if p.Status != "" {
-		s.begin(p.Status)
+		s.Begin(p.Status)
 	}
 	if p.ProgressDetail != nil {
 		s.at(*p.ProgressDetail)
@@ -43,18 +43,18 @@ func (s *steps) show(p api.Progress) {
 }
 
 // at notes how far the running step has got.
-func (s *steps) at(d api.ProgressDetail) {
+func (s *Steps) at(d api.ProgressDetail) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.far = " " + size(d.Current)
+	s.far = " " + Size(d.Current)
 	if d.Total > 0 {
-		s.far += " of " + size(d.Total)
+		s.far += " of " + Size(d.Total)
 	}
 }
 
-// begin ends the running step well and starts another.
-func (s *steps) begin(status string) {
-	status = oneLine(status)
+// Begin ends the running step well and starts another.
+func (s *Steps) Begin(status string) {
+	status = OneLine(status)
 	switch {
 	case s.quiet:
 		return
@@ -73,8 +73,8 @@ func (s *steps) begin(status string) {
 	}
 }
 
-// end ends the last step, and with it the display.
-func (s *steps) end(well bool) {
+// End ends the last step, and with it the display.
+func (s *Steps) End(well bool) {
 	if s.stop == nil {
 		return
 	}
@@ -89,7 +89,7 @@ func (s *steps) end(well bool) {
 	}
 }
 
-func (s *steps) tick() {
+func (s *Steps) tick() {
 	defer close(s.done)
 	t := time.NewTicker(tick)
 	defer t.Stop()
@@ -106,7 +106,7 @@ func (s *steps) tick() {
 }
 
 // finish leaves the line of the running step as it is to stay.
-func (s *steps) finish(how string) {
+func (s *Steps) finish(how string) {
 	if s.current == "" {
 		return
 	}
@@ -117,7 +117,7 @@ func (s *steps) finish(how string) {
 
 // draw writes the running step over its line. A line that is wider than the
 // terminal could not be written over.
-func (s *steps) draw(how string) {
+func (s *Steps) draw(how string) {
 	took := fmt.Sprintf("%s %s %.1fs", s.far, how, time.Since(s.began).Seconds())
 	text := s.current
 	if _, width := s.out.GetTtySize(); width > 0 {

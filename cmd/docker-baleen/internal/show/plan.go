@@ -1,4 +1,4 @@
-package commands
+package show
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 	"github.com/baleen-project/baleen/compat/printable"
 )
 
-// printPlan shows what an upgrade or rollback would do.
-func printPlan(w io.Writer, container string, p api.Plan) error {
-	fmt.Fprintf(w, "Plan for %s (nothing has been done)\n\nImage\n  %s -> %s\n\nFiles\n", printable.Line(container), named(p.From), named(p.To))
+// Plan shows what an upgrade or rollback would do.
+func Plan(w io.Writer, container string, p api.Plan) error {
+	fmt.Fprintf(w, "Plan for %s (nothing has been done)\n\nImage\n  %s -> %s\n\nFiles\n", printable.Line(container), Image(p.From), Image(p.To))
 	if err := printCounts(w, p); err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func printPlan(w io.Writer, container string, p api.Plan) error {
 		return nil
 	}
 	fmt.Fprintln(w)
-	return printConflicts(w, p)
+	return Conflicts(w, p)
 }
 
 func printCounts(w io.Writer, p api.Plan) error {
@@ -63,13 +63,13 @@ func printConfig(w io.Writer, changes []api.ConfigChange) error {
 	return t.Flush()
 }
 
-// printConflicts lists the paths that both sides changed, and what to do about
+// Conflicts lists the paths that both sides changed, and what to do about
 // those that do not bear it. It prints nothing if there are none.
-func printConflicts(w io.Writer, p api.Plan) error {
+func Conflicts(w io.Writer, p api.Plan) error {
 	if p.ConflictCount == 0 {
 		return nil
 	}
-	fmt.Fprintf(w, "%s: changed by the container and by the image\n", plural(p.ConflictCount, "conflict", "conflicts"))
+	fmt.Fprintf(w, "%s: changed by the container and by the image\n", Plural(p.ConflictCount, "conflict", "conflicts"))
 	t := tabwriter.NewWriter(w, 0, 1, 3, ' ', 0)
 	fmt.Fprintln(t, "  PATH\tCONTAINER\tIMAGE\tWINNER\tCLASS")
 	for _, c := range p.Conflicts {

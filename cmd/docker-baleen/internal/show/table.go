@@ -1,6 +1,7 @@
-package commands
+package show
 
 import (
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -20,17 +21,20 @@ const (
 // longestMessage is how much of a message the table shows.
 const longestMessage = 40
 
-func tableFormat(o output) formatter.Format {
+func tableFormat(o Output) formatter.Format {
 	switch {
-	case o.quiet && (o.format == "" || o.format == formatter.TableFormatKey):
+	case o.Quiet && (o.Format == "" || o.Format == formatter.TableFormatKey):
 		return quietTable
-	case o.format == "" || o.format == formatter.TableFormatKey:
+	case o.Format == "" || o.Format == formatter.TableFormatKey:
 		return defaultTable
 	}
-	return formatter.Format(o.format)
+	return formatter.Format(o.Format)
 }
 
-func writeTable(c formatter.Context, list []api.Revision) error {
+// Revisions writes a list of revisions as the output says. Without noTrunc it shortens
+// messages and image IDs.
+func Revisions(w io.Writer, o Output, noTrunc bool, list []api.Revision) error {
+	c := formatter.Context{Output: w, Format: tableFormat(o), Trunc: !noTrunc}
 	return c.Write(newRow(api.Revision{}, c.Trunc), func(format func(formatter.SubContext) error) error {
 		for _, r := range list {
 			if err := format(newRow(r, c.Trunc)); err != nil {
@@ -39,6 +43,16 @@ func writeTable(c formatter.Context, list []api.Revision) error {
 		}
 		return nil
 	})
+}
+
+// Describe says in one line what a revision is: "app:1, 2 hours ago: tests pass".
+func Describe(r api.Revision) string {
+	w := newRow(r, true)
+	text := w.Image() + ", " + w.CreatedSince()
+	if message := w.Message(); message != "" {
+		text += ": " + message
+	}
+	return text
 }
 
 // row is a revision as a template sees it; the methods are its placeholders.
@@ -83,7 +97,7 @@ func (w *row) Image() string {
 // ImageID is the image's id.
 func (w *row) ImageID() string {
 	if w.trunc {
-		return shortID(w.revision.ImageID.String())
+		return ShortID(w.revision.ImageID.String())
 	}
 	return printable.Line(w.revision.ImageID.String())
 }
@@ -94,7 +108,7 @@ func (w *row) Message() string {
 	if w.trunc {
 		text = formatter.Ellipsis(strings.Join(strings.Fields(text), " "), longestMessage)
 	}
-	return oneLine(text)
+	return OneLine(text)
 }
 
 // Kind says why there is such a revision.
@@ -117,7 +131,7 @@ func (w *row) CreatedSince() string {
 func (w *row) CreatedAt() string { return w.revision.Created.Local().Format(time.RFC3339) }
 
 // Size is what the revision holds itself.
-func (w *row) Size() string { return size(w.revision.Size) }
+func (w *row) Size() string { return Size(w.revision.Size) }
 
 // Current says that the container stands on it.
 func (w *row) Current() bool { return w.revision.Current }
