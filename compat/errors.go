@@ -15,14 +15,15 @@ import (
 // checkpoint may have a million digits.
 const longestError = 16 << 10
 
-// PrintableError is an error whose text a terminal can be given, which Docker's
-// command does: names and paths in it are often a container's or an image's. What is
-// very long is cut. The chain stays.
+// PrintableError is an error whose text is for a person, and can be given to a terminal,
+// which Docker's command does: names and paths in it are often a container's or an image's.
+// The id of a container is short and stands there once, and the class at the end is left
+// out where the rest says what is wrong. What is very long is cut. The chain stays.
 func PrintableError(err error) error {
 	if err == nil {
 		return nil
 	}
-	text := err.Error()
+	text := message(err)
 	const cut = "…"
 	if len(text) > longestError {
 		text = strings.ToValidUTF8(text[:longestError/5], "") + cut // escaped it may be four times as long
