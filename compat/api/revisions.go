@@ -11,8 +11,8 @@
 //	POST /checkpoints/restore               RestoreRequest    -> stream of Progress
 //	POST /baleen/check                      CheckRequest      -> CheckReport
 //
-// A snapshot answers 201, the others 200. A body may be empty but for an
-// upgrade and a restore; fields that the daemon does not know are refused. While one of the
+// A snapshot answers 201, the others 200. A body may be empty but for a
+// restore; fields that the daemon does not know are refused. While one of the
 // POST routes is at work on a container the others answer 409.
 // A body may have 1 MiB; [Decode] and Validate say what else is refused.
 //
@@ -68,7 +68,9 @@ type SnapshotRequest struct {
 
 // UpgradeRequest asks to move a container to another image.
 type UpgradeRequest struct {
-	Image   string // a name or id of an image that the daemon has
+	// Image is a name or id of an image that the daemon has; "" for the name that the
+	// container was created from, or was last upgraded to, and the image that has it now.
+	Image   string `json:",omitempty"`
 	Message string `json:",omitempty"`
 	// Policy decides a file that both the container and the new image have
 	// changed: "keep" is the container's, which "" means too, "image" the new
@@ -131,6 +133,10 @@ type Progress struct {
 	Plan   *Plan   `json:",omitempty"`
 	Result *Result `json:",omitempty"`
 	Error  string  `json:",omitempty"`
+
+	// Warnings are those of an operation that fails, and come before its Error. Those of
+	// one that succeeds are in its result.
+	Warnings []string `json:",omitempty"`
 
 	Checkpoint *Checkpoint `json:",omitempty"` // the end of a checkpoint
 	Restored   *Restored   `json:",omitempty"` // the end of a restore

@@ -22,9 +22,6 @@ func (r SnapshotRequest) Validate() error { return short("message", r.Message) }
 // Validate tells what is wrong with a request, in words for the one who made it.
 // What policies mean is left to imageservice.ParsePolicy.
 func (r UpgradeRequest) Validate() error {
-	if r.Image == "" {
-		return errors.New("no image to upgrade to")
-	}
 	if r.HealthTimeout < 0 || r.HealthTimeout > MaxHealthTimeout {
 		return fmt.Errorf("health timeout of %d seconds: want 0, for the default, to %d", r.HealthTimeout, MaxHealthTimeout)
 	}

@@ -17,7 +17,7 @@ func TestValidate(t *testing.T) {
 		err     string // "" if it is good
 	}{
 		{"upgrade", api.UpgradeRequest{Image: "x"}, ""},
-		{"no image", api.UpgradeRequest{}, "no image"},
+		{"upgrade to what the name means", api.UpgradeRequest{}, ""},
 		{"upgrade with a timeout", api.UpgradeRequest{Image: "x", HealthTimeout: 1}, ""},
 		{"negative timeout", api.UpgradeRequest{Image: "x", HealthTimeout: -1}, "-1 seconds"},
 		{"rollback", api.RollbackRequest{}, ""},

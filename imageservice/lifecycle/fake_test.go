@@ -49,6 +49,8 @@ type world struct {
 	images   []imageservice.RevisionImage
 	plan     api.Plan
 	to       *moby.ContainerConfig // of the image "new"
+
+	upgradedTo string // the image of the last prepared upgrade
 }
 
 // newWorld returns a daemon whose container has the image "old", and runs or not.
@@ -288,6 +290,7 @@ func (w *world) stateOf(image string) imageservice.State {
 }
 
 func (w *world) PrepareUpgrade(ctx context.Context, c *moby.Container, o imageservice.UpgradeOptions) (*lifecycle.Prepared, error) {
+	w.upgradedTo = o.Image
 	return w.prepare(ctx, c, o.DryRun, "new", 2)
 }
 

@@ -104,11 +104,32 @@ func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRe
 		watched: true, patience: time.Duration(req.HealthTimeout) * time.Second,
 	}
 	m.prepare = func(ctx context.Context, dryRun bool) (*Prepared, error) {
+		image, err := upgradeImage(m.c, req.Image)
+		if err != nil {
+			return nil, err
+		}
 		return o.files.PrepareUpgrade(ctx, m.c, imageservice.UpgradeOptions{
-			Image: req.Image, Message: req.Message, Init: o.init, Policy: policy, DryRun: dryRun,
+			Image: image, Message: req.Message, Init: o.init, Policy: policy, DryRun: dryRun,
 		})
 	}
 	return m.run(ctx, name, "an upgrade")
+}
+
+// upgradeImage returns the name of the image that a container is upgraded to: the one that
+// was asked for, or else the name that the container was created from. An id means the same
+// image forever, so there would be nothing to upgrade to.
+func upgradeImage(c *moby.Container, asked string) (string, error) {
+	if asked != "" {
+		return asked, nil
+	}
+	name := c.Config.Image
+	id := strings.TrimPrefix(name, "sha256:")
+	const shortest = 12 // digits of an id; fewer may be a name
+	if id == "" || len(id) >= shortest && strings.HasPrefix(strings.TrimPrefix(c.ImageID.String(), "sha256:"), id) {
+		return "", compat.DockerError(cerrdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
+			"container %s was created from an image by its id %q and not by a name: say which image it is to be upgraded to", bare(c), name)))
+	}
+	return name, nil
 }
 
 // Rollback moves a container to one of its revisions. For emit see [Operations.Upgrade].

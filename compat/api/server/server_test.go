@@ -256,7 +256,7 @@ func TestHostileBodiesDoNotReachTheDaemon(t *testing.T) {
 func TestValidationsApply(t *testing.T) {
 	for name, body := range map[string]string{
 		"snapshot": `{"Message":"` + strings.Repeat("x", api.MaxText+1) + `"}`, "prune": `{"Keep":-1}`,
-		"upgrade": `{}`, "rollback": `{"Revision":-1}`, "restore": `{}`,
+		"upgrade": `{"HealthTimeout":-1}`, "rollback": `{"Revision":-1}`, "restore": `{}`,
 		"checkpoint": `{"Ref":"` + strings.Repeat("x", api.MaxText+1) + `"}`,
 	} {
 		d := &daemon{}

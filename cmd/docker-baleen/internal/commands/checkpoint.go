@@ -79,7 +79,7 @@ func checkpoint(ctx context.Context, docker command.Cli, container string, r api
 	if err != nil {
 		return interrupted(err, "whether there is a checkpoint docker images shows")
 	}
-	warn(docker, made.Warnings)
+	show.Warnings(docker.Err(), made.Warnings)
 	switch {
 	case out.Custom():
 		return out.Write(docker.Out(), made)
@@ -128,10 +128,4 @@ func interrupted(err error, how string) error {
 		return err
 	}
 	return cli.StatusError{StatusCode: statusInterrupted, Cause: err, Status: "interrupted: " + how}
-}
-
-func warn(docker command.Cli, warnings []string) {
-	for _, w := range warnings {
-		fmt.Fprintln(docker.Err(), "WARNING:", printable.Text(w))
-	}
 }

@@ -1,6 +1,7 @@
 package commands_test
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -63,10 +64,34 @@ func TestRevisionOfUnknownSize(t *testing.T) {
 }
 
 func TestRevisionsAsJSON(t *testing.T) {
-	o := run(t, map[string]answer{"GET /containers/web/revisions": {http.StatusOK, history()[:1]}}, "revisions", "--format", "json", "web")
-	for _, want := range []string{`"Number":"1"`, `"Image":"app:1"`, `"Message":"first start"`, `"Size":"1.23MB"`, `"CreatedSince":"2 days ago"`, `"Current":false`} {
-		if o.err != nil || strings.Count(o.stdout, "\n") != 1 || !strings.Contains(o.stdout, want) {
-			t.Errorf("no %s in %s (%v)", want, o.stdout, o.err)
+	told := history()
+	told[0].Message = hostileText + strings.Repeat("long ", 20) + "\U000e0001<&>"
+	for _, format := range []string{"json", "{{json .}}"} {
+		d := &daemon{terminal: true, answers: map[string]answer{"GET /containers/web/revisions": {http.StatusOK, told}}}
+		server := httptest.NewServer(d)
+		o := d.run(t, on(server), "revisions", "--format", format, "web")
+		server.Close()
+		harmless(t, "the list", o.stdout)
+		var got []api.Revision
+		for dec := json.NewDecoder(strings.NewReader(o.stdout)); dec.More(); {
+			var r api.Revision
+			if err := dec.Decode(&r); err != nil {
+				t.Fatalf("%v: %s", err, o.stdout)
+			}
+			got = append(got, r)
+		}
+		want := slices.Clone(told)
+		slices.SortFunc(want, func(a, b api.Revision) int { return b.Number - a.Number })
+		for i := range want {
+			want[i].Created = want[i].Created.Round(0)
+		}
+		same := func(a, b api.Revision) bool {
+			equal := a.Created.Equal(b.Created)
+			a.Created = b.Created
+			return equal && a == b
+		}
+		if o.err != nil || !slices.EqualFunc(got, want, same) {
+			t.Errorf("%s gives %+v, want %+v (%v)", format, got, want, o.err)
 		}
 	}
 }
@@ -145,7 +170,7 @@ func TestPruneAsks(t *testing.T) {
 func TestMistakes(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"snapshot", "requires 1 argument"},
-		{"upgrade web", "requires 2 arguments"},
+		{"upgrade", "requires at least 1"},
 		{"upgrade web app:2 --policy theirs", `"theirs" is not keep, image or fail`},
 		{"upgrade web app:2 --policy keep --policy image", "it is keep already"},
 		{"upgrade web app:2 --policy etc=image", `"etc" does not begin with /`},

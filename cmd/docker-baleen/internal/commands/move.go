@@ -61,9 +61,7 @@ func (m *move) run(ctx context.Context, docker command.Cli, container string, se
 		if p.Plan != nil {
 			plan = *p.Plan
 		}
-		if p.Status != "" {
-			steps.Begin(p.Status)
-		}
+		steps.Show(p)
 	})
 	steps.End(err == nil && result.RolledBack == "")
 	switch {
@@ -89,7 +87,10 @@ func (m *move) showPlan(docker command.Cli, container string, plan api.Plan) err
 }
 
 func (m *move) showResult(docker command.Cli, container string, plan api.Plan, r api.Result) error {
-	warn(docker, r.Warnings)
+	show.Warnings(docker.Err(), r.Warnings)
+	if m.out.Quiet || m.out.Custom() {
+		show.Warnings(docker.Err(), conflictWarning(plan))
+	}
 	if err := m.printResult(docker, container, plan, r); err != nil {
 		return err
 	}
@@ -123,6 +124,22 @@ func (m *move) printResult(docker command.Cli, container string, plan api.Plan, 
 		}
 	}
 	return nil
+}
+
+// conflictWarning says in one line that there were conflicts, for who does not get their
+// list.
+func conflictWarning(p api.Plan) []string {
+	switch {
+	case p.ConflictCount == 0:
+		return nil
+	case len(p.Conflicts) == 0:
+		return []string{show.Plural(p.ConflictCount, "path was", "paths were") + " changed by the container and by the image"}
+	}
+	first := printable.Line(p.Conflicts[0].Path)
+	if more := p.ConflictCount - 1; more > 0 {
+		first += fmt.Sprintf(" and %d more", more)
+	}
+	return []string{first + ": changed by the container and by the image"}
 }
 
 // where names what a container stands on.

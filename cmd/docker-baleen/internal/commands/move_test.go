@@ -135,14 +135,15 @@ func TestUpgrade(t *testing.T) {
 		api.Progress{Result: &done},
 	}
 	const steps = "stopping the container\nmerging \\x1b[2Jthe files\nWARNING: /big is sparse\n"
+	const warnings = "WARNING: /big is sparse\nWARNING: /etc/app.conf: changed by the container and by the image\n"
 	for name, test := range map[string]struct{ args, stdout, stderr string }{
 		"pipe": {"", "1 conflict: changed by the container and by the image\n" +
 			"  PATH            CONTAINER   IMAGE      WINNER      CLASS\n" +
 			"  /etc/app.conf   modified    modified   container   \n\n" +
 			"web is on revision 5, app:2, and runs.\n" +
 			"To go back: docker baleen rollback web 4\n", steps},
-		"quiet":    {"-q", "5\n", "WARNING: /big is sparse\n"},
-		"template": {"--format {{.Revision.Number}}<{{.Before.Number}}", "5<4\n", steps},
+		"quiet":    {"-q", "5\n", warnings},
+		"template": {"--format {{.Revision.Number}}<{{.Before.Number}}", "5<4\n", "stopping the container\nmerging \\x1b[2Jthe files\n" + warnings},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := run(t, map[string]answer{"POST /containers/web/upgrade": stream(t, messages...)}, strings.Fields("upgrade web app:2 "+test.args)...)

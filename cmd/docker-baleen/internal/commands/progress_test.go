@@ -62,3 +62,33 @@ func seen(text string) string {
 	}
 	return lines.String()
 }
+
+// TestWarningsOfAFailure: what a failing operation warns of stands on the standard error,
+// also if the command is quiet, and on a terminal above the running step.
+func TestWarningsOfAFailure(t *testing.T) {
+	for name, test := range map[string]struct {
+		args     string
+		terminal bool
+		want     string
+	}{
+		"pipe":     {"", false, "starting\nWARNING: the volume \\x1b[2J at /data is empty\n"},
+		"quiet":    {"-q", false, "WARNING: the volume \\x1b[2J at /data is empty\n"},
+		"terminal": {"", true, "WARNING: the volume \\x1b[2J at /data is empty\nstarting failed TIME\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &daemon{terminal: test.terminal, answers: map[string]answer{}}
+			for _, route := range []string{"POST /checkpoints/restore", "POST /containers/web/upgrade"} {
+				d.answers[route] = stream(t, api.Progress{Status: "starting"}, api.Progress{Warnings: []string{"the volume \x1b[2J at /data is empty"}}, api.Progress{Error: "no"})
+			}
+			server := httptest.NewServer(d)
+			defer server.Close()
+			for _, args := range []string{"restore web:1 ", "upgrade web app:2 "} {
+				o := d.run(t, on(server), strings.Fields(args+test.args)...)
+				if o.err == nil {
+					t.Error("there is no error")
+				}
+				same(t, "what is left of "+args, seen(o.stderr), test.want)
+			}
+		})
+	}
+}

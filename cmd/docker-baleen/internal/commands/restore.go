@@ -69,7 +69,7 @@ func restore(ctx context.Context, docker command.Cli, r api.RestoreRequest, out 
 	if err != nil {
 		return interrupted(err, "whether there is a container docker ps -a shows")
 	}
-	warn(docker, made.Warnings)
+	show.Warnings(docker.Err(), made.Warnings)
 	switch {
 	case out.Custom():
 		return out.Write(docker.Out(), made)

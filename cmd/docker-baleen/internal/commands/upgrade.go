@@ -3,6 +3,8 @@ package commands
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/docker/cli/cli"
@@ -10,31 +12,40 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/printable"
 )
 
 func newUpgrade(docker command.Cli) *cobra.Command {
 	var (
 		m      move
 		health time.Duration
+		pull   bool
 	)
 	cmd := &cobra.Command{
-		Use:   "upgrade [OPTIONS] CONTAINER IMAGE",
+		Use:   "upgrade [OPTIONS] CONTAINER [IMAGE]",
 		Short: "Move a container to another image, with what it wrote",
 		Long: `Move a container to another image, with what it wrote
 
-The image must be there: pull it first. What you set when you created the
-container stays; what came from the old image follows the new one. A container
-that runs is stopped and started again. If it then exits or does not become
-healthy it is rolled back, and the exit status is 3. If somebody stops it before
-that is known, it stays on the new image, and the exit status is 4. The state that
-it leaves is kept as a revision.`,
-		Example: `  docker pull nginx:1.29
+Without IMAGE the container moves to the image that its name means now, if that is
+another one than it stands on: the name that it was created from, or was last upgraded
+to. The image must be there, or be pulled with --pull.
+
+What you set when you created the container stays; what came from the old image
+follows the new one. A container that runs is stopped and started again. If it then
+exits or does not become healthy it is rolled back, and the exit status is 3. If
+somebody stops it before that is known, it stays on the new image, and the exit
+status is 4. The state that it leaves is kept as a revision.`,
+		Example: `  # See what would happen, then do it
+  docker pull nginx:1.29
   docker baleen upgrade --dry-run web nginx:1.29
   docker baleen upgrade -m "for the new cipher" web nginx:1.29
 
+  # Follow the tag that the container was created from
+  docker baleen upgrade --pull web
+
   # Take the configuration of the new image, and give up on any other conflict
   docker baleen upgrade --policy '/etc/nginx/**=image' --policy fail web nginx:1.29`,
-		Args:              cli.ExactArgs(2),
+		Args:              cli.RequiresRangeArgs(1, 2),
 		ValidArgsFunction: completeContainerAndImage(docker),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			seconds, err := wholeSeconds(health)
@@ -42,8 +53,18 @@ it leaves is kept as a revision.`,
 				return err
 			}
 			r := api.UpgradeRequest{
-				Image: args[1], Message: m.message, Policy: m.policy.policy, Paths: m.policy.paths,
+				Message: m.message, Policy: m.policy.policy, Paths: m.policy.paths,
 				DryRun: m.dryRun, NoStart: m.noStart, HealthTimeout: seconds,
+			}
+			if len(args) > 1 {
+				r.Image = args[1]
+			}
+			current, err := findImage(cmd.Context(), docker, args[0], r.Image, pull, m.out.Quiet)
+			if err != nil {
+				return err
+			}
+			if current && !m.dryRun {
+				return m.showCurrent(cmd.Context(), docker, args[0])
 			}
 			return m.run(cmd.Context(), docker, args[0], func(ctx context.Context, report func(api.Progress)) (api.Result, error) {
 				return connect(docker).Upgrade(ctx, args[0], r, report)
@@ -51,6 +72,7 @@ it leaves is kept as a revision.`,
 		},
 	}
 	m.flags(cmd)
+	cmd.Flags().BoolVar(&pull, "pull", false, "Pull the image first")
 	cmd.Flags().DurationVar(&health, "health-timeout", 0, "How long the container may take to become healthy, or must run if it has no health check (e.g. 2m; default: the daemon's)")
 	completeNothing(cmd, "health-timeout")
 	return cmd
@@ -62,4 +84,25 @@ func wholeSeconds(d time.Duration) (int, error) {
 		return 0, errors.New("--health-timeout cannot be less than 0")
 	}
 	return int((d + time.Second - 1) / time.Second), nil
+}
+
+// showCurrent tells that there is nothing to upgrade to.
+func (m *move) showCurrent(ctx context.Context, docker command.Cli, container string) error {
+	list, err := connect(docker).Revisions(ctx, container)
+	if err != nil {
+		return err
+	}
+	var r api.Result
+	if i := slices.IndexFunc(list, func(r api.Revision) bool { return r.Current }); i >= 0 {
+		r.Revision = list[i]
+	}
+	switch {
+	case m.out.Custom():
+		return m.out.Write(docker.Out(), r)
+	case m.out.Quiet:
+		fmt.Fprintln(docker.Out(), r.Revision.Number)
+	default:
+		fmt.Fprintf(docker.Out(), "%s stands on its image's newest version already: nothing to do.\n", printable.Line(container))
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package show
 
 import (
 	"fmt"
+	"io"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -9,6 +10,7 @@ import (
 	"github.com/docker/cli/cli/streams"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/printable"
 )
 
 // tick is how often the time of a step moves on a terminal.
@@ -39,6 +41,26 @@ func (s *Steps) Show(p api.Progress) {
 	}
 	if p.ProgressDetail != nil {
 		s.at(*p.ProgressDetail)
+	}
+	s.warn(p.Warnings)
+}
+
+// warn prints warnings, also if the steps are quiet. On a terminal they stand above the
+// running step.
+func (s *Steps) warn(warnings []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(warnings) > 0 && s.current != "" {
+		fmt.Fprint(s.out, "\r\x1b[K")
+		defer s.draw("")
+	}
+	Warnings(s.out, warnings)
+}
+
+// Warnings prints warnings, one a line.
+func Warnings(w io.Writer, warnings []string) {
+	for _, text := range warnings {
+		fmt.Fprintln(w, "WARNING:", printable.Text(text))
 	}
 }
 

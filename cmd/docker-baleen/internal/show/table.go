@@ -1,10 +1,15 @@
 package show
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/docker/cli/cli/command/formatter"
 	"github.com/docker/go-units"
@@ -80,11 +85,30 @@ func newRow(r api.Revision, trunc bool) *row {
 	return w
 }
 
-// MarshalJSON is what the format "json" shows.
-func (w *row) MarshalJSON() ([]byte, error) { return formatter.MarshalJSON(w) }
+// MarshalJSON is what the format "json" shows: the revision as the daemon told it, with
+// its whole message and numbers as numbers. What a terminal would not print is escaped.
+func (w *row) MarshalJSON() ([]byte, error) {
+	text, err := json.Marshal(w.revision)
+	if err != nil {
+		return nil, err
+	}
+	var escaped []byte
+	for _, r := range string(text) {
+		switch {
+		case unicode.IsPrint(r):
+			escaped = utf8.AppendRune(escaped, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			escaped = fmt.Appendf(escaped, `\u%04x\u%04x`, high, low)
+		default:
+			escaped = fmt.Appendf(escaped, `\u%04x`, r)
+		}
+	}
+	return escaped, nil
+}
 
 // Number is what rollback takes.
-func (w *row) Number() string { return strconv.Itoa(w.revision.Number) }
+func (w *row) Number() int { return w.revision.Number }
 
 // Image is the name by which the image was asked for, else its id.
 func (w *row) Image() string {
