@@ -88,24 +88,15 @@ down: ## stop it and remove all that it had
 .PHONY: test
 test: build test-go test-suites ## all tests: ours, then Moby's suites on fork and stock
 
-# The tests with daemons wait more than they compute: they run in two halves, by
-# the first letters of their names, beside the others. What each did is written to
-# a file as well.
-TESTS  = $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output --jsonfile=.build/tests-$@.json
-HALF  := ^Test[A-KS]
+# The tests with daemons wait more than they compute, so three packages are tested at a
+# time. Those with daemons come first: they take longest. What each test did is written
+# to a file as well.
+TESTS = $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output --jsonfile=.build/tests-$@.json
 
 .PHONY: test-go
 test-go: newest buildx
 	-$(if $(filter criu,$(WITHOUT)),,timeout 5m .ci/criu .build/criu) # what needs it says so if it cannot be had
-	$(MAKE) --no-print-directory --output-sync=line -j3 test-packages test-half test-other-half
-
-.PHONY: test-packages test-half test-other-half
-test-packages:
-	BALEEN_SOAK=2m $(TESTS) -- -timeout=60m -p=1 $$($(GO) list ./... | grep -v '/integration$$')
-test-half:
-	$(TESTS) -- -timeout=60m -run='$(HALF)' ./integration
-test-other-half:
-	$(TESTS) -- -timeout=60m -skip='$(HALF)' ./integration
+	BALEEN_SOAK=2m $(TESTS) -- -timeout=60m -p=3 ./integration/... ./...
 
 .PHONY: test-suites
 test-suites:
@@ -115,7 +106,8 @@ test-suites:
 	$(GO) run ./integration/containerd -version=2.4 -run='$(IMAGE_TESTS)'
 
 # What one engine line is tested with when the other is tested in full: what concerns
-# the patches and the way to stock and back.
+# the patches and the way to stock and back. They lie in these folders of integration.
+SEAM_FOLDERS    := commit build images revisions history checkpoint userns stock fixture
 SEAM_COMMIT     := Commit|CommitOfAContainerThatIsPaused|OrdersWhileFrozen|ClassicBuild|DiffFailsCleanly|CreateFollowsItsRequest
 SEAM_IMAGES     := TagIsNeverMissing|SaveSomePlatforms|MissingLayer|LoadAndImportUnpack|ImageMountOfNoContainer
 SEAM_REVISIONS  := RevisionRoutes|OneSwitchAtATime|SwitchesAmongOthers|StoppedStaysStopped|LostFolders|ShutdownEndsOperations
@@ -132,7 +124,7 @@ build-seam: deps
 
 .PHONY: test-seam
 test-seam: build-seam ## these tests alone, and Moby's image suite: ENGINE=28.5
-	$(TESTS) -- -timeout=30m -run='$(SEAM_TESTS)' ./integration
+	$(TESTS) -- -timeout=30m -p=1 -run='$(SEAM_TESTS)' $(SEAM_FOLDERS:%=./integration/%)
 	$(GO) run ./integration/moby -suite=image
 
 .PHONY: check-other-engine
@@ -158,7 +150,7 @@ bench: build ## measure beside stock, overlay2 and podman: QUICK=1 for smaller i
 .PHONY: bench-parts
 bench-parts: # the snapshotter, the differ and user namespaces by themselves
 	$(GO) test ./snapshotter/overlay -run='^$$' -bench=. -benchtime=1x
-	BALEEN_COST=1 $(GO) test ./integration -run='Cost$$' -v | grep -v level=
+	BALEEN_COST=1 $(GO) test ./integration/cost -run='Cost$$' -v | grep -v level=
 
 .PHONY: soak
 soak: build ## kills and power cuts of the snapshotter, all fuzzers, then random changes until one is lost: FOR=10m
@@ -189,13 +181,15 @@ test-containerd: build ## containerd's client tests, of 2.1, 2.3 and 2.4, on our
 	$(GO) run ./integration/containerd
 
 # What concerns control groups: commits and revisions of what runs.
-CGROUP_TESTS := TestCommit$$|Frozen|TestUpgradeThatDoesNotComeUp|TestSnapshotsAmongStarts
+CGROUP_FOLDERS := commit revisions
+CGROUP_TESTS   := TestCommit$$|Frozen|TestUpgradeThatDoesNotComeUp|TestSnapshotsAmongStarts
 
 .PHONY: test-uml
 test-uml: build ## what this kernel may lack, in a user-mode Linux: project quotas, and control groups v2 (half an hour)
-	$(GO) test -c -o .build/uml.test ./integration
-	.ci/uml .build/uml 'cd integration && ../.build/uml.test -test.run=TestStorageSize$$ -test.v | grep -v level='
-	UML_CGROUPS=2 .ci/uml .build/uml 'cd integration && ../.build/uml.test -test.run="$(CGROUP_TESTS)" -test.timeout=40m -test.v | grep -v level='
+	mkdir -p .build/uml-tests
+	$(GO) test -c -o .build/uml-tests/ ./integration/limits $(CGROUP_FOLDERS:%=./integration/%)
+	.ci/uml .build/uml 'cd integration/limits && ../../.build/uml-tests/limits.test -test.run=TestStorageSize$$ -test.v | grep -v level='
+	UML_CGROUPS=2 .ci/uml .build/uml 'for folder in $(CGROUP_FOLDERS); do (cd integration/$$folder && ../../.build/uml-tests/$$folder.test -test.run="$(CGROUP_TESTS)" -test.timeout=40m -test.v) || exit; done | grep -v level='
 
 .PHONY: diff
 diff: ## print the fork as a unified diff against Moby

@@ -1,5 +1,5 @@
 // Package docs_test checks the README and the pages of this folder: what they name must
-// exist. It has no daemons; the commands of containerd.md are run by package integration.
+// exist. It has no daemons; the commands of containerd.md are run by integration/guides.
 package docs_test
 
 import (

@@ -1,0 +1,118 @@
+package client_test
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/integration/harness"
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// killAt is how many calls a move makes, about: the last that is worth killing at.
+const killAt = 40
+
+// TestClientOptionsSurviveContainerd kills containerd at a call of a move: before
+// it, or while it goes on. When it has started again, the container is what it
+// was or what it was to become, and what a move left that did not come about
+// goes.
+func TestClientOptionsSurviveContainerd(t *testing.T) {
+	s := stack.ForTest(t, stack.Config{})
+	if err := s.StopDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e := newPlainEnv(t, s.ContainerdAddress(), "killed", "overlayfs")
+	one, two, three := e.plainImages(t)
+	for _, image := range []containerd.Image{one, two, three} {
+		if err := image.Unpack(e.ctx, e.snapshotter); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := e.create(t, "killed.1", one)
+	k.write(t, "data", "1")
+	k.upgrade(t, two)
+	k.write(t, "data", "2")
+	moves := []plainMove{
+		{containerstore.WithRollback(), files{"etc/both": "image", "etc/new": "two", "etc/same": "same", "data": "2"}},
+		{containerstore.WithUpgrade(three), files{"etc/both": "three", "data": "2"}},
+	}
+	random, became := harness.SeededRand(t), map[bool]int{}
+	rounds := harness.KillRounds(t)
+	for round := range rounds {
+		is, next := moves[round%2], moves[(round+1)%2]
+		n, wait := 1+random.Int64N(killAt), time.Duration(random.Int64N(int64(4*time.Millisecond)))
+		became[k.killed(t, s, n, wait, is, next)]++
+		if t.Failed() {
+			t.Fatalf("containerd was killed %v after call %d", wait, n)
+		}
+	}
+	t.Logf("%d moves in which containerd was killed: %d came about, %d did not", rounds, became[true], became[false])
+}
+
+// plainMove is a move, and what it makes of a container.
+type plainMove struct {
+	option containerd.UpdateContainerOpts
+	gives  files
+}
+
+// killed makes a move, and kills containerd some time after the nth call. The
+// container has moved in the end; whether without a second time is returned.
+func (k *plainCtr) killed(t *testing.T, s *stack.Stack, n int64, wait time.Duration, is, next plainMove) (moved bool) {
+	t.Helper()
+	before := k.leftWhole(t)
+	down := make(chan error, 1)
+	kill := func() { down <- s.KillContainerd(context.WithoutCancel(t.Context())) }
+	fired := false
+	client := counting(t, s, func(call int64) error {
+		if call == n {
+			fired = true
+			time.AfterFunc(wait, kill)
+		}
+		return nil
+	})
+	failed := k.moveWith(t, client, next.option)
+	if !fired {
+		kill()
+	}
+	if err := <-down; err != nil {
+		t.Fatal(err)
+	}
+	if err := s.StartContainerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "containerd to discard what the move has left", func() error {
+		return containerstore.Discard(k.ctx, k.client, k.ID())
+	})
+	has := k.has(t)
+	if maps.Equal(has, next.gives) {
+		return true
+	}
+	if failed == nil {
+		t.Errorf("the move was said to be done")
+	}
+	if !maps.Equal(has, is.gives) {
+		t.Fatalf("the container has %v, neither %v nor %v; the move said: %v", has, is.gives, next.gives, failed)
+	}
+	if after := k.leftWhole(t); !slices.Equal(before, after) {
+		t.Errorf("there was %v, and is %v", before, after)
+	}
+	if err := k.Update(k.ctx, next.option); err != nil {
+		t.Fatalf("moving again: %v", err)
+	}
+	k.must(t, next.gives)
+	return false
+}
+
+// leftWhole is left without ingests: those that were cut off containerd removes
+// itself, after a day.
+func (k *plainCtr) leftWhole(t *testing.T) []string {
+	t.Helper()
+	k.collect(t)
+	return slices.DeleteFunc(k.left(t), func(l string) bool { return strings.HasPrefix(l, "ingest ") })
+}

@@ -1,0 +1,2 @@
+// Package cost measures the differ and user namespaces, if BALEEN_COST asks for it.
+package cost

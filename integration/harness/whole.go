@@ -1,0 +1,67 @@
+package harness
+
+import (
+	"strings"
+	"testing"
+)
+
+const (
+	// LookScript tells what a container is from inside: image, environment and
+	// all files.
+	LookScript = `cd /; cat /version; tr '\0' '\n' < /proc/1/environ | grep FROM_IMAGE
+		all() { find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path './etc/host*' -o -path ./etc/resolv.conf -o -path ./etc/mtab -o -path ./.dockerenv \) -prune -o "$@" -print0 | sort -z; }
+		all -name '*' | xargs -0 stat -c '%n %f %u %g' | md5sum; all -type f -size -200k | xargs -0 md5sum | md5sum`
+	// LoopScript follows a script of a container that stays until it is stopped.
+	LoopScript = `; trap 'exit 0' TERM; echo ready; while :; do sleep 0.1; done`
+)
+
+// DescribeWhole tells what a container is from all sides. One that does not run is
+// started.
+func (e *Env) DescribeWhole(t *testing.T, id string) string {
+	t.Helper()
+	said := e.Inspect(t, id, "{{.Image}} {{.Config.Image}} {{json .Config.Env}} {{json .Config.Cmd}} {{json .ImageManifestDescriptor}}")
+	copied := e.Must(t, "cp", id+":/version", "-")
+	var looks string
+	switch stays := strings.Contains(said, "echo ready"); {
+	case !stays:
+		looks = e.Must(t, "start", "-a", id)
+	case e.Inspect(t, id, "{{.State.Running}}") != "true":
+		Eventually(t, "the container to start", func() error {
+			// After a start that was cut containerd may still be cleaning up.
+			out, err := e.Try(t, "start", id)
+			if err != nil {
+				t.Logf("docker start: %s", out)
+			}
+			return err
+		})
+		fallthrough
+	default:
+		looks = e.look(t, id)
+	}
+	name, _, _ := strings.Cut(looks, "\n")
+	if !strings.Contains(copied, name) {
+		t.Errorf("docker cp of /version gave %q, and inside it is %s", copied, name)
+	}
+	return said + "\n" + looks
+}
+
+// look tells what a running container is from inside. In one that containerd was
+// starting when it was killed no command can be run, and a restart does not help,
+// on stock neither: then it is stopped, and an image of it is looked at.
+func (e *Env) look(t *testing.T, id string) string {
+	t.Helper()
+	out, err := e.Try(t, "exec", id, "sh", "-c", LookScript)
+	if err == nil {
+		return out
+	}
+	if !strings.Contains(out, "fork/exec /proc/self/fd/") {
+		t.Fatalf("docker exec: %v: %s", err, out)
+	}
+	t.Logf("the container was half started: docker exec: %s", out)
+	e.Must(t, "kill", id)
+	image := e.Must(t, "commit", id)
+	out = e.Must(t, "run", "--rm", "--network=none", image, "sh", "-c", LookScript)
+	e.Must(t, "rmi", image)
+	e.Must(t, "start", id)
+	return out
+}

@@ -1,0 +1,445 @@
+package history_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/diff/idmap"
+	"github.com/baleen-project/baleen/integration/harness"
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+// kept is a container as Moby lays it out, without Moby.
+type kept struct {
+	*containerstore.History
+	e   *harness.Env
+	ctx context.Context // with the lease of an operation
+	ids containerstore.IDs
+}
+
+// newKept makes a container on a base of two layers and an init layer.
+func newKept(t *testing.T, e *harness.Env, id, snapshotterName string) *kept {
+	t.Helper()
+	return newMappedKept(t, e, id, snapshotterName, containerstore.IDs{})
+}
+
+// newMappedKept makes one whose ids may be mapped.
+func newMappedKept(t *testing.T, e *harness.Env, id, snapshotterName string, ids containerstore.IDs) *kept {
+	t.Helper()
+	ctx := e.Context(t)
+	manager := e.Client.LeasesService()
+	for _, lease := range []string{id, id + "-operation"} {
+		if _, err := manager.Create(ctx, leases.WithID(lease)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := &kept{e: e, ids: ids, ctx: leases.WithLease(ctx, id+"-operation"), History: &containerstore.History{
+		Container: id, Snapshotter: snapshotterName, Snapshots: e.Client.SnapshotService(snapshotterName),
+		Content: e.Client.ContentStore(), Leases: manager, Tasks: e.Client.TaskService(), Lease: id, Differ: e.Client.DiffService(),
+	}}
+	t.Cleanup(func() { k.gone(t) })
+	birth := leases.WithLease(ctx, id)
+	parent := ""
+	for _, layer := range []struct{ name, file string }{{id + "-base1", "one"}, {id + "-base2", "two"}, {id + "-init", ".dockerenv"}} {
+		mounts, err := k.Snapshots.Prepare(birth, layer.name+"-key", parent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.in(t, mounts, func(root string) { harness.WriteFile(t, filepath.Join(root, layer.file), layer.file) })
+		if err := k.Snapshots.Commit(birth, layer.name, layer.name+"-key", snapshots.WithLabels(ids.InitLabels())); err != nil {
+			t.Fatal(err)
+		}
+		parent = layer.name
+	}
+	if _, err := k.Snapshots.Prepare(birth, id, parent, snapshots.WithLabels(ids.ActiveLabels())); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// gone removes the container by its leases, and checks that all of it goes.
+func (k *kept) gone(t *testing.T) {
+	ctx := context.WithoutCancel(k.e.Context(t))
+	for _, lease := range []string{k.Container, k.Container + "-operation"} {
+		if err := k.Leases.Delete(ctx, leases.Lease{ID: lease}, leases.SynchronousDelete); err != nil {
+			t.Error(err)
+		}
+	}
+	err := k.Snapshots.Walk(ctx, func(_ context.Context, i snapshots.Info) error {
+		if strings.HasPrefix(i.Name, k.Container) {
+			t.Errorf("snapshot %s outlives its container", i.Name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func (k *kept) in(t *testing.T, mounts []mount.Mount, f func(root string)) {
+	t.Helper()
+	err := mount.WithTempMount(context.Background(), mounts, func(root string) error { f(root); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// do changes the container's files.
+func (k *kept) do(t *testing.T, f func(root string)) {
+	t.Helper()
+	mounts, err := k.Snapshots.Mounts(k.ctx, k.Container)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.in(t, mounts, f)
+}
+
+// has is the names and contents of the container's files.
+func (k *kept) has(t *testing.T) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	k.do(t, func(root string) {
+		entries, err := os.ReadDir(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range entries {
+			text, err := os.ReadFile(filepath.Join(root, entry.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[entry.Name()] = string(text)
+			k.owned(t, filepath.Join(root, entry.Name()))
+		}
+	})
+	return files
+}
+
+// owned checks that a file belongs to the user namespace, and a file that write
+// wrote to its user 5.
+func (k *kept) owned(t *testing.T, path string) {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	uid, err := k.ids.Map.ToContainer(st.Uid, idmap.UserID)
+	if err != nil || (uid == 5) != (filepath.Base(path) == "a" && !k.ids.Map.Empty()) {
+		t.Errorf("%s belongs to %d, %v", path, st.Uid, err)
+	}
+}
+
+func (k *kept) must(t *testing.T, want map[string]string) {
+	t.Helper()
+	all := map[string]string{"one": "one", "two": "two", ".dockerenv": ".dockerenv"}
+	maps.Copy(all, want)
+	maps.DeleteFunc(all, func(_, text string) bool { return text == "-" })
+	if got := k.has(t); !maps.Equal(got, all) {
+		t.Errorf("the container has %v, want %v", got, all)
+	}
+}
+
+func (k *kept) write(t *testing.T, name, text string) {
+	t.Helper()
+	k.do(t, func(root string) {
+		harness.WriteFile(t, filepath.Join(root, name), text)
+		if uid, err := k.ids.Map.ToHost(5, idmap.UserID); err == nil && !k.ids.Map.Empty() {
+			if err := os.Chown(filepath.Join(root, name), int(uid), int(uid)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func (k *kept) seal(t *testing.T) containerstore.Revision {
+	t.Helper()
+	r, err := k.Seal(k.ctx, harness.NewRecord("snapshot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (k *kept) to(t *testing.T, n int) containerstore.Revision {
+	t.Helper()
+	r, err := k.Switch(k.ctx, n, harness.NewRecord("before"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// list tells each revision as number<previous, with a star on the current one.
+func (k *kept) list(t *testing.T) string {
+	t.Helper()
+	all, err := k.List(k.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, r := range all {
+		text := fmt.Sprint(r.Number, "<", r.Previous)
+		if r.Current {
+			text += "*"
+		}
+		told = append(told, text)
+	}
+	return strings.Join(told, " ")
+}
+
+func (k *kept) listed(t *testing.T, want string) {
+	t.Helper()
+	if got := k.list(t); got != want {
+		t.Errorf("the revisions are %s, want %s", got, want)
+	}
+}
+
+// TestRevisionStore keeps and moves containers that nothing but containerd
+// knows of.
+func TestRevisionStore(t *testing.T) {
+	e := harness.Start(t, stack.Config{})
+	for _, sn := range []string{"overlayfs", "native"} {
+		t.Run("back and forth/"+sn, func(t *testing.T) { backAndForth(t, newKept(t, e, "back-"+sn, sn)) })
+		t.Run("live/"+sn, func(t *testing.T) { sealLive(t, newKept(t, e, "live.r1-"+sn, sn)) })
+	}
+	t.Run("pending", func(t *testing.T) { pendingRevisions(t, newKept(t, e, "pending", harness.Snapshotter)) })
+	t.Run("prune", func(t *testing.T) { pruneRevisions(t, newKept(t, e, "prune", harness.Snapshotter)) })
+	t.Run("layers that cannot be merged", func(t *testing.T) { neverMerged(t, newKept(t, e, "unmerged", harness.Snapshotter)) })
+	t.Run("prune merged layers", func(t *testing.T) { pruneMerged(t, newKept(t, e, "merged", harness.Snapshotter)) })
+	t.Run("layers that are no revisions", func(t *testing.T) { sealedLayers(t, newKept(t, e, "layers", harness.Snapshotter)) })
+	t.Run("two hundred", func(t *testing.T) { twoHundred(t, newKept(t, e, "many", harness.Snapshotter)) })
+	t.Run("cuts", func(t *testing.T) { cuts(t, e, containerstore.IDs{}) })
+	t.Run("cuts with mapped ids", func(t *testing.T) {
+		shift := []idmap.Range{{Container: 0, Host: 100000, Size: 65536}}
+		cuts(t, e, containerstore.IDs{Way: containerstore.Mounted, Map: idmap.Map{UIDs: shift, GIDs: shift}})
+	})
+}
+
+func backAndForth(t *testing.T, k *kept) {
+	k.write(t, "a", "1")
+	r := k.seal(t)
+	if r.Number != 1 || r.Previous != 0 || r.Kind != "snapshot" || !r.Current || r.Snapshot != k.Container+".r1" || string(r.Config) != `{"Hostname":"x"}` {
+		t.Errorf("the first revision is %+v", r)
+	}
+	if state, err := k.State(k.ctx); state != nil || err != nil {
+		t.Errorf("a container that never moved is on %v, %v", state, err)
+	}
+	k.do(t, func(root string) {
+		harness.WriteFile(t, filepath.Join(root, "a"), "2")
+		if err := os.Remove(filepath.Join(root, "one")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	k.seal(t)
+	k.write(t, "a", "3")
+	k.listed(t, "1<0 2<1*")
+
+	for range 2 { // to the same revision twice
+		k.to(t, 1)
+		k.must(t, map[string]string{"a": "1"})
+		k.write(t, "b", "lost?")
+	}
+	k.listed(t, "1<0* 2<1 3<2 4<1")
+	k.to(t, 3)
+	k.must(t, map[string]string{"a": "3", "one": "-"})
+	k.to(t, 4)
+	k.must(t, map[string]string{"a": "1", "b": "lost?"})
+	state, err := k.State(k.ctx)
+	if err != nil || state == nil || state.Number != 4 {
+		t.Errorf("the container is on %+v, %v; want revision 4", state, err)
+	}
+	k.seal(t)
+	if state, err = k.State(k.ctx); err != nil || state == nil || state.Number != 4 {
+		t.Errorf("after one more snapshot the state is %+v, %v", state, err)
+	}
+	if _, err := k.Switch(k.ctx, 99, harness.NewRecord("before")); !errdefs.IsNotFound(err) {
+		t.Errorf("a switch to an unknown revision gave %v", err)
+	}
+	k.must(t, map[string]string{"a": "1", "b": "lost?"})
+	stack, err := k.Stack(k.ctx)
+	id := k.Container
+	want := containerstore.Stack{Own: []string{id, id + ".r7", id + ".r4", id + ".r1"}, Init: id + "-init", Base: id + "-base2", Made: stack.Made}
+	if err != nil || stack.Made.IsZero() || fmt.Sprint(stack) != fmt.Sprint(want) {
+		t.Errorf("the stack is %v, %v; want %v", stack, err, want)
+	}
+}
+
+func sealLive(t *testing.T, k *kept) {
+	k.write(t, "a", "1")
+	k.seal(t)
+	k.write(t, "b", "2")
+	k.do(t, func(root string) {
+		if err := os.Remove(filepath.Join(root, "two")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	var calls []string
+	pause := func() (thaw func()) {
+		if _, err := k.Snapshots.Stat(k.ctx, k.Container+".r2-key"); err != nil {
+			t.Errorf("paused before there is a snapshot to copy into: %v", err)
+		}
+		calls = append(calls, "pause")
+		return func() { calls = append(calls, "thaw") }
+	}
+	r, err := k.SealLive(k.ctx, harness.NewRecord("snapshot"), pause)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Number != 2 || r.Previous != 1 || r.Current {
+		t.Errorf("the revision of a running container is %+v", r)
+	}
+	if got := strings.Join(calls[:2], " "); got != "pause thaw" {
+		t.Errorf("the container was %v", calls)
+	}
+	k.write(t, "b", "3")
+	k.to(t, 2)
+	k.must(t, map[string]string{"a": "1", "b": "2", "two": "-"})
+	k.to(t, 3)
+	k.must(t, map[string]string{"a": "1", "b": "3", "two": "-"})
+	k.listed(t, "1<0 2<1 3<1* 4<2")
+}
+
+// pend makes a pending revision on an init layer of its own.
+func (k *kept) pend(n int) error {
+	file := func(name string) func([]mount.Mount) error {
+		return func(mounts []mount.Mount) error {
+			return mount.WithTempMount(context.Background(), mounts, func(root string) error {
+				return os.WriteFile(filepath.Join(root, name), []byte(name), 0o644)
+			})
+		}
+	}
+	on, err := k.PendingInit(k.ctx, n, k.Container+"-base1", k.ids, file(".dockerenv"))
+	if err != nil {
+		return err
+	}
+	r := harness.NewRecord("upgrade")
+	r.Number = n
+	return k.Pending(k.ctx, r, on, n-1, file("upgraded"))
+}
+
+func pendingRevisions(t *testing.T, k *kept) {
+	k.write(t, "a", "1")
+	if err := k.pend(2); err != nil {
+		t.Fatal(err)
+	}
+	k.listed(t, "")
+	if err := k.Abandon(k.ctx, 2); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := k.Next(k.ctx); n != 1 || err != nil {
+		t.Errorf("the next number is %d, %v", n, err)
+	}
+	if err := k.pend(2); err != nil {
+		t.Fatal(err)
+	}
+	before := harness.NewRecord("before")
+	before.Number = 1
+	if _, err := k.Switch(k.ctx, 2, before); err != nil {
+		t.Fatal(err)
+	}
+	k.must(t, map[string]string{"two": "-", "upgraded": "upgraded"})
+	k.listed(t, "1<0 2<1*")
+	k.write(t, "b", "1")
+	k.to(t, 1)
+	k.must(t, map[string]string{"a": "1"})
+	k.to(t, 3)
+	k.must(t, map[string]string{"two": "-", "upgraded": "upgraded", "b": "1"})
+}
+
+func pruneRevisions(t *testing.T, k *kept) {
+	for i := range 4 {
+		k.write(t, "a", fmt.Sprint(i+1))
+		k.seal(t)
+	}
+	k.to(t, 2) // 1 2* and, aside, 3 4 5
+	pruned, err := k.Prune(k.ctx, containerstore.Retention{OlderThan: time.Hour})
+	if err != nil || len(pruned.Removed)+len(pruned.Kept) > 0 {
+		t.Errorf("nothing is that old, and %+v was pruned, %v", pruned, err)
+	}
+	pruned, err = k.Prune(k.ctx, containerstore.Retention{Keep: 2})
+	if err != nil || fmt.Sprint(pruned.Removed, pruned.Kept) != "[] [1 3]" {
+		t.Errorf("pruned %+v, %v; want none removed, since 4 stands on 3", pruned, err)
+	}
+	pruned, err = k.Prune(k.ctx, containerstore.Retention{})
+	if err != nil || fmt.Sprint(pruned.Removed, pruned.Kept) != "[3 4 5] [1]" || pruned.Bytes <= 0 {
+		t.Errorf("pruned %+v, %v", pruned, err)
+	}
+	k.listed(t, "1<0 2<1*")
+	k.must(t, map[string]string{"a": "2"})
+	if r := k.seal(t); r.Number != 6 {
+		t.Errorf("the number %d is used again", r.Number)
+	}
+	k.to(t, 1)
+	pruned, err = k.Prune(k.ctx, containerstore.Retention{})
+	if err != nil || fmt.Sprint(pruned.Removed, pruned.Kept) != "[2 6 7] []" {
+		t.Errorf("pruned %+v, %v", pruned, err)
+	}
+	k.must(t, map[string]string{"a": "1"})
+}
+
+// pruneMerged prunes revisions below layers that were merged.
+func pruneMerged(t *testing.T, k *kept) {
+	k.MaxLayers = 4
+	for i := range 4 {
+		k.write(t, fmt.Sprint(i), "x")
+		k.seal(t)
+	}
+	stack, err := k.Stack(k.ctx)
+	if err != nil || fmt.Sprint(stack.Own) != "[merged merged.c4]" {
+		t.Fatalf("the container stands on %v, %v", stack, err)
+	}
+	k.do(t, func(root string) {
+		var st unix.Stat_t
+		if err := unix.Stat(filepath.Join(root, "0"), &st); err != nil || st.Nlink != 1 {
+			t.Errorf("a file of merged layers has %d names, %v", st.Nlink, err)
+		}
+	})
+	k.listed(t, "1<0 2<1 3<2 4<3*")
+	pruned, err := k.Prune(k.ctx, containerstore.Retention{})
+	if err != nil || fmt.Sprint(pruned.Removed, pruned.Kept) != "[1 2 3] []" {
+		t.Errorf("pruned %+v, %v", pruned, err)
+	}
+	k.listed(t, "4<3*")
+	k.write(t, "0", "y")
+	k.to(t, 4)
+	k.must(t, map[string]string{"0": "x", "1": "x", "2": "x", "3": "x"})
+	k.listed(t, "4<3* 5<4")
+}
+
+func twoHundred(t *testing.T, k *kept) {
+	for i := range 200 {
+		k.write(t, "counter", fmt.Sprint(i+1))
+		k.write(t, fmt.Sprint("own", i+1), "x")
+		k.seal(t)
+		stack, err := k.Stack(k.ctx)
+		if err != nil || len(stack.Own) > 64 {
+			t.Fatalf("after %d snapshots the stack is %v, %v", i+1, stack, err)
+		}
+	}
+	for _, n := range []int{1, 100, 200} {
+		begin := time.Now()
+		k.to(t, n)
+		t.Logf("going to revision %d took %s", n, time.Since(begin).Round(time.Millisecond))
+		want := map[string]string{"counter": fmt.Sprint(n)}
+		for i := range n {
+			want[fmt.Sprint("own", i+1)] = "x"
+		}
+		k.must(t, want)
+		if stack, err := k.Stack(k.ctx); err != nil || len(stack.Own) > 64 {
+			t.Errorf("on revision %d the stack is %v, %v", n, stack, err)
+		}
+	}
+}

@@ -1,0 +1,2 @@
+// Package userns tests daemons whose containers have a user namespace.
+package userns
