@@ -12,9 +12,9 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 
+	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/containerstore/internal/snap"
 	"github.com/baleen-project/baleen/diff"
-	"github.com/baleen-project/baleen/diff/changes"
-	"github.com/baleen-project/baleen/snapshotter"
 )
 
 // compact merges the layers of a container that stands on too many. Its active
@@ -37,7 +37,7 @@ func (h *History) compact(ctx context.Context) error {
 // limit is how many layers of its own the container may have.
 func (h *History) limit() int {
 	if h.MaxLayers == 0 {
-		return maxLayers
+		return snap.MaxLayers
 	}
 	return h.MaxLayers
 }
@@ -66,7 +66,7 @@ func (h *History) room(ctx context.Context, t *tree) error {
 	if err != nil || len(stack.Own) <= 2*h.limit() {
 		return err
 	}
-	if _, err := h.overlay(ctx, *t.active); errors.Is(err, diff.ErrUnsupported) {
+	if _, err := h.store().Overlay(ctx, *t.active); errors.Is(err, diff.ErrUnsupported) {
 		return nil // no stack of folders, which knows no limit
 	}
 	merged, base := stack.sealed()
@@ -87,11 +87,11 @@ var errTrial = errors.New("the merge was tried")
 
 // tryMerge does all that merge does, and leaves nothing.
 func (h *History) tryMerge(ctx context.Context, top snapshots.Info, base string, layers int) error {
-	fill, err := h.merged(ctx, top, base, layers)
+	fill, err := h.store().Merged(ctx, top, base, layers)
 	if err != nil {
 		return err
 	}
-	err = h.make(ctx, h.compactionKey(h.numberOf(top.Name)), base, map[string]string{labelContainer: h.Container}, func(into []mount.Mount) error {
+	err = h.store().Make(ctx, h.compactionKey(h.numberOf(top.Name)), base, map[string]string{label.Container: h.Container}, func(into []mount.Mount) error {
 		if err := fill(into); err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func (h *History) compactSealed(ctx context.Context) error {
 		return err
 	}
 	merged := stack.Own[1:]
-	if i := slices.IndexFunc(merged, func(name string) bool { return t.all[name].Labels[labelRecord] != "" }); i >= 0 {
+	if i := slices.IndexFunc(merged, func(name string) bool { return t.all[name].Labels[label.Record] != "" }); i >= 0 {
 		merged = merged[:i]
 	}
 	if len(merged) < h.MaxSealed {
@@ -131,12 +131,12 @@ func (h *History) mergeTop(ctx context.Context, t *tree, merged []string, base s
 		return nil
 	}
 	top := t.all[merged[0]]
-	if on := t.standsOn(top); top.Labels[labelRecord] == "" && on > 0 {
-		top.Labels = with(top.Labels, map[string]string{LabelPrevious: strconv.Itoa(on)})
+	if on := t.standsOn(top); top.Labels[label.Record] == "" && on > 0 {
+		top.Labels = snap.With(top.Labels, map[string]string{label.Previous: strconv.Itoa(on)})
 	}
 	name := h.compactionKey(h.numberOf(top.Name))
 	if _, ok := t.all[name]; !ok {
-		err := h.merge(ctx, name, top, base, len(merged))
+		err := h.store().Merge(ctx, name, top, base, len(merged))
 		if errors.Is(err, diff.ErrUnsupported) {
 			// Such snapshots are no stacks of folders, and know no limit.
 			log.G(ctx).WithError(err).WithField("container", h.Container).Debug("not merging layers")
@@ -149,51 +149,17 @@ func (h *History) mergeTop(ctx context.Context, t *tree, merged []string, base s
 	return h.restack(ctx, *t.active, name)
 }
 
-// merge makes one snapshot on base of the topmost layers of another.
-func (h *History) merge(ctx context.Context, name string, top snapshots.Info, base string, layers int) error {
-	fill, err := h.merged(ctx, top, base, layers)
-	if err != nil {
-		return err
-	}
-	labels := map[string]string{labelContainer: h.Container}
-	for _, l := range []string{labelRecord, gcRefRecord, gcRefImage, LabelImage, LabelPrevious} {
-		labels[l] = top.Labels[l]
-	}
-	return h.make(ctx, name, base, labels, fill)
-}
-
-// merged fills a snapshot on base with the topmost layers of another.
-func (h *History) merged(ctx context.Context, top snapshots.Info, base string, layers int) (fill func([]mount.Mount) error, _ error) {
-	from, err := h.Layers(ctx, top.Name)
-	if err != nil {
-		return nil, err
-	}
-	if len(from.Lowers) < layers {
-		return nil, fmt.Errorf("%w: %d folders for %d layers", diff.ErrUnsupported, len(from.Lowers), layers)
-	}
-	from.Uppers, from.Lowers = from.Lowers[:layers], from.Lowers[layers:]
-	return func(into []mount.Mount) error {
-		to, err := changes.ParseOverlay(into, base != "")
-		if err != nil {
-			return err
-		}
-		return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
-			return snapshotter.SealWhole(ctx, &changes.Container{Overlay: from, Whole: true}, to.Uppers[0])
-		})
-	}, nil
-}
-
 // restack makes the active snapshot, which is empty, again on another one.
 func (h *History) restack(ctx context.Context, active snapshots.Info, on string) error {
-	ctx, cancel := cleanup(ctx)
+	ctx, cancel := snap.Cleanup(ctx)
 	defer cancel()
 	if err := h.Idle(ctx); err != nil {
 		return err
 	}
-	if err := h.label(ctx, on, h.note(active, active.Labels[labelState])); err != nil {
+	if err := h.store().Label(ctx, on, h.note(active, active.Labels[label.State])); err != nil {
 		return fmt.Errorf("note the switch: %w", err)
 	}
-	if err := h.remove(ctx, h.Container); err != nil {
+	if err := h.store().Remove(ctx, h.Container); err != nil {
 		return errors.Join(err, h.Recover(ctx))
 	}
 	return h.Recover(ctx)

@@ -1,8 +1,13 @@
-// Package containerstore is the registry of containers: which image a
-// container stands on, and what its file system is made of.
+// Package containerstore keeps the revisions of a container of Docker: what its file
+// system is made of, and the states that it can go back to.
 //
-// A container's base is the manifest and config of the image that it was
-// created from, for the container's own platform; see [ReadBase].
+// Below it are
+//
+//	baseimage/   manifest and configuration of the image that a container stands on
+//	checkpoint/  the format of checkpoints: reading, writing, unpacking
+//	clientopts/  revisions and checkpoints as options for containerd's own client
+//	blob/        writing blobs into containerd's content store
+//	internal/    snap: what both kinds of histories do to snapshots; label: the labels
 //
 // # Revisions
 //
@@ -43,57 +48,6 @@
 // What is written then has the host's. A snapshot of it gets the image's when it
 // is sealed, file by file and before anything stands on it: that costs what was
 // written, and is one of the things that Recover completes.
-//
-// # Containers without Docker
-//
-// [WithNewSnapshot], [WithUpgrade] and [WithRollback] are options for containers
-// made with containerd's own client, on any snapshotter. Such a container's
-// record says which snapshot it is on, so a move makes the next one beside it,
-// and changes nothing else before the record is written:
-//
-//	<id>:3     active: what the record has as its SnapshotKey
-//	<id>:2     what it was on before; sealed by the next move, as
-//	<id>:r2
-//	<id>:r1    a revision
-//
-// No start-up has anything to complete, and no lease outlasts a move: labels lead from
-// each snapshot to the one before, so the record keeps all of them, and without
-// it containerd collects them. [Revisions], [PruneRevisions], [Discard] and
-// [WithRevisionCleanup] look after them.
-//
-// # Checkpoints
-//
-// A [Checkpoint] is a container's whole state as an image:
-//
-//	index       artifactType [ArtifactTypeCheckpoint]; annotations
-//	└ manifest  artifactType [ArtifactTypeCheckpoint], platform of the container
-//	  ├ config  of an image: the layers below; its command says what this is
-//	  ├ layers  of the container's image
-//	  ├ layers  what the container changed in its image; none if nothing
-//	  └ parts, as further layers of types that are none of an image's:
-//	    [MediaTypeCheckpointBaseManifest]  manifest and config of the container's
-//	    [MediaTypeCheckpointBaseConfig]    image, byte by byte
-//	    [MediaTypeCheckpointContainer]     what the container was created with
-//	    images.MediaTypeContainerd1CheckpointConfig          runtime spec
-//	    images.MediaTypeContainerd1CheckpointRuntimeOptions  its runtime's options
-//	    images.MediaTypeContainerd1Checkpoint                what CRIU dumped, a tar,
-//	    or [MediaTypeCheckpointProcess]                      and the same compressed
-//	    images.MediaTypeContainerd1CheckpointOptions         how it did
-//
-// The layers of a container that stands on sealed ones are those: what each of
-// them changed of all below it, and on top what is active. So each is packed
-// once, and shared by all checkpoints that have it; what it was packed as is noted
-// with its snapshot ([History.Packed]). A restore unpacks them into one.
-//
-// The last four, and the annotations of the index, are what containerd's own
-// checkpoints have, whose index lists all parts itself. Registries refuse such
-// an index, since its entries are no manifests, and a pull takes one entry of
-// the host's platform alone. Here there is one entry, with all under it, so
-// whoever copies an image copies all of a checkpoint: save, push, pull and load,
-// of stock Docker and of containerd too, which show it as an image of the
-// container's files and keep its parts from garbage collection. [ReadCheckpoint]
-// reads both, and [WithCheckpoint] and [WithTaskCheckpoint] make containers of
-// them by containerd's client.
 //
 // # What it promises
 //

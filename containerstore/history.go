@@ -5,87 +5,53 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
-	c8ddiff "github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
+
+	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/containerstore/internal/snap"
 )
 
-// Labels of a container's snapshots. Their values are ids and digests; numbers
-// are decimal.
+// Labels of a container's snapshots. Numbers are decimal.
 const (
 	// LabelPrevious, on a revision, has the number of the one that it was made
 	// from; there is none on the first. Merged layers that end in no revision have
 	// it too, if one was among them.
-	LabelPrevious = "docker.com/revision.previous"
+	LabelPrevious = label.Previous
 	// LabelImage, on a revision, has the digest of its image.
-	LabelImage = "docker.com/revision.image"
+	LabelImage = label.Image
 
 	// LabelProject, on the active snapshot, has the number of the project that
 	// what the container writes counts for. It goes along with every move.
-	LabelProject = "io.baleen.project"
+	LabelProject = label.Project
 
 	// LabelNoted, on the active snapshot, says that whoever mounts it notes so: it is
 	// known whether anything was written to it. See [History.Reopen].
-	LabelNoted = "io.baleen.noted"
-
-	labelContainer = "io.baleen.container" // on all but the snapshots made at birth
-	labelRecord    = "io.baleen.revision"  // on a revision: its record
-	labelPending   = "io.baleen.pending"   // on a revision made for a move that is not done
-	labelFilling   = "io.baleen.filling"   // on a revision whose folder is being exchanged for the container's: the mark of its own
-	// What a revision takes on disk, once measured, and that the snapshotter
-	// does not know it.
-	labelSize       = "io.baleen.size"
-	labelUnmeasured = "io.baleen.unmeasured"
-
-	// labelUnfitRoot, on a revision, says why its root directory's attributes cannot
-	// be copied: nobody can go back to it.
-	labelUnfitRoot = "io.baleen.unfit-root"
-
-	labelState = "io.baleen.state" // on the active: the record of what it moved to
-	labelLast  = "io.baleen.last"  // on the active: the highest number ever used
-
-	// A switch on its way: the container's id, on the snapshot that it is to
-	// stand on, and the labelState and LabelProject that it is to have, if any.
-	labelNext        = "io.baleen.next"
-	labelNextState   = "io.baleen.next.state"
-	labelNextProject = "io.baleen.next.project"
-
-	gcRefRecord = "containerd.io/gc.ref.content.revision"
-	gcRefState  = "containerd.io/gc.ref.content.state"
-	gcRefImage  = "containerd.io/gc.ref.content.image"
+	LabelNoted = label.Noted
 )
 
 const (
 	initSuffix = "-init"
-	keySuffix  = "-key" // of a snapshot while it is filled
 
 	revisionMark   = ".r"
 	compactionMark = ".c"
 )
 
-// maxLayers is the default of History.MaxLayers. overlayfs takes 500 in all,
-// and the options of a mount one page.
-const maxLayers = 64
-
 // kernelLayers is how many lower folders an overlay can have: OVL_MAX_STACK in
 // fs/overlayfs/params.h.
 const kernelLayers = 500
-
-// cleanupTimeout bounds completing and undoing after a request was cancelled.
-const cleanupTimeout = 30 * time.Second
 
 // ErrNoPreviousRevision says that a container has no revision to go back to.
 var ErrNoPreviousRevision = fmt.Errorf("no previous revision: %w", errdefs.ErrNotFound)
 
 // Differ makes layers of trees and trees of layers.
-type Differ interface {
-	c8ddiff.Comparer
-	c8ddiff.Applier
-}
+type Differ = snap.Differ
+
+// Tasks looks up containerd's task of a container, as tasks.TasksClient does.
+type Tasks = snap.Tasks
 
 // History is the revisions of one container. The fields up to Tasks are
 // needed.
@@ -109,12 +75,12 @@ type History struct {
 	MaxSealed int
 }
 
-// owned returns the context for what the container is to keep.
-func (h *History) owned(ctx context.Context) context.Context {
-	if h.Lease == "" {
-		return ctx
+// store is the snapshots of the container.
+func (h *History) store() *snap.Store {
+	return &snap.Store{
+		Container: h.Container, Snapshotter: h.Snapshotter, Snapshots: h.Snapshots, Content: h.Content,
+		Leases: h.Leases, Tasks: h.Tasks, Lease: h.Lease, Differ: h.Differ,
 	}
-	return leases.WithLease(ctx, h.Lease)
 }
 
 func (h *History) revisionKey(n int) string {
@@ -141,7 +107,7 @@ func numbered(container, name string) (mark string, n int, suffix string, ok boo
 	if err != nil || n < 1 || mark != revisionMark && mark != compactionMark {
 		return "", 0, "", false
 	}
-	return mark, n, suffix, suffix == "" || suffix == initSuffix || suffix == keySuffix
+	return mark, n, suffix, suffix == "" || suffix == initSuffix || suffix == snap.KeySuffix
 }
 
 // tree is what there is of a container's snapshots.
@@ -159,7 +125,7 @@ func (h *History) load(ctx context.Context) (*tree, error) {
 			t.all[i.Name] = i
 		}
 		return nil
-	}, fmt.Sprintf("labels.%q==%q", labelContainer, h.Container))
+	}, fmt.Sprintf("labels.%q==%q", label.Container, h.Container))
 	if err != nil {
 		return nil, fmt.Errorf("list snapshots of container %s: %w", h.Container, err)
 	}
@@ -192,7 +158,7 @@ func (t *tree) settled() bool {
 		return false
 	}
 	for _, i := range t.all {
-		if i.Labels[labelNext] != "" || i.Labels[labelPending] != "" || i.Labels[labelFilling] != "" || i.Labels[labelHostIDs] != "" || i.Kind != snapshots.KindCommitted {
+		if i.Labels[label.Next] != "" || i.Labels[label.Pending] != "" || i.Labels[label.Filling] != "" || i.Labels[label.HostIDs] != "" || i.Kind != snapshots.KindCommitted {
 			return false
 		}
 	}
@@ -204,7 +170,7 @@ func (t *tree) settled() bool {
 func (t *tree) revision(n int) (snapshots.Info, bool) {
 	for _, mark := range []string{revisionMark, compactionMark} {
 		i, ok := t.all[t.id+mark+strconv.Itoa(n)]
-		if n > 0 && ok && i.Kind == snapshots.KindCommitted && i.Labels[labelPending] == "" && i.Labels[labelFilling] == "" && i.Labels[labelRecord] != "" {
+		if n > 0 && ok && i.Kind == snapshots.KindCommitted && i.Labels[label.Pending] == "" && i.Labels[label.Filling] == "" && i.Labels[label.Record] != "" {
 			return i, true
 		}
 	}
@@ -237,10 +203,10 @@ func (t *tree) standsOn(i snapshots.Info) int {
 			return 0
 		}
 		below, ok := t.all[i.Parent]
-		if !ok || below.Labels[labelRecord] != "" {
+		if !ok || below.Labels[label.Record] != "" {
 			return n
 		}
-		if merged, err := strconv.Atoi(below.Labels[LabelPrevious]); err == nil {
+		if merged, err := strconv.Atoi(below.Labels[label.Previous]); err == nil {
 			return merged
 		}
 		i = below
@@ -255,7 +221,7 @@ func (t *tree) next() int {
 // last is the highest number that was ever used.
 func (t *tree) last() (last int) {
 	if t.active != nil {
-		last, _ = strconv.Atoi(t.active.Labels[labelLast]) // 0 if there is none
+		last, _ = strconv.Atoi(t.active.Labels[label.Last]) // 0 if there is none
 	}
 	for name := range t.all {
 		if _, n, _, ok := numbered(t.id, name); ok {

@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/internal/blobtest"
 )
 
 // listed are the records of a snapshotter that is only read.
@@ -90,11 +91,11 @@ func (c *choices) from(options []string) string {
 
 // snapshotsOf makes the records of snapshots, of which each has one before it, or
 // none, as its parent, and the records of revisions.
-func (c *choices) snapshotsOf() (*listed, *blobs) {
-	l, store := &listed{}, &blobs{all: map[digest.Digest][]byte{}}
+func (c *choices) snapshotsOf() (*listed, *blobtest.Store) {
+	l, store := &listed{}, blobtest.New()
 	values := slices.Clone(textOptions)
 	for _, r := range recordOptions {
-		values = append(values, store.add(r).String())
+		values = append(values, store.Add(r).String())
 	}
 	add := func(i snapshots.Info) {
 		for len(*c) > 0 && len(i.Labels) < 8 {
@@ -170,7 +171,7 @@ func FuzzHistory(f *testing.F) {
 		want := revisionsOf(l)
 		list, err := h.List(t.Context())
 		if err != nil {
-			checkClass(t, err)
+			blobtest.CheckClass(t, err)
 		} else if len(list) != len(want) {
 			t.Errorf("there are %d revisions, want %v of %+v", len(list), slices.Collect(maps.Keys(want)), l.all)
 		}
@@ -189,8 +190,8 @@ func FuzzHistory(f *testing.F) {
 			switch {
 			case err != nil && !ok && errdefs.IsNotFound(err):
 			case err != nil:
-				checkClass(t, err)
-				if _, has := store.all[digest.Digest(record)]; !ok || has && errdefs.IsNotFound(err) {
+				blobtest.CheckClass(t, err)
+				if _, has := store.All[digest.Digest(record)]; !ok || has && errdefs.IsNotFound(err) {
 					t.Errorf("revision %d is there: %v, and the error is %v", n, ok, err)
 				}
 			case !ok || r.Snapshot != fmt.Sprintf("%s.r%d", container, n) && r.Snapshot != fmt.Sprintf("%s.c%d", container, n):
@@ -198,7 +199,7 @@ func FuzzHistory(f *testing.F) {
 			}
 		}
 		if _, err := h.State(t.Context()); err != nil {
-			checkClass(t, err)
+			blobtest.CheckClass(t, err)
 		}
 	})
 }
@@ -225,14 +226,14 @@ func FuzzRecord(f *testing.F) {
 		if len(text) > 16<<10 {
 			return
 		}
-		store := &blobs{all: map[digest.Digest][]byte{}}
+		store := blobtest.New()
 		l := &listed{all: []snapshots.Info{{Kind: snapshots.KindCommitted, Name: container + ".r1", Labels: map[string]string{
-			"io.baleen.container": container, "io.baleen.revision": store.add(text).String(),
+			"io.baleen.container": container, "io.baleen.revision": store.Add(text).String(),
 		}}}}
 		h := &containerstore.History{Container: container, Snapshots: l, Content: content.Store(store)}
 		r, err := h.Revision(t.Context(), 1)
 		if err != nil {
-			checkClass(t, err)
+			blobtest.CheckClass(t, err)
 			return
 		}
 		var want struct {

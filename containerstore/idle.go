@@ -1,22 +1,6 @@
 package containerstore
 
-import (
-	"context"
-	"fmt"
-
-	"github.com/containerd/containerd/api/services/tasks/v1"
-	"github.com/containerd/containerd/api/types/task"
-	"github.com/containerd/errdefs"
-	"github.com/containerd/errdefs/pkg/errgrpc"
-	"google.golang.org/grpc"
-
-	"github.com/baleen-project/baleen/snapshotter"
-)
-
-// Tasks looks up containerd's task of a container, as [tasks.TasksClient] does.
-type Tasks interface {
-	Get(ctx context.Context, r *tasks.GetRequest, opts ...grpc.CallOption) (*tasks.GetResponse, error)
-}
+import "context"
 
 // Idle makes sure that nobody can be writing to the container's files: containerd
 // has no task of the container, and no mount in the mount namespace of this process
@@ -30,61 +14,10 @@ type Tasks interface {
 // that has a record of the container asks that as well.
 //
 // A History asks this itself before each act that cannot be undone.
-func (h *History) Idle(ctx context.Context) error { return h.idle(ctx, h.Container) }
-
-// idle is Idle for an active snapshot of that name.
-func (h *History) idle(ctx context.Context, key string) error {
-	if err := h.noTask(ctx); err != nil {
-		return err
-	}
-	mounts, err := h.Snapshots.Mounts(ctx, key)
-	if errdefs.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look up mounts of %s: %w", key, err)
-	}
-	points, err := snapshotter.MountPoints(mounts)
-	if err != nil {
-		return fmt.Errorf("look whether snapshot %s is mounted: %w", key, err)
-	}
-	if len(points) > 0 {
-		return fmt.Errorf("its files are in use: snapshot %s is mounted on %s: %w", key, points[0], errdefs.ErrFailedPrecondition)
-	}
-	return nil
-}
-
-// noTask makes sure that containerd has no task of the container.
-func (h *History) noTask(ctx context.Context) error {
-	found, err := h.task(ctx)
-	switch {
-	case err != nil || found == nil:
-		return err
-	case found.Status == task.Status_STOPPED:
-		return fmt.Errorf("its files may be in use: containerd has a task of it that has ended, process %d, and was not deleted: "+
-			"start the container once, which deletes it, or use ctr tasks delete %s in its namespace: %w", found.Pid, h.Container, errdefs.ErrFailedPrecondition)
-	}
-	return fmt.Errorf("its files are in use: containerd has a task of it, process %d, which must be deleted before: %w", found.Pid, errdefs.ErrFailedPrecondition)
-}
+func (h *History) Idle(ctx context.Context) error { return h.store().Idle(ctx, h.Container) }
 
 // RunningTask returns the process ID of the container's task, if that has not
 // ended; otherwise 0.
 func (h *History) RunningTask(ctx context.Context) (pid int, err error) {
-	found, err := h.task(ctx)
-	if err != nil || found == nil || found.Status == task.Status_STOPPED {
-		return 0, err
-	}
-	return int(found.Pid), nil
-}
-
-// task returns containerd's task of the container; nil if there is none.
-func (h *History) task(ctx context.Context) (*task.Process, error) {
-	found, err := h.Tasks.Get(ctx, &tasks.GetRequest{ContainerID: h.Container})
-	if err = errgrpc.ToNative(err); errdefs.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look for its task: %w", err)
-	}
-	return found.Process, nil
+	return h.store().RunningTask(ctx)
 }

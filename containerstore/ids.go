@@ -9,6 +9,8 @@ import (
 
 	"github.com/containerd/containerd/v2/core/snapshots"
 
+	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/containerstore/internal/snap"
 	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/snapshotter"
 )
@@ -34,14 +36,6 @@ type IDs struct {
 	Map idmap.Map
 }
 
-const (
-	// On an init layer: what IDs says, as WAY UIDS GIDS.
-	labelIDs = "io.baleen.ids"
-	// On a revision: the mapping in which its files still have the host's ids,
-	// as UIDS GIDS. Recover gives them the image's.
-	labelHostIDs = "io.baleen.host-ids"
-)
-
 var idWays = map[IDWay]string{Mounted: "mounted", Remapped: "remapped"}
 
 // InitLabels are the labels of the container's init layer.
@@ -49,7 +43,7 @@ func (i IDs) InitLabels() map[string]string {
 	if i.Way == AsStored {
 		return nil
 	}
-	return splitLabel(labelIDs, idWays[i.Way]+" "+formatIDs(i.Map))
+	return snap.SplitLabel(label.IDs, idWays[i.Way]+" "+snap.FormatIDs(i.Map))
 }
 
 // ActiveLabels are the labels of its active snapshot, on its birth and later.
@@ -60,25 +54,15 @@ func (i IDs) ActiveLabels() map[string]string {
 	return snapshotter.MappedLabels(i.Map)
 }
 
-func formatIDs(m idmap.Map) string {
-	uids, gids := m.Format()
-	return uids + " " + gids
-}
-
-func parseIDs(text string) (idmap.Map, error) {
-	uids, gids, _ := strings.Cut(text, " ")
-	return idmap.Parse(uids, gids)
-}
-
 // idsOf reads the labels of an init layer.
 func idsOf(init snapshots.Info) (ids IDs, err error) {
-	text, err := joinLabel(init, labelIDs)
+	text, err := snap.JoinLabel(init, label.IDs)
 	if err != nil || text == "" {
 		return ids, err
 	}
 	word, mapping, _ := strings.Cut(text, " ")
-	if ids.Map, err = parseIDs(mapping); err != nil {
-		return ids, fmt.Errorf("label %s of snapshot %s: %w", labelIDs, init.Name, err)
+	if ids.Map, err = snap.ParseIDs(mapping); err != nil {
+		return ids, fmt.Errorf("label %s of snapshot %s: %w", label.IDs, init.Name, err)
 	}
 	for way, name := range idWays {
 		if name == word {
@@ -88,28 +72,18 @@ func idsOf(init snapshots.Info) (ids IDs, err error) {
 	return ids, nil
 }
 
-// hostIDs is the label of a revision that an active snapshot becomes whose
-// writer's ids are mapped.
-func hostIDs(active snapshots.Info) (map[string]string, error) {
-	m, ok, err := snapshotter.MappedFromLabels(active.Labels)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return splitLabel(labelHostIDs, formatIDs(m)), nil
-}
-
 // unmap gives the files of a revision the image's ids: layers below a mounted
 // one are all mapped alike. Nothing stands on it yet.
 func (h *History) unmap(ctx context.Context, i snapshots.Info) error {
-	text, err := joinLabel(i, labelHostIDs)
+	text, err := snap.JoinLabel(i, label.HostIDs)
 	if err != nil {
 		return err
 	}
-	m, err := parseIDs(text)
+	m, err := snap.ParseIDs(text)
 	if err != nil {
-		return fmt.Errorf("label %s of snapshot %s: %w", labelHostIDs, i.Name, err)
+		return fmt.Errorf("label %s of snapshot %s: %w", label.HostIDs, i.Name, err)
 	}
-	folder, err := h.folder(ctx, i)
+	folder, err := h.store().Folder(ctx, i)
 	if err == nil {
 		err = snapshotter.Durably(ctx, folder, func() (stats snapshotter.SealStats, err error) {
 			stats.Changes, err = snapshotter.UnmapUpper(ctx, folder, m)
@@ -119,7 +93,7 @@ func (h *History) unmap(ctx context.Context, i snapshots.Info) error {
 	if err != nil {
 		return fmt.Errorf("map ids of snapshot %s: %w", i.Name, err)
 	}
-	keys := slices.Collect(maps.Keys(splitLabel(labelHostIDs, text)))
+	keys := slices.Collect(maps.Keys(snap.SplitLabel(label.HostIDs, text)))
 	maps.DeleteFunc(i.Labels, func(key, _ string) bool { return slices.Contains(keys, key) })
-	return h.unlabel(ctx, i.Name, keys...)
+	return h.store().Unlabel(ctx, i.Name, keys...)
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/containerstore/internal/snap"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
 )
@@ -97,9 +99,9 @@ func (in *inspection) fault(kind FaultKind, i snapshots.Info, format string, arg
 
 // sealed judges a snapshot that is not the active one.
 func (in *inspection) sealed(ctx context.Context, i snapshots.Info) error {
-	for _, label := range unfinishedLabels {
-		if i.Labels[label] != "" {
-			in.fault(FaultUnfinished, i, "an operation on it was cut short: it has label %s", label)
+	for _, key := range unfinishedLabels {
+		if i.Labels[key] != "" {
+			in.fault(FaultUnfinished, i, "an operation on it was cut short: it has label %s", key)
 			return nil
 		}
 	}
@@ -108,8 +110,8 @@ func (in *inspection) sealed(ctx context.Context, i snapshots.Info) error {
 		return nil
 	}
 	_, n, suffix, ok := numbered(in.t.id, i.Name)
-	if !ok || suffix == keySuffix {
-		in.fault(FaultContradiction, i, "label %s says that it is of container %s, and its name does not", labelContainer, in.t.id)
+	if !ok || suffix == snap.KeySuffix {
+		in.fault(FaultContradiction, i, "label %s says that it is of container %s, and its name does not", label.Container, in.t.id)
 		return nil
 	}
 	in.parent(i)
@@ -119,12 +121,12 @@ func (in *inspection) sealed(ctx context.Context, i snapshots.Info) error {
 		}
 		return nil
 	}
-	if text := i.Labels[LabelPrevious]; text != "" {
+	if text := i.Labels[label.Previous]; text != "" {
 		if previous, err := strconv.Atoi(text); err != nil || previous < 1 || previous >= n {
-			in.fault(FaultContradiction, i, "label %s is %q on revision %d", LabelPrevious, text, n)
+			in.fault(FaultContradiction, i, "label %s is %q on revision %d", label.Previous, text, n)
 		}
 	}
-	if i.Labels[labelRecord] == "" {
+	if i.Labels[label.Record] == "" {
 		return nil // a layer that is no revision
 	}
 	if !in.t.inStack(i.Name) {
@@ -141,29 +143,29 @@ func (in *inspection) parent(i snapshots.Info) {
 		return
 	}
 	below, ok := in.t.all[i.Parent]
-	if _, _, suffix, numbered := numbered(in.t.id, i.Parent); !ok || !numbered || suffix == keySuffix || below.Kind != snapshots.KindCommitted {
+	if _, _, suffix, numbered := numbered(in.t.id, i.Parent); !ok || !numbered || suffix == snap.KeySuffix || below.Kind != snapshots.KindCommitted {
 		in.fault(FaultContradiction, i, "it stands on snapshot %s, which is no revision, layer or init layer of the container", i.Parent)
 	}
 }
 
 // record compares a revision with its record.
 func (in *inspection) record(ctx context.Context, i snapshots.Info, n int) error {
-	if i.Labels[gcRefRecord] != i.Labels[labelRecord] {
-		in.fault(FaultContradiction, i, "label %s is %q, and label %s, which keeps the record, is %q", labelRecord, i.Labels[labelRecord], gcRefRecord, i.Labels[gcRefRecord])
+	if i.Labels[label.RefRecord] != i.Labels[label.Record] {
+		in.fault(FaultContradiction, i, "label %s is %q, and label %s, which keeps the record, is %q", label.Record, i.Labels[label.Record], label.RefRecord, i.Labels[label.RefRecord])
 	}
-	in.found.Records = append(in.found.Records, digest.Digest(i.Labels[labelRecord]))
-	r, err := in.h.readRecord(ctx, i)
+	in.found.Records = append(in.found.Records, digest.Digest(i.Labels[label.Record]))
+	r, err := ReadRecord(ctx, in.h.Content, i)
 	if err != nil {
 		return in.unreadable(ctx, i, err)
 	}
 	if r.Number != n {
 		in.fault(FaultContradiction, i, "its record is of revision %d", r.Number)
 	}
-	if text := i.Labels[LabelImage]; text != r.ImageID.String() {
-		in.fault(FaultContradiction, i, "label %s is %q, and its record is of image %q", LabelImage, text, r.ImageID)
+	if text := i.Labels[label.Image]; text != r.ImageID.String() {
+		in.fault(FaultContradiction, i, "label %s is %q, and its record is of image %q", label.Image, text, r.ImageID)
 	}
-	if text := i.Labels[gcRefImage]; text != r.keptImage().String() {
-		in.fault(FaultContradiction, i, "label %s, which keeps the image, is %q, and its record is of manifest %q", gcRefImage, text, r.keptImage())
+	if text := i.Labels[label.RefImage]; text != r.keptImage().String() {
+		in.fault(FaultContradiction, i, "label %s, which keeps the image, is %q, and its record is of manifest %q", label.RefImage, text, r.keptImage())
 	}
 	if r.Manifest == nil {
 		return nil
@@ -204,9 +206,9 @@ func (in *inspection) active(ctx context.Context, i snapshots.Info) error {
 		return nil
 	}
 	in.parent(i)
-	if text := i.Labels[labelLast]; text != "" {
+	if text := i.Labels[label.Last]; text != "" {
 		if n, err := strconv.Atoi(text); err != nil || n < 0 {
-			in.fault(FaultContradiction, i, "label %s is %q", labelLast, text)
+			in.fault(FaultContradiction, i, "label %s is %q", label.Last, text)
 		}
 	}
 	if _, err := Project(i); err != nil {
@@ -218,14 +220,14 @@ func (in *inspection) active(ctx context.Context, i snapshots.Info) error {
 		}
 		in.fault(FaultContradiction, i, "what it stands on: %v", err)
 	}
-	if state := i.Labels[labelState]; state != "" {
-		if i.Labels[gcRefState] != state {
-			in.fault(FaultContradiction, i, "label %s is %q, and label %s, which keeps the record, is %q", labelState, state, gcRefState, i.Labels[gcRefState])
+	if state := i.Labels[label.State]; state != "" {
+		if i.Labels[label.RefState] != state {
+			in.fault(FaultContradiction, i, "label %s is %q, and label %s, which keeps the record, is %q", label.State, state, label.RefState, i.Labels[label.RefState])
 		}
 		in.found.Records = append(in.found.Records, digest.Digest(state))
 		asRevision := i
-		asRevision.Labels = map[string]string{labelRecord: state}
-		if _, err := in.h.readRecord(ctx, asRevision); err != nil {
+		asRevision.Labels = map[string]string{label.Record: state}
+		if _, err := ReadRecord(ctx, in.h.Content, asRevision); err != nil {
 			if err := in.unreadable(ctx, i, err); err != nil {
 				return err
 			}

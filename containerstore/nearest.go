@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/baleen-project/baleen/containerstore/internal/label"
 )
 
 // Nearest returns the number of the revision that is nearest to the container's
@@ -47,16 +49,16 @@ func (h *History) Since(ctx context.Context, merged func(Record) bool) (layers i
 		return 0, err
 	}
 	layers = len(stack.Own)
-	moved := t.active.Labels[labelState]
+	moved := t.active.Labels[label.State]
 	for at, name := range stack.Own[1:] {
 		i := t.all[name]
-		if moved != "" && i.Labels[labelRecord] == moved {
+		if moved != "" && i.Labels[label.Record] == moved {
 			layers = min(layers, at+1)
 		}
-		if i.Labels[labelRecord] == "" { // no revision
+		if i.Labels[label.Record] == "" { // no revision
 			continue
 		}
-		r, err := h.readRecord(ctx, i)
+		r, err := ReadRecord(ctx, h.Content, i)
 		if err != nil {
 			return 0, err
 		}

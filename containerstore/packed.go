@@ -7,13 +7,9 @@ import (
 
 	"github.com/containerd/log"
 
+	"github.com/baleen-project/baleen/containerstore/internal/label"
 	"github.com/baleen-project/baleen/diff"
 )
-
-// labelPacked, on a sealed snapshot, is the layer that it was packed as: what it
-// changes of all below it, which stays for good as it does itself. The label does
-// not keep the blob: that is there as long as a checkpoint has it.
-const labelPacked = "io.baleen.packed"
 
 // Packed returns the layer that a sealed snapshot was packed as; ok is false if
 // it has not been.
@@ -22,12 +18,12 @@ func (h *History) Packed(ctx context.Context, name string) (layer diff.Layer, ok
 	if err != nil {
 		return layer, false, fmt.Errorf("look up snapshot %s: %w", name, err)
 	}
-	text := info.Labels[labelPacked]
+	text := info.Labels[label.Packed]
 	if text == "" {
 		return layer, false, nil
 	}
 	if err := json.Unmarshal([]byte(text), &layer); err != nil {
-		log.G(ctx).WithError(err).WithField("snapshot", name).Warn("label " + labelPacked + " cannot be read; packing the snapshot again")
+		log.G(ctx).WithError(err).WithField("snapshot", name).Warn("label " + label.Packed + " cannot be read; packing the snapshot again")
 		return diff.Layer{}, false, nil
 	}
 	return layer, true, nil
@@ -39,5 +35,5 @@ func (h *History) NotePacked(ctx context.Context, name string, layer diff.Layer)
 	if err != nil {
 		return fmt.Errorf("encode layer %s: %w", layer.DiffID, err)
 	}
-	return h.label(ctx, name, map[string]string{labelPacked: string(text)})
+	return h.store().Label(ctx, name, map[string]string{label.Packed: string(text)})
 }

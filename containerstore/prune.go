@@ -11,6 +11,8 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+
+	"github.com/baleen-project/baleen/containerstore/internal/label"
 )
 
 // Retention says which revisions are pruned: those that are neither among the
@@ -42,7 +44,7 @@ func (h *History) Prune(ctx context.Context, keep Retention) (Pruned, error) {
 	// The highest number must be known also when its revision is gone.
 	doomed := t.doomed(keep, time.Now())
 	if len(doomed) > 0 {
-		if err := h.label(ctx, h.Container, map[string]string{labelLast: fmt.Sprint(t.last())}); err != nil {
+		if err := h.store().Label(ctx, h.Container, map[string]string{label.Last: fmt.Sprint(t.last())}); err != nil {
 			return Pruned{}, err
 		}
 	}
@@ -116,7 +118,7 @@ func (h *History) removeLeaf(ctx context.Context, leaf snapshots.Info, freed *re
 	var size reclaim
 	defer func() { err = errors.Join(err, size.shared.Close()) }()
 	unmeasured := size.measure(ctx, h, leaf)
-	err = h.remove(ctx, leaf.Name)
+	err = h.store().Remove(ctx, leaf.Name)
 	if errdefs.IsFailedPrecondition(err) {
 		return false, nil
 	}
@@ -135,7 +137,7 @@ func (t *tree) superfluous(i snapshots.Info, doomed map[int]bool) bool {
 	if !ok {
 		return false
 	}
-	if doomed[n] || strings.HasSuffix(i.Name, initSuffix) || i.Labels[labelRecord] == "" {
+	if doomed[n] || strings.HasSuffix(i.Name, initSuffix) || i.Labels[label.Record] == "" {
 		return true
 	}
 	// The merged layers stand for the revision too.

@@ -24,9 +24,9 @@ type reclaim struct {
 
 // measure counts a snapshot, and keeps what it counted so far if that fails.
 func (r *reclaim) measure(ctx context.Context, h *History, i snapshots.Info) error {
-	folder, err := h.folder(ctx, i)
+	folder, err := h.store().Folder(ctx, i)
 	if errors.Is(err, diff.ErrUnsupported) { // nor are there links
-		r.bytes += max(h.measured(ctx, i), 0)
+		r.bytes += max(h.store().Measured(ctx, i), 0)
 		return nil
 	}
 	if err != nil {

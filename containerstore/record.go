@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -21,6 +18,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/baleen-project/baleen/compat/bounded"
+	"github.com/baleen-project/baleen/containerstore/blob"
+	"github.com/baleen-project/baleen/containerstore/internal/label"
 )
 
 // MediaTypeRecord is the type of the blob that a record is kept in.
@@ -60,30 +59,32 @@ func (r *Record) keptImage() digest.Digest {
 	return r.Manifest.Digest
 }
 
-// labels writes a revision's record, and returns the labels for its snapshot.
-func (h *History) labels(ctx context.Context, r *Record, previous int) (map[string]string, error) {
-	dgst, err := h.writeRecord(ctx, r)
+// WriteRecord stores the record of a revision of a container, and returns the labels
+// for the revision's snapshot. previous is the number of the revision that this one
+// was made from, 0 for none.
+func WriteRecord(ctx context.Context, store content.Ingester, container string, r *Record, previous int) (map[string]string, error) {
+	dgst, err := storeRecord(ctx, store, r)
 	if err != nil {
 		return nil, fmt.Errorf("write record of revision %d: %w", r.Number, err)
 	}
 	labels := map[string]string{
-		labelContainer: h.Container,
-		labelRecord:    dgst.String(),
-		gcRefRecord:    dgst.String(),
+		label.Container: container,
+		label.Record:    dgst.String(),
+		label.RefRecord: dgst.String(),
 	}
 	if previous > 0 {
-		labels[LabelPrevious] = strconv.Itoa(previous)
+		labels[label.Previous] = strconv.Itoa(previous)
 	}
 	if r.ImageID != "" {
-		labels[LabelImage] = r.ImageID.String()
+		labels[label.Image] = r.ImageID.String()
 	}
 	if image := r.keptImage(); image != "" {
-		labels[gcRefImage] = image.String()
+		labels[label.RefImage] = image.String()
 	}
 	return labels, nil
 }
 
-func (h *History) writeRecord(ctx context.Context, r *Record) (digest.Digest, error) {
+func storeRecord(ctx context.Context, store content.Ingester, r *Record) (digest.Digest, error) {
 	text, err := json.Marshal(r)
 	if err == nil {
 		err = bounded.Own.Check(text) // or it could not be read again
@@ -92,38 +93,16 @@ func (h *History) writeRecord(ctx context.Context, r *Record) (digest.Digest, er
 		return "", err
 	}
 	desc := ocispec.Descriptor{MediaType: MediaTypeRecord, Digest: digest.FromBytes(text), Size: int64(len(text))}
-	ref := "revision-" + rand.Text()
-	if err := h.write(ctx, ref, text, desc); err != nil {
-		ctx, cancel := cleanup(ctx)
-		defer cancel()
-		if abort := h.Content.Abort(ctx, ref); abort != nil && !errdefs.IsNotFound(abort) {
-			err = fmt.Errorf("%w (and could not be aborted: %w)", err, abort)
-		}
-		return "", err
-	}
-	return desc.Digest, nil
+	return desc.Digest, blob.Write(ctx, store, bytes.NewReader(text), desc)
 }
 
-// write stores a blob. [content.WriteBlob] would do, but for as long as containerd
-// is away it goes on trying, and does not return.
-func (h *History) write(ctx context.Context, ref string, text []byte, desc ocispec.Descriptor) (err error) {
-	w, err := h.Content.Writer(ctx, content.WithRef(ref), content.WithDescriptor(desc))
-	if errdefs.IsAlreadyExists(err) { // it is under the lease now
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	return content.Copy(ctx, w, bytes.NewReader(text), desc.Size, desc.Digest)
-}
-
-func (h *History) readRecord(ctx context.Context, i snapshots.Info) (r Record, err error) {
-	dgst, err := digest.Parse(i.Labels[labelRecord])
+// ReadRecord reads the record of the revision that a snapshot is.
+func ReadRecord(ctx context.Context, provider content.Provider, i snapshots.Info) (r Record, err error) {
+	dgst, err := digest.Parse(i.Labels[label.Record])
 	if err != nil {
 		return Record{}, fmt.Errorf("snapshot %s has no record: %w", i.Name, errdefs.ErrDataLoss)
 	}
-	if err := bounded.Own.ReadJSON(ctx, h.Content, ocispec.Descriptor{Digest: dgst}, &r); err != nil {
+	if err := bounded.Own.ReadJSON(ctx, provider, ocispec.Descriptor{Digest: dgst}, &r); err != nil {
 		return Record{}, fmt.Errorf("read record of snapshot %s: %w", i.Name, err)
 	}
 	return r, nil
@@ -171,13 +150,13 @@ func (h *History) missing(n int) error {
 }
 
 func (h *History) revision(ctx context.Context, t *tree, i snapshots.Info) (Revision, error) {
-	r, err := h.readRecord(ctx, i)
+	r, err := ReadRecord(ctx, h.Content, i)
 	if err != nil {
 		return Revision{}, err
 	}
-	previous, _ := strconv.Atoi(i.Labels[LabelPrevious]) // 0 if there is none
+	previous, _ := strconv.Atoi(i.Labels[label.Previous]) // 0 if there is none
 	return Revision{
-		Record: r, Snapshot: i.Name, Previous: previous, Size: h.measured(ctx, i),
+		Record: r, Snapshot: i.Name, Previous: previous, Size: h.store().Measured(ctx, i),
 		Current: t.active != nil && t.standsOn(*t.active) == r.Number,
 	}, nil
 }
@@ -189,12 +168,12 @@ func (h *History) State(ctx context.Context) (*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look up snapshot %s: %w", h.Container, err)
 	}
-	dgst := active.Labels[labelState]
+	dgst := active.Labels[label.State]
 	if dgst == "" {
 		return nil, nil
 	}
-	active.Labels = map[string]string{labelRecord: dgst}
-	r, err := h.readRecord(ctx, active)
+	active.Labels = map[string]string{label.Record: dgst}
+	r, err := ReadRecord(ctx, h.Content, active)
 	return &r, err
 }
 
@@ -205,16 +184,4 @@ func (h *History) Next(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	return t.next(), nil
-}
-
-func with(labels, more map[string]string) map[string]string {
-	all := make(map[string]string, len(labels)+len(more))
-	maps.Copy(all, labels)
-	maps.Copy(all, more)
-	return all
-}
-
-// cleanup returns a context for ending work also after ctx has ended.
-func cleanup(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 }

@@ -12,11 +12,14 @@ import (
 
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
+
+	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/containerstore/internal/snap"
 )
 
 // unfinishedLabels are on snapshots that an operation is at work on, or was when it was
 // cut short.
-var unfinishedLabels = []string{labelNext, labelPending, labelFilling, labelHostIDs}
+var unfinishedLabels = []string{label.Next, label.Pending, label.Filling, label.HostIDs}
 
 // finishTries is how often the second half of a switch is tried, and finishWait
 // how long is waited before the second time; containerd may be busy. While it is
@@ -28,7 +31,7 @@ const (
 )
 
 func (h *History) recoverAlways(ctx context.Context) (err error) {
-	ctx, cancel := cleanup(ctx)
+	ctx, cancel := snap.Cleanup(ctx)
 	defer cancel()
 	wait := finishWait
 	for try := 1; ; {
@@ -58,7 +61,7 @@ func (h *History) Recover(ctx context.Context) error {
 
 func (h *History) recover(ctx context.Context, t *tree) error {
 	for _, i := range t.all {
-		if i.Labels[labelFilling] == "" || i.Kind != snapshots.KindCommitted {
+		if i.Labels[label.Filling] == "" || i.Kind != snapshots.KindCommitted {
 			continue
 		}
 		if err := h.exchanged(ctx, t, i); err != nil {
@@ -66,7 +69,7 @@ func (h *History) recover(ctx context.Context, t *tree) error {
 		}
 	}
 	for _, i := range t.all {
-		if i.Labels[labelHostIDs] == "" || i.Kind != snapshots.KindCommitted {
+		if i.Labels[label.HostIDs] == "" || i.Kind != snapshots.KindCommitted {
 			continue
 		}
 		if err := h.unmap(ctx, i); err != nil {
@@ -81,7 +84,7 @@ func (h *History) recover(ctx context.Context, t *tree) error {
 		t.active = &active
 	}
 	// While a note is there the container has not been used.
-	if on, ok := t.all[t.active.Parent]; ok && on.Labels[labelNext] != "" {
+	if on, ok := t.all[t.active.Parent]; ok && on.Labels[label.Next] != "" {
 		if err := h.furnish(ctx, *t.active, on); err != nil {
 			return err
 		}
@@ -104,6 +107,39 @@ func (h *History) recover(ctx context.Context, t *tree) error {
 	return nil
 }
 
+// exchanged ends an exchange that may have been cut: it takes the container's
+// active snapshot away if that has nothing any more, and otherwise the one that
+// was to be sealed, if that has nothing.
+func (h *History) exchanged(ctx context.Context, t *tree, i snapshots.Info) error {
+	if t.active == nil {
+		return nil
+	}
+	live, err := h.store().Upper(ctx, *t.active)
+	if err != nil {
+		return err
+	}
+	done, err := snap.Marked(live, i)
+	if err != nil {
+		return err
+	}
+	if done {
+		if err := h.Idle(ctx); err != nil {
+			return err
+		}
+		t.active = nil
+		return h.store().Remove(ctx, h.Container)
+	}
+	folder, err := h.store().Folder(ctx, i)
+	if err != nil {
+		return err
+	}
+	if empty, err := snap.Marked(folder, i); err != nil || !empty {
+		return err
+	}
+	delete(t.all, i.Name)
+	return h.store().Remove(ctx, i.Name)
+}
+
 // ErrLeft says that what an operation left could not be removed. The container is
 // where it should be.
 var ErrLeft = errors.New("not all that was cut short could be removed")
@@ -111,21 +147,21 @@ var ErrLeft = errors.New("not all that was cut short could be removed")
 // complete does the second half of a switch.
 func (h *History) complete(ctx context.Context, t *tree) (snapshots.Info, error) {
 	for _, i := range t.all {
-		if i.Labels[labelNext] != h.Container {
+		if i.Labels[label.Next] != h.Container {
 			continue
 		}
 		stack, err := h.stackOf(ctx, t, i)
 		if err != nil {
 			return snapshots.Info{}, err
 		}
-		labels := with(stack.IDs.ActiveLabels(), map[string]string{labelContainer: h.Container, labelLast: strconv.Itoa(t.last()), LabelNoted: "1"})
-		if state := i.Labels[labelNextState]; state != "" {
-			labels[labelState], labels[gcRefState] = state, state
+		labels := snap.With(stack.IDs.ActiveLabels(), map[string]string{label.Container: h.Container, label.Last: strconv.Itoa(t.last()), label.Noted: "1"})
+		if state := i.Labels[label.NextState]; state != "" {
+			labels[label.State], labels[label.RefState] = state, state
 		}
-		if project := i.Labels[labelNextProject]; project != "" {
-			labels[LabelProject] = project
+		if project := i.Labels[label.NextProject]; project != "" {
+			labels[label.Project] = project
 		}
-		if _, err := h.Snapshots.Prepare(h.owned(ctx), h.Container, i.Name, snapshots.WithLabels(labels)); err != nil {
+		if _, err := h.Snapshots.Prepare(h.store().Owned(ctx), h.Container, i.Name, snapshots.WithLabels(labels)); err != nil {
 			return snapshots.Info{}, fmt.Errorf("prepare snapshot %s on %s: %w", h.Container, i.Name, err)
 		}
 		return snapshots.Info{Name: h.Container, Parent: i.Name, Labels: labels, Kind: snapshots.KindActive}, nil
@@ -136,16 +172,16 @@ func (h *History) complete(ctx context.Context, t *tree) (snapshots.Info, error)
 // settle removes a snapshot that an operation left, or the marks that it left
 // on one.
 func (h *History) settle(ctx context.Context, t *tree, i snapshots.Info) error {
-	pending := i.Labels[labelPending] != ""
+	pending := i.Labels[label.Pending] != ""
 	switch {
-	case i.Labels[labelFilling] != "":
-		return h.unlabel(ctx, i.Name, append(slices.Clone(noteLabels), labelPending, labelFilling)...)
-	case t.inStack(i.Name) && (pending || i.Labels[labelNext] != ""), i.Labels[labelNext] != "" && !pending:
-		return h.unlabel(ctx, i.Name, append(slices.Clone(noteLabels), labelPending)...)
+	case i.Labels[label.Filling] != "":
+		return h.store().Unlabel(ctx, i.Name, append(slices.Clone(noteLabels), label.Pending, label.Filling)...)
+	case t.inStack(i.Name) && (pending || i.Labels[label.Next] != ""), i.Labels[label.Next] != "" && !pending:
+		return h.store().Unlabel(ctx, i.Name, append(slices.Clone(noteLabels), label.Pending)...)
 	case pending && strings.HasSuffix(i.Name, initSuffix):
 		return h.Abandon(ctx, h.numberOf(i.Name))
 	case pending, i.Kind != snapshots.KindCommitted:
-		return h.remove(ctx, i.Name)
+		return h.store().Remove(ctx, i.Name)
 	}
 	return nil
 }
@@ -154,13 +190,13 @@ func (h *History) settle(ctx context.Context, t *tree, i snapshots.Info) error {
 // to do.
 func Interrupted(ctx context.Context, sn snapshots.Snapshotter) ([]string, error) {
 	var filters []string
-	for _, label := range unfinishedLabels {
-		filters = append(filters, fmt.Sprintf("labels.%q", label))
+	for _, key := range unfinishedLabels {
+		filters = append(filters, fmt.Sprintf("labels.%q", key))
 	}
 	found := map[string]bool{}
 	err := sn.Walk(ctx, func(_ context.Context, i snapshots.Info) error {
-		if i.Labels[labelContainer] != "" {
-			found[i.Labels[labelContainer]] = true
+		if i.Labels[label.Container] != "" {
+			found[i.Labels[label.Container]] = true
 		}
 		return nil
 	}, filters...)

@@ -18,6 +18,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 
+	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/containerstore/internal/snap"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
 )
@@ -190,11 +192,11 @@ func (h *History) remakeBelow(ctx context.Context, o changes.Overlay, lost []str
 func (h *History) remakeActive(ctx context.Context, active snapshots.Info, o changes.Overlay, how Remake) error {
 	upper := o.Uppers[0]
 	const lost = "what the container wrote since its last revision is lost"
-	moved := active.Labels[labelContainer] != ""
+	moved := active.Labels[label.Container] != ""
 	switch {
 	case how.GiveUp && moved:
 		log.G(ctx).WithFields(log.Fields{"container": h.Container, "folder": upper}).Warn(lost)
-	case active.Labels[LabelNoted] != "" && how.Written != nil && !how.Written(active, upper):
+	case active.Labels[label.Noted] != "" && how.Written != nil && !how.Written(active, upper):
 	case moved:
 		return lostFolder(upper, lost+"; a rollback goes on without it")
 	default:
@@ -202,7 +204,7 @@ func (h *History) remakeActive(ctx context.Context, active snapshots.Info, o cha
 	}
 	return h.remake(ctx, active, func(mounts []mount.Mount) error {
 		if moved {
-			if err := keepRoot(mounts); err != nil && !errors.Is(err, errUnfitRoot) {
+			if err := snap.KeepRoot(mounts); err != nil && !errors.Is(err, snap.ErrUnfitRoot) {
 				return err
 			}
 		}
@@ -223,18 +225,18 @@ func (h *History) remake(ctx context.Context, lost snapshots.Info, fill func([]m
 		return fmt.Errorf("create lease: %w", err)
 	}
 	defer func() {
-		ctx, cancel := cleanup(ctx)
+		ctx, cancel := snap.Cleanup(ctx)
 		defer cancel()
 		if err := h.Leases.Delete(ctx, l, leases.SynchronousDelete); err != nil {
 			log.G(ctx).WithError(err).WithField("lease", l.ID).Warn("could not delete the lease of a folder that was made again; it ends within an hour")
 		}
 	}()
-	key := h.Container + "-again-" + rand.Text() + keySuffix
+	key := h.Container + "-again-" + rand.Text() + snap.KeySuffix
 	// With the label, what a crash leaves is found and removed.
-	labels := map[string]string{labelContainer: h.Container}
-	for label, value := range lost.Labels {
-		if strings.HasPrefix(label, snapshotterLabels) {
-			labels[label] = value
+	labels := map[string]string{label.Container: h.Container}
+	for name, value := range lost.Labels {
+		if strings.HasPrefix(name, label.OfSnapshotter) {
+			labels[name] = value
 		}
 	}
 	mounts, err := h.Snapshots.Prepare(leases.WithLease(ctx, l.ID), key, lost.Parent, snapshots.WithLabels(labels))

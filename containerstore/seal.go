@@ -5,17 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
-	c8ddiff "github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 
+	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/containerstore/internal/snap"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
-	"github.com/baleen-project/baleen/diff/tarlayer"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -34,7 +33,7 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 		return Revision{}, err
 	}
 	r.Number = t.next()
-	labels, err := h.labels(ctx, &r, t.standsOn(*t.active))
+	labels, err := WriteRecord(ctx, h.Content, h.Container, &r, t.standsOn(*t.active))
 	if err != nil {
 		return Revision{}, err
 	}
@@ -70,7 +69,7 @@ func (h *History) SealLayer(ctx context.Context, goesOn bool) error {
 	}
 	// The number is used up: merged layers are called by those of revisions.
 	name := h.revisionKey(t.next())
-	if err := h.sealUnder(ctx, *t.active, name, map[string]string{labelContainer: h.Container}, goesOn); err != nil {
+	if err := h.sealUnder(ctx, *t.active, name, map[string]string{label.Container: h.Container}, goesOn); err != nil {
 		return err
 	}
 	if err := h.finish(ctx); err != nil || !goesOn {
@@ -97,7 +96,7 @@ func (h *History) removeMerged(ctx context.Context) {
 // sealUnder seals the active snapshot under a name, and notes that the container
 // is to go on on that. After an error it has been taken back or completed.
 func (h *History) sealUnder(ctx context.Context, active snapshots.Info, name string, labels map[string]string, durable bool) error {
-	if err := h.sealActive(ctx, active, name, with(labels, h.note(active, active.Labels[labelState])), durable); err != nil {
+	if err := h.store().Seal(ctx, active, name, snap.With(labels, h.note(active, active.Labels[label.State])), durable); err != nil {
 		return errors.Join(fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err), h.recoverAlways(ctx))
 	}
 	return nil
@@ -116,12 +115,12 @@ func (h *History) SealLive(ctx context.Context, r Record, pause Pause) (_ Revisi
 		return Revision{}, err
 	}
 	r.Number = t.next()
-	labels, err := h.labels(ctx, &r, t.standsOn(*t.active))
+	labels, err := WriteRecord(ctx, h.Content, h.Container, &r, t.standsOn(*t.active))
 	if err != nil {
 		return Revision{}, err
 	}
 	name := h.revisionKey(r.Number)
-	err = h.make(ctx, name, t.active.Parent, labels, func(into []mount.Mount) error {
+	err = h.store().Make(ctx, name, t.active.Parent, labels, func(into []mount.Mount) error {
 		live, err := h.Snapshots.Mounts(ctx, h.Container)
 		if err != nil {
 			return fmt.Errorf("look up mounts of %s: %w", h.Container, err)
@@ -142,42 +141,8 @@ func (h *History) made(ctx context.Context, r Record, name string, labels map[st
 		return found
 	}
 	log.G(ctx).WithError(err).WithField("container", h.Container).Warn("could not look up a revision that was just made")
-	previous, _ := strconv.Atoi(labels[LabelPrevious]) // 0 if there is none
+	previous, _ := strconv.Atoi(labels[label.Previous]) // 0 if there is none
 	return Revision{Record: r, Snapshot: name, Previous: previous}
-}
-
-// make makes a committed snapshot of the container that fill fills.
-func (h *History) make(ctx context.Context, name, parent string, labels map[string]string, fill func([]mount.Mount) error) error {
-	key := name + keySuffix
-	label := snapshots.WithLabels(map[string]string{labelContainer: h.Container})
-	mounts, err := h.Snapshots.Prepare(ctx, key, parent, label)
-	if errdefs.IsAlreadyExists(err) {
-		// If containerd ended during a Commit it has the name still, which it
-		// lists no more.
-		if err = h.remove(ctx, key); err == nil {
-			mounts, err = h.Snapshots.Prepare(ctx, key, parent, label)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("prepare snapshot %s on %q: %w", key, parent, err)
-	}
-	if strings.HasPrefix(parent, h.Container) && labels[labelFilling] == "" { // not an image, nor for an exchange
-		err = keepRoot(mounts)
-	}
-	if err == nil {
-		err = fill(mounts)
-	}
-	if err == nil {
-		owned := ctx
-		if labels[labelPending] == "" {
-			owned = h.owned(ctx)
-		}
-		err = h.Snapshots.Commit(owned, name, key, snapshots.WithLabels(labels))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("make snapshot %s: %w", name, err), h.undo(ctx, key))
-	}
-	return nil
 }
 
 // copyLive copies what the container has written.
@@ -189,7 +154,7 @@ func (h *History) copyLive(ctx context.Context, parent string, live, into []moun
 		}
 		thaw := pause()
 		defer thaw()
-		return h.copyTrees(ctx, parent, live, into)
+		return h.store().CopyTrees(ctx, parent, live, into)
 	}
 	if err != nil {
 		return err
@@ -202,21 +167,4 @@ func (h *History) copyLive(ctx context.Context, parent string, live, into []moun
 		defer pause()()
 		return snapshotter.SealWhole(ctx, &changes.Container{Overlay: from, Whole: true}, to.Uppers[0])
 	})
-}
-
-// copyTrees finds what the container has written by comparing whole trees.
-func (h *History) copyTrees(ctx context.Context, parent string, live, into []mount.Mount) (err error) {
-	key := h.Container + revisionMark + "-before" + keySuffix
-	// With the label, what a crash leaves is found and removed.
-	before, err := h.Snapshots.View(ctx, key, parent, snapshots.WithLabels(map[string]string{labelContainer: h.Container}))
-	if err != nil {
-		return fmt.Errorf("view snapshot %q: %w", parent, err)
-	}
-	defer func() { err = errors.Join(err, h.undo(ctx, key)) }()
-	layer, err := tarlayer.FromTrees(ctx, h.Differ, h.Content, before, live)
-	if err != nil || layer.Empty() {
-		return err
-	}
-	_, err = h.Differ.Apply(ctx, layer.Blob, into, c8ddiff.WithSyncFs(true))
-	return err
 }

@@ -2,13 +2,10 @@ package containerstore
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/containerd/log"
 
 	"github.com/baleen-project/baleen/diff/changes"
 )
@@ -79,37 +76,11 @@ func (h *History) stackOf(ctx context.Context, t *tree, i snapshots.Info) (Stack
 // overlay; none for "". The error is diff.ErrUnsupported if its mounts do not
 // tell. It may be asked for by several at a time.
 func (h *History) Layers(ctx context.Context, name string) (changes.Overlay, error) {
-	if name == "" {
-		return changes.Overlay{}, nil
-	}
-	info, err := h.Snapshots.Stat(ctx, name)
-	if err != nil {
-		return changes.Overlay{}, fmt.Errorf("look up snapshot %s: %w", name, err)
-	}
-	// With the label, what a crash leaves is found and removed.
-	key := h.Container + "-layers-" + rand.Text() + keySuffix
-	view, err := h.Snapshots.View(ctx, key, name, snapshots.WithLabels(map[string]string{labelContainer: h.Container}))
-	if err != nil {
-		return changes.Overlay{}, fmt.Errorf("view snapshot %s: %w", name, err)
-	}
-	// The folders are the snapshots' own, and outlast the view.
-	defer h.drop(ctx, key)
-	o, err := changes.ParseOverlay(view, info.Parent != "")
-	if err != nil {
-		return changes.Overlay{}, err
-	}
-	o.Lowers, o.Uppers = slices.Concat(o.Uppers, o.Lowers), nil
-	return o, nil
+	return h.store().Layers(ctx, name)
 }
 
-// drop removes a snapshot that nobody needs any more. What it does not get done
-// the next operation on the container does.
-func (h *History) drop(ctx context.Context, key string) {
-	err := h.undo(ctx, key)
-	if err != nil {
-		err = h.undo(ctx, key) // containerd may be long in collecting it
-	}
-	if err != nil {
-		log.G(ctx).WithError(err).WithField("container", h.Container).Warn("could not remove a temporary snapshot; the next operation on the container's revisions does")
-	}
+// Usage returns what a snapshot of the container takes on disk, in bytes. What
+// an exchanged folder takes the snapshotter has not seen: it is measured once.
+func (h *History) Usage(ctx context.Context, name string) (int64, error) {
+	return h.store().Usage(ctx, name)
 }

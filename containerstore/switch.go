@@ -12,6 +12,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 
+	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/containerstore/internal/snap"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -19,36 +21,36 @@ import (
 // parent, from what the revision previous is. It counts only after Switch;
 // until then the lease in the context alone holds it. fill writes its files.
 func (h *History) Pending(ctx context.Context, r Record, parent string, previous int, fill func([]mount.Mount) error) error {
-	labels, err := h.labels(ctx, &r, previous)
+	labels, err := WriteRecord(ctx, h.Content, h.Container, &r, previous)
 	if err != nil {
 		return err
 	}
-	labels[labelPending] = "1"
-	return h.make(ctx, h.revisionKey(r.Number), parent, labels, fill)
+	labels[label.Pending] = "1"
+	return h.store().Make(ctx, h.revisionKey(r.Number), parent, labels, fill)
 }
 
 // PendingInit makes the init layer of a pending revision, on the snapshot of an
 // image, and returns its name. The ids are those that the container has.
 func (h *History) PendingInit(ctx context.Context, n int, image string, ids IDs, fill func([]mount.Mount) error) (string, error) {
 	name := h.revisionKey(n) + initSuffix
-	labels := with(ids.InitLabels(), map[string]string{labelContainer: h.Container, labelPending: "1"})
-	return name, h.make(ctx, name, image, labels, fill)
+	labels := snap.With(ids.InitLabels(), map[string]string{label.Container: h.Container, label.Pending: "1"})
+	return name, h.store().Make(ctx, name, image, labels, fill)
 }
 
 // Abandon removes a pending revision.
 func (h *History) Abandon(ctx context.Context, n int) error {
-	ctx, cancel := cleanup(ctx)
+	ctx, cancel := snap.Cleanup(ctx)
 	defer cancel()
 	name := h.revisionKey(n)
 	err := errors.Join(
 		// containerd lists it no more if it was cut short in the middle of its
 		// Commit, and has it even so.
-		h.remove(ctx, name+keySuffix),
-		h.remove(ctx, name))
+		h.store().Remove(ctx, name+snap.KeySuffix),
+		h.store().Remove(ctx, name))
 	if err != nil {
 		return err
 	}
-	err = h.remove(ctx, name+initSuffix)
+	err = h.store().Remove(ctx, name+initSuffix)
 	if errdefs.IsFailedPrecondition(err) {
 		// containerd has collected the revision, and still counts it as a child of
 		// its init layer. A collection does not mind.
@@ -87,22 +89,22 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 	if before.Number == 0 {
 		before.Number = t.next()
 	}
-	labels, err := h.labels(ctx, &before, t.standsOn(*t.active))
+	labels, err := WriteRecord(ctx, h.Content, h.Container, &before, t.standsOn(*t.active))
 	if err != nil {
 		return Revision{}, err
 	}
 	for _, i := range t.all { // of a switch that failed, and so did its end
-		if i.Labels[labelNext] != "" {
-			if err := h.unlabel(ctx, i.Name, noteLabels...); err != nil {
+		if i.Labels[label.Next] != "" {
+			if err := h.store().Unlabel(ctx, i.Name, noteLabels...); err != nil {
 				return Revision{}, err
 			}
 		}
 	}
-	if err := h.label(ctx, target.Name, h.note(*t.active, target.Labels[labelRecord])); err != nil {
+	if err := h.store().Label(ctx, target.Name, h.note(*t.active, target.Labels[label.Record])); err != nil {
 		return Revision{}, errors.Join(fmt.Errorf("note the switch: %w", err), h.recoverAlways(ctx))
 	}
 	name := h.revisionKey(before.Number)
-	if err := h.sealActive(ctx, *t.active, name, labels, true); err != nil {
+	if err := h.store().Seal(ctx, *t.active, name, labels, true); err != nil {
 		err = fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err)
 		return Revision{}, errors.Join(err, h.recoverAlways(ctx))
 	}
@@ -116,7 +118,7 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 // into the container's lease.
 func (h *History) target(ctx context.Context, t *tree, n int) (snapshots.Info, error) {
 	i, pending := t.all[h.revisionKey(n)]
-	if pending = pending && i.Labels[labelPending] != ""; !pending {
+	if pending = pending && i.Labels[label.Pending] != ""; !pending {
 		merged, ok := t.all[h.compactionKey(n)]
 		if ok && merged.Kind == snapshots.KindCommitted {
 			return merged, nil
@@ -124,7 +126,7 @@ func (h *History) target(ctx context.Context, t *tree, n int) (snapshots.Info, e
 		if i, ok = t.revision(n); !ok {
 			return i, h.missing(n)
 		}
-		if why := i.Labels[labelUnfitRoot]; why != "" {
+		if why := i.Labels[label.UnfitRoot]; why != "" {
 			return i, fmt.Errorf("revision %d: %s: %w", n, why, errdefs.ErrFailedPrecondition)
 		}
 		return i, nil
@@ -167,21 +169,21 @@ func (h *History) compacted(ctx context.Context, failure error) error {
 }
 
 // noteLabels are those of a note.
-var noteLabels = []string{labelNext, labelNextState, labelNextProject}
+var noteLabels = []string{label.Next, label.NextState, label.NextProject}
 
 // note is what is noted, on the snapshot that a container is to stand on, of the
 // active one to be made there, in place of the present one.
 func (h *History) note(active snapshots.Info, state string) map[string]string {
-	return map[string]string{labelNext: h.Container, labelNextState: state, labelNextProject: active.Labels[LabelProject]}
+	return map[string]string{label.Next: h.Container, label.NextState: state, label.NextProject: active.Labels[label.Project]}
 }
 
 // furnish gives a new active snapshot what the one before had besides its files.
 func (h *History) furnish(ctx context.Context, active, on snapshots.Info) error {
 	mounts, err := h.Snapshots.Mounts(ctx, h.Container)
 	if err == nil {
-		err = keepRoot(mounts)
+		err = snap.KeepRoot(mounts)
 	}
-	if errors.Is(err, errUnfitRoot) { // of a revision that an earlier version sealed
+	if errors.Is(err, snap.ErrUnfitRoot) { // of a revision that an earlier version sealed
 		log.G(ctx).WithError(err).WithField("container", h.Container).Error("the root directory of the container has lost attributes; it has them in the revision")
 		err = nil
 	}
@@ -203,13 +205,13 @@ func join(active snapshots.Info, mounts []mount.Mount) error {
 
 // Project is that of an active snapshot; 0 for none.
 func Project(active snapshots.Info) (uint32, error) {
-	text := active.Labels[LabelProject]
+	text := active.Labels[label.Project]
 	if text == "" {
 		return 0, nil
 	}
 	id, err := strconv.ParseUint(text, 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("snapshot %s: label %s: %w: %w", active.Name, LabelProject, err, errdefs.ErrDataLoss)
+		return 0, fmt.Errorf("snapshot %s: label %s: %w: %w", active.Name, label.Project, err, errdefs.ErrDataLoss)
 	}
 	return uint32(id), nil
 }
@@ -217,40 +219,4 @@ func Project(active snapshots.Info) (uint32, error) {
 func (h *History) numberOf(name string) int {
 	_, n, _, _ := numbered(h.Container, name)
 	return n
-}
-
-func (h *History) label(ctx context.Context, name string, labels map[string]string) error {
-	paths := make([]string, 0, len(labels))
-	for key := range labels {
-		paths = append(paths, "labels."+key)
-	}
-	_, err := h.Snapshots.Update(ctx, snapshots.Info{Name: name, Labels: labels}, paths...)
-	if err != nil {
-		return fmt.Errorf("label snapshot %s: %w", name, err)
-	}
-	return nil
-}
-
-// unlabel removes labels: an empty one is none.
-func (h *History) unlabel(ctx context.Context, name string, keys ...string) error {
-	labels := make(map[string]string, len(keys))
-	for _, key := range keys {
-		labels[key] = ""
-	}
-	return h.label(ctx, name, labels)
-}
-
-// remove removes a snapshot of the container; one that is not there is no error.
-func (h *History) remove(ctx context.Context, name string) error {
-	if err := h.Snapshots.Remove(h.owned(ctx), name); err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("remove snapshot %s: %w", name, err)
-	}
-	return nil
-}
-
-// undo removes a snapshot also after ctx has ended.
-func (h *History) undo(ctx context.Context, key string) error {
-	ctx, cancel := cleanup(ctx)
-	defer cancel()
-	return h.remove(ctx, key)
 }

@@ -20,7 +20,8 @@ import (
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/baseimage"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/diff"
 )
 
@@ -161,7 +162,7 @@ func dump(ctx context.Context, t *timing, o CheckpointOptions) (ocispec.Descript
 
 // wholeBase makes sure that all of the container's image is there: without it a
 // checkpoint could not be restored.
-func (s *Service) wholeBase(ctx context.Context, ctr *moby.Container, base containerstore.Base) error {
+func (s *Service) wholeBase(ctx context.Context, ctr *moby.Container, base baseimage.Image) error {
 	if ctr.ImageManifest == nil {
 		return nil
 	}
@@ -180,7 +181,7 @@ func (s *Service) wholeBase(ctx context.Context, ctr *moby.Container, base conta
 
 // publishCheckpoint stores what a checkpoint holds besides layers, and makes its
 // record.
-func (s *Service) publishCheckpoint(ctx context.Context, ctr *moby.Container, base containerstore.Base, own []diff.Layer, process *ocispec.Descriptor, o CheckpointOptions, began time.Time) (api.Checkpoint, error) {
+func (s *Service) publishCheckpoint(ctx context.Context, ctr *moby.Container, base baseimage.Image, own []diff.Layer, process *ocispec.Descriptor, o CheckpointOptions, began time.Time) (api.Checkpoint, error) {
 	described, err := s.describe(ctr, o, began)
 	if err != nil {
 		return api.Checkpoint{}, err
@@ -219,8 +220,8 @@ func (s *Service) publishCheckpoint(ctx context.Context, ctr *moby.Container, ba
 
 // checkpointParts describes a checkpoint whose layers are stored, and returns
 // the blobs that are not; the last one is its index.
-func (s *Service) checkpointParts(ctr *moby.Container, base containerstore.Base, own []diff.Layer, process *ocispec.Descriptor, described containerstore.CheckpointContainer, o CheckpointOptions) (*containerstore.Checkpoint, []blob, error) {
-	c := &containerstore.Checkpoint{
+func (s *Service) checkpointParts(ctr *moby.Container, base baseimage.Image, own []diff.Layer, process *ocispec.Descriptor, described checkpoint.Container, o CheckpointOptions) (*checkpoint.Checkpoint, []blob, error) {
+	c := &checkpoint.Checkpoint{
 		Platform: imagePlatform(base.Config.Platform, ctr.ImagePlatform), Image: imageName(described), Own: own,
 		Runtime: runtimeName(ctr.HostConfig.Runtime), Snapshotter: ctr.Driver, Name: described.Name, Created: described.Created,
 		Process: process, CRIU: o.CRIU,
@@ -241,7 +242,7 @@ func (s *Service) checkpointParts(ctr *moby.Container, base containerstore.Base,
 	}
 	c.Config = &config
 	blobs := []blob{{config, text, compat.ConfigLabels(s.snapshotter, identity.ChainID(base.Config.RootFS.DiffIDs))}}
-	part, err := containerstore.EncodePart(containerstore.MediaTypeCheckpointContainer, described)
+	part, err := checkpoint.EncodePart(checkpoint.MediaTypeContainer, described)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -259,7 +260,7 @@ func (s *Service) checkpointParts(ctr *moby.Container, base containerstore.Base,
 
 // imageName is what containerd calls an image of Docker's; "" if it was asked for
 // by its id.
-func imageName(of containerstore.CheckpointContainer) string {
+func imageName(of checkpoint.Container) string {
 	named, err := reference.ParseNormalizedNamed(of.Image)
 	if err != nil || of.ImageID == "" || strings.HasPrefix(of.ImageID.Encoded(), strings.TrimPrefix(of.Image, of.ImageID.Algorithm().String()+":")) {
 		return ""
@@ -289,7 +290,7 @@ func hintConfig(of *moby.ContainerConfig, kind string) *moby.ContainerConfig {
 }
 
 // keepBase puts what a checkpoint has of the container's image under the lease.
-func (s *Service) keepBase(ctx context.Context, c *containerstore.Checkpoint) error {
+func (s *Service) keepBase(ctx context.Context, c *checkpoint.Checkpoint) error {
 	all, ctx := errgroup.WithContext(ctx)
 	for _, desc := range append(slices.Clone(c.Layers), deref(c.Base), deref(c.BaseConfig)) {
 		if desc.Digest != "" {
@@ -309,7 +310,7 @@ func deref(d *ocispec.Descriptor) ocispec.Descriptor {
 }
 
 // measure adds up what a checkpoint weighs, and what of it is new since began.
-func (s *Service) measure(ctx context.Context, made *api.Checkpoint, c *containerstore.Checkpoint, blobs []blob, began time.Time) error {
+func (s *Service) measure(ctx context.Context, made *api.Checkpoint, c *checkpoint.Checkpoint, blobs []blob, began time.Time) error {
 	parts := append(slices.Clone(c.Layers), deref(c.Base), deref(c.BaseConfig), deref(c.Process))
 	for _, b := range blobs {
 		parts = append(parts, b.desc)

@@ -15,14 +15,14 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 )
 
 // describe tells what a container was created with.
-func (s *Service) describe(ctr *moby.Container, o CheckpointOptions, now time.Time) (c containerstore.CheckpointContainer, err error) {
+func (s *Service) describe(ctr *moby.Container, o CheckpointOptions, now time.Time) (c checkpoint.Container, err error) {
 	ctr.Lock()
 	defer ctr.Unlock()
-	c = containerstore.CheckpointContainer{
+	c = checkpoint.Container{
 		ID: ctr.ID, Name: strings.TrimPrefix(ctr.Name, "/"), Created: now.UTC(), Image: ctr.Config.Image,
 		ImageID: digest.Digest(ctr.ImageID), Manifest: ctr.ImageManifest, Platform: ctr.ImagePlatform,
 		Volumes: slices.Sorted(maps.Keys(ctr.MountPoints)),
@@ -115,7 +115,7 @@ type restored struct {
 	networks map[string]*moby.EndpointSettings
 }
 
-func readRestored(c containerstore.CheckpointContainer) (r restored, err error) {
+func readRestored(c checkpoint.Container) (r restored, err error) {
 	for _, part := range []struct {
 		name string
 		from json.RawMessage
@@ -130,7 +130,7 @@ func readRestored(c containerstore.CheckpointContainer) (r restored, err error) 
 		}
 	}
 	if r.config == nil || r.host == nil {
-		return r, fmt.Errorf("the container's configuration is empty: %w", containerstore.ErrNotCheckpoint)
+		return r, fmt.Errorf("the container's configuration is empty: %w", checkpoint.ErrNotCheckpoint)
 	}
 	return r, nil
 }

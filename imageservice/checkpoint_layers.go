@@ -14,6 +14,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
 )
@@ -120,7 +121,7 @@ func (s *Service) ownLayers(ctx context.Context, ctr *moby.Container, below []se
 }
 
 // withOwn is committed for any number of layers.
-func withOwn(base containerstore.Base, platform ocispec.Platform, own []diff.Layer, c moby.CommitConfig, now time.Time) newImage {
+func withOwn(base baseimage.Image, platform ocispec.Platform, own []diff.Layer, c moby.CommitConfig, now time.Time) newImage {
 	top := diff.EmptyLayer()
 	if len(own) > 0 {
 		top, own = own[len(own)-1], own[:len(own)-1]

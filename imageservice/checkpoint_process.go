@@ -10,14 +10,14 @@ import (
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/compress"
 	"github.com/baleen-project/baleen/diff/tarlayer"
 )
 
 // processCompression is how the state of processes is packed: see
-// containerstore.MediaTypeCheckpointProcess.
+// checkpoint.MediaTypeProcess.
 var processCompression = compress.Method{Kind: compress.Zstd, Level: 1}
 
 // packProcess compresses what CRIU has dumped, once the container is thawed. The
@@ -32,7 +32,7 @@ func (s *Service) packProcess(ctx context.Context, t *timing, raw ocispec.Descri
 	}
 	defer func() { err = errors.Join(err, dumped.Close()) }()
 	packed, err := s.shipBy(ctx, func(w io.Writer) (diff.Layer, error) {
-		return packStream(w, containerstore.MediaTypeCheckpointProcess, dumped)
+		return packStream(w, checkpoint.MediaTypeProcess, dumped)
 	})
 	if err == nil && packed.DiffID != raw.Digest {
 		err = fmt.Errorf("what was dumped as %s has been read as %s: %w", raw.Digest, packed.DiffID, errdefs.ErrDataLoss)
@@ -40,7 +40,7 @@ func (s *Service) packProcess(ctx context.Context, t *timing, raw ocispec.Descri
 	if err != nil {
 		return nil, fmt.Errorf("pack the state of the processes: %w", err)
 	}
-	return containerstore.PackedProcess(packed.Blob, raw), nil
+	return checkpoint.PackedProcess(packed.Blob, raw), nil
 }
 
 func packStream(w io.Writer, mediaType string, from io.Reader) (diff.Layer, error) {

@@ -19,6 +19,7 @@ import (
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
 )
@@ -97,7 +98,7 @@ func (s *Service) read(ctx context.Context, t *timing, ctr *moby.Container, look
 
 // looked is what a commit goes by.
 type looked struct {
-	base       containerstore.Base
+	base       baseimage.Image
 	overlay    *changes.Container
 	stack      containerstore.Stack // what overlay is made of
 	unreadable error                // diff.ErrUnsupported instead of an overlay
@@ -125,20 +126,20 @@ func (s *Service) look(ctx context.Context, t *timing, ctr *moby.Container) (l l
 
 // base reads the image that a container stands on, and keeps it: container and
 // image may both be removed before the new image refers to the layers.
-func (s *Service) base(ctx context.Context, ctr *moby.Container) (containerstore.Base, error) {
+func (s *Service) base(ctx context.Context, ctr *moby.Container) (baseimage.Image, error) {
 	if ctr.ImageManifest == nil { // FROM scratch
-		return containerstore.Base{}, nil
+		return baseimage.Image{}, nil
 	}
 	if err := s.keep(ctx, leases.Resource{ID: ctr.ImageManifest.Digest.String(), Type: "content"}); err != nil {
-		return containerstore.Base{}, err
+		return baseimage.Image{}, err
 	}
-	return containerstore.ReadBase(ctx, s.content, *ctr.ImageManifest, ctr.ImagePlatform)
+	return baseimage.Read(ctx, s.content, *ctr.ImageManifest, ctr.ImagePlatform)
 }
 
 // committed describes the image that a commit makes: its base's, plus layer,
 // with the configuration that the request asks for. It shares no slice or map
 // with the base or the container.
-func committed(base containerstore.Base, platform ocispec.Platform, layer diff.Layer, c moby.CommitConfig, now time.Time) newImage {
+func committed(base baseimage.Image, platform ocispec.Platform, layer diff.Layer, c moby.CommitConfig, now time.Time) newImage {
 	now = now.UTC()
 	diffIDs := slices.Clone(base.Config.RootFS.DiffIDs)
 	layers := compat.OCILayers(base.Manifest.Layers)

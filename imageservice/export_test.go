@@ -8,11 +8,11 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 )
 
 // Asked is what a checkpoint asks for that reaches out of a container.
-func Asked(c containerstore.CheckpointContainer, plain *moby.HostConfig) ([]string, error) {
+func Asked(c checkpoint.Container, plain *moby.HostConfig) ([]string, error) {
 	r, err := readRestored(c)
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func Rules() map[string]Rule {
 }
 
 // AskedList is how a refusal lists what is asked for.
-func AskedList(c containerstore.CheckpointContainer) (string, error) {
+func AskedList(c checkpoint.Container) (string, error) {
 	r, err := readRestored(c)
 	if err != nil {
 		return "", err

@@ -23,7 +23,7 @@ import (
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/bounded"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/baseimage"
 )
 
 // missingHint says what helps where containerd lacks what an image consists of.
@@ -189,7 +189,7 @@ func (m platformManifest) absent() int {
 // unpacked reports whether there is a snapshot of an image's manifest. What cannot be
 // known, because manifest or config are missing or describe no layers, is not unpacked.
 func (s *Service) unpacked(ctx context.Context, m platformManifest) (bool, error) {
-	img, err := containerstore.ReadBase(ctx, s.content, m.desc, platforms.DefaultSpec())
+	img, err := baseimage.Read(ctx, s.content, m.desc, platforms.DefaultSpec())
 	if errdefs.IsUnavailable(err) || ctx.Err() != nil {
 		return false, err
 	}
@@ -253,7 +253,7 @@ func (s *Service) isFor(ctx context.Context, m platformManifest, of []ocispec.Pl
 	}
 	is := m.desc.Platform
 	if is == nil {
-		img, err := containerstore.ReadBase(ctx, s.content, m.desc, of[0])
+		img, err := baseimage.Read(ctx, s.content, m.desc, of[0])
 		if err != nil {
 			return true
 		}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 )
 
 // Restore is a checkpoint that has been found whole and fit for this daemon. The
@@ -46,7 +46,7 @@ type Restore struct {
 
 	s          *Service
 	asked      restored
-	checkpoint *containerstore.Checkpoint
+	checkpoint *checkpoint.Checkpoint
 	index      digest.Digest
 	base       *ocispec.Descriptor
 	shared     digest.Digest // whose image record a restore under way has made; "" for none
@@ -94,7 +94,7 @@ func (s *Service) prepareRestore(ctx context.Context, ref string, o RestoreOptio
 	if err := s.keep(ctx, leases.Resource{ID: img.Target.Digest.String(), Type: "content"}); err != nil {
 		return nil, err
 	}
-	c, err := containerstore.ReadCheckpoint(ctx, s.content, img.Target)
+	c, err := checkpoint.Read(ctx, s.content, img.Target)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,8 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/bounded"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/baseimage"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 )
 
 // labelRestoring is on the record of an image that a restore has made for its
@@ -38,7 +39,7 @@ type restoredImage struct {
 
 // imageRecord finds the image of the container by its id or its manifest, and
 // makes a record without a name if there is none.
-func (r *Restore) imageRecord(ctx context.Context, described containerstore.CheckpointContainer) error {
+func (r *Restore) imageRecord(ctx context.Context, described checkpoint.Container) error {
 	if r.base == nil {
 		return nil
 	}
@@ -73,7 +74,7 @@ func (r *Restore) share(id digest.Digest) {
 // makeRecord makes the record. Also if that fails it may be there, for End to
 // remove: containerd can fail after it has made it.
 func (r *Restore) makeRecord(ctx context.Context) error {
-	base, err := containerstore.ReadBase(ctx, r.s.content, *r.base, r.Platform)
+	base, err := baseimage.Read(ctx, r.s.content, *r.base, r.Platform)
 	if err != nil {
 		return fmt.Errorf("read the container's image: %w", err)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/imageservice"
 )
 
@@ -87,9 +87,9 @@ func structureIn(of reflect.Type) (_ reflect.Type, suffix string) {
 }
 
 // described is a checkpoint's part with one field set, or more.
-func described(t *testing.T, config, host, networks string) containerstore.CheckpointContainer {
+func described(t *testing.T, config, host, networks string) checkpoint.Container {
 	t.Helper()
-	return containerstore.CheckpointContainer{
+	return checkpoint.Container{
 		ID: "1", Config: json.RawMessage(config), HostConfig: json.RawMessage(host), Networks: json.RawMessage(networks),
 	}
 }
@@ -232,7 +232,7 @@ func TestOrdinaryNeedsNoTrust(t *testing.T) {
 		"Ulimits":[{"Name":"nofile","Hard":1024,"Soft":512},{"Name":"core","Hard":0,"Soft":0}],"Binds":["/anonymous"],
 		"Mounts":[{"Type":"tmpfs","Target":"/m","TmpfsOptions":{"SizeBytes":1048576,"Mode":511,"Options":[["noexec"]]}},{"Type":"volume","Target":"/n","VolumeOptions":{"NoCopy":true}}],
 		"MaskedPaths":` + string(hidden) + `,"ReadonlyPaths":` + string(readonly) + `,"Init":true}`
-	for name, c := range map[string]containerstore.CheckpointContainer{
+	for name, c := range map[string]checkpoint.Container{
 		"nothing":           described(t, "{}", "{}", "{}"),
 		"the daemon's own":  described(t, "{}", string(plain), "{}"),
 		"ordinary options":  described(t, config, host, `{"bridge":{"IPAMConfig":{},"GwPriority":1}}`),

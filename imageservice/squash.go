@@ -20,7 +20,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/tarlayer"
@@ -92,7 +92,7 @@ func (s *Service) squash(ctx context.Context, id, parent string) (_ string, err 
 	if err != nil {
 		return "", err
 	}
-	var base containerstore.Base
+	var base baseimage.Image
 	comment := "create new from " + id
 	if parent != "" {
 		if base, err = s.readImage(ctx, parent); err != nil {
@@ -114,15 +114,15 @@ func (s *Service) squash(ctx context.Context, id, parent string) (_ string, err 
 }
 
 // readImage reads an image by its id, and keeps it.
-func (s *Service) readImage(ctx context.Context, id string) (containerstore.Base, error) {
+func (s *Service) readImage(ctx context.Context, id string) (baseimage.Image, error) {
 	record, err := s.upstream.ResolveImage(ctx, id)
 	if err != nil {
-		return containerstore.Base{}, err
+		return baseimage.Image{}, err
 	}
 	if err := s.keep(ctx, leases.Resource{ID: record.Target.Digest.String(), Type: "content"}); err != nil {
-		return containerstore.Base{}, err
+		return baseimage.Image{}, err
 	}
-	return containerstore.ReadBase(ctx, s.content, record.Target, platforms.DefaultSpec())
+	return baseimage.Read(ctx, s.content, record.Target, platforms.DefaultSpec())
 }
 
 // merge makes one layer, and its snapshot, of the layers of a chain after the
@@ -184,7 +184,7 @@ func (s *Service) mergeTrees(ctx context.Context, sn snapshots.Snapshotter, imag
 
 // merged describes the squashed image. As in Moby, its history tells the steps
 // still, as empty ones, and the merge.
-func merged(img, base containerstore.Base, layer diff.Layer, comment string, now time.Time) newImage {
+func merged(img, base baseimage.Image, layer diff.Layer, comment string, now time.Time) newImage {
 	now = now.UTC()
 	config := img.Config
 	config.Created = &now

@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/imageservice"
 )
 
@@ -69,7 +69,7 @@ func FuzzTrust(f *testing.F) {
 		if len(config)+len(host)+len(networks) > 32<<10 {
 			return
 		}
-		described := containerstore.CheckpointContainer{ID: "1", Config: json.RawMessage(config), HostConfig: json.RawMessage(host), Networks: json.RawMessage(networks)}
+		described := checkpoint.Container{ID: "1", Config: json.RawMessage(config), HostConfig: json.RawMessage(host), Networks: json.RawMessage(networks)}
 		asked, err := imageservice.Asked(described, &moby.HostConfig{})
 		if err != nil {
 			if !errdefs.IsInvalidArgument(err) {

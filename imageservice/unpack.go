@@ -19,7 +19,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/baseimage"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/compress"
 	"github.com/baleen-project/baleen/snapshotter"
@@ -53,17 +54,17 @@ func (s *Service) unpack(ctx context.Context, target *ocispec.Descriptor) (strin
 		return "", nil
 	}
 	// The manifest is for one platform already; which one is not our concern.
-	manifest, err := containerstore.ReadManifest(ctx, s.content, *target, platforms.DefaultSpec())
+	manifest, err := baseimage.ReadManifest(ctx, s.content, *target, platforms.DefaultSpec())
 	if err != nil {
 		return "", err
 	}
 	if strings.HasPrefix(strings.ToLower(manifest.Config.MediaType), "application/vnd.docker.ai.") {
 		return "", fmt.Errorf("image %s is an AI model: the engine does not run those, `docker model run` does: %w", target.Digest, errdefs.ErrInvalidArgument)
 	}
-	if containerstore.IsCheckpoint(manifest) {
+	if checkpoint.IsCheckpoint(manifest) {
 		return "", fmt.Errorf("image %s: %w", target.Digest, errCheckpoint)
 	}
-	img, err := containerstore.ReadConfig(ctx, s.content, manifest)
+	img, err := baseimage.ReadConfig(ctx, s.content, manifest)
 	if err != nil {
 		return "", err
 	}
@@ -82,7 +83,7 @@ func (s *Service) unpack(ctx context.Context, target *ocispec.Descriptor) (strin
 }
 
 // unpackLayers makes the snapshots of an image, and has the image keep them.
-func (s *Service) unpackLayers(ctx context.Context, target ocispec.Descriptor, img containerstore.Base) error {
+func (s *Service) unpackLayers(ctx context.Context, target ocispec.Descriptor, img baseimage.Image) error {
 	if slices.ContainsFunc(img.Manifest.Layers, foreign) {
 		return containerd.NewImageWithPlatform(s.client, images.Image{Target: target}, platforms.All).Unpack(ctx, s.snapshotter)
 	}

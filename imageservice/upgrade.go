@@ -14,6 +14,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/merge"
@@ -125,24 +126,24 @@ func (s *Service) mergeable(ctx context.Context, ctr *moby.Container) (*changes.
 }
 
 // resolve finds an image for a container of that platform, and keeps it.
-func (s *Service) resolve(ctx context.Context, name string, platform ocispec.Platform) (st State, _ containerstore.Base, err error) {
+func (s *Service) resolve(ctx context.Context, name string, platform ocispec.Platform) (st State, _ baseimage.Image, err error) {
 	var wanted *ocispec.Platform
 	if platform.OS != "" && platform.Architecture != "" {
 		wanted = &platform
 	}
 	img, err := s.upstream.GetImage(ctx, name, moby.GetImageOpts{Platform: wanted})
 	if err != nil {
-		return st, containerstore.Base{}, err
+		return st, baseimage.Image{}, err
 	}
 	st = State{ImageID: img.ID(), Platform: img.Platform()}
 	if img.Details == nil || img.Details.ManifestDescriptor == nil {
-		return st, containerstore.Base{}, fmt.Errorf("image %s has no manifest: %w", name, errdefs.ErrFailedPrecondition)
+		return st, baseimage.Image{}, fmt.Errorf("image %s has no manifest: %w", name, errdefs.ErrFailedPrecondition)
 	}
 	st.Manifest = img.Details.ManifestDescriptor
 	if err := s.keep(ctx, leases.Resource{ID: st.Manifest.Digest.String(), Type: "content"}); err != nil {
-		return st, containerstore.Base{}, err
+		return st, baseimage.Image{}, err
 	}
-	base, err := containerstore.ReadBase(ctx, s.content, *st.Manifest, st.Platform)
+	base, err := baseimage.Read(ctx, s.content, *st.Manifest, st.Platform)
 	return st, base, err
 }
 

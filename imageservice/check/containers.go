@@ -16,6 +16,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/baseimage"
 )
 
 // containers looks at each container. Operations that were cut short are completed or
@@ -158,7 +159,7 @@ func (k *checker) image(ctx context.Context, manifest ocispec.Descriptor, platfo
 	if k.whole[manifest.Digest] {
 		return nil
 	}
-	base, err := containerstore.ReadBase(ctx, k.Content, manifest, platform)
+	base, err := baseimage.Read(ctx, k.Content, manifest, platform)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat/api"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -21,9 +21,9 @@ type checkpointed struct {
 	made          api.Checkpoint
 }
 
-// checkpoint makes a container that has a configuration of its own and changed
+// makeCheckpoint makes a container that has a configuration of its own and changed
 // its files, and a checkpoint of it.
-func checkpoint(t *testing.T, e *harness.Env, name, ref string) checkpointed {
+func makeCheckpoint(t *testing.T, e *harness.Env, name, ref string) checkpointed {
 	t.Helper()
 	c := checkpointed{name: name, ref: ref}
 	c.id = e.Run(t, "tree", harness.ChangeTree, "--name", name, "-e", "KRILL=1", "-l", "team=whale", "--memory", "64m", "-w", "/tree")
@@ -60,7 +60,7 @@ func TestCheckpointFiles(t *testing.T) {
 	fork := harness.StartWithTree(t)
 	fork.WithRegistry(t, filepath.Join(dir, "registry"))
 	before := fork.State(t)
-	web := checkpoint(t, fork, "web", harness.RegistryAddress+"/web:1")
+	web := makeCheckpoint(t, fork, "web", harness.RegistryAddress+"/web:1")
 	if status := fork.Inspect(t, web.id, "{{.State.Status}}"); status != "running" || web.made.Kind != "files" || web.made.New >= web.made.Size {
 		t.Errorf("the container is %s after its checkpoint %+v", status, web.made)
 	}
@@ -122,7 +122,7 @@ func shownAsCheckpoint(t *testing.T, e *harness.Env, c checkpointed) {
 		t.Fatal(err)
 	}
 	e.ReadJSON(t, record.Target, &index)
-	if index.ArtifactType != containerstore.ArtifactTypeCheckpoint || index.Annotations[containerstore.AnnotationCheckpointContainer] != c.name {
+	if index.ArtifactType != checkpoint.ArtifactType || index.Annotations[checkpoint.AnnotationContainer] != c.name {
 		t.Errorf("the index is %+v", index)
 	}
 }
@@ -150,7 +150,7 @@ func throughStock(t *testing.T, store string, c checkpointed) {
 	}
 	record, err := e.Client.ImageService().Get(e.Context(t), c.ref)
 	if err == nil {
-		_, err = containerstore.ReadCheckpoint(e.Context(t), e.Client.ContentStore(), record.Target)
+		_, err = checkpoint.Read(e.Context(t), e.Client.ContentStore(), record.Target)
 	}
 	if err != nil {
 		t.Errorf("what stock has pulled: %v", err)
@@ -280,7 +280,7 @@ func checkpointUserNamespace(t *testing.T, config stack.Config) {
 // anything of it.
 func TestRestoreRefuses(t *testing.T) {
 	e := harness.StartWithTree(t)
-	web := checkpoint(t, e, "web", "web:1")
+	web := makeCheckpoint(t, e, "web", "web:1")
 	arm := otherArchitecture(t, e, web)
 	before := e.State(t)
 	for ref, want := range map[string]string{
@@ -307,13 +307,13 @@ func TestRestoreRefuses(t *testing.T) {
 }
 
 // putCheckpoint stores one whose parts are stored.
-func putCheckpoint(t *testing.T, e *harness.Env, c *containerstore.Checkpoint, name string) {
+func putCheckpoint(t *testing.T, e *harness.Env, c *checkpoint.Checkpoint, name string) {
 	t.Helper()
 	manifest, index, err := c.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range []containerstore.Blob{manifest, index} {
+	for _, b := range []checkpoint.Blob{manifest, index} {
 		e.PutBlob(t, b.Desc.MediaType, b.Text, b.Labels)
 	}
 	e.Tag(t, name, index.Desc)

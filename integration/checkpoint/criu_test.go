@@ -10,7 +10,8 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
+	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/integration/fault"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
@@ -92,7 +93,7 @@ func notCompressed(t *testing.T, e *harness.Env, before, after int) {
 	e.Must(t, "tag", harness.RegistryAddress+"/counter:1", "packed:1")
 	c := e.ReadCheckpoint(t, "packed:1")
 	raw, packed, err := c.RawProcess()
-	if err != nil || !packed || c.Process.Size*4 > raw.Size || c.Process.MediaType != containerstore.MediaTypeCheckpointProcess {
+	if err != nil || !packed || c.Process.Size*4 > raw.Size || c.Process.MediaType != checkpoint.MediaTypeProcess {
 		t.Errorf("the state of the processes is %+v of %+v, %v", c.Process, raw, err)
 	}
 	e.CollectGarbage(t)
@@ -108,7 +109,7 @@ func notCompressed(t *testing.T, e *harness.Env, before, after int) {
 		t.Fatal(err)
 	}
 	var task containerd.TaskInfo
-	if err := containerstore.WithTaskCheckpoint(image)(ctx, e.Client, &task); err != nil {
+	if err := clientopts.WithTaskCheckpoint(image)(ctx, e.Client, &task); err != nil {
 		t.Fatal(err)
 	}
 	if got := task.Checkpoint; got.Digest != raw.Digest.String() || got.Size != raw.Size || got.MediaType != images.MediaTypeContainerd1Checkpoint {

@@ -13,7 +13,7 @@ import (
 	networktypes "github.com/docker/docker/api/types/network"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/integration/bench/procfs"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/hostile"
@@ -22,7 +22,7 @@ import (
 
 // spoilt makes a checkpoint like another, with other text for a part of the
 // container's configuration: "config", "hostConfig" or "networks".
-func spoilt(t *testing.T, e *harness.Env, of *containerstore.Checkpoint, name, part, text string) {
+func spoilt(t *testing.T, e *harness.Env, of *checkpoint.Checkpoint, name, part, text string) {
 	t.Helper()
 	var described map[string]json.RawMessage
 	e.ReadJSON(t, *of.Container, &described)
@@ -30,7 +30,7 @@ func spoilt(t *testing.T, e *harness.Env, of *containerstore.Checkpoint, name, p
 	putPart(t, e, of, name, described)
 }
 
-func putPart(t *testing.T, e *harness.Env, of *containerstore.Checkpoint, name string, described any) {
+func putPart(t *testing.T, e *harness.Env, of *checkpoint.Checkpoint, name string, described any) {
 	t.Helper()
 	text, err := json.Marshal(described)
 	if err != nil {
@@ -40,7 +40,7 @@ func putPart(t *testing.T, e *harness.Env, of *containerstore.Checkpoint, name s
 	if err := e.Client.ImageService().Delete(e.Context(t), "docker.io/library/"+name+":latest"); err != nil && !errdefs.IsNotFound(err) {
 		t.Fatal(err)
 	}
-	desc := e.PutBlob(t, containerstore.MediaTypeCheckpointContainer, text, map[string]string{})
+	desc := e.PutBlob(t, checkpoint.MediaTypeContainer, text, map[string]string{})
 	c.Container = &desc
 	putCheckpoint(t, e, &c, name)
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
+	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -32,12 +33,12 @@ func TestClientCheckpoint(t *testing.T) {
 func (e *plainEnv) restored(t *testing.T, id string, checkpoint containerd.Image) *plainCtr {
 	t.Helper()
 	c, err := e.client.NewContainer(e.ctx, id, containerd.WithSnapshotter(e.snapshotter),
-		containerstore.WithCheckpoint(checkpoint), containerd.WithNewSpec(oci.WithProcessArgs("/x")))
+		clientopts.WithCheckpoint(checkpoint), containerd.WithNewSpec(oci.WithProcessArgs("/x")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := c.Delete(e.ctx, containerstore.WithRevisionCleanup); err != nil && !errdefs.IsNotFound(err) {
+		if err := c.Delete(e.ctx, clientopts.WithRevisionCleanup); err != nil && !errdefs.IsNotFound(err) {
 			t.Error(err)
 		}
 		e.nothingOf(t, id)
@@ -80,18 +81,18 @@ func restoresContainerds(t *testing.T, e *plainEnv) {
 		t.Errorf("the restore did not make the image again: %v", err)
 	}
 	before := e.left(t)
-	_, err = e.client.NewContainer(e.ctx, "none", containerd.WithSnapshotter(e.snapshotter), containerstore.WithCheckpoint(slim))
-	var lost *containerstore.MissingParts
+	_, err = e.client.NewContainer(e.ctx, "none", containerd.WithSnapshotter(e.snapshotter), clientopts.WithCheckpoint(slim))
+	var lost *checkpoint.MissingParts
 	if !errors.As(err, &lost) || !errdefs.IsNotFound(err) {
 		t.Errorf("a checkpoint that is gone: %v", err)
 	}
-	_, err = e.client.NewContainer(e.ctx, "none", containerd.WithSnapshotter(e.snapshotter), containerstore.WithCheckpoint(one))
-	if !errors.Is(err, containerstore.ErrNotCheckpoint) && !errors.As(err, &lost) {
+	_, err = e.client.NewContainer(e.ctx, "none", containerd.WithSnapshotter(e.snapshotter), clientopts.WithCheckpoint(one))
+	if !errors.Is(err, checkpoint.ErrNotCheckpoint) && !errors.As(err, &lost) {
 		t.Errorf("an image that is none: %v", err)
 	}
 	e.sameLeft(t, before)
 	task := &containerd.TaskInfo{}
-	if err := containerstore.WithTaskCheckpoint(whole)(e.ctx, e.client, task); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "no processes") {
+	if err := clientopts.WithTaskCheckpoint(whole)(e.ctx, e.client, task); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "no processes") {
 		t.Errorf("processes of one without: %v", err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/diff/merge"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -65,7 +66,7 @@ func TestClientOptions(t *testing.T) {
 func forthAndBack(t *testing.T, e *plainEnv) {
 	one, two, three := e.plainImages(t)
 	k := e.create(t, "web.v1.r2", one)
-	if err := k.Update(k.ctx, containerstore.WithRollback()); !errors.Is(err, containerstore.ErrNoPreviousRevision) || !errdefs.IsNotFound(err) {
+	if err := k.Update(k.ctx, clientopts.WithRollback()); !errors.Is(err, containerstore.ErrNoPreviousRevision) || !errdefs.IsNotFound(err) {
 		t.Errorf("a rollback of a new container gave %v", err)
 	}
 	k.write(t, "etc/both", "mine")
@@ -91,20 +92,20 @@ func forthAndBack(t *testing.T, e *plainEnv) {
 	k.write(t, "data", "3")
 	k.rollback(t) // to the same again
 	k.must(t, files{"etc/both": "mine", "etc/new": "two", "data": "2"})
-	k.rollback(t, containerstore.ToRevision(1))
+	k.rollback(t, clientopts.ToRevision(1))
 	k.imageIs(t, one.Name())
 	k.must(t, files{"etc/both": "mine", "etc/gone": "old", "etc/same": "same", "data": "1"})
-	k.rollback(t, containerstore.ToRevision(4))
+	k.rollback(t, clientopts.ToRevision(4))
 	k.must(t, files{"etc/both": "mine", "etc/new": "two", "data": "3"})
 	k.listed(t, "1<0 example/app:1, 2<1 example/app:2, 3<2 example/app:3, 4<2 example/app:2, 5<2 example/app:2, 6<1 example/app:1, 7<4 example/app:2*")
 	// What has been rolled back is upgraded with all of its layers.
 	k.upgrade(t, three)
 	k.must(t, files{"etc/both": "mine", "data": "3"})
 
-	if err := k.Update(k.ctx, containerstore.WithRollback(containerstore.ToRevision(99))); !errdefs.IsNotFound(err) || errors.Is(err, containerstore.ErrNoPreviousRevision) {
+	if err := k.Update(k.ctx, clientopts.WithRollback(clientopts.ToRevision(99))); !errdefs.IsNotFound(err) || errors.Is(err, containerstore.ErrNoPreviousRevision) {
 		t.Errorf("a rollback to an unknown revision gave %v", err)
 	}
-	if err := k.Update(k.ctx, containerstore.WithRollback(containerstore.ToRevision(8))); !errdefs.IsInvalidArgument(err) {
+	if err := k.Update(k.ctx, clientopts.WithRollback(clientopts.ToRevision(8))); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("a rollback to where it is gave %v", err)
 	}
 	k.must(t, files{"etc/both": "mine", "data": "3"})
@@ -136,7 +137,7 @@ func adoptedContainer(t *testing.T, e *plainEnv) {
 	k.rollback(t)
 	k.must(t, files{"etc/both": "old", "etc/gone": "old", "etc/same": "same", "data": "1"})
 	k.listed(t, "1<0 example/app:1, 2<1 example/app:2, 3<1 example/app:1*")
-	if err := k.Delete(k.ctx, containerstore.WithRevisionCleanup); err != nil {
+	if err := k.Delete(k.ctx, clientopts.WithRevisionCleanup); err != nil {
 		t.Fatal(err)
 	}
 	e.nothingOf(t, "adopted")
@@ -220,7 +221,7 @@ func birthLabels(t *testing.T, e *plainEnv) {
 	if err := e.client.NamespaceService().SetLabel(e.ctx, namespace, defaults.DefaultSnapshotterNSLabel, e.snapshotter); err != nil {
 		t.Fatal(err)
 	}
-	c, err := e.client.NewContainer(e.ctx, "labels", containerstore.WithNewSnapshot(one, snapshots.WithLabels(map[string]string{"mine": "yes", "containerd.io/snapshot/mine": "too"})))
+	c, err := e.client.NewContainer(e.ctx, "labels", clientopts.WithNewSnapshot(one, snapshots.WithLabels(map[string]string{"mine": "yes", "containerd.io/snapshot/mine": "too"})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +242,7 @@ func birthLabels(t *testing.T, e *plainEnv) {
 	if labels := k.snapshot(t).Labels; labels["containerd.io/snapshot/mine"] != "too" || labels["mine"] != "" {
 		t.Errorf("after an upgrade the labels are %v", labels)
 	}
-	if err := k.Delete(k.ctx, containerstore.WithRevisionCleanup); err != nil {
+	if err := k.Delete(k.ctx, clientopts.WithRevisionCleanup); err != nil {
 		t.Fatal(err)
 	}
 	e.nothingOf(t, "labels")
@@ -261,7 +262,7 @@ func mappedIDs(t *testing.T, e *plainEnv) {
 	if err := k.Update(k.ctx, containerd.UpdateContainerOpts(containerd.WithSpec(spec))); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Update(k.ctx, containerstore.WithUpgrade(two)); !errdefs.IsNotImplemented(err) {
+	if err := k.Update(k.ctx, clientopts.WithUpgrade(two)); !errdefs.IsNotImplemented(err) {
 		t.Errorf("an upgrade with mapped ids gave %v", err)
 	}
 	k.must(t, files{"etc/both": "old", "etc/gone": "old", "etc/same": "same"})
@@ -274,7 +275,7 @@ func deletedContainer(t *testing.T, e *plainEnv) {
 	}
 	e.collect(t)
 	for name, opts := range map[string][]containerd.DeleteOpts{
-		"revisions": {containerstore.WithRevisionCleanup}, "snapshot": {containerd.WithSnapshotCleanup}, "nothing": nil,
+		"revisions": {clientopts.WithRevisionCleanup}, "snapshot": {containerd.WithSnapshotCleanup}, "nothing": nil,
 	} {
 		before := e.left(t)
 		k := e.create(t, "deleted."+name, one)
@@ -298,7 +299,7 @@ func deletedContainer(t *testing.T, e *plainEnv) {
 func failedBirth(t *testing.T, e *plainEnv) {
 	one, two, _ := e.plainImages(t)
 	k := e.create(t, "birth", one)
-	_, err := e.client.NewContainer(e.ctx, "birth", containerd.WithSnapshotter(e.snapshotter), containerstore.WithNewSnapshot(two))
+	_, err := e.client.NewContainer(e.ctx, "birth", containerd.WithSnapshotter(e.snapshotter), clientopts.WithNewSnapshot(two))
 	if !errdefs.IsAlreadyExists(err) {
 		t.Errorf("a second container of the same id gave %v", err)
 	}
@@ -315,8 +316,8 @@ func prunePlain(t *testing.T, e *plainEnv) {
 	for _, to := range []containerd.Image{two, three, one, two} {
 		k.upgrade(t, to)
 	}
-	k.rollback(t, containerstore.ToRevision(2))
-	gone, err := containerstore.PruneRevisions(k.ctx, k.client, k.ID(), containerstore.Retention{Keep: 1})
+	k.rollback(t, clientopts.ToRevision(2))
+	gone, err := clientopts.PruneRevisions(k.ctx, k.client, k.ID(), containerstore.Retention{Keep: 1})
 	if err != nil || fmt.Sprint(gone) != "[1 3 4]" {
 		t.Errorf("removed were %v, %v", gone, err)
 	}
@@ -345,7 +346,7 @@ func upgradePolicy(t *testing.T, e *plainEnv) {
 	k := e.create(t, "policy", one)
 	k.write(t, "etc/both", "mine")
 	before := e.snapshots(t)
-	err := k.Update(k.ctx, containerstore.WithUpgrade(two, containerstore.WithPolicy(func(string) merge.Policy { return merge.Fail })))
+	err := k.Update(k.ctx, clientopts.WithUpgrade(two, clientopts.WithPolicy(func(string) merge.Policy { return merge.Fail })))
 	var conflict *merge.ConflictError
 	if !errors.As(err, &conflict) {
 		t.Errorf("an upgrade that is to fail gave %v", err)
@@ -355,15 +356,15 @@ func upgradePolicy(t *testing.T, e *plainEnv) {
 	}
 	var told []string
 	k.upgrade(t, two,
-		containerstore.WithPolicy(func(string) merge.Policy {
-			for _, other := range []containerd.UpdateContainerOpts{containerstore.WithUpgrade(two), containerstore.WithRollback()} {
+		clientopts.WithPolicy(func(string) merge.Policy {
+			for _, other := range []containerd.UpdateContainerOpts{clientopts.WithUpgrade(two), clientopts.WithRollback()} {
 				if err := k.Update(k.ctx, other); !errdefs.IsConflict(err) {
 					t.Errorf("a move in the middle of an upgrade gave %v", err)
 				}
 			}
 			return merge.Image
 		}),
-		containerstore.WithReport(func(c merge.Conflict) { told = append(told, c.Path) }))
+		clientopts.WithReport(func(c merge.Conflict) { told = append(told, c.Path) }))
 	if fmt.Sprint(told) != "[etc/both]" {
 		t.Errorf("told were conflicts at %v", told)
 	}
@@ -373,7 +374,7 @@ func upgradePolicy(t *testing.T, e *plainEnv) {
 func noPolicy(t *testing.T, e *plainEnv) {
 	one, two, _ := e.plainImages(t)
 	k := e.create(t, "no.policy", one)
-	err := k.Update(k.ctx, containerstore.WithUpgrade(two, containerstore.WithReport(func(merge.Conflict) {})))
+	err := k.Update(k.ctx, clientopts.WithUpgrade(two, clientopts.WithReport(func(merge.Conflict) {})))
 	if !errdefs.IsNotImplemented(err) {
 		t.Errorf("an upgrade that cannot tell conflicts gave %v", err)
 	}
@@ -389,7 +390,7 @@ func manyRollbacks(t *testing.T, e *plainEnv) {
 		k.write(t, "data", fmt.Sprint(n))
 		k.write(t, fmt.Sprint("file", n), "x")
 		k.upgradeOnce(t, n, two)
-		k.rollback(t, containerstore.ToRevision(2*n-1))
+		k.rollback(t, clientopts.ToRevision(2*n-1))
 	}
 	want := files{"etc/both": "old", "etc/gone": "old", "etc/same": "same", "data": fmt.Sprint(rounds)}
 	for n := 1; n <= rounds; n++ {
@@ -429,5 +430,5 @@ func (k *plainCtr) upgradeOnce(t *testing.T, n int, to containerd.Image) {
 		k.upgrade(t, to)
 		return
 	}
-	k.rollback(t, containerstore.ToRevision(1))
+	k.rollback(t, clientopts.ToRevision(1))
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/clientopts"
 )
 
 // givenUp upgrades a container whose last upgrade was made but never written,
@@ -28,7 +28,7 @@ func givenUp(t *testing.T, e *plainEnv) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := containerstore.WithUpgrade(two)(e.ctx, e.client, &record); err != nil {
+	if err := clientopts.WithUpgrade(two)(e.ctx, e.client, &record); err != nil {
 		t.Fatal(err)
 	}
 	lost := snapshots.Info{Name: record.SnapshotKey, Labels: map[string]string{"io.baleen.unwritten": time.Now().Add(-time.Second).Format(time.RFC3339Nano)}}
@@ -53,7 +53,7 @@ func oneOfTwo(t *testing.T, e *plainEnv) {
 	for round := range 5 {
 		errs := make([]error, 2)
 		var both sync.WaitGroup
-		for n, option := range []containerd.UpdateContainerOpts{containerstore.WithUpgrade(two), containerstore.WithUpgrade(three)} {
+		for n, option := range []containerd.UpdateContainerOpts{clientopts.WithUpgrade(two), clientopts.WithUpgrade(three)} {
 			both.Add(1)
 			go func() { defer both.Done(); errs[n] = k.Update(k.ctx, option) }()
 		}
@@ -80,7 +80,7 @@ func oneOfTwo(t *testing.T, e *plainEnv) {
 		t.Fatal(err)
 	}
 	k.upgrade(t, two)
-	if err := containerstore.WithRollback()(e.ctx, e.client, &stale); !errdefs.IsConflict(err) {
+	if err := clientopts.WithRollback()(e.ctx, e.client, &stale); !errdefs.IsConflict(err) {
 		t.Errorf("a move of a container that has been moved gave %v", err)
 	}
 	unwritten(t, k, three)
@@ -92,14 +92,14 @@ var errLater = errors.New("a later option fails")
 func unwritten(t *testing.T, k *plainCtr, to containerd.Image) {
 	before := k.snapshots(t)
 	fails := func(context.Context, *containerd.Client, *containers.Container) error { return errLater }
-	if err := k.Update(k.ctx, containerstore.WithUpgrade(to), fails); !errors.Is(err, errLater) {
+	if err := k.Update(k.ctx, clientopts.WithUpgrade(to), fails); !errors.Is(err, errLater) {
 		t.Fatal(err)
 	}
-	if err := k.Update(k.ctx, containerstore.WithUpgrade(to)); !errdefs.IsConflict(err) {
+	if err := k.Update(k.ctx, clientopts.WithUpgrade(to)); !errdefs.IsConflict(err) {
 		t.Errorf("an upgrade that is not written was no conflict, but %v", err)
 	}
 	k.collect(t)
-	if err := containerstore.Discard(k.ctx, k.client, k.ID()); err != nil {
+	if err := clientopts.Discard(k.ctx, k.client, k.ID()); err != nil {
 		t.Fatal(err)
 	}
 	if after := k.snapshots(t); len(after) != len(before) {

@@ -13,7 +13,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
@@ -28,7 +28,7 @@ func TestClientProcessesGoOn(t *testing.T) {
 	archive := filepath.Join(t.TempDir(), "busybox.tar")
 	docker.Must(t, "save", "-o", archive, "busybox")
 	image := e.imported(t, archive)
-	c, err := e.client.NewContainer(e.ctx, "counter", containerd.WithSnapshotter(e.snapshotter), containerstore.WithNewSnapshot(image),
+	c, err := e.client.NewContainer(e.ctx, "counter", containerd.WithSnapshotter(e.snapshotter), clientopts.WithNewSnapshot(image),
 		containerd.WithNewSpec(oci.WithImageConfig(image), oci.WithProcessArgs("sh", "-c", harness.CounterScript), oci.WithHostNamespace(specs.NetworkNamespace)))
 	if err != nil {
 		t.Fatal(err)
@@ -42,12 +42,12 @@ func TestClientProcessesGoOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := e.client.NewContainer(e.ctx, "again", containerd.WithSnapshotter(e.snapshotter), containerstore.WithCheckpoint(checkpoint))
+	r, err := e.client.NewContainer(e.ctx, "again", containerd.WithSnapshotter(e.snapshotter), clientopts.WithCheckpoint(checkpoint))
 	if err != nil {
 		t.Fatal(err)
 	}
 	again := &plainCtr{e, r}
-	again.start(t, containerstore.WithTaskCheckpoint(checkpoint))
+	again.start(t, clientopts.WithTaskCheckpoint(checkpoint))
 	if now := again.past(t, before); again.read(t, "begun") != "x\n" {
 		t.Errorf("kept after %d it began anew, and is at %d", before, now)
 	}
@@ -57,7 +57,7 @@ func TestClientProcessesGoOn(t *testing.T) {
 func (k *plainCtr) start(t *testing.T, opts ...containerd.NewTaskOpts) {
 	t.Helper()
 	t.Cleanup(func() {
-		if err := k.Delete(k.ctx, containerstore.WithRevisionCleanup); err != nil {
+		if err := k.Delete(k.ctx, clientopts.WithRevisionCleanup); err != nil {
 			t.Error(err)
 		}
 	})

@@ -21,7 +21,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -43,8 +43,8 @@ func TestClientOptionsSurviveDeath(t *testing.T) {
 		k.upgrade(t, two)
 		k.write(t, "data", "2")
 		had, want := files{"etc/both": "image", "etc/new": "two", "etc/same": "same", "data": "2"}, files{"etc/both": "three", "data": "2"}
-		t.Run(sn+"/upgrade", func(t *testing.T) { k.dieEach(t, s, containerstore.WithUpgrade(three), had, want) })
-		t.Run(sn+"/rollback", func(t *testing.T) { k.dieEach(t, s, containerstore.WithRollback(), want, had) })
+		t.Run(sn+"/upgrade", func(t *testing.T) { k.dieEach(t, s, clientopts.WithUpgrade(three), had, want) })
+		t.Run(sn+"/rollback", func(t *testing.T) { k.dieEach(t, s, clientopts.WithRollback(), want, had) })
 	}
 }
 
@@ -105,7 +105,7 @@ func (k *plainCtr) dieEach(t *testing.T, s *stack.Stack, option containerd.Updat
 			t.Fatal(err)
 		}
 		k.must(t, had)
-		if err := containerstore.Discard(k.ctx, k.client, k.ID()); err != nil {
+		if err := clientopts.Discard(k.ctx, k.client, k.ID()); err != nil {
 			t.Fatalf("after %d calls: %v", n, err)
 		}
 		k.must(t, had)
@@ -147,7 +147,7 @@ func TestClientOptionsWithTasks(t *testing.T) {
 	two := e.imageOn(t, "example/counter:2", shell, config("echo two >>/log; cat /version >>/log"), files{"version": "2"})
 	k := e.create(t, "counter.1", one)
 	refused := func(text string) {
-		for _, option := range []containerd.UpdateContainerOpts{containerstore.WithUpgrade(two), containerstore.WithRollback()} {
+		for _, option := range []containerd.UpdateContainerOpts{clientopts.WithUpgrade(two), clientopts.WithRollback()} {
 			if err := k.Update(k.ctx, option); !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), text) {
 				t.Errorf("a move of a container that has a task gave %v", err)
 			}

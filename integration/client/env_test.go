@@ -28,7 +28,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/integration/harness"
 )
 
@@ -172,7 +172,7 @@ func (e *plainEnv) create(t *testing.T, id string, image containerd.Image, args 
 	t.Helper()
 	spec := []oci.SpecOpts{oci.WithImageConfigArgs(image, args)}
 	c, err := e.client.NewContainer(e.ctx, id, containerd.WithSnapshotter(e.snapshotter),
-		containerstore.WithNewSnapshot(image), containerd.WithNewSpec(spec...))
+		clientopts.WithNewSnapshot(image), containerd.WithNewSpec(spec...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func (e *plainEnv) create(t *testing.T, id string, image containerd.Image, args 
 		if _, err := e.client.LoadContainer(e.ctx, id); errdefs.IsNotFound(err) {
 			return
 		}
-		if err := c.Delete(e.ctx, containerstore.WithRevisionCleanup); err != nil {
+		if err := c.Delete(e.ctx, clientopts.WithRevisionCleanup); err != nil {
 			t.Error(err)
 		}
 		e.nothingOf(t, id)
@@ -320,16 +320,16 @@ func (k *plainCtr) has(t *testing.T) files {
 	return got
 }
 
-func (k *plainCtr) upgrade(t *testing.T, to containerd.Image, opts ...containerstore.UpgradeOpt) {
+func (k *plainCtr) upgrade(t *testing.T, to containerd.Image, opts ...clientopts.UpgradeOpt) {
 	t.Helper()
-	if err := k.Update(k.ctx, containerstore.WithUpgrade(to, opts...)); err != nil {
+	if err := k.Update(k.ctx, clientopts.WithUpgrade(to, opts...)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (k *plainCtr) rollback(t *testing.T, opts ...containerstore.RollbackOpt) {
+func (k *plainCtr) rollback(t *testing.T, opts ...clientopts.RollbackOpt) {
 	t.Helper()
-	if err := k.Update(k.ctx, containerstore.WithRollback(opts...)); err != nil {
+	if err := k.Update(k.ctx, clientopts.WithRollback(opts...)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -338,7 +338,7 @@ func (k *plainCtr) rollback(t *testing.T, opts ...containerstore.RollbackOpt) {
 // the current one.
 func (k *plainCtr) listed(t *testing.T, want string) {
 	t.Helper()
-	all, err := containerstore.Revisions(k.ctx, k.client, k.ID())
+	all, err := clientopts.Revisions(k.ctx, k.client, k.ID())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/integration/fault"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
@@ -45,8 +45,8 @@ func TestClientOptionsFailCleanly(t *testing.T) {
 			files  files
 			want   files
 		}{
-			{"upgrade", containerstore.WithUpgrade(three), files{"etc/both": "image", "etc/new": "two", "etc/same": "same", "data": "2"}, files{"etc/both": "three", "data": "2"}},
-			{"rollback", containerstore.WithRollback(containerstore.ToRevision(1)), files{"etc/both": "three", "data": "2"}, files{"etc/both": "old", "etc/gone": "old", "etc/same": "same", "data": "1"}},
+			{"upgrade", clientopts.WithUpgrade(three), files{"etc/both": "image", "etc/new": "two", "etc/same": "same", "data": "2"}, files{"etc/both": "three", "data": "2"}},
+			{"rollback", clientopts.WithRollback(clientopts.ToRevision(1)), files{"etc/both": "three", "data": "2"}, files{"etc/both": "old", "etc/gone": "old", "etc/same": "same", "data": "1"}},
 		} {
 			t.Run(sn+"/"+of.name, func(t *testing.T) { k.failEach(t, p, of.option, of.files, of.want) })
 		}
@@ -73,7 +73,7 @@ func (k *plainCtr) failEach(t *testing.T, p *fault.Proxy, option containerd.Upda
 	if err == nil {
 		t.Fatal("the record could not be written, and that is no error")
 	}
-	if err := containerstore.Discard(k.ctx, k.client, k.ID()); err != nil {
+	if err := clientopts.Discard(k.ctx, k.client, k.ID()); err != nil {
 		t.Fatal(err)
 	}
 	unmoved(failed)

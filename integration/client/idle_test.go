@@ -15,7 +15,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -42,7 +42,7 @@ func TestClientOptionsSealNothingInUse(t *testing.T) {
 	defer mount.UnmountAll(root, unix.MNT_DETACH) //nolint:errcheck // only if the test ends before
 	harness.WriteFile(t, filepath.Join(root, "file"), "before")
 	k.upgrade(t, two)
-	if err := k.Update(k.ctx, containerstore.WithRollback()); !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), root) {
+	if err := k.Update(k.ctx, clientopts.WithRollback()); !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), root) {
 		t.Errorf("a move of what is mounted gave %v", err)
 	}
 	harness.WriteFile(t, filepath.Join(root, "file"), "after")
@@ -60,7 +60,7 @@ func TestClientOptionsSealNothingInUse(t *testing.T) {
 	k = e.create(t, "runs", one)
 	left := k.snapshot(t).Name
 	var task containerd.Task
-	err = k.Update(k.ctx, containerstore.WithUpgrade(two), func(ctx context.Context, _ *containerd.Client, _ *containers.Container) (err error) {
+	err = k.Update(k.ctx, clientopts.WithUpgrade(two), func(ctx context.Context, _ *containerd.Client, _ *containers.Container) (err error) {
 		if task, err = k.NewTask(ctx, cio.NullIO); err == nil {
 			err = task.Start(ctx)
 		}
@@ -74,7 +74,7 @@ func TestClientOptionsSealNothingInUse(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := containerstore.Discard(k.ctx, k.client, k.ID()); err != nil {
+	if err := clientopts.Discard(k.ctx, k.client, k.ID()); err != nil {
 		t.Error(err)
 	}
 	if _, err := sn.Mounts(k.ctx, left); err != nil {
@@ -83,7 +83,7 @@ func TestClientOptionsSealNothingInUse(t *testing.T) {
 	if _, err := task.Delete(k.ctx, containerd.WithProcessKill); err != nil {
 		t.Fatal(err)
 	}
-	if err := containerstore.Discard(k.ctx, k.client, k.ID()); err != nil {
+	if err := clientopts.Discard(k.ctx, k.client, k.ID()); err != nil {
 		t.Error(err)
 	}
 	if _, err := sn.Mounts(k.ctx, left); !errdefs.IsNotFound(err) {

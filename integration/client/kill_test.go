@@ -10,7 +10,7 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -39,8 +39,8 @@ func TestClientOptionsSurviveContainerd(t *testing.T) {
 	k.upgrade(t, two)
 	k.write(t, "data", "2")
 	moves := []plainMove{
-		{containerstore.WithRollback(), files{"etc/both": "image", "etc/new": "two", "etc/same": "same", "data": "2"}},
-		{containerstore.WithUpgrade(three), files{"etc/both": "three", "data": "2"}},
+		{clientopts.WithRollback(), files{"etc/both": "image", "etc/new": "two", "etc/same": "same", "data": "2"}},
+		{clientopts.WithUpgrade(three), files{"etc/both": "three", "data": "2"}},
 	}
 	random, became := harness.SeededRand(t), map[bool]int{}
 	rounds := harness.KillRounds(t)
@@ -87,7 +87,7 @@ func (k *plainCtr) killed(t *testing.T, s *stack.Stack, n int64, wait time.Durat
 		t.Fatal(err)
 	}
 	harness.Eventually(t, "containerd to discard what the move has left", func() error {
-		return containerstore.Discard(k.ctx, k.client, k.ID())
+		return clientopts.Discard(k.ctx, k.client, k.ID())
 	})
 	has := k.has(t)
 	if maps.Equal(has, next.gives) {

@@ -24,7 +24,7 @@ import (
 	runtimespec "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -124,11 +124,11 @@ func (r *remapped) look(t *testing.T, c containerd.Container, f func(root string
 func (r *remapped) files(t *testing.T) {
 	maps := []runtimespec.LinuxIDMapping{{ContainerID: 0, HostID: r.shift, Size: 65536}}
 	for name, opt := range map[string]containerd.NewContainerOpts{
-		"snapshot":      containerstore.WithRemappedSnapshot("s1", r.image, r.shift, r.shift),
-		"view":          containerstore.WithRemappedSnapshotView("s2", r.image, r.shift, r.shift),
-		"userns":        containerstore.WithUserNSRemappedSnapshot("s3", r.image, maps, maps),
-		"userns view":   containerstore.WithUserNSRemappedSnapshotView("s4", r.image, maps, maps),
-		"another range": containerstore.WithUserNSRemappedSnapshot("s5", r.image, append(maps, runtimespec.LinuxIDMapping{ContainerID: 70000, HostID: 300000, Size: 10}), maps),
+		"snapshot":      clientopts.WithRemappedSnapshot("s1", r.image, r.shift, r.shift),
+		"view":          clientopts.WithRemappedSnapshotView("s2", r.image, r.shift, r.shift),
+		"userns":        clientopts.WithUserNSRemappedSnapshot("s3", r.image, maps, maps),
+		"userns view":   clientopts.WithUserNSRemappedSnapshotView("s4", r.image, maps, maps),
+		"another range": clientopts.WithUserNSRemappedSnapshot("s5", r.image, append(maps, runtimespec.LinuxIDMapping{ContainerID: 70000, HostID: 300000, Size: 10}), maps),
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := r.make(t, strings.ReplaceAll(name, " ", "-"), opt)
@@ -148,7 +148,7 @@ func (r *remapped) files(t *testing.T) {
 	if err := r.imageUntouched(t); err != nil {
 		t.Errorf("the image itself has changed: %v", err)
 	}
-	c := containerstore.WithUserNSRemappedSnapshot("s6", r.image, []runtimespec.LinuxIDMapping{{ContainerID: 1, HostID: 1, Size: 1}}, maps)
+	c := clientopts.WithUserNSRemappedSnapshot("s6", r.image, []runtimespec.LinuxIDMapping{{ContainerID: 1, HostID: 1, Size: 1}}, maps)
 	if _, err := r.client.NewContainer(r.ctx, "rootless", containerd.WithSnapshotter(r.snapshotter), c); !errdefs.IsFailedPrecondition(err) {
 		t.Errorf("a mapping without root gave %v", err)
 	}
@@ -209,7 +209,7 @@ func (r *remapped) atOnce(t *testing.T) {
 		go func() {
 			defer all.Done()
 			id := fmt.Sprint("many", n)
-			c, err := r.client.NewContainer(r.ctx, id, containerd.WithSnapshotter(r.snapshotter), containerstore.WithRemappedSnapshot(id, r.image, shift, shift))
+			c, err := r.client.NewContainer(r.ctx, id, containerd.WithSnapshotter(r.snapshotter), clientopts.WithRemappedSnapshot(id, r.image, shift, shift))
 			if err != nil {
 				t.Error(err)
 				return
@@ -252,7 +252,7 @@ func (r *remapped) cut(t *testing.T) {
 	for wait := time.Millisecond; wait < time.Minute; wait = wait * 3 / 2 {
 		id := fmt.Sprint("cut", wait)
 		ctx, cancel := context.WithTimeout(r.ctx, wait)
-		_, err = r.client.NewContainer(ctx, id, containerd.WithSnapshotter(r.snapshotter), containerstore.WithRemappedSnapshot(id, r.image, shift, shift))
+		_, err = r.client.NewContainer(ctx, id, containerd.WithSnapshotter(r.snapshotter), clientopts.WithRemappedSnapshot(id, r.image, shift, shift))
 		cancel()
 		c, missing := r.client.LoadContainer(r.ctx, id) // it can be there after an error
 		if missing == nil {
@@ -284,11 +284,11 @@ func (r *remapped) cut(t *testing.T) {
 // run runs a program in a user namespace.
 func (r *remapped) run(t *testing.T, s *stack.Stack) {
 	ids := []runtimespec.LinuxIDMapping{{ContainerID: 0, HostID: r.shift, Size: 65536}}
-	c := r.make(t, "run", containerstore.WithRemappedSnapshot("run", r.image, r.shift, r.shift), containerd.WithNewSpec(
+	c := r.make(t, "run", clientopts.WithRemappedSnapshot("run", r.image, r.shift, r.shift), containerd.WithNewSpec(
 		oci.WithDefaultPathEnv, oci.WithUserNamespace(ids, ids), oci.WithProcessArgs("/bin/sh", "-c",
 			`stat -c '%n %a %u:%g' /own /own/suid /own/one; echo new > /own/new && chown 5:5 /own/new && stat -c '%u' /own/new; grep CapBnd /proc/self/status >/dev/null && echo ended`)))
 	log := filepath.Join(s.Root(), "run.log")
-	task, err := c.NewTask(r.ctx, cio.LogFile(log), containerstore.WithNoPivotRoot)
+	task, err := c.NewTask(r.ctx, cio.LogFile(log), clientopts.WithNoPivotRoot)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/baleen-project/baleen/compat/api"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 )
 
 // SealOwn has a container stand on what it wrote.
@@ -46,13 +46,13 @@ func (e *Env) Restore(t *testing.T, ref string, options ...string) string {
 }
 
 // ReadCheckpoint reads a checkpoint as containerd has it.
-func (e *Env) ReadCheckpoint(t *testing.T, ref string) *containerstore.Checkpoint {
+func (e *Env) ReadCheckpoint(t *testing.T, ref string) *checkpoint.Checkpoint {
 	t.Helper()
 	record, err := e.Client.ImageService().Get(e.Context(t), "docker.io/library/"+ref)
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := containerstore.ReadCheckpoint(e.Context(t), e.Client.ContentStore(), record.Target)
+	read, err := checkpoint.Read(e.Context(t), e.Client.ContentStore(), record.Target)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	dockerimage "github.com/docker/docker/image"
 
 	"github.com/baleen-project/baleen/compat/api"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/integration/harness"
 )
@@ -84,7 +84,7 @@ func (m *mover) GetImage(ctx context.Context, name string, _ backend.GetImageOpt
 	if err != nil {
 		return nil, err
 	}
-	base, err := containerstore.ReadBase(ctx, m.e.Client.ContentStore(), record.Target, m.ctr.ImagePlatform)
+	base, err := baseimage.Read(ctx, m.e.Client.ContentStore(), record.Target, m.ctr.ImagePlatform)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package containerstore
+package clientopts
 
 import (
 	"context"
@@ -105,7 +105,7 @@ func remappedSnapshot(ctx context.Context, cl *client.Client, c *containers.Cont
 	if err != nil {
 		return err
 	}
-	p := newPlain(cl, c.ID, name)
+	p := newContainer(cl, c.ID, name)
 	parent, _, err := p.unpacked(ctx, image)
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func remappedSnapshot(ctx context.Context, cl *client.Client, c *containers.Cont
 
 // mapIDs returns the labels with which a snapshot on parent has mapped ids, or
 // else the copy of parent that it is to be made on.
-func (p *plain) mapIDs(ctx context.Context, prepare snapshotter.MakeFunc, id, parent string, m idmap.Map) (map[string]string, string, error) {
+func (p *clientContainer) mapIDs(ctx context.Context, prepare snapshotter.MakeFunc, id, parent string, m idmap.Map) (map[string]string, string, error) {
 	if parent == "" {
 		return nil, "", nil
 	}

@@ -1,4 +1,4 @@
-package containerstore
+package clientopts
 
 import (
 	"context"
@@ -14,6 +14,10 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/baseimage"
+	"github.com/baleen-project/baleen/containerstore/internal/label"
 )
 
 // specAny is a container's spec as its record has it.
@@ -71,14 +75,14 @@ func shifted(snapshotLabels map[string]string, spec interface{ GetValue() []byte
 // adapt has the spec's process follow the new image where it follows the old.
 func (u *upgrade) adapt(ctx context.Context, moved *containers.Container) error {
 	spec := moved.Spec
-	if spec == nil || !strings.HasSuffix(spec.GetTypeUrl(), specType) || u.active.Labels[gcRefImage] == "" {
+	if spec == nil || !strings.HasSuffix(spec.GetTypeUrl(), specType) || u.active.Labels[label.RefImage] == "" {
 		return nil // it does not come from the image, or from which is not known
 	}
-	r, err := u.readRecord(ctx, u.active)
+	r, err := containerstore.ReadRecord(ctx, u.Content, u.active)
 	if err != nil {
 		return err
 	}
-	old, err := ReadBase(ctx, u.Content, *r.Manifest, r.Platform)
+	old, err := baseimage.Read(ctx, u.Content, *r.Manifest, r.Platform)
 	if err != nil {
 		return fmt.Errorf("read the image that it stands on: %w", err)
 	}

@@ -1,4 +1,4 @@
-package containerstore
+package clientopts
 
 import (
 	"context"
@@ -14,16 +14,17 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-)
 
-// snapshotterLabels is how labels of snapshots begin that snapshotters read.
-const snapshotterLabels = "containerd.io/snapshot/"
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/containerstore/internal/snap"
+)
 
 // step is a move that is being made.
 type step struct {
-	parent   string // that the new snapshot stands on
-	previous int    // the revision that it is made from
-	to       Record // what is kept of it
+	parent   string                // that the new snapshot stands on
+	previous int                   // the revision that it is made from
+	to       containerstore.Record // what is kept of it
 	spec     specAny
 	// fill writes its files; nil if those of the parent are all.
 	fill func(ctx context.Context, into []mount.Mount) error
@@ -37,7 +38,7 @@ type step struct {
 //
 // Until then the two snapshots keep each other from being collected; from then
 // on a chain of such references leads from the record to every revision.
-func (p *plain) move(ctx context.Context, s step) (err error) {
+func (p *clientContainer) move(ctx context.Context, s step) (err error) {
 	s.to.Number = p.nextNumber()
 	s.to.Created = time.Now().UTC()
 	name := p.activeName(s.to.Number)
@@ -60,17 +61,17 @@ func (p *plain) move(ctx context.Context, s step) (err error) {
 		return err
 	}
 	// So far the lease has kept it.
-	if err := p.label(ctx, p.active.Name, map[string]string{p.gcRef("next"): name}); err != nil {
+	if err := p.Label(ctx, p.active.Name, map[string]string{p.gcRef("next"): name}); err != nil {
 		return err
 	}
-	if err := p.label(ctx, name, map[string]string{labelUnwritten: claimUntil()}); err != nil {
+	if err := p.Label(ctx, name, map[string]string{label.Unwritten: claimUntil()}); err != nil {
 		return err
 	}
 	*p.record = moved
 	return nil
 }
 
-func (p *plain) build(ctx context.Context, name string, s step, mounts []mount.Mount, moved *containers.Container) error {
+func (p *clientContainer) build(ctx context.Context, name string, s step, mounts []mount.Mount, moved *containers.Container) error {
 	if s.fill != nil {
 		if err := s.fill(ctx, mounts); err != nil {
 			return fmt.Errorf("fill snapshot %s: %w", name, err)
@@ -84,25 +85,25 @@ func (p *plain) build(ctx context.Context, name string, s step, mounts []mount.M
 			return err
 		}
 	}
-	return p.noTask(ctx) // what one wrote meanwhile would be left behind
+	return p.NoTask(ctx) // what one wrote meanwhile would be left behind
 }
 
 // leave notes on the snapshot that the container is on what is kept of it, and
 // the number of the next one.
-func (p *plain) leave(ctx context.Context, next int) error {
+func (p *clientContainer) leave(ctx context.Context, next int) error {
 	r, err := p.present(ctx)
 	if err != nil {
 		return err
 	}
-	previous, _ := strconv.Atoi(p.active.Labels[LabelPrevious]) // 0 if there is none
-	labels, err := p.labels(ctx, &r, previous)
+	previous, _ := strconv.Atoi(p.active.Labels[label.Previous]) // 0 if there is none
+	labels, err := containerstore.WriteRecord(ctx, p.Content, p.Container, &r, previous)
 	if err != nil {
 		return err
 	}
-	labels[labelNumber] = strconv.Itoa(r.Number)
-	labels[labelLast] = strconv.Itoa(next)
-	labels[labelUnwritten] = "" // it is the record's
-	if err := p.label(ctx, p.active.Name, labels); err != nil {
+	labels[label.Number] = strconv.Itoa(r.Number)
+	labels[label.Last] = strconv.Itoa(next)
+	labels[label.Unwritten] = "" // it is the record's
+	if err := p.Label(ctx, p.active.Name, labels); err != nil {
 		return err
 	}
 	if p.active.Labels == nil {
@@ -114,10 +115,10 @@ func (p *plain) leave(ctx context.Context, next int) error {
 }
 
 // present is the record of what the container is on.
-func (p *plain) present(ctx context.Context) (r Record, err error) {
+func (p *clientContainer) present(ctx context.Context) (r containerstore.Record, err error) {
 	switch {
-	case p.active.Labels[labelRecord] != "":
-		if r, err = p.readRecord(ctx, p.active); err != nil {
+	case p.active.Labels[label.Record] != "":
+		if r, err = containerstore.ReadRecord(ctx, p.Content, p.active); err != nil {
 			return r, err
 		}
 		if r.Image != p.record.Image {
@@ -138,8 +139,8 @@ func (p *plain) present(ctx context.Context) (r Record, err error) {
 
 // adopted is the record of a container that was not made with WithNewSnapshot.
 // Its image is known if the name still leads to the snapshot that it stands on.
-func (p *plain) adopted(ctx context.Context) (Record, error) {
-	r := Record{Created: p.active.Created, Kind: kindNew, Image: p.record.Image}
+func (p *clientContainer) adopted(ctx context.Context) (containerstore.Record, error) {
+	r := containerstore.Record{Created: p.active.Created, Kind: kindNew, Image: p.record.Image}
 	if p.record.Image == "" {
 		return r, nil
 	}
@@ -158,18 +159,18 @@ func (p *plain) adopted(ctx context.Context) (Record, error) {
 }
 
 // prepare makes the next snapshot.
-func (p *plain) prepare(ctx context.Context, name string, s step) ([]mount.Mount, error) {
-	labels, err := p.labels(ctx, &s.to, s.previous)
+func (p *clientContainer) prepare(ctx context.Context, name string, s step) ([]mount.Mount, error) {
+	labels, err := containerstore.WriteRecord(ctx, p.Content, p.Container, &s.to, s.previous)
 	if err != nil {
 		return nil, err
 	}
-	labels[labelNumber] = strconv.Itoa(s.to.Number)
-	labels[labelUnwritten] = claimUntil()
+	labels[label.Number] = strconv.Itoa(s.to.Number)
+	labels[label.Unwritten] = claimUntil()
 	// It has one name now, and the other when it is sealed.
 	labels[p.gcRef("before")] = p.active.Name
 	labels[p.gcRef("sealed")] = p.sealedName(p.current())
 	for key, value := range p.active.Labels { // what the caller asks of the snapshotter
-		if strings.HasPrefix(key, snapshotterLabels) {
+		if strings.HasPrefix(key, label.OfSnapshotter) {
 			labels[key] = value
 		}
 	}
@@ -183,12 +184,14 @@ func (p *plain) prepare(ctx context.Context, name string, s step) ([]mount.Mount
 	return mounts, nil
 }
 
-func (p *plain) gcRef(what string) string { return gcRefSnapshot + p.Snapshotter + "/" + what }
+func (p *clientContainer) gcRef(what string) string {
+	return label.RefSnapshot + p.Snapshotter + "/" + what
+}
 
 func claimUntil() string { return time.Now().Add(claimTime).UTC().Format(time.RFC3339Nano) }
 
 // hold renews a claim until it is released.
-func (p *plain) hold(ctx context.Context, name string) (release func()) {
+func (p *clientContainer) hold(ctx context.Context, name string) (release func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -201,7 +204,7 @@ func (p *plain) hold(ctx context.Context, name string) (release func()) {
 				return
 			case <-tick.C:
 			}
-			if err := p.label(ctx, name, map[string]string{labelUnwritten: claimUntil()}); err != nil && ctx.Err() == nil {
+			if err := p.Label(ctx, name, map[string]string{label.Unwritten: claimUntil()}); err != nil && ctx.Err() == nil {
 				log.G(ctx).WithError(err).Warn("could not renew the claim on a container's next snapshot; trying again")
 			}
 		}
@@ -210,8 +213,8 @@ func (p *plain) hold(ctx context.Context, name string) (release func()) {
 }
 
 // giveUp removes a snapshot that was to be the next.
-func (p *plain) giveUp(ctx context.Context, name string) error {
-	ctx, cancel := cleanup(ctx)
+func (p *clientContainer) giveUp(ctx context.Context, name string) error {
+	ctx, cancel := snap.Cleanup(ctx)
 	defer cancel()
-	return errors.Join(p.unlabel(ctx, p.active.Name, p.gcRef("next")), p.remove(ctx, name))
+	return errors.Join(p.Unlabel(ctx, p.active.Name, p.gcRef("next")), p.Remove(ctx, name))
 }

@@ -1,4 +1,4 @@
-package containerstore
+package snap
 
 import (
 	"fmt"
@@ -18,9 +18,9 @@ const maxLabel = 4096
 // and says so.
 const inParts = "parts "
 
-// splitLabel returns a text as a label of that key or, where it is too long for
+// SplitLabel returns a text as a label of that key or, where it is too long for
 // one, as several: KEY with their number, and KEY.1, KEY.2 and so on.
-func splitLabel(key, text string) map[string]string {
+func SplitLabel(key, text string) map[string]string {
 	if len(key)+len(text) <= maxLabel {
 		return map[string]string{key: text}
 	}
@@ -36,9 +36,9 @@ func splitLabel(key, text string) map[string]string {
 	return labels
 }
 
-// joinLabel returns the text that splitLabel has made labels of; "" if there is
+// JoinLabel returns the text that SplitLabel has made labels of; "" if there is
 // none.
-func joinLabel(i snapshots.Info, key string) (string, error) {
+func JoinLabel(i snapshots.Info, key string) (string, error) {
 	number, split := strings.CutPrefix(i.Labels[key], inParts)
 	if !split {
 		return i.Labels[key], nil

@@ -1,4 +1,4 @@
-package containerstore
+package clientopts
 
 import (
 	"context"
@@ -15,6 +15,9 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 
 	"github.com/baleen-project/baleen/compat/bounded"
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/baseimage"
+	"github.com/baleen-project/baleen/containerstore/internal/label"
 )
 
 // Kinds of revisions of a container that has no daemon.
@@ -44,7 +47,7 @@ func newSnapshot(ctx context.Context, cl *client.Client, c *containers.Container
 	if err != nil {
 		return err
 	}
-	p := newPlain(cl, c.ID, name)
+	p := newContainer(cl, c.ID, name)
 	// The lease is the caller's, which client.NewContainer is: it holds what is
 	// made until there is a container.
 	chain, r, err := p.unpacked(ctx, image)
@@ -59,12 +62,12 @@ func newSnapshot(ctx context.Context, cl *client.Client, c *containers.Container
 	for _, i := range p.all {
 		r.Number = max(r.Number, number(i)+1)
 	}
-	labels, err := p.labels(ctx, &r, 0)
+	labels, err := containerstore.WriteRecord(ctx, p.Content, p.Container, &r, 0)
 	if err != nil {
 		return err
 	}
-	labels[labelNumber] = strconv.Itoa(r.Number)
-	labels[labelUnwritten] = unwrittenAtBirth
+	labels[label.Number] = strconv.Itoa(r.Number)
+	labels[label.Unwritten] = unwrittenAtBirth
 	key := p.activeName(r.Number)
 	if _, err := p.Snapshots.Prepare(ctx, key, chain, append(opts, snapshots.WithLabels(labels))...); err != nil {
 		return fmt.Errorf("prepare snapshot %s on %q: %w", key, chain, err)
@@ -75,7 +78,7 @@ func newSnapshot(ctx context.Context, cl *client.Client, c *containers.Container
 
 // unpacked returns the snapshot of an image, which is made if it is not there,
 // and what a record says of the image.
-func (p *plain) unpacked(ctx context.Context, image client.Image) (chain string, r Record, err error) {
+func (p *clientContainer) unpacked(ctx context.Context, image client.Image) (chain string, r containerstore.Record, err error) {
 	if chain, r, err = imageRecord(ctx, image); err != nil {
 		return "", r, err
 	}
@@ -94,7 +97,7 @@ func (p *plain) unpacked(ctx context.Context, image client.Image) (chain string,
 
 // imageRecord returns what a record says of an image, and the name that its
 // snapshot has where it is unpacked.
-func imageRecord(ctx context.Context, image client.Image) (chain string, r Record, err error) {
+func imageRecord(ctx context.Context, image client.Image) (chain string, r containerstore.Record, err error) {
 	target := image.Target()
 	if !images.IsIndexType(target.MediaType) && !images.IsManifestType(target.MediaType) {
 		return "", r, fmt.Errorf("image %s is a %s: %w", image.Name(), target.MediaType, errdefs.ErrInvalidArgument)
@@ -117,7 +120,7 @@ func imageConfig(ctx context.Context, image client.Image) (imagespec.DockerOCIIm
 	if err != nil {
 		return imagespec.DockerOCIImage{}, fmt.Errorf("read image %s: %w", image.Name(), err)
 	}
-	base, err := ReadConfig(ctx, store, manifest)
+	base, err := baseimage.ReadConfig(ctx, store, manifest)
 	if err != nil {
 		return imagespec.DockerOCIImage{}, fmt.Errorf("read image %s: %w", image.Name(), err)
 	}

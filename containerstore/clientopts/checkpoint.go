@@ -1,4 +1,4 @@
-package containerstore
+package clientopts
 
 import (
 	"context"
@@ -20,6 +20,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat/bounded"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
+	"github.com/baleen-project/baleen/containerstore/internal/snap"
 	"github.com/baleen-project/baleen/diff"
 )
 
@@ -38,10 +40,10 @@ import (
 // files that are not here, as that of a container of Docker's does, or a control
 // group that is in use, as that of the checkpointed container is. The history
 // of the container begins with what it is restored to, as with [WithNewSnapshot].
-func WithCheckpoint(checkpoint client.Image) client.NewContainerOpts {
+func WithCheckpoint(saved client.Image) client.NewContainerOpts {
 	return func(ctx context.Context, cl *client.Client, c *containers.Container) error {
-		if err := restorePlain(ctx, cl, c, checkpoint); err != nil {
-			return fmt.Errorf("restore container %s of %s: %w", c.ID, checkpoint.Name(), err)
+		if err := restore(ctx, cl, c, saved); err != nil {
+			return fmt.Errorf("restore container %s of %s: %w", c.ID, saved.Name(), err)
 		}
 		return nil
 	}
@@ -52,15 +54,15 @@ func WithCheckpoint(checkpoint client.Image) client.NewContainerOpts {
 // the same. It takes the place of client.WithTaskCheckpoint. What the checkpoint
 // has compressed is unpacked in the content store: under the lease in the context,
 // or if there is none under one that ends after an hour.
-func WithTaskCheckpoint(checkpoint client.Image) client.NewTaskOpts {
+func WithTaskCheckpoint(saved client.Image) client.NewTaskOpts {
 	return func(ctx context.Context, cl *client.Client, info *client.TaskInfo) error {
-		c, err := ReadCheckpoint(ctx, cl.ContentStore(), checkpoint.Target())
+		c, err := readSaved(ctx, cl, saved)
 		var raw ocispec.Descriptor
 		if err == nil {
-			raw, err = c.plainProcess(ctx, cl)
+			raw, err = c.unpackedProcess(ctx, cl)
 		}
 		if err != nil {
-			return fmt.Errorf("restore the processes of %s: %w", checkpoint.Name(), err)
+			return fmt.Errorf("restore the processes of %s: %w", saved.Name(), err)
 		}
 		info.Checkpoint = &types.Descriptor{
 			MediaType: raw.MediaType, Digest: raw.Digest.String(), Size: raw.Size, Annotations: raw.Annotations,
@@ -69,10 +71,18 @@ func WithTaskCheckpoint(checkpoint client.Image) client.NewTaskOpts {
 	}
 }
 
+// restored is a checkpoint of which a container or a task is made.
+type restored struct{ *checkpoint.Checkpoint }
+
+func readSaved(ctx context.Context, cl *client.Client, saved client.Image) (restored, error) {
+	c, err := checkpoint.Read(ctx, cl.ContentStore(), saved.Target())
+	return restored{c}, err
+}
+
 // taskPatience is how long what was unpacked for a new task is kept at least.
 const taskPatience = time.Hour
 
-func (c *Checkpoint) plainProcess(ctx context.Context, cl *client.Client) (ocispec.Descriptor, error) {
+func (c restored) unpackedProcess(ctx context.Context, cl *client.Client) (ocispec.Descriptor, error) {
 	raw, packed, err := c.RawProcess()
 	if err != nil || !packed {
 		return raw, err
@@ -86,7 +96,7 @@ func (c *Checkpoint) plainProcess(ctx context.Context, cl *client.Client) (ocisp
 		return raw, fmt.Errorf("create lease: %w", err)
 	}
 	if err = c.unpackUnder(leases.WithLease(ctx, l.ID), cl, l, raw); err != nil {
-		cctx, cancel := cleanup(ctx)
+		cctx, cancel := snap.Cleanup(ctx)
 		defer cancel()
 		err = errors.Join(err, ls.Delete(cctx, l))
 	}
@@ -94,15 +104,15 @@ func (c *Checkpoint) plainProcess(ctx context.Context, cl *client.Client) (ocisp
 }
 
 // unpackUnder unpacks the state of the processes, which a lease keeps.
-func (c *Checkpoint) unpackUnder(ctx context.Context, cl *client.Client, l leases.Lease, raw ocispec.Descriptor) error {
+func (c restored) unpackUnder(ctx context.Context, cl *client.Client, l leases.Lease, raw ocispec.Descriptor) error {
 	if err := cl.LeasesService().AddResource(ctx, l, leases.Resource{ID: raw.Digest.String(), Type: "content"}); err != nil {
 		return fmt.Errorf("keep the state of the processes: %w", err)
 	}
 	return c.UnpackProcess(ctx, cl.ContentStore())
 }
 
-func restorePlain(ctx context.Context, cl *client.Client, c *containers.Container, checkpoint client.Image) error {
-	from, err := ReadCheckpoint(ctx, cl.ContentStore(), checkpoint.Target())
+func restore(ctx context.Context, cl *client.Client, c *containers.Container, saved client.Image) error {
+	from, err := readSaved(ctx, cl, saved)
 	if err != nil {
 		return err
 	}
@@ -118,7 +128,7 @@ func restorePlain(ctx context.Context, cl *client.Client, c *containers.Containe
 		return err
 	}
 	if err := from.fill(ctx, cl, c); err != nil {
-		cctx, cancel := cleanup(ctx)
+		cctx, cancel := snap.Cleanup(ctx)
 		defer cancel()
 		return errors.Join(err, cl.SnapshotService(c.Snapshotter).Remove(cctx, c.SnapshotKey))
 	}
@@ -133,7 +143,7 @@ func restorePlain(ctx context.Context, cl *client.Client, c *containers.Containe
 }
 
 // image is that of the container; known if there is a record of it.
-func (c *Checkpoint) image(ctx context.Context, cl *client.Client) (_ client.Image, known bool, err error) {
+func (c restored) image(ctx context.Context, cl *client.Client) (_ client.Image, known bool, err error) {
 	var record images.Image
 	if c.Image != "" {
 		record, err = cl.ImageService().Get(ctx, c.Image)
@@ -157,15 +167,15 @@ func (c *Checkpoint) image(ctx context.Context, cl *client.Client) (_ client.Ima
 
 // adoptBase has the manifest of the container's image keep what it refers to,
 // which it has not done as a part of a checkpoint.
-func (c *Checkpoint) adoptBase(ctx context.Context, store content.Store) error {
+func (c restored) adoptBase(ctx context.Context, store content.Store) error {
 	if !images.IsManifestType(c.Base.MediaType) {
 		return nil // of containerd's, whose parts all keep theirs
 	}
 	var m ocispec.Manifest
 	if err := bounded.Image.ReadJSON(ctx, store, *c.Base, &m); err != nil {
-		return missing("the manifest of the container's image", *c.Base, err)
+		return checkpoint.Unreadable("the manifest of the container's image", *c.Base, err)
 	}
-	info := content.Info{Digest: c.Base.Digest, Labels: references(append([]ocispec.Descriptor{m.Config}, m.Layers...))}
+	info := content.Info{Digest: c.Base.Digest, Labels: checkpoint.References(append([]ocispec.Descriptor{m.Config}, m.Layers...))}
 	var paths []string
 	for label := range info.Labels {
 		paths = append(paths, "labels."+label)
@@ -178,7 +188,7 @@ func (c *Checkpoint) adoptBase(ctx context.Context, store content.Store) error {
 
 // restoreSpec sets a container's spec and runtime, as far as the checkpoint has
 // them.
-func (c *Checkpoint) restoreSpec(ctx context.Context, provider content.Provider, to *containers.Container) error {
+func (c restored) restoreSpec(ctx context.Context, provider content.Provider, to *containers.Container) error {
 	spec, err := readAny(ctx, provider, "the runtime spec", c.Spec)
 	if err != nil {
 		return err
@@ -205,7 +215,7 @@ func readAny(ctx context.Context, provider content.Provider, what string, desc *
 	}
 	data, err := bounded.Part.ReadBlob(ctx, provider, *desc)
 	if err != nil {
-		return nil, missing(what, *desc, err)
+		return nil, checkpoint.Unreadable(what, *desc, err)
 	}
 	var a ptypes.Any
 	if err := proto.Unmarshal(data, &a); err != nil {
@@ -215,7 +225,7 @@ func readAny(ctx context.Context, provider content.Provider, what string, desc *
 }
 
 // fill writes what the checkpointed container changed into a new one's snapshot.
-func (c *Checkpoint) fill(ctx context.Context, cl *client.Client, into *containers.Container) error {
+func (c restored) fill(ctx context.Context, cl *client.Client, into *containers.Container) error {
 	if len(c.Own) == 0 {
 		return nil
 	}
@@ -226,7 +236,7 @@ func (c *Checkpoint) fill(ctx context.Context, cl *client.Client, into *containe
 	return c.Fill(ctx, mounts, func(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
 		blob, err := cl.ContentStore().ReaderAt(ctx, layer)
 		if err != nil {
-			return nil, missing("the container's layer", layer, err)
+			return nil, checkpoint.Unreadable("the container's layer", layer, err)
 		}
 		return struct {
 			io.Reader

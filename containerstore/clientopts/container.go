@@ -1,4 +1,4 @@
-package containerstore
+package clientopts
 
 import (
 	"context"
@@ -15,25 +15,18 @@ import (
 	"github.com/containerd/containerd/v2/defaults"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+
+	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/containerstore/internal/snap"
 )
 
-// Labels of the snapshots of a container that has no daemon. Those of Docker's
-// containers that say the same are used too.
 const (
-	labelNumber = "io.baleen.number" // on each revision
-	// labelUnwritten is on a snapshot that the container's record may not have
-	// yet. Its value is the time until which nobody else may think it given up.
-	labelUnwritten = "io.baleen.unwritten"
-	labelClaim     = "io.baleen.claim" // on a claim: its number
-
-	gcRefSnapshot = "containerd.io/gc.ref.snapshot."
-
 	// On the lease of an operation: its verb, and the container.
 	labelOperation = "io.baleen.operation"
 	labelObject    = "io.baleen.object"
 )
 
-// unwrittenAtBirth is the labelUnwritten of a new container's snapshot: once
+// unwrittenAtBirth is the label.Unwritten of a new container's snapshot: once
 // the container exists, it is either on that snapshot or made by somebody else.
 const unwrittenAtBirth = "birth"
 
@@ -41,9 +34,9 @@ const unwrittenAtBirth = "birth"
 // long an Update may take to write what an option has made.
 const claimTime = time.Minute
 
-// plain is a container that was made with containerd's client.
-type plain struct {
-	*History
+// clientContainer is a container that was made with containerd's client.
+type clientContainer struct {
+	*snap.Store
 	client *client.Client
 	record *containers.Container
 	all    map[string]snapshots.Info // by name: revisions, and what else was made for it
@@ -51,24 +44,24 @@ type plain struct {
 	claim  string // the snapshot that says that it is being moved here
 }
 
-func newPlain(cl *client.Client, id, snapshotterName string) *plain {
-	return &plain{client: cl, History: &History{
+func newContainer(cl *client.Client, id, snapshotterName string) *clientContainer {
+	return &clientContainer{client: cl, Store: &snap.Store{
 		Container: id, Snapshotter: snapshotterName, Snapshots: cl.SnapshotService(snapshotterName),
 		Content: cl.ContentStore(), Leases: cl.LeasesService(), Tasks: cl.TaskService(), Differ: cl.DiffService(),
 	}}
 }
 
-// openPlain looks at a container before it moves, and has nobody else move it
+// openContainer looks at a container before it moves, and has nobody else move it
 // before the function is called that it returns. It removes what earlier moves
 // have left, and seals what they have left behind. A move of somebody else is
 // errdefs.ErrConflict.
-func openPlain(ctx context.Context, cl *client.Client, c *containers.Container) (*plain, func(), error) {
+func openContainer(ctx context.Context, cl *client.Client, c *containers.Container) (*clientContainer, func(), error) {
 	if c.Snapshotter == "" || c.SnapshotKey == "" {
 		return nil, nil, fmt.Errorf("it has no snapshot: %w", errdefs.ErrFailedPrecondition)
 	}
-	p := newPlain(cl, c.ID, c.Snapshotter)
+	p := newContainer(cl, c.ID, c.Snapshotter)
 	p.record = c
-	if err := p.noTask(ctx); err != nil {
+	if err := p.NoTask(ctx); err != nil {
 		return nil, nil, err
 	}
 	release, err := p.lock(ctx)
@@ -82,7 +75,7 @@ func openPlain(ctx context.Context, cl *client.Client, c *containers.Container) 
 	return p, release, nil
 }
 
-func (p *plain) openLocked(ctx context.Context) error {
+func (p *clientContainer) openLocked(ctx context.Context) error {
 	if err := p.loadAll(ctx); err != nil {
 		return err
 	}
@@ -97,19 +90,19 @@ func (p *plain) openLocked(ctx context.Context) error {
 	if active.Kind != snapshots.KindActive {
 		return fmt.Errorf("its snapshot %s is not one to write to: %w", key, errdefs.ErrFailedPrecondition)
 	}
-	if owner := active.Labels[labelContainer]; owner != "" && owner != p.Container {
+	if owner := active.Labels[label.Container]; owner != "" && owner != p.Container {
 		return fmt.Errorf("its snapshot %s is of container %s: %w", key, owner, errdefs.ErrFailedPrecondition)
 	}
 	p.active = active
 	return p.settleAll(ctx, false)
 }
 
-func (p *plain) loadAll(ctx context.Context) error {
+func (p *clientContainer) loadAll(ctx context.Context) error {
 	p.all = map[string]snapshots.Info{}
 	err := p.Snapshots.Walk(ctx, func(_ context.Context, i snapshots.Info) error {
 		p.all[i.Name] = i
 		return nil
-	}, fmt.Sprintf("labels.%q==%q", labelContainer, p.Container))
+	}, fmt.Sprintf("labels.%q==%q", label.Container, p.Container))
 	if err != nil {
 		return fmt.Errorf("list its snapshots: %w", err)
 	}
@@ -118,7 +111,7 @@ func (p *plain) loadAll(ctx context.Context) error {
 
 // unmoved makes sure that the container is still on the snapshot that the
 // caller's record of it says.
-func (p *plain) unmoved(ctx context.Context) error {
+func (p *clientContainer) unmoved(ctx context.Context) error {
 	now, err := p.client.ContainerService().Get(ctx, p.Container)
 	if err != nil {
 		return fmt.Errorf("look up its record: %w", err)
@@ -131,32 +124,32 @@ func (p *plain) unmoved(ctx context.Context) error {
 
 // Ids have no colons, so these are never another container's.
 
-func (p *plain) activeName(n int) string { return p.Container + ":" + strconv.Itoa(n) }
-func (p *plain) sealedName(n int) string { return p.Container + ":r" + strconv.Itoa(n) }
-func (p *plain) claimName(n int) string  { return p.Container + ":claim" + strconv.Itoa(n) }
+func (p *clientContainer) activeName(n int) string { return p.Container + ":" + strconv.Itoa(n) }
+func (p *clientContainer) sealedName(n int) string { return p.Container + ":r" + strconv.Itoa(n) }
+func (p *clientContainer) claimName(n int) string  { return p.Container + ":claim" + strconv.Itoa(n) }
 
 // number is a revision's; 0 if the snapshot is none.
 func number(i snapshots.Info) int {
-	n, _ := strconv.Atoi(i.Labels[labelNumber]) // 0 if there is none
+	n, _ := strconv.Atoi(i.Labels[label.Number]) // 0 if there is none
 	return n
 }
 
 // current is the number of what the container is on: the first, if it was made
 // without WithNewSnapshot.
-func (p *plain) current() int { return max(1, number(p.active)) }
+func (p *clientContainer) current() int { return max(1, number(p.active)) }
 
 // nextNumber is one that was never used.
-func (p *plain) nextNumber() int {
+func (p *clientContainer) nextNumber() int {
 	last := p.current()
 	for _, i := range append(slices.Collect(maps.Values(p.all)), p.active) {
-		noted, _ := strconv.Atoi(i.Labels[labelLast]) // 0 if there is none
+		noted, _ := strconv.Atoi(i.Labels[label.Last]) // 0 if there is none
 		last = max(last, number(i), noted)
 	}
 	return last + 1
 }
 
 // find returns the snapshot of a revision that the container is not on.
-func (p *plain) find(n int) (snapshots.Info, bool) {
+func (p *clientContainer) find(n int) (snapshots.Info, bool) {
 	for _, i := range p.all {
 		if number(i) == n && i.Name != p.active.Name {
 			return i, true
@@ -167,7 +160,7 @@ func (p *plain) find(n int) (snapshots.Info, bool) {
 
 // own returns how many layers of a snapshot of the container, from the top, are
 // its own, and the snapshot of the image below them.
-func (p *plain) own(i snapshots.Info) (layers int, base string) {
+func (p *clientContainer) own(i snapshots.Info) (layers int, base string) {
 	layers, base = 1, i.Parent
 	for {
 		below, ok := p.all[base]
@@ -192,7 +185,7 @@ func operation(ctx context.Context, cl *client.Client, verb, id string) (context
 		return nil, nil, fmt.Errorf("create lease: %w", err)
 	}
 	end := func(failure error) {
-		ctx, cancel := cleanup(ctx)
+		ctx, cancel := snap.Cleanup(ctx)
 		defer cancel()
 		var opts []leases.DeleteOpt
 		if failure != nil {

@@ -1,4 +1,4 @@
-package containerstore
+package clientopts
 
 import (
 	"context"
@@ -10,13 +10,16 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+
+	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/containerstore/internal/snap"
 )
 
 // lock claims the container: it makes an empty snapshot, which only one can. A
 // claim that was not renewed in time is given up by its maker; the next one has
 // another name, so that nobody can take the place of one that is being removed.
 // Whoever has a claim looks for others again, in settleAll.
-func (p *plain) lock(ctx context.Context) (release func(), err error) {
+func (p *clientContainer) lock(ctx context.Context) (release func(), err error) {
 	if err := p.loadAll(ctx); err != nil {
 		return nil, err
 	}
@@ -25,12 +28,12 @@ func (p *plain) lock(ctx context.Context) (release func(), err error) {
 	}
 	n := 1
 	for _, i := range p.all {
-		old, _ := strconv.Atoi(i.Labels[labelClaim]) // 0 if it is none
+		old, _ := strconv.Atoi(i.Labels[label.Claim]) // 0 if it is none
 		n = max(n, old+1)
 	}
 	name := p.claimName(n)
 	_, err = p.Snapshots.Prepare(ctx, name, "", snapshots.WithLabels(map[string]string{
-		labelContainer: p.Container, labelClaim: strconv.Itoa(n), labelUnwritten: claimUntil(),
+		label.Container: p.Container, label.Claim: strconv.Itoa(n), label.Unwritten: claimUntil(),
 	}))
 	if errdefs.IsAlreadyExists(err) {
 		return nil, errMoving
@@ -42,8 +45,8 @@ func (p *plain) lock(ctx context.Context) (release func(), err error) {
 	stop := p.hold(ctx, name)
 	return func() {
 		stop()
-		if err := p.undo(ctx, name); err != nil {
-			if err = p.undo(ctx, name); err != nil {
+		if err := p.Undo(ctx, name); err != nil {
+			if err = p.Undo(ctx, name); err != nil {
 				log.G(ctx).WithError(err).WithField("container", p.Container).Warn("could not remove the claim on a container; it ends within a minute")
 			}
 		}
@@ -54,9 +57,9 @@ var errMoving = fmt.Errorf("another upgrade or rollback is under way, or was giv
 
 // unclaimed makes sure that nobody else is moving the container, or about to
 // write its record.
-func (p *plain) unclaimed() error {
+func (p *clientContainer) unclaimed() error {
 	for _, i := range p.all {
-		mark := i.Labels[labelUnwritten]
+		mark := i.Labels[label.Unwritten]
 		if i.Name == p.record.SnapshotKey || i.Name == p.claim || mark == "" || mark == unwrittenAtBirth {
 			continue
 		}
@@ -70,7 +73,7 @@ func (p *plain) unclaimed() error {
 
 // settleAll ends what earlier moves left. With force, also one whose maker may
 // still be about to write it.
-func (p *plain) settleAll(ctx context.Context, force bool) error {
+func (p *clientContainer) settleAll(ctx context.Context, force bool) error {
 	if !force {
 		if err := p.unclaimed(); err != nil {
 			return err
@@ -78,12 +81,12 @@ func (p *plain) settleAll(ctx context.Context, force bool) error {
 	}
 	// What the container has left is not sealed while it has a task: that may have
 	// begun on it, just before the record was written.
-	busy := p.noTask(ctx)
+	busy := p.NoTask(ctx)
 	if busy != nil && !errdefs.IsFailedPrecondition(busy) {
 		return busy
 	}
 	for _, i := range maps.Clone(p.all) {
-		if busy != nil || i.Labels[labelFilling] == "" || i.Kind != snapshots.KindCommitted {
+		if busy != nil || i.Labels[label.Filling] == "" || i.Kind != snapshots.KindCommitted {
 			continue
 		}
 		if err := p.endSeal(ctx, i); err != nil {
@@ -98,13 +101,13 @@ func (p *plain) settleAll(ctx context.Context, force bool) error {
 	return nil
 }
 
-func (p *plain) settleOne(ctx context.Context, i snapshots.Info, seal bool) error {
+func (p *clientContainer) settleOne(ctx context.Context, i snapshots.Info, seal bool) error {
 	switch {
 	case i.Name == p.active.Name, i.Name == p.claim, i.Kind == snapshots.KindCommitted:
 		return nil
-	case i.Labels[labelUnwritten] != "" || i.Labels[labelNumber] == "":
+	case i.Labels[label.Unwritten] != "" || i.Labels[label.Number] == "":
 		delete(p.all, i.Name)
-		return p.remove(ctx, i.Name)
+		return p.Remove(ctx, i.Name)
 	case !seal:
 		return nil
 	}
@@ -112,9 +115,9 @@ func (p *plain) settleOne(ctx context.Context, i snapshots.Info, seal bool) erro
 }
 
 // sealLeft seals a revision that the container has left.
-func (p *plain) sealLeft(ctx context.Context, i snapshots.Info) error {
+func (p *clientContainer) sealLeft(ctx context.Context, i snapshots.Info) error {
 	name := p.sealedName(number(i))
-	if err := p.sealActive(ctx, i, name, i.Labels, i.Labels[labelRecord] != ""); err != nil {
+	if err := p.Seal(ctx, i, name, i.Labels, i.Labels[label.Record] != ""); err != nil {
 		return fmt.Errorf("seal snapshot %s as %s: %w", i.Name, name, err)
 	}
 	sealed, err := p.Snapshots.Stat(ctx, name)
@@ -122,7 +125,7 @@ func (p *plain) sealLeft(ctx context.Context, i snapshots.Info) error {
 		return fmt.Errorf("look up snapshot %s: %w", name, err)
 	}
 	p.all[name] = sealed
-	if sealed.Labels[labelFilling] != "" {
+	if sealed.Labels[label.Filling] != "" {
 		return p.endSeal(ctx, sealed)
 	}
 	delete(p.all, i.Name)
@@ -131,16 +134,16 @@ func (p *plain) sealLeft(ctx context.Context, i snapshots.Info) error {
 
 // endSeal ends an exchange of folders, which may have been cut: whichever of the
 // two snapshots has nothing goes.
-func (p *plain) endSeal(ctx context.Context, sealed snapshots.Info) error {
+func (p *clientContainer) endSeal(ctx context.Context, sealed snapshots.Info) error {
 	for _, left := range p.all {
 		if number(left) != number(sealed) || left.Kind != snapshots.KindActive {
 			continue
 		}
-		live, err := p.upper(ctx, left)
+		live, err := p.Upper(ctx, left)
 		if err != nil {
 			return err
 		}
-		exchanged, err := marked(live, sealed)
+		exchanged, err := snap.Marked(live, sealed)
 		if err != nil {
 			return err
 		}
@@ -152,22 +155,22 @@ func (p *plain) endSeal(ctx context.Context, sealed snapshots.Info) error {
 			}
 		}
 		delete(p.all, empty.Name)
-		if err := p.remove(ctx, empty.Name); err != nil || !exchanged {
+		if err := p.Remove(ctx, empty.Name); err != nil || !exchanged {
 			return err
 		}
 		break
 	}
-	delete(sealed.Labels, labelFilling)
+	delete(sealed.Labels, label.Filling)
 	p.all[sealed.Name] = sealed
-	return p.unlabel(ctx, sealed.Name, labelFilling)
+	return p.Unlabel(ctx, sealed.Name, label.Filling)
 }
 
-func (p *plain) mustBeEmpty(ctx context.Context, i snapshots.Info) error {
-	folder, err := p.folder(ctx, i)
+func (p *clientContainer) mustBeEmpty(ctx context.Context, i snapshots.Info) error {
+	folder, err := p.Folder(ctx, i)
 	if err != nil {
 		return err
 	}
-	empty, err := marked(folder, i)
+	empty, err := snap.Marked(folder, i)
 	if err == nil && !empty {
 		err = fmt.Errorf("neither it nor what it is made of is empty: %w", errdefs.ErrDataLoss)
 	}

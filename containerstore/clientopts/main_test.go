@@ -1,4 +1,4 @@
-package containerstore_test
+package clientopts_test
 
 import (
 	"bytes"

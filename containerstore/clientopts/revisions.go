@@ -1,4 +1,4 @@
-package containerstore
+package clientopts
 
 import (
 	"cmp"
@@ -13,17 +13,20 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
+
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/internal/label"
 )
 
 // Revisions lists the revisions of a container that was made with containerd's
 // client, the oldest first. The one that it is on, and writes to, is among them,
 // and the only one that is Current.
-func Revisions(ctx context.Context, cl *client.Client, id string) ([]Revision, error) {
+func Revisions(ctx context.Context, cl *client.Client, id string) ([]containerstore.Revision, error) {
 	p, err := look(ctx, cl, id)
 	if err != nil {
 		return nil, fmt.Errorf("list revisions of container %s: %w", id, err)
 	}
-	var list []Revision
+	var list []containerstore.Revision
 	for _, i := range p.revisions() {
 		r, err := p.revisionOf(ctx, i)
 		if err != nil {
@@ -35,12 +38,12 @@ func Revisions(ctx context.Context, cl *client.Client, id string) ([]Revision, e
 }
 
 // look finds a container and its snapshots, and changes nothing.
-func look(ctx context.Context, cl *client.Client, id string) (*plain, error) {
+func look(ctx context.Context, cl *client.Client, id string) (*clientContainer, error) {
 	c, err := cl.ContainerService().Get(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("look up its record: %w", err)
 	}
-	p := newPlain(cl, id, c.Snapshotter)
+	p := newContainer(cl, id, c.Snapshotter)
 	p.record = &c
 	if err := p.loadAll(ctx); err != nil {
 		return nil, err
@@ -50,10 +53,10 @@ func look(ctx context.Context, cl *client.Client, id string) (*plain, error) {
 }
 
 // revisions are those that count, by number.
-func (p *plain) revisions() []snapshots.Info {
+func (p *clientContainer) revisions() []snapshots.Info {
 	var list []snapshots.Info
 	for _, i := range p.all {
-		if number(i) > 0 && i.Labels[labelFilling] == "" && (i.Labels[labelUnwritten] == "" || i.Name == p.active.Name) {
+		if number(i) > 0 && i.Labels[label.Filling] == "" && (i.Labels[label.Unwritten] == "" || i.Name == p.active.Name) {
 			list = append(list, i)
 		}
 	}
@@ -61,20 +64,20 @@ func (p *plain) revisions() []snapshots.Info {
 	return list
 }
 
-func (p *plain) revisionOf(ctx context.Context, i snapshots.Info) (Revision, error) {
-	r, err := p.readRecord(ctx, i)
+func (p *clientContainer) revisionOf(ctx context.Context, i snapshots.Info) (containerstore.Revision, error) {
+	r, err := containerstore.ReadRecord(ctx, p.Content, i)
 	if err != nil {
-		return Revision{}, err
+		return containerstore.Revision{}, err
 	}
-	previous, _ := strconv.Atoi(i.Labels[LabelPrevious]) // 0 if there is none
-	return Revision{Record: r, Snapshot: i.Name, Previous: previous, Size: p.measured(ctx, i), Current: i.Name == p.active.Name}, nil
+	previous, _ := strconv.Atoi(i.Labels[label.Previous]) // 0 if there is none
+	return containerstore.Revision{Record: r, Snapshot: i.Name, Previous: previous, Size: p.Measured(ctx, i), Current: i.Name == p.active.Name}, nil
 }
 
 // PruneRevisions removes revisions of a container that was made with containerd's
 // client, and returns the numbers of those that it removed. That which the
 // container is on does not count as one, and stays, as do those whose files are
 // part of one that stays.
-func PruneRevisions(ctx context.Context, cl *client.Client, id string, keep Retention) ([]int, error) {
+func PruneRevisions(ctx context.Context, cl *client.Client, id string, keep containerstore.Retention) ([]int, error) {
 	p, err := look(ctx, cl, id)
 	if err != nil {
 		return nil, fmt.Errorf("prune revisions of container %s: %w", id, err)
@@ -96,7 +99,7 @@ func PruneRevisions(ctx context.Context, cl *client.Client, id string, keep Rete
 
 // removeLeaves removes snapshots as long as nothing of the container stands on
 // them, and returns the numbers of those that are gone.
-func (p *plain) removeLeaves(ctx context.Context, doomed map[string]snapshots.Info) (gone []int, err error) {
+func (p *clientContainer) removeLeaves(ctx context.Context, doomed map[string]snapshots.Info) (gone []int, err error) {
 	defer func() { slices.Sort(gone) }()
 	parents := map[string]int{}
 	for _, i := range p.all {
@@ -108,7 +111,7 @@ func (p *plain) removeLeaves(ctx context.Context, doomed map[string]snapshots.In
 			if parents[name] > 0 {
 				continue
 			}
-			err := p.remove(ctx, name)
+			err := p.Remove(ctx, name)
 			if errdefs.IsFailedPrecondition(err) {
 				// Something unknown stands on it. Or did: what was collected
 				// containerd counts still, but not when it collects this one.
@@ -157,7 +160,7 @@ func discard(ctx context.Context, cl *client.Client, id string) (err error) {
 }
 
 // endLeases deletes those of operations whose process ended.
-func (p *plain) endLeases(ctx context.Context) error {
+func (p *clientContainer) endLeases(ctx context.Context) error {
 	found, err := p.Leases.List(ctx, fmt.Sprintf("labels.%q,labels.%q==%q", labelOperation, labelObject, p.Container))
 	if err != nil {
 		return fmt.Errorf("list leases: %w", err)
@@ -181,12 +184,12 @@ func WithRevisionCleanup(ctx context.Context, cl *client.Client, c containers.Co
 	if c.SnapshotKey == "" {
 		return nil
 	}
-	p := newPlain(cl, c.ID, c.Snapshotter)
+	p := newContainer(cl, c.ID, c.Snapshotter)
 	if err := p.loadAll(ctx); err != nil {
 		return fmt.Errorf("remove snapshots of container %s: %w", c.ID, err)
 	}
 	if _, ok := p.all[c.SnapshotKey]; !ok {
-		if err := p.remove(ctx, c.SnapshotKey); err != nil {
+		if err := p.Remove(ctx, c.SnapshotKey); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,4 @@
-package containerstore
+package checkpoint
 
 import (
 	"encoding/json"
@@ -36,14 +36,14 @@ func (c *Checkpoint) Encode() (manifest, index Blob, err error) {
 	parts := slices.Clone(c.Layers)
 	if c.Base != nil {
 		base := *c.Base
-		base.MediaType, base.Annotations = MediaTypeCheckpointBaseManifest, map[string]string{annotationMediaType: c.Base.MediaType}
+		base.MediaType, base.Annotations = MediaTypeBaseManifest, map[string]string{annotationMediaType: c.Base.MediaType}
 		parts = append(parts, base)
 	}
 	slots := c.slots()
 	for _, mediaType := range slices.Sorted(maps.Keys(slots)) {
 		if part := *slots[mediaType]; part != nil {
 			desc := *part
-			if desc.MediaType != MediaTypeCheckpointProcess {
+			if desc.MediaType != MediaTypeProcess {
 				desc.MediaType = mediaType
 			}
 			parts = append(parts, desc)
@@ -52,7 +52,7 @@ func (c *Checkpoint) Encode() (manifest, index Blob, err error) {
 	manifest, err = encodeBlob(ocispec.MediaTypeImageManifest, ocispec.Manifest{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    ocispec.MediaTypeImageManifest,
-		ArtifactType: ArtifactTypeCheckpoint,
+		ArtifactType: ArtifactType,
 		Config:       *c.Config,
 		Layers:       parts,
 		Annotations:  c.annotations(),
@@ -60,30 +60,30 @@ func (c *Checkpoint) Encode() (manifest, index Blob, err error) {
 	if err != nil {
 		return Blob{}, Blob{}, err
 	}
-	manifest.Labels = references(append([]ocispec.Descriptor{*c.Config}, parts...))
+	manifest.Labels = References(append([]ocispec.Descriptor{*c.Config}, parts...))
 
 	entry := manifest.Desc
-	entry.Platform, entry.ArtifactType = &c.Platform, ArtifactTypeCheckpoint
+	entry.Platform, entry.ArtifactType = &c.Platform, ArtifactType
 	index, err = encodeBlob(ocispec.MediaTypeImageIndex, ocispec.Index{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    ocispec.MediaTypeImageIndex,
-		ArtifactType: ArtifactTypeCheckpoint,
+		ArtifactType: ArtifactType,
 		Manifests:    []ocispec.Descriptor{entry},
 		Annotations:  c.annotations(),
 	}, bounded.Image)
-	index.Labels = references([]ocispec.Descriptor{entry})
+	index.Labels = References([]ocispec.Descriptor{entry})
 	return manifest, index, err
 }
 
 func (c *Checkpoint) annotations() map[string]string {
 	all := map[string]string{
-		AnnotationCheckpointImage:       c.Image,
-		AnnotationCheckpointRuntime:     c.Runtime,
-		AnnotationCheckpointSnapshotter: c.Snapshotter,
-		AnnotationCheckpointContainer:   c.Name,
-		AnnotationCheckpointKind:        c.Kind(),
-		AnnotationCheckpointCRIU:        c.CRIU,
-		ocispec.AnnotationCreated:       c.Created.UTC().Format(time.RFC3339),
+		AnnotationImage:           c.Image,
+		AnnotationRuntime:         c.Runtime,
+		AnnotationSnapshotter:     c.Snapshotter,
+		AnnotationContainer:       c.Name,
+		AnnotationKind:            c.Kind(),
+		AnnotationCRIU:            c.CRIU,
+		ocispec.AnnotationCreated: c.Created.UTC().Format(time.RFC3339),
 	}
 	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 	return all
@@ -108,7 +108,7 @@ func encodeBlob(mediaType string, v any, limits bounded.Limits) (Blob, error) {
 	}}, nil
 }
 
-func references(to []ocispec.Descriptor) map[string]string {
+func References(to []ocispec.Descriptor) map[string]string {
 	labels := map[string]string{}
 	for i, desc := range to {
 		labels[gcRefContent+strconv.Itoa(i)] = desc.Digest.String()

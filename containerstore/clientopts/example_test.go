@@ -1,4 +1,4 @@
-package containerstore_test
+package clientopts_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/diff/merge"
 )
 
@@ -39,22 +39,22 @@ func thereAndBack(cl *client.Client) error {
 	if err != nil {
 		return err
 	}
-	c, err := cl.NewContainer(ctx, "web", containerstore.WithNewSnapshot(one), client.WithNewSpec(oci.WithImageConfig(one)))
+	c, err := cl.NewContainer(ctx, "web", clientopts.WithNewSnapshot(one), client.WithNewSpec(oci.WithImageConfig(one)))
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if err := c.Delete(ctx, containerstore.WithRevisionCleanup); err != nil {
+		if err := c.Delete(ctx, clientopts.WithRevisionCleanup); err != nil {
 			fmt.Println(err)
 		}
 	}()
-	if err := c.Update(ctx, containerstore.WithUpgrade(two)); err != nil {
+	if err := c.Update(ctx, clientopts.WithUpgrade(two)); err != nil {
 		return err
 	}
-	if err := c.Update(ctx, containerstore.WithRollback()); err != nil {
+	if err := c.Update(ctx, clientopts.WithRollback()); err != nil {
 		return err
 	}
-	revisions, err := containerstore.Revisions(ctx, cl, c.ID())
+	revisions, err := clientopts.Revisions(ctx, cl, c.ID())
 	for _, r := range revisions {
 		fmt.Printf("revision %d is on %s", r.Number, r.Image)
 		if r.Current {
@@ -69,14 +69,14 @@ func thereAndBack(cl *client.Client) error {
 // told.
 func ExampleWithUpgrade() {
 	_ = func(ctx context.Context, c client.Container, to client.Image) error {
-		return c.Update(ctx, containerstore.WithUpgrade(to,
-			containerstore.WithPolicy(func(path string) merge.Policy {
+		return c.Update(ctx, clientopts.WithUpgrade(to,
+			clientopts.WithPolicy(func(path string) merge.Policy {
 				if len(path) > 4 && path[:4] == "etc/" {
 					return merge.Image
 				}
 				return merge.Keep
 			}),
-			containerstore.WithReport(func(c merge.Conflict) { fmt.Println(c) }),
+			clientopts.WithReport(func(c merge.Conflict) { fmt.Println(c) }),
 		))
 	}
 }
@@ -90,7 +90,7 @@ func ExampleWithRollback() {
 			return err
 		}
 		return c.Update(ctx,
-			containerstore.WithRollback(containerstore.ToRevision(3)),
+			clientopts.WithRollback(clientopts.ToRevision(3)),
 			client.UpdateContainerOpts(client.WithSpec(spec, oci.WithProcessArgs("/bin/repair"))))
 	}
 }
@@ -115,7 +115,7 @@ func mapped(cl *client.Client) (err error) {
 	}
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
 	c, err := cl.NewContainer(ctx, "mapped",
-		containerstore.WithRemappedSnapshot("mapped", image, 100000, 100000),
+		clientopts.WithRemappedSnapshot("mapped", image, 100000, 100000),
 		client.WithNewSpec(oci.WithImageConfig(image), oci.WithUserNamespace(ids, ids),
 			oci.WithProcessArgs("sh", "-c", "test -O /bin/sh && echo new > /bin/new")))
 	if err != nil {
@@ -145,6 +145,6 @@ func mapped(cl *client.Client) (err error) {
 // Where the machine's root is its initial RAM disk, pivot_root(2) is refused.
 func ExampleWithNoPivotRoot() {
 	_ = func(ctx context.Context, c client.Container) (client.Task, error) {
-		return c.NewTask(ctx, cio.NewCreator(cio.WithStdio), containerstore.WithNoPivotRoot)
+		return c.NewTask(ctx, cio.NewCreator(cio.WithStdio), clientopts.WithNoPivotRoot)
 	}
 }

@@ -1,4 +1,4 @@
-package containerstore
+package checkpoint
 
 import (
 	"context"

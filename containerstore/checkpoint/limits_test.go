@@ -1,4 +1,4 @@
-package containerstore_test
+package checkpoint_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 )
 
 // parts are a checkpoint of a container FROM scratch that changed nothing, as
@@ -32,8 +32,8 @@ func wholeParts() *parts {
 	return &parts{
 		container: map[string]any{"id": "1", "config": map[string]any{}, "hostConfig": map[string]any{}, "networks": map[string]any{}},
 		config:    ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: runtime.GOARCH}},
-		manifest:  map[string]any{"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageManifest, "artifactType": containerstore.ArtifactTypeCheckpoint},
-		index:     map[string]any{"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageIndex, "artifactType": containerstore.ArtifactTypeCheckpoint},
+		manifest:  map[string]any{"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageManifest, "artifactType": checkpoint.ArtifactType},
+		index:     map[string]any{"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageIndex, "artifactType": checkpoint.ArtifactType},
 	}
 }
 
@@ -63,7 +63,7 @@ func (p *parts) store(t *testing.T) (content.Store, ocispec.Descriptor) {
 		p.manifest["config"] = put(ocispec.MediaTypeImageConfig, p.config)
 	}
 	layers, _ := p.manifest["layers"].([]any)
-	p.manifest["layers"] = append([]any{put(containerstore.MediaTypeCheckpointContainer, p.container)}, layers...)
+	p.manifest["layers"] = append([]any{put(checkpoint.MediaTypeContainer, p.container)}, layers...)
 	manifests, _ := p.index["manifests"].([]any)
 	p.index["manifests"] = append([]any{put(ocispec.MediaTypeImageManifest, p.manifest)}, manifests...)
 	return store, put(ocispec.MediaTypeImageIndex, p.index)
@@ -72,7 +72,7 @@ func (p *parts) store(t *testing.T) (content.Store, ocispec.Descriptor) {
 func (p *parts) read(t *testing.T) error {
 	t.Helper()
 	store, target := p.store(t)
-	c, err := containerstore.ReadCheckpoint(t.Context(), store, target)
+	c, err := checkpoint.Read(t.Context(), store, target)
 	if err == nil {
 		_, err = c.ReadContainer(t.Context(), store)
 	}
@@ -156,7 +156,7 @@ func TestCheckpointLayersOfItsImage(t *testing.T) {
 		return desc
 	}
 	baseDesc := write(ocispec.MediaTypeImageManifest, base)
-	c := containerstore.Checkpoint{Layers: []ocispec.Descriptor{layer("mine")}, Base: &baseDesc}
+	c := checkpoint.Checkpoint{Layers: []ocispec.Descriptor{layer("mine")}, Base: &baseDesc}
 	configDesc := write(ocispec.MediaTypeImageConfig, config)
 	c.Config = &configDesc
 	manifest, index, err := c.Encode()
@@ -164,7 +164,7 @@ func TestCheckpointLayersOfItsImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(manifest.Desc.MediaType, manifest.Text)
-	_, err = containerstore.ReadCheckpoint(t.Context(), store, write(index.Desc.MediaType, index.Text))
+	_, err = checkpoint.Read(t.Context(), store, write(index.Desc.MediaType, index.Text))
 	if err == nil || !strings.Contains(err.Error(), "not those of the container's image") {
 		t.Errorf("got %v", err)
 	}

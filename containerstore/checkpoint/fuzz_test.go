@@ -1,66 +1,30 @@
-package containerstore_test
+package checkpoint_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
-	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
+	"github.com/baleen-project/baleen/containerstore/internal/blobtest"
 )
-
-// blobs are a content store in memory that is only read.
-type blobs struct {
-	content.Store // none: what is not below is not called
-	all           map[digest.Digest][]byte
-}
-
-func (b *blobs) add(text string) digest.Digest {
-	dgst := digest.FromString(text)
-	b.all[dgst] = []byte(text)
-	return dgst
-}
-
-// Info tells that each blob is a layer whose diffID is its digest.
-func (b *blobs) Info(_ context.Context, dgst digest.Digest) (content.Info, error) {
-	text, ok := b.all[dgst]
-	if !ok {
-		return content.Info{}, fmt.Errorf("content %s: %w", dgst, errdefs.ErrNotFound)
-	}
-	return content.Info{Digest: dgst, Size: int64(len(text)), Labels: map[string]string{"containerd.io/uncompressed": dgst.String()}}, nil
-}
-
-func (b *blobs) ReaderAt(_ context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
-	text, ok := b.all[desc.Digest]
-	if !ok {
-		return nil, fmt.Errorf("content %s: %w", desc.Digest, errdefs.ErrNotFound)
-	}
-	return reader{bytes.NewReader(text)}, nil
-}
-
-type reader struct{ *bytes.Reader }
-
-func (reader) Close() error { return nil }
 
 // checkpointTexts are the texts that a checkpoint is made of. Each can refer to
 // those before it: "@2" is the digest of the text with number 2 and "#2" its size.
 // Number 0 is a layer.
 type checkpointTexts [6]string
 
-func (c *checkpointTexts) store() (b *blobs, refer *strings.Replacer) {
-	b = &blobs{all: map[digest.Digest][]byte{}}
+func (c *checkpointTexts) store() (b *blobtest.Store, refer *strings.Replacer) {
+	b = blobtest.New()
 	var pairs []string
 	refer = strings.NewReplacer()
 	for i, text := range c {
 		c[i] = refer.Replace(text)
-		pairs = append(pairs, fmt.Sprint("@", i), b.add(c[i]).String(), fmt.Sprint("#", i), fmt.Sprint(len(c[i])))
+		pairs = append(pairs, fmt.Sprint("@", i), b.Add(c[i]).String(), fmt.Sprint("#", i), fmt.Sprint(len(c[i])))
 		refer = strings.NewReplacer(pairs...)
 	}
 	return b, refer
@@ -112,15 +76,15 @@ func FuzzReadCheckpoint(f *testing.F) {
 		if !whole {
 			target = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(refer.Replace("@4")), Size: int64(len(texts[4]))}
 		}
-		c, err := containerstore.ReadCheckpoint(t.Context(), store, target)
+		c, err := checkpoint.Read(t.Context(), store, target)
 		if err != nil {
-			checkClass(t, err)
+			blobtest.CheckClass(t, err)
 			return
 		}
 		checkParts(t, c, store)
 		r, err := c.ReadContainer(t.Context(), store)
 		if err != nil {
-			checkClass(t, err)
+			blobtest.CheckClass(t, err)
 			return
 		}
 		if again, err := json.Marshal(r); err != nil {
@@ -129,19 +93,7 @@ func FuzzReadCheckpoint(f *testing.F) {
 	})
 }
 
-// checkClass fails the test for an error that a caller would take for the daemon's
-// own fault.
-func checkClass(t *testing.T, err error) {
-	t.Helper()
-	for _, is := range []func(error) bool{errdefs.IsInvalidArgument, errdefs.IsNotFound, errdefs.IsDataLoss, errdefs.IsNotImplemented, errdefs.IsFailedPrecondition, errdefs.IsResourceExhausted, errdefs.IsOutOfRange} {
-		if is(err) {
-			return
-		}
-	}
-	t.Errorf("an error of no class: %v", err)
-}
-
-func checkParts(t *testing.T, c *containerstore.Checkpoint, store *blobs) {
+func checkParts(t *testing.T, c *checkpoint.Checkpoint, store *blobtest.Store) {
 	t.Helper()
 	parts := []*ocispec.Descriptor{c.Config, c.Base, c.BaseConfig, c.Container, c.Spec, c.RuntimeOptions, c.Process, c.ProcessOptions}
 	for i := range c.Layers {
@@ -151,7 +103,7 @@ func checkParts(t *testing.T, c *containerstore.Checkpoint, store *blobs) {
 		if p == nil {
 			continue
 		}
-		if text, ok := store.all[p.Digest]; !ok || p != c.Config && int64(len(text)) != p.Size {
+		if text, ok := store.All[p.Digest]; !ok || p != c.Config && int64(len(text)) != p.Size {
 			t.Errorf("part %+v is not in the store", *p)
 		}
 	}
@@ -171,7 +123,7 @@ func checkParts(t *testing.T, c *containerstore.Checkpoint, store *blobs) {
 			DiffIDs []digest.Digest `json:"diff_ids"`
 		} `json:"rootfs"`
 	}
-	if err := json.Unmarshal(store.all[c.Config.Digest], &config); err != nil || len(config.RootFS.DiffIDs) != len(c.Layers) {
+	if err := json.Unmarshal(store.All[c.Config.Digest], &config); err != nil || len(config.RootFS.DiffIDs) != len(c.Layers) {
 		t.Fatalf("%d layers have %d diffIDs, %v", len(c.Layers), len(config.RootFS.DiffIDs), err)
 	}
 	for i, own := range c.Own {

@@ -1,4 +1,5 @@
-package containerstore
+// Package baseimage reads the image that a container stands on.
+package baseimage
 
 import (
 	"context"
@@ -16,37 +17,37 @@ import (
 	"github.com/baleen-project/baleen/compat/bounded"
 )
 
-// Base is the image that a container stands on. The zero value is the base of
-// a container made FROM scratch.
-type Base struct {
+// Image is the manifest and the configuration of an image. The zero value is the
+// base of a container made FROM scratch.
+type Image struct {
 	Manifest ocispec.Manifest
 	Config   imagespec.DockerOCIImage
 }
 
-// ReadBase reads the image that target describes. If that is an index, the
+// Read reads the image that target describes. If that is an index, the
 // manifest for platform is taken; blobs of other platforms may be absent.
-func ReadBase(ctx context.Context, provider content.Provider, target ocispec.Descriptor, platform ocispec.Platform) (Base, error) {
+func Read(ctx context.Context, provider content.Provider, target ocispec.Descriptor, platform ocispec.Platform) (Image, error) {
 	manifest, err := ReadManifest(ctx, provider, target, platform)
 	if err != nil {
-		return Base{}, err
+		return Image{}, err
 	}
 	return ReadConfig(ctx, provider, manifest)
 }
 
 // ReadConfig reads the config of an image's manifest.
-func ReadConfig(ctx context.Context, provider content.Provider, manifest ocispec.Manifest) (Base, error) {
-	b := Base{Manifest: manifest}
-	if err := checkDescriptors(append(slices.Clone(manifest.Layers), manifest.Config)...); err != nil {
-		return Base{}, fmt.Errorf("read the image's manifest: %w", err)
+func ReadConfig(ctx context.Context, provider content.Provider, manifest ocispec.Manifest) (Image, error) {
+	b := Image{Manifest: manifest}
+	if err := CheckDescriptors(append(slices.Clone(manifest.Layers), manifest.Config)...); err != nil {
+		return Image{}, fmt.Errorf("read the image's manifest: %w", err)
 	}
 	if err := bounded.Image.ReadJSON(ctx, provider, manifest.Config, &b.Config); err != nil {
-		return Base{}, fmt.Errorf("read config %s of the image: %w", manifest.Config.Digest, err)
+		return Image{}, fmt.Errorf("read config %s of the image: %w", manifest.Config.Digest, err)
 	}
-	if err := checkDigests(b.Config.RootFS.DiffIDs...); err != nil {
-		return Base{}, fmt.Errorf("read config %s of the image: %w", manifest.Config.Digest, err)
+	if err := CheckDigests(b.Config.RootFS.DiffIDs...); err != nil {
+		return Image{}, fmt.Errorf("read config %s of the image: %w", manifest.Config.Digest, err)
 	}
 	if l, d := len(manifest.Layers), len(b.Config.RootFS.DiffIDs); l != d {
-		return Base{}, fmt.Errorf("the image has %d layers, and its config %s has %d diffIDs: %w", l, manifest.Config.Digest, d, errdefs.ErrDataLoss)
+		return Image{}, fmt.Errorf("the image has %d layers, and its config %s has %d diffIDs: %w", l, manifest.Config.Digest, d, errdefs.ErrDataLoss)
 	}
 	return b, nil
 }
@@ -65,21 +66,22 @@ func ReadManifest(ctx context.Context, provider content.Provider, target ocispec
 	return m, nil
 }
 
-// checkDescriptors refuses descriptors whose digest is none, or whose size cannot
+// CheckDescriptors refuses descriptors whose digest is none, or whose size cannot
 // be: others take digests apart, or make labels of them.
-func checkDescriptors(all ...ocispec.Descriptor) error {
+func CheckDescriptors(all ...ocispec.Descriptor) error {
 	for _, desc := range all {
 		if desc.Size < 0 {
 			return fmt.Errorf("a part has %d bytes: %w", desc.Size, errdefs.ErrDataLoss)
 		}
-		if err := checkDigests(desc.Digest); err != nil {
+		if err := CheckDigests(desc.Digest); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkDigests(all ...digest.Digest) error {
+// CheckDigests refuses digests that are none.
+func CheckDigests(all ...digest.Digest) error {
 	for _, dgst := range all {
 		if err := dgst.Validate(); err != nil {
 			return fmt.Errorf("%.100q is no digest: %w: %w", string(dgst), err, errdefs.ErrDataLoss)

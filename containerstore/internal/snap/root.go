@@ -1,4 +1,4 @@
-package containerstore
+package snap
 
 import (
 	"errors"
@@ -15,15 +15,15 @@ import (
 	"github.com/baleen-project/baleen/diff/xattr"
 )
 
-// errUnfitRoot says that the attributes of a root directory cannot be had, or not be
+// ErrUnfitRoot says that the attributes of a root directory cannot be had, or not be
 // given to another one: there are too many. The rest has been copied.
-var errUnfitRoot = errdefs.ErrFailedPrecondition.WithMessage("the container's root directory has extended attributes that cannot be copied; remove some")
+var ErrUnfitRoot = errdefs.ErrFailedPrecondition.WithMessage("the container's root directory has extended attributes that cannot be copied; remove some")
 
-// keepRoot gives the root directory of a new snapshot what that of its parent
+// KeepRoot gives the root directory of a new snapshot what that of its parent
 // has. Snapshotters make it anew, and only the topmost one counts: a container
 // would lose the mode that it gave to its root with every revision. Mounts that
 // are no overlay are copies, and have it.
-func keepRoot(mounts []mount.Mount) error {
+func KeepRoot(mounts []mount.Mount) error {
 	o, err := changes.ParseOverlay(mounts, true)
 	if errors.Is(err, diff.ErrUnsupported) {
 		return nil
@@ -35,7 +35,7 @@ func keepRoot(mounts []mount.Mount) error {
 }
 
 // copyRoot gives one directory owner, mode and attributes of another. If it fails
-// with errUnfitRoot that is because of what the container gave to its root.
+// with ErrUnfitRoot that is because of what the container gave to its root.
 func copyRoot(from, to string, ids idmap.Func) error {
 	var was, is unix.Stat_t
 	if err := errors.Join(pathError("stat", from, unix.Lstat(from, &was)), pathError("stat", to, unix.Lstat(to, &is))); err != nil {
@@ -77,7 +77,7 @@ func copyXattrs(from, to string, ids idmap.Func) error {
 	var unfit error
 	if errors.Is(err, unix.E2BIG) {
 		size, _ := unix.Llistxattr(from, nil)
-		unfit = fmt.Errorf("%w: their names take %d bytes, and the kernel lists %d", errUnfitRoot, size, maxXattrList)
+		unfit = fmt.Errorf("%w: their names take %d bytes, and the kernel lists %d", ErrUnfitRoot, size, maxXattrList)
 		attrs, err = accessLists(from)
 	}
 	if err != nil {
@@ -92,7 +92,7 @@ func copyXattrs(from, to string, ids idmap.Func) error {
 		case err == nil:
 		case noRoom(to, err):
 			if unfit == nil {
-				unfit = fmt.Errorf("%w: there is no room for %q: %w", errUnfitRoot, attr.Name, err)
+				unfit = fmt.Errorf("%w: there is no room for %q: %w", ErrUnfitRoot, attr.Name, err)
 			}
 		default:
 			return pathError("set attribute "+attr.Name+" of", to, err)

@@ -1,4 +1,4 @@
-package containerstore
+package clientopts
 
 import (
 	"context"
@@ -11,6 +11,9 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 
+	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/containerstore/internal/snap"
 	"github.com/baleen-project/baleen/diff"
 )
 
@@ -48,7 +51,7 @@ func WithRollback(opts ...RollbackOpt) client.UpdateContainerOpts {
 			return err
 		}
 		defer func() { end(err) }()
-		p, release, err := openPlain(ctx, cl, c)
+		p, release, err := openContainer(ctx, cl, c)
 		if err != nil {
 			return err
 		}
@@ -61,7 +64,7 @@ func WithRollback(opts ...RollbackOpt) client.UpdateContainerOpts {
 	}
 }
 
-func (p *plain) rollback(ctx context.Context, o rollback) error {
+func (p *clientContainer) rollback(ctx context.Context, o rollback) error {
 	if shifted(p.active.Labels, nil) {
 		return fmt.Errorf("its user ids are mapped when it is mounted: %w", errdefs.ErrNotImplemented)
 	}
@@ -70,26 +73,26 @@ func (p *plain) rollback(ctx context.Context, o rollback) error {
 		return err
 	}
 	s := step{previous: number(target)}
-	if s.to, err = p.readRecord(ctx, target); err != nil {
+	if s.to, err = containerstore.ReadRecord(ctx, p.Content, target); err != nil {
 		return err
 	}
 	if s.spec, err = configSpec(s.to.Config); err != nil {
 		return fmt.Errorf("read the spec of revision %d: %w", number(target), err)
 	}
 	s.to.Kind, s.to.Config = kindRollback, nil
-	if s.parent, err = p.merged(ctx, target); err != nil {
+	if s.parent, err = p.standOn(ctx, target); err != nil {
 		return err
 	}
 	return p.move(ctx, s)
 }
 
 // target finds the revision to go to.
-func (p *plain) target(o rollback) (snapshots.Info, error) {
+func (p *clientContainer) target(o rollback) (snapshots.Info, error) {
 	n := o.to
 	if !o.chosen {
-		n, _ = strconv.Atoi(p.active.Labels[LabelPrevious]) // 0 if there is none
+		n, _ = strconv.Atoi(p.active.Labels[label.Previous]) // 0 if there is none
 		if n == 0 {
-			return snapshots.Info{}, ErrNoPreviousRevision
+			return snapshots.Info{}, containerstore.ErrNoPreviousRevision
 		}
 	}
 	if o.chosen && n == p.current() {
@@ -100,23 +103,23 @@ func (p *plain) target(o rollback) (snapshots.Info, error) {
 		return target, nil
 	}
 	if !o.chosen {
-		return target, fmt.Errorf("revision %d has been removed: %w", n, ErrNoPreviousRevision)
+		return target, fmt.Errorf("revision %d has been removed: %w", n, containerstore.ErrNoPreviousRevision)
 	}
 	return target, fmt.Errorf("revision %d: %w", n, errdefs.ErrNotFound)
 }
 
-// merged returns the snapshot to stand on for a revision: its own, or if that
+// standOn returns the snapshot to stand on for a revision: its own, or if that
 // has too many layers of the container's, one that is made of them.
-func (p *plain) merged(ctx context.Context, target snapshots.Info) (string, error) {
+func (p *clientContainer) standOn(ctx context.Context, target snapshots.Info) (string, error) {
 	layers, base := p.own(target)
-	if layers < maxLayers {
+	if layers < snap.MaxLayers {
 		return target.Name, nil
 	}
 	name := p.Container + ":m" + strconv.Itoa(number(target))
 	if i, ok := p.all[name]; ok && i.Kind == snapshots.KindCommitted {
 		return name, nil
 	}
-	err := p.merge(ctx, name, target, base, layers)
+	err := p.Merge(ctx, name, target, base, layers)
 	if errors.Is(err, diff.ErrUnsupported) {
 		return target.Name, nil // no stack of folders, which knows no limit
 	}

@@ -1,9 +1,8 @@
-package containerstore
+package checkpoint
 
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -15,9 +14,12 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/containerstore/baseimage"
+	"github.com/baleen-project/baleen/containerstore/blob"
 )
 
-// Annotations of a [MediaTypeCheckpointProcess]: what it is unpacked.
+// Annotations of a [MediaTypeProcess]: what it is unpacked.
 const (
 	annotationRawDigest = "io.baleen.checkpoint.raw.digest"
 	annotationRawSize   = "io.baleen.checkpoint.raw.size"
@@ -30,7 +32,7 @@ const processWindow = 128 << 20
 // PackedProcess describes a blob that holds, compressed, what CRIU has dumped.
 func PackedProcess(blob, raw ocispec.Descriptor) *ocispec.Descriptor {
 	return &ocispec.Descriptor{
-		MediaType: MediaTypeCheckpointProcess, Digest: blob.Digest, Size: blob.Size,
+		MediaType: MediaTypeProcess, Digest: blob.Digest, Size: blob.Size,
 		Annotations: map[string]string{
 			annotationRawDigest: raw.Digest.String(),
 			annotationRawSize:   strconv.FormatInt(raw.Size, 10),
@@ -44,7 +46,7 @@ func (c *Checkpoint) RawProcess() (raw ocispec.Descriptor, packed bool, err erro
 	if c.Process == nil {
 		return raw, false, fmt.Errorf("it has files alone, and no processes: %w", errdefs.ErrNotFound)
 	}
-	if c.Process.MediaType != MediaTypeCheckpointProcess {
+	if c.Process.MediaType != MediaTypeProcess {
 		return *c.Process, false, nil
 	}
 	raw.MediaType = images.MediaTypeContainerd1Checkpoint
@@ -52,7 +54,7 @@ func (c *Checkpoint) RawProcess() (raw ocispec.Descriptor, packed bool, err erro
 		raw.Size, err = strconv.ParseInt(c.Process.Annotations[annotationRawSize], 10, 64)
 	}
 	if err == nil {
-		err = checkDescriptors(raw)
+		err = baseimage.CheckDescriptors(raw)
 	}
 	if err != nil {
 		return raw, true, fmt.Errorf("what its processes unpack to: %w: %w", err, errdefs.ErrDataLoss)
@@ -77,33 +79,18 @@ func (c *Checkpoint) UnpackProcess(ctx context.Context, store content.Store) err
 }
 
 func (c *Checkpoint) unpackProcess(ctx context.Context, store content.Store, raw ocispec.Descriptor) (err error) {
-	blob, err := store.ReaderAt(ctx, *c.Process)
+	packed, err := store.ReaderAt(ctx, *c.Process)
 	if err != nil {
-		return missing("the state of the processes", *c.Process, err)
+		return Unreadable("the state of the processes", *c.Process, err)
 	}
-	defer func() { err = errors.Join(err, blob.Close()) }()
+	defer func() { err = errors.Join(err, packed.Close()) }()
 	// Each piece that the decoder asks for would be a call to containerd.
-	buffered := bufio.NewReaderSize(content.NewReader(blob), 1<<20)
+	buffered := bufio.NewReaderSize(content.NewReader(packed), 1<<20)
 	z, err := zstd.NewReader(buffered, zstd.WithDecoderMaxWindow(processWindow))
 	if err != nil {
 		return err
 	}
 	defer z.Close()
 	// More than it is to be is as wrong as anything else.
-	ref := "baleen-process-" + rand.Text()
-	err = content.WriteBlob(ctx, store, ref, io.LimitReader(z, raw.Size+1), raw)
-	if err != nil {
-		err = errors.Join(err, abort(ctx, store, ref))
-	}
-	return err
-}
-
-// abort drops what was written, also after ctx has ended.
-func abort(ctx context.Context, store content.IngestManager, ref string) error {
-	ctx, cancel := cleanup(ctx)
-	defer cancel()
-	if err := store.Abort(ctx, ref); err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("abort: %w", err)
-	}
-	return nil
+	return blob.Write(ctx, store, io.LimitReader(z, raw.Size+1), raw)
 }

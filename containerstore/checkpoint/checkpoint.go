@@ -1,4 +1,4 @@
-package containerstore
+package checkpoint
 
 import (
 	"encoding/json"
@@ -11,57 +11,57 @@ import (
 	"github.com/baleen-project/baleen/diff"
 )
 
-// ArtifactTypeCheckpoint marks the index and the manifest of a checkpoint.
-const ArtifactTypeCheckpoint = "application/vnd.baleen.checkpoint.v1"
+// ArtifactType marks the index and the manifest of a checkpoint.
+const ArtifactType = "application/vnd.baleen.checkpoint.v1"
 
 // Media types of the parts of a checkpoint's manifest that are no layers of an
 // image. Those that containerd has a name for keep it:
 // images.MediaTypeContainerd1CheckpointConfig is the runtime spec, and
 // images.MediaTypeContainerd1Checkpoint what CRIU has dumped.
 const (
-	// MediaTypeCheckpointContainer is a [CheckpointContainer] as JSON.
-	MediaTypeCheckpointContainer = "application/vnd.baleen.checkpoint.container.v1+json"
-	// MediaTypeCheckpointBaseManifest and MediaTypeCheckpointBaseConfig are the
+	// MediaTypeContainer is a [Container] as JSON.
+	MediaTypeContainer = "application/vnd.baleen.checkpoint.container.v1+json"
+	// MediaTypeBaseManifest and MediaTypeBaseConfig are the
 	// manifest and the config of the container's image, byte by byte. Named so
 	// they are two more blobs to whoever copies the checkpoint; under their own
 	// names the image would be one more of the same platform in the index, of
 	// which a pull takes the first alone.
-	MediaTypeCheckpointBaseManifest = "application/vnd.baleen.checkpoint.base.manifest.v1+json"
-	MediaTypeCheckpointBaseConfig   = "application/vnd.baleen.checkpoint.base.config.v1+json"
+	MediaTypeBaseManifest = "application/vnd.baleen.checkpoint.base.manifest.v1+json"
+	MediaTypeBaseConfig   = "application/vnd.baleen.checkpoint.base.config.v1+json"
 )
 
-// MediaTypeCheckpointProcess is what CRIU has dumped, compressed with zstd, which
+// MediaTypeProcess is what CRIU has dumped, compressed with zstd, which
 // containerd cannot: [Checkpoint.UnpackProcess] undoes it for a restore. A shell
 // that counts gives 24 kB in place of 205 kB, a process with 100 MiB of memory, of
 // which half is random, 53 MB in place of 108 MB. That takes 0.2 s, after the
 // container goes on, and a restore of it 0.76 s in place of 0.59 s (in turns, 2
 // cores). Level 1 is used: level 3 took twice as long for a fifth of a percent.
-const MediaTypeCheckpointProcess = images.MediaTypeContainerd1Checkpoint + "+zstd"
+const MediaTypeProcess = images.MediaTypeContainerd1Checkpoint + "+zstd"
 
 // Annotations of a checkpoint's index. The first three are containerd's.
 const (
-	// AnnotationCheckpointImage is the name of the container's image.
-	AnnotationCheckpointImage = ocispec.AnnotationRefName
-	// AnnotationCheckpointRuntime is the runtime of the container's processes.
-	AnnotationCheckpointRuntime = "io.containerd.checkpoint.runtime"
-	// AnnotationCheckpointSnapshotter is where the container's files were.
-	AnnotationCheckpointSnapshotter = "io.containerd.checkpoint.snapshotter"
-	// AnnotationCheckpointContainer is the name of the container.
-	AnnotationCheckpointContainer = "io.baleen.checkpoint.container"
-	// AnnotationCheckpointCRIU is the version of CRIU that kept the processes.
-	AnnotationCheckpointCRIU = "io.baleen.checkpoint.criu"
-	// AnnotationCheckpointKind is "files", or "processes" if those are in it.
-	AnnotationCheckpointKind = "io.baleen.checkpoint.kind"
+	// AnnotationImage is the name of the container's image.
+	AnnotationImage = ocispec.AnnotationRefName
+	// AnnotationRuntime is the runtime of the container's processes.
+	AnnotationRuntime = "io.containerd.checkpoint.runtime"
+	// AnnotationSnapshotter is where the container's files were.
+	AnnotationSnapshotter = "io.containerd.checkpoint.snapshotter"
+	// AnnotationContainer is the name of the container.
+	AnnotationContainer = "io.baleen.checkpoint.container"
+	// AnnotationCRIU is the version of CRIU that kept the processes.
+	AnnotationCRIU = "io.baleen.checkpoint.criu"
+	// AnnotationKind is "files", or "processes" if those are in it.
+	AnnotationKind = "io.baleen.checkpoint.kind"
 )
 
 // Kinds of checkpoints.
 const (
-	CheckpointFiles     = "files"
-	CheckpointProcesses = "processes"
+	KindFiles     = "files"
+	KindProcesses = "processes"
 )
 
-// CheckpointContainer is the configuration that a container was created with.
-type CheckpointContainer struct {
+// Container is the configuration that a container was created with.
+type Container struct {
 	ID      string    `json:"id"`
 	Name    string    `json:"name,omitempty"`
 	Created time.Time `json:"created"` // the checkpoint, not the container
@@ -104,7 +104,7 @@ type Checkpoint struct {
 	// needs.
 	Base, BaseConfig *ocispec.Descriptor
 
-	Container      *ocispec.Descriptor // a CheckpointContainer
+	Container      *ocispec.Descriptor // a Container
 	Spec           *ocispec.Descriptor // the runtime spec
 	RuntimeOptions *ocispec.Descriptor
 	Process        *ocispec.Descriptor // what CRIU has dumped: see RawProcess
@@ -114,19 +114,19 @@ type Checkpoint struct {
 // Kind says what the checkpoint holds besides configuration.
 func (c *Checkpoint) Kind() string {
 	if c.Process != nil {
-		return CheckpointProcesses
+		return KindProcesses
 	}
-	return CheckpointFiles
+	return KindFiles
 }
 
 // IsCheckpoint reports whether a manifest is that of a checkpoint.
-func IsCheckpoint(m ocispec.Manifest) bool { return m.ArtifactType == ArtifactTypeCheckpoint }
+func IsCheckpoint(m ocispec.Manifest) bool { return m.ArtifactType == ArtifactType }
 
 // slots are the parts that have a media type of their own.
 func (c *Checkpoint) slots() map[string]**ocispec.Descriptor {
 	return map[string]**ocispec.Descriptor{
-		MediaTypeCheckpointBaseConfig:                       &c.BaseConfig,
-		MediaTypeCheckpointContainer:                        &c.Container,
+		MediaTypeBaseConfig:                                 &c.BaseConfig,
+		MediaTypeContainer:                                  &c.Container,
 		images.MediaTypeContainerd1CheckpointConfig:         &c.Spec,
 		images.MediaTypeContainerd1CheckpointRuntimeOptions: &c.RuntimeOptions,
 		images.MediaTypeContainerd1Checkpoint:               &c.Process,

@@ -1,4 +1,4 @@
-package containerstore
+package checkpoint
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat/bounded"
+	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/diff"
 )
 
@@ -27,36 +28,36 @@ var ErrNotCheckpoint = fmt.Errorf("not a checkpoint of a container: %w", errdefs
 // labelUncompressed, on a compressed layer, is its diffID.
 const labelUncompressed = "containerd.io/uncompressed"
 
-// ReadCheckpoint reads what an image record has as its target: a checkpoint of
+// Read reads what an image record has as its target: a checkpoint of
 // ours or of containerd's, [ErrNotCheckpoint] if it is neither. All that it
 // refers to is there, or the error is errdefs.ErrNotFound and says what is not:
 // [MissingParts].
 //
 // Of several platforms in an index, that of the host is taken if there is one,
 // and the first if not.
-func ReadCheckpoint(ctx context.Context, store content.Store, target ocispec.Descriptor) (*Checkpoint, error) {
-	c, err := readCheckpoint(ctx, store, target)
+func Read(ctx context.Context, store content.Store, target ocispec.Descriptor) (*Checkpoint, error) {
+	c, err := readParts(ctx, store, target)
 	if err != nil {
 		return nil, err
 	}
 	return c, c.whole(ctx, store)
 }
 
-func readCheckpoint(ctx context.Context, store content.Store, target ocispec.Descriptor) (*Checkpoint, error) {
+func readParts(ctx context.Context, store content.Store, target ocispec.Descriptor) (*Checkpoint, error) {
 	if images.IsManifestType(target.MediaType) {
-		return readManifestCheckpoint(ctx, store, target)
+		return readManifest(ctx, store, target)
 	}
 	if !images.IsIndexType(target.MediaType) {
 		return nil, fmt.Errorf("it is a %s: %w", target.MediaType, ErrNotCheckpoint)
 	}
 	var index ocispec.Index
 	if err := bounded.Image.ReadJSON(ctx, store, target, &index); err != nil {
-		return nil, missing("the index", target, err)
+		return nil, Unreadable("the index", target, err)
 	}
-	if index.ArtifactType == ArtifactTypeCheckpoint {
-		return readManifestCheckpoint(ctx, store, preferred(index.Manifests))
+	if index.ArtifactType == ArtifactType {
+		return readManifest(ctx, store, preferred(index.Manifests))
 	}
-	if index.Annotations[AnnotationCheckpointRuntime] == "" {
+	if index.Annotations[AnnotationRuntime] == "" {
 		return nil, ErrNotCheckpoint
 	}
 	return readFlat(ctx, store, index)
@@ -75,14 +76,14 @@ func preferred(manifests []ocispec.Descriptor) ocispec.Descriptor {
 	return manifests[0]
 }
 
-// readManifestCheckpoint reads a checkpoint of ours.
-func readManifestCheckpoint(ctx context.Context, store content.Store, desc ocispec.Descriptor) (*Checkpoint, error) {
+// readManifest reads a checkpoint of ours.
+func readManifest(ctx context.Context, store content.Store, desc ocispec.Descriptor) (*Checkpoint, error) {
 	if desc.Digest == "" {
 		return nil, fmt.Errorf("its index is empty: %w", ErrNotCheckpoint)
 	}
 	var m ocispec.Manifest
 	if err := bounded.Image.ReadJSON(ctx, store, desc, &m); err != nil {
-		return nil, missing("the manifest", desc, err)
+		return nil, Unreadable("the manifest", desc, err)
 	}
 	if !IsCheckpoint(m) {
 		return nil, ErrNotCheckpoint
@@ -93,12 +94,12 @@ func readManifestCheckpoint(ctx context.Context, store content.Store, desc ocisp
 	c := fromAnnotations(m.Annotations)
 	c.Config = &m.Config
 	c.take(m.Layers)
-	if m.Annotations[AnnotationCheckpointKind] == CheckpointProcesses && c.Process == nil {
+	if m.Annotations[AnnotationKind] == KindProcesses && c.Process == nil {
 		return nil, fmt.Errorf("it has processes in a form that is not known here: %w", errdefs.ErrNotImplemented)
 	}
 	var config ocispec.Image
 	if err := bounded.Image.ReadJSON(ctx, store, m.Config, &config); err != nil {
-		return nil, missing("the config", m.Config, err)
+		return nil, Unreadable("the config", m.Config, err)
 	}
 	c.Platform = config.Platform
 	return c, c.takeOwn(ctx, store, config.RootFS.DiffIDs)
@@ -113,15 +114,15 @@ func checkParts(parts []ocispec.Descriptor) error {
 	if len(parts) > maxParts {
 		return fmt.Errorf("it has %d parts, and %d are the limit: %w", len(parts), maxParts, errdefs.ErrInvalidArgument)
 	}
-	return checkDescriptors(parts...)
+	return baseimage.CheckDescriptors(parts...)
 }
 
 func fromAnnotations(a map[string]string) *Checkpoint {
 	created, _ := time.Parse(time.RFC3339, a[ocispec.AnnotationCreated]) // zero if it does not say
 	return &Checkpoint{
-		Image: a[AnnotationCheckpointImage], Runtime: a[AnnotationCheckpointRuntime],
-		Snapshotter: a[AnnotationCheckpointSnapshotter], Name: a[AnnotationCheckpointContainer],
-		CRIU: a[AnnotationCheckpointCRIU], Created: created,
+		Image: a[AnnotationImage], Runtime: a[AnnotationRuntime],
+		Snapshotter: a[AnnotationSnapshotter], Name: a[AnnotationContainer],
+		CRIU: a[AnnotationCRIU], Created: created,
 	}
 }
 
@@ -134,10 +135,10 @@ func (c *Checkpoint) take(parts []ocispec.Descriptor) {
 		switch {
 		case ok:
 			*slot = &part
-		case part.MediaType == MediaTypeCheckpointBaseManifest:
+		case part.MediaType == MediaTypeBaseManifest:
 			part.MediaType, part.Annotations = part.Annotations[annotationMediaType], nil
 			c.Base = &part
-		case part.MediaType == MediaTypeCheckpointProcess:
+		case part.MediaType == MediaTypeProcess:
 			c.Process = &part
 		case images.IsLayerType(part.MediaType):
 			c.Layers = append(c.Layers, part)
@@ -147,7 +148,7 @@ func (c *Checkpoint) take(parts []ocispec.Descriptor) {
 
 // takeOwn finds the container's own layers: those that its image does not have.
 func (c *Checkpoint) takeOwn(ctx context.Context, store content.Store, diffIDs []digest.Digest) error {
-	if err := checkDigests(diffIDs...); err != nil {
+	if err := baseimage.CheckDigests(diffIDs...); err != nil {
 		return err
 	}
 	if len(diffIDs) != len(c.Layers) {
@@ -155,16 +156,16 @@ func (c *Checkpoint) takeOwn(ctx context.Context, store content.Store, diffIDs [
 	}
 	below := 0
 	if c.Base != nil {
-		var base ocispec.Manifest
-		if err := bounded.Image.ReadJSON(ctx, store, *c.Base, &base); err != nil {
-			return missing("the manifest of the container's image", *c.Base, err)
+		var image ocispec.Manifest
+		if err := bounded.Image.ReadJSON(ctx, store, *c.Base, &image); err != nil {
+			return Unreadable("the manifest of the container's image", *c.Base, err)
 		}
-		if err := checkDescriptors(append(base.Layers, base.Config)...); err != nil {
-			return missing("the manifest of the container's image", *c.Base, err)
+		if err := baseimage.CheckDescriptors(append(image.Layers, image.Config)...); err != nil {
+			return Unreadable("the manifest of the container's image", *c.Base, err)
 		}
-		below = len(base.Layers)
+		below = len(image.Layers)
 		same := func(a, b ocispec.Descriptor) bool { return a.Digest == b.Digest }
-		if len(c.Layers) < below || !slices.EqualFunc(c.Layers[:below], base.Layers, same) {
+		if len(c.Layers) < below || !slices.EqualFunc(c.Layers[:below], image.Layers, same) {
 			return fmt.Errorf("its layers are not those of the container's image and others on top: %w", errdefs.ErrDataLoss)
 		}
 	}
@@ -198,7 +199,7 @@ func readFlat(ctx context.Context, store content.Store, index ocispec.Index) (*C
 	own := diff.Layer{Blob: c.Layers[0]}
 	info, err := store.Info(ctx, own.Blob.Digest)
 	if err != nil {
-		return nil, missing("the container's layer", own.Blob, err)
+		return nil, Unreadable("the container's layer", own.Blob, err)
 	}
 	if id, err := digest.Parse(info.Labels[labelUncompressed]); err == nil {
 		own.DiffID = id
@@ -210,7 +211,7 @@ func readFlat(ctx context.Context, store content.Store, index ocispec.Index) (*C
 // ReadContainer reads the configuration that the container was created with. It
 // is errdefs.ErrNotFound in one of containerd's checkpoints, which has only the
 // runtime spec.
-func (c *Checkpoint) ReadContainer(ctx context.Context, provider content.Provider) (r CheckpointContainer, err error) {
+func (c *Checkpoint) ReadContainer(ctx context.Context, provider content.Provider) (r Container, err error) {
 	if c.Container == nil {
 		return r, fmt.Errorf("the checkpoint has no configuration of the container: %w", errdefs.ErrNotFound)
 	}
@@ -218,13 +219,13 @@ func (c *Checkpoint) ReadContainer(ctx context.Context, provider content.Provide
 		return r, fmt.Errorf("read the configuration of the container: %w", err)
 	}
 	if r.ImageID != "" {
-		err = checkDigests(r.ImageID)
+		err = baseimage.CheckDigests(r.ImageID)
 	}
 	if err == nil && r.Manifest != nil {
-		err = checkDescriptors(*r.Manifest)
+		err = baseimage.CheckDescriptors(*r.Manifest)
 	}
 	if err != nil {
-		return CheckpointContainer{}, fmt.Errorf("read the configuration of the container: %w", err)
+		return Container{}, fmt.Errorf("read the configuration of the container: %w", err)
 	}
 	return r, nil
 }
@@ -233,14 +234,14 @@ func (c *Checkpoint) ReadContainer(ctx context.Context, provider content.Provide
 type MissingParts struct{ Parts []string }
 
 func (e *MissingParts) Error() string {
-	return "the checkpoint is not whole here, pull or load it again: missing are " + strings.Join(e.Parts, ", ")
+	return "the checkpoint is not whole here, pull or load it again: Unreadable are " + strings.Join(e.Parts, ", ")
 }
 
 // Unwrap has it be errdefs.ErrNotFound.
 func (e *MissingParts) Unwrap() error { return errdefs.ErrNotFound }
 
-// missing is the error for a part that cannot be read.
-func missing(what string, desc ocispec.Descriptor, err error) error {
+// Unreadable is the error for a part that cannot be read.
+func Unreadable(what string, desc ocispec.Descriptor, err error) error {
 	if errdefs.IsNotFound(err) {
 		return &MissingParts{Parts: []string{describe(what, desc)}}
 	}

@@ -1,4 +1,4 @@
-package containerstore
+package clientopts
 
 import (
 	"context"
@@ -38,7 +38,7 @@ func WithReport(report func(merge.Conflict)) UpgradeOpt {
 }
 
 type upgrade struct {
-	*plain
+	*clientContainer
 	image  client.Image
 	decide func(path string) merge.Policy
 	report func(merge.Conflict)
@@ -80,12 +80,12 @@ func WithUpgrade(image client.Image, opts ...UpgradeOpt) client.UpdateContainerO
 			return err
 		}
 		defer func() { end(err) }()
-		p, release, err := openPlain(ctx, cl, c)
+		p, release, err := openContainer(ctx, cl, c)
 		if err != nil {
 			return err
 		}
 		defer release()
-		u := &upgrade{plain: p, image: image}
+		u := &upgrade{clientContainer: p, image: image}
 		for _, o := range opts {
 			o(u)
 		}
@@ -125,7 +125,7 @@ func (u *upgrade) fill(ctx context.Context, into []mount.Mount, chain string) er
 	if u.decide != nil || u.report != nil {
 		return fmt.Errorf("conflicts can be told only where changes are in layers of their own: %w: %w", err, errdefs.ErrNotImplemented)
 	}
-	return u.copyTrees(ctx, base, from, into)
+	return u.CopyTrees(ctx, base, from, into)
 }
 
 func (u *upgrade) mergeLayers(ctx context.Context, from []mount.Mount, layers int, hasParent bool, into []mount.Mount, hasImage bool) error {
