@@ -14,45 +14,44 @@ import (
 
 // GetContainerLayerSize returns what a container's own layers take on disk, and
 // that plus all layers below them, in bytes. Moby asks also about containers
-// that are just being removed: an unknown one has no size.
+// that are just being removed: an unknown one has no size. What cannot be measured
+// is logged and counts nothing: an error would take the list of all containers away.
 func (s *Service) GetContainerLayerSize(ctx context.Context, id string) (own, total int64, err error) {
 	ctr := s.containers.Get(id)
-	if ctr == nil {
+	if ctr == nil || s.lost.why(id) != nil {
 		return 0, 0, nil
 	}
-	if s.lost.why(id) != nil {
-		return 0, 0, nil // better none than no list of all the others
-	}
-	own, below, err := s.layerSize(ctx, ctr)
-	if err != nil {
+	own, below := s.layerSize(ctx, ctr)
+	if err := ctx.Err(); err != nil {
 		return 0, 0, compat.DockerError(fmt.Errorf("size of container %s: %w", id, err))
 	}
 	return own, own + below, nil
 }
 
-func (s *Service) layerSize(ctx context.Context, ctr *moby.Container) (own, below int64, err error) {
-	sn := s.snapshots(ctr.Driver)
+func (s *Service) layerSize(ctx context.Context, ctr *moby.Container) (own, below int64) {
+	logger := log.G(ctx).WithField("container", ctr.ID)
 	turn := s.turns.get(ctr.ID)
 	turn.RLock()
 	defer turn.RUnlock()
 	h := s.history(ctr.ID, ctr.Driver)
 	stack, err := h.Stack(ctx)
 	if err != nil {
-		return 0, 0, err
+		logger.WithError(err).Warn("could not find the layers of the container to measure them")
+		return 0, 0
 	}
 	for _, layer := range stack.Own {
 		size, err := h.Usage(ctx, layer)
 		if err != nil {
-			return 0, 0, err
+			logger.WithError(err).WithField("snapshot", layer).Warn("could not measure a layer of the container")
+			continue
 		}
 		own += size
 	}
-	below, err = usageBelow(ctx, sn, stack.Own[len(stack.Own)-1])
+	below, err = usageBelow(ctx, s.snapshots(ctr.Driver), stack.Own[len(stack.Own)-1])
 	if err != nil && !errdefs.IsNotFound(err) {
-		// The total is for display: better a low one than none of the list.
-		log.G(ctx).WithError(err).WithField("container", ctr.ID).Warn("could not add up the size of the layers below the container")
+		logger.WithError(err).Warn("could not add up the size of the layers below the container")
 	}
-	return own, below, nil
+	return own, below
 }
 
 // usageBelow adds up the sizes of a snapshot's ancestors. What was added up

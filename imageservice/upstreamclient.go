@@ -7,9 +7,12 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"google.golang.org/grpc"
+
+	"github.com/baleen-project/baleen/containerstore"
 )
 
 // UpstreamClient returns the client of containerd for the image service behind a Service,
@@ -19,7 +22,10 @@ import (
 // Moby's image service makes the record of a name anew when the name gets another image,
 // and asks for the age of a record by when it was created. [PutImage] updates the record:
 // a list of this client has records as old as their last update.
-func UpstreamClient(client *containerd.Client) (*containerd.Client, error) {
+//
+// It also adds up all snapshots for docker system df, and would count revisions as images
+// that nobody uses: a walk of this client leaves out the sealed layers of containers.
+func UpstreamClient(client *containerd.Client, snapshotter string) (*containerd.Client, error) {
 	conn, ok := client.Conn().(*grpc.ClientConn)
 	if !ok {
 		return client, fmt.Errorf("share the connection to containerd: it is %T: %w", client.Conn(), errdefs.ErrNotImplemented)
@@ -27,6 +33,7 @@ func UpstreamClient(client *containerd.Client) (*containerd.Client, error) {
 	upstream, err := containerd.NewWithConn(conn, containerd.WithDefaultNamespace(client.DefaultNamespace()), containerd.WithServices(
 		containerd.WithContentStore(&upstreamContent{Store: client.ContentStore()}),
 		containerd.WithImageStore(upstreamRecords{client.ImageService()}),
+		containerd.WithSnapshotters(map[string]snapshots.Snapshotter{snapshotter: upstreamSnapshots{client.SnapshotService(snapshotter)}}),
 	))
 	if err != nil {
 		return client, fmt.Errorf("share the connection to containerd: %w", err)
@@ -64,6 +71,18 @@ func (r upstreamRecords) List(ctx context.Context, filters ...string) ([]images.
 		list[i].CreatedAt = list[i].UpdatedAt
 	}
 	return list, err
+}
+
+// upstreamSnapshots are the daemon's snapshots.
+type upstreamSnapshots struct{ snapshots.Snapshotter }
+
+func (s upstreamSnapshots) Walk(ctx context.Context, fn snapshots.WalkFunc, filters ...string) error {
+	return s.Snapshotter.Walk(ctx, func(ctx context.Context, i snapshots.Info) error {
+		if containerstore.IsSealed(i) {
+			return nil
+		}
+		return fn(ctx, i)
+	}, filters...)
 }
 
 // Unpack unpacks an image of one platform, whose manifest is target, with the Service that

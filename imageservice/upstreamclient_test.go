@@ -23,7 +23,7 @@ func TestUpstreamClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := imageservice.UpstreamClient(plain)
+	client, err := imageservice.UpstreamClient(plain, "overlayfs")
 	if err != nil || client == plain || client.DefaultNamespace() != "moby" || client.Conn() != plain.Conn() {
 		t.Errorf("%+v: %v", client, err)
 	}

@@ -3,6 +3,7 @@
 //
 //	docker baleen snapshot|upgrade|rollback|revisions|prune|checkpoint CONTAINER
 //	docker baleen restore REF
+//	docker baleen df
 //	docker baleen check
 //
 // It is made with Docker's own plugin library and goes to the daemon that

@@ -59,6 +59,10 @@ func (backend) BaleenCheck(context.Context, api.CheckRequest) (api.CheckReport, 
 	return api.CheckReport{}, nil
 }
 
+func (backend) BaleenDiskUsage(context.Context) (api.DiskUsage, error) {
+	return api.DiskUsage{Containers: []api.ContainerUsage{}}, nil
+}
+
 func (backend) CheckpointAbility(context.Context) api.CheckpointAbility {
 	return api.CheckpointAbility{}
 }
@@ -116,6 +120,10 @@ func operations() []operation {
 		}},
 		{"POST /baleen/check", api.CheckRequest{}, api.CheckReport{}, func(ctx context.Context, c *client.Client) error {
 			_, err := c.Check(ctx, api.CheckRequest{})
+			return err
+		}},
+		{"GET /baleen/df", nil, api.DiskUsage{}, func(ctx context.Context, c *client.Client) error {
+			_, err := c.DiskUsage(ctx)
 			return err
 		}},
 	}

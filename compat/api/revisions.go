@@ -10,6 +10,7 @@
 //	GET  /checkpoints/check                                 -> CheckpointAbility
 //	POST /checkpoints/restore               RestoreRequest    -> stream of Progress
 //	POST /baleen/check                      CheckRequest      -> CheckReport
+//	GET  /baleen/df                                           -> DiskUsage
 //
 // A snapshot answers 201, the others 200. A body may be empty but for a
 // restore; fields that the daemon does not know are refused. While one of the

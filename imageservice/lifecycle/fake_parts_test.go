@@ -64,7 +64,7 @@ func (s store) Get(of string) *moby.Container {
 	}
 	return nil
 }
-func (s store) List() []*moby.Container               { return []*moby.Container{s.w.c} }
+func (s store) List() []*moby.Container               { return append([]*moby.Container{s.w.c}, s.w.others...) }
 func (s store) Size() int                             { return 1 }
 func (s store) ApplyAll(reduce moby.ContainerReducer) { reduce(s.w.c) }
 func (s store) Add(string, *moby.Container)           {}

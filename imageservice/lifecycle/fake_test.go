@@ -14,6 +14,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
+	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/check"
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
@@ -50,7 +51,9 @@ type world struct {
 	plan     api.Plan
 	to       *moby.ContainerConfig // of the image "new"
 
-	upgradedTo string // the image of the last prepared upgrade
+	others     []*moby.Container                   // of the daemon
+	usage      map[string]containerstore.DiskUsage // by the container's name
+	upgradedTo string                              // the image of the last prepared upgrade
 }
 
 // newWorld returns a daemon whose container has the image "old", and runs or not.
@@ -249,6 +252,13 @@ func (w *world) Snapshot(ctx context.Context, _ *moby.Container, _ imageservice.
 
 func (w *world) Revisions(context.Context, *moby.Container) ([]api.Revision, error) {
 	return []api.Revision{{Number: 1}}, w.call("revisions")
+}
+
+func (w *world) DiskUsage(_ context.Context, c *moby.Container) (containerstore.DiskUsage, error) {
+	if c.Name == "/broken" {
+		return containerstore.DiskUsage{}, errFault
+	}
+	return w.usage[c.Name], nil
 }
 
 func (w *world) PruneRevisions(context.Context, *moby.Container, api.PruneRequest) (api.PruneReport, error) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
+	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/check"
 )
@@ -100,6 +101,7 @@ type History interface {
 	Snapshot(ctx context.Context, c *moby.Container, o imageservice.SnapshotOptions) (api.Revision, error)
 	Revisions(ctx context.Context, c *moby.Container) ([]api.Revision, error)
 	PruneRevisions(ctx context.Context, c *moby.Container, r api.PruneRequest) (api.PruneReport, error)
+	DiskUsage(ctx context.Context, c *moby.Container) (containerstore.DiskUsage, error)
 	RevisionImages(ctx context.Context) ([]imageservice.RevisionImage, error)
 }
 

@@ -16,7 +16,7 @@ func TestPlugin(t *testing.T) {
 	e.Must(t, "create", "--name", "work", "busybox", "true")
 
 	help := e.Must(t, "baleen", "--help")
-	for _, verb := range []string{"snapshot", "upgrade", "rollback", "revisions", "prune", "checkpoint", "restore"} {
+	for _, verb := range []string{"snapshot", "upgrade", "rollback", "revisions", "prune", "checkpoint", "restore", "df", "check"} {
 		if !strings.Contains(help, "\n  "+verb+" ") {
 			t.Errorf("the help does not list %s:\n%s", verb, help)
 		}

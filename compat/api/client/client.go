@@ -135,6 +135,13 @@ func (c *Client) Check(ctx context.Context, r api.CheckRequest) (api.CheckReport
 	return report, err
 }
 
+// DiskUsage asks what revisions take on disk.
+func (c *Client) DiskUsage(ctx context.Context) (api.DiskUsage, error) {
+	var usage api.DiskUsage
+	err := c.callTo(ctx, http.MethodGet, route{path: "baleen/df", what: "disk usage of the daemon"}, nil, &usage)
+	return usage, err
+}
+
 // call sends a request about a container and decodes the one answer.
 func (c *Client) call(ctx context.Context, method, container, verb string, body, into any) error {
 	return c.callTo(ctx, method, onContainer(container, verb), body, into)

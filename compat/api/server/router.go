@@ -12,6 +12,7 @@ type Backend interface {
 	Moves
 	Checkpoints
 	Checks
+	Usages
 	Containers
 }
 
@@ -51,6 +52,7 @@ func own(b Backend) routes {
 		moby.NewGetRoute("/containers/{name:.*}/revisions", ListRevisions(b)),
 		moby.NewPostRoute("/containers/{name:.*}/revisions/prune", PruneRevisions(b)),
 		moby.NewPostRoute("/baleen/check", Check(b)),
+		moby.NewGetRoute("/baleen/df", DiskUsage(b)),
 	}
 }
 

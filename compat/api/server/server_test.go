@@ -81,6 +81,10 @@ func (d *daemon) BaleenCheck(_ context.Context, req api.CheckRequest) (api.Check
 	return api.CheckReport{Findings: []api.Finding{{Text: "<lost>"}}}, d.ask(req)
 }
 
+func (d *daemon) BaleenDiskUsage(context.Context) (api.DiskUsage, error) {
+	return api.DiskUsage{Containers: []api.ContainerUsage{{Name: "<web>"}}}, d.ask("usage")
+}
+
 // route is a handler with a body that it takes.
 type route struct {
 	handler func(*daemon) server.Handler
@@ -123,6 +127,10 @@ var routes = map[string]route{
 	"check": {
 		handler: func(d *daemon) server.Handler { return server.Check(d) }, body: `{"Repair":true}`,
 		asks: []any{api.CheckRequest{Repair: true}}, answer: `"<lost>"`, status: 200,
+	},
+	"usage": {
+		handler: func(d *daemon) server.Handler { return server.DiskUsage(d) },
+		asks:    []any{"usage"}, answer: `"<web>"`, status: 200,
 	},
 	"ability": {
 		handler: func(d *daemon) server.Handler { return server.CheckAbility(d) },

@@ -81,6 +81,8 @@ func TestHostileText(t *testing.T) {
 		"a checkpoint's id":     {"checkpoint -q web", "POST /containers/web/checkpoint", stream(t, api.Progress{Checkpoint: ptr(filled[api.Checkpoint](nil))})},
 		"a restore":             {"restore web:1", "POST /checkpoints/restore", stream(t, status, api.Progress{Restored: ptr(filled[api.Restored](nil))})},
 		"a container's id":      {"restore -q web:1", "POST /checkpoints/restore", stream(t, api.Progress{Restored: ptr(filled[api.Restored](nil))})},
+		"disk usage":            {"df", "GET /baleen/df", answer{http.StatusOK, filled[api.DiskUsage](nil)}},
+		"disk usage, quiet":     {"df -q", "GET /baleen/df", answer{http.StatusOK, filled[api.DiskUsage](nil)}},
 		"an ability":            {"checkpoint --check", "GET /checkpoints/check", answer{http.StatusOK, filled[api.CheckpointAbility](nil)}},
 		"no ability":            {"checkpoint --check", "GET /checkpoints/check", answer{http.StatusOK, filled(func(c *api.CheckpointAbility) { c.Processes = false })}},
 		"a refusal":             {"restore web:1", "POST /checkpoints/restore", refuse(http.StatusForbidden, "it asks for "+hostileText)},

@@ -41,7 +41,7 @@ Baleen.`,
 		Args: cli.NoArgs,
 		RunE: command.ShowHelp(docker.Err()),
 	}
-	for _, verb := range []func(command.Cli) *cobra.Command{newSnapshot, newUpgrade, newRollback, newRevisions, newPrune, newCheckpoint, newRestore, newCheck} {
+	for _, verb := range []func(command.Cli) *cobra.Command{newSnapshot, newUpgrade, newRollback, newRevisions, newPrune, newCheckpoint, newRestore, newDf, newCheck} {
 		cmd.AddCommand(interruptible(verb(docker)))
 	}
 	return cmd

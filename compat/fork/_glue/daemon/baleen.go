@@ -41,7 +41,7 @@ func (daemon *Daemon) baleen() baleenState {
 func (daemon *Daemon) newBaleenService(cfg mobyImagesConfig) ImageService {
 	options, optionsErr := imageservice.ParseOptions(daemon.config().GraphOptions)
 	client, containers := cfg.Client, cfg.Containers
-	upstreamClient, clientErr := imageservice.UpstreamClient(client)
+	upstreamClient, clientErr := imageservice.UpstreamClient(client, cfg.Snapshotter)
 	images := lifecycle.NewImages(containers)
 	cfg.Containers, cfg.Client = images, upstreamClient
 	upstream := upstreamImages{newMobyImages(cfg), images}

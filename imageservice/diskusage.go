@@ -1,0 +1,22 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/moby"
+	"github.com/baleen-project/baleen/containerstore"
+)
+
+// DiskUsage returns what the revisions of a container take on disk.
+func (s *Service) DiskUsage(ctx context.Context, ctr *moby.Container) (containerstore.DiskUsage, error) {
+	turn := s.turns.get(ctr.ID)
+	turn.RLock()
+	defer turn.RUnlock()
+	u, err := s.history(ctr.ID, ctr.Driver).DiskUsage(ctx)
+	if err != nil {
+		return u, compat.DockerError(fmt.Errorf("measure the revisions of container %s: %w", ctr.ID, err))
+	}
+	return u, nil
+}
