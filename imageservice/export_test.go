@@ -2,11 +2,14 @@ package imageservice
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
 )
@@ -56,4 +59,26 @@ var (
 // client.
 func CompletePull(from puller, store images.Store, complete func(context.Context, ocispec.Descriptor) error) func(context.Context, string, ...containerd.RemoteOpt) (containerd.Image, error) {
 	return completePull{from, store, complete}.run
+}
+
+// Replaced is the configuration of a checkpoint, as the API has it, for a request that
+// says some of it otherwise, and what of it needs trust.
+func Replaced(c containerstore.CheckpointContainer, request api.RestoreRequest) (config, host, networks string, asked, volumes []string, err error) {
+	r, err := readRestored(c)
+	if err != nil {
+		return "", "", "", nil, nil, err
+	}
+	by := replacement{request}
+	volumes = by.withdraw(&r, c.Volumes)
+	j := &judging{rules: rules}
+	j.configuration(r, nil)
+	if err := by.apply(&r); err != nil {
+		return "", "", "", nil, nil, err
+	}
+	text := func(v any) string {
+		encoded, failure := json.Marshal(v)
+		err = errors.Join(err, failure)
+		return string(encoded)
+	}
+	return text(r.config), text(r.host), text(r.networks), j.asked, volumes, err
 }

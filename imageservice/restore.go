@@ -16,6 +16,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
 )
@@ -62,6 +63,8 @@ type RestoreOptions struct {
 	// Plain is what the daemon gives to a container of which nothing is asked: that
 	// needs no trust.
 	Plain *moby.HostConfig
+	// Request is the request, whose other fields replace what the checkpoint says.
+	Request api.RestoreRequest
 }
 
 // PrepareRestore looks at a checkpoint, and makes the image of its container
@@ -122,7 +125,12 @@ func (r *Restore) prepare(ctx context.Context, o RestoreOptions) error {
 	if r.asked, err = readRestored(described); err != nil {
 		return err
 	}
-	r.Name, r.Config, r.Host, r.Networks = described.Name, r.asked.config, r.asked.host, r.asked.networks
+	if r.Process != nil && o.Request.Hostname != "" && !o.Request.CreateOnly {
+		return fmt.Errorf("another host name (--hostname): the processes in the checkpoint have theirs: %w", errdefs.ErrNotImplemented)
+	}
+	by := replacement{o.Request}
+	volumes := by.withdraw(&r.asked, described.Volumes)
+	r.Name, r.Config, r.Host = described.Name, r.asked.config, r.asked.host
 	if r.Process == nil { // processes find what they had
 		r.Host.MaskedPaths = hiddenHere(r.Host.MaskedPaths, moby.DefaultLinuxSpec().Linux.MaskedPaths)
 	}
@@ -134,12 +142,16 @@ func (r *Restore) prepare(ctx context.Context, o RestoreOptions) error {
 	if r.Process == nil && strings.HasPrefix(described.ID, r.Config.Hostname) {
 		r.Config.Hostname = "" // it was made from the id: the new one gives another
 	}
-	if len(described.Volumes) > 0 {
-		var volumes []string
-		for _, path := range described.Volumes {
-			volumes = append(volumes, shorten(path))
+	if err := by.apply(&r.asked); err != nil {
+		return err
+	}
+	r.Networks = r.asked.networks
+	if len(volumes) > 0 {
+		var paths []string
+		for _, path := range volumes {
+			paths = append(paths, shorten(path))
 		}
-		r.Warnings = append(r.Warnings, "volumes are new, or what this daemon has by their names: "+theFirst(volumes))
+		r.Warnings = append(r.Warnings, "volumes are new, or what this daemon has by their names: "+theFirst(paths))
 	}
 	return r.imageRecord(ctx, described)
 }

@@ -50,6 +50,29 @@ type RestoreRequest struct {
 	// what reaches out of a container: privileges, folders of the host, volumes
 	// and networks of others. Without it that is answered by 403.
 	Trust bool `json:",omitempty"`
+
+	// The following replace what the checkpoint says, so that the new container can live
+	// beside the one that was checkpointed. They need no trust.
+
+	// Publish replaces all published ports. Unpublished publishes none.
+	Publish     []PublishedPort `json:",omitempty"`
+	Unpublished bool            `json:",omitempty"`
+	// Network replaces all networks; it is what docker run takes as --network. IP is the
+	// address on it, or on the only network of the checkpoint.
+	Network string `json:",omitempty"`
+	IP      string `json:",omitempty"`
+	// Hostname cannot be given for processes, which have theirs.
+	Hostname string `json:",omitempty"`
+	// Volumes are SOURCE:PATH[:OPTIONS], as docker run takes them. Each replaces what the
+	// checkpoint has at its path, or is mounted as well.
+	Volumes []string `json:",omitempty"`
+}
+
+// PublishedPort is a port of a container that the host publishes.
+type PublishedPort struct {
+	Port     string // of the container: "80/tcp"
+	HostIP   string `json:",omitempty"` // "" for all addresses
+	HostPort string `json:",omitempty"` // a number or a range; "" for a free one
 }
 
 // Restored is a container that was made of a checkpoint.

@@ -3,6 +3,8 @@ package api
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 )
 
 // Limits of a request, besides those of its body (see [Decode]).
@@ -12,6 +14,9 @@ const (
 	MaxText = 4096
 	// MaxPaths is how many policies for paths a request may have.
 	MaxPaths = 1000
+	// MaxPublished and MaxVolumes are how many ports and volumes a restore may name.
+	MaxPublished = 1000
+	MaxVolumes   = 1000
 	// MaxHealthTimeout is a week, in seconds.
 	MaxHealthTimeout = 7 * 24 * 60 * 60
 )
@@ -51,12 +56,35 @@ func (r PruneRequest) Validate() error {
 func (r CheckpointRequest) Validate() error { return short("name of the checkpoint", r.Ref) }
 
 // Validate tells what is wrong with a request, in words for the one who made it.
+// That names and addresses are such the engine tells, as for docker run.
 func (r RestoreRequest) Validate() error {
 	if r.Ref == "" {
 		return errors.New("no checkpoint to restore")
 	}
-	return errors.Join(short("name of the checkpoint", r.Ref), short("name of the container", r.Name))
+	if len(r.Publish) > MaxPublished || len(r.Volumes) > MaxVolumes {
+		return fmt.Errorf("%d published ports and %d volumes: at most %d and %d are possible", len(r.Publish), len(r.Volumes), MaxPublished, MaxVolumes)
+	}
+	if r.Unpublished && len(r.Publish) > 0 {
+		return errors.New("published ports, and none to be published")
+	}
+	err := errors.Join(short("name of the checkpoint", r.Ref), short("name of the container", r.Name),
+		short("network", r.Network), short("host name", r.Hostname), short("IP address", r.IP))
+	for _, p := range r.Publish {
+		if !portPattern.MatchString(p.Port) {
+			err = errors.Join(err, fmt.Errorf("published port %.100q: want a number and a protocol, such as 80/tcp", p.Port))
+		}
+		err = errors.Join(err, short("address of a published port", p.HostIP), short("port of the host", p.HostPort))
+	}
+	for _, v := range r.Volumes {
+		if source, path, ok := strings.Cut(v, ":"); !ok || source == "" || !strings.HasPrefix(path, "/") {
+			err = errors.Join(err, fmt.Errorf("volume %.100q: want a name or folder, and a path: NAME:/PATH", v))
+		}
+		err = errors.Join(err, short("volume", v))
+	}
+	return err
 }
+
+var portPattern = regexp.MustCompile(`^[0-9]{1,5}/(tcp|udp|sctp)$`)
 
 func validPaths(policy string, paths []PathPolicy) error {
 	if len(paths) > MaxPaths {

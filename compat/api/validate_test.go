@@ -40,6 +40,15 @@ func TestValidate(t *testing.T) {
 		{"restore", api.RestoreRequest{Ref: "x"}, ""},
 		{"no checkpoint", api.RestoreRequest{}, "no checkpoint"},
 		{"long checkpoint", api.RestoreRequest{Ref: long}, "name of the checkpoint"},
+		{"restore beside", api.RestoreRequest{Ref: "x", Publish: []api.PublishedPort{{Port: "80/tcp", HostPort: "1-9"}}, Volumes: []string{"a:/b:ro"}, Network: "n", IP: "::1"}, ""},
+		{"published port", api.RestoreRequest{Ref: "x", Publish: []api.PublishedPort{{Port: "80"}}}, "such as 80/tcp"},
+		{"ports and none", api.RestoreRequest{Ref: "x", Unpublished: true, Publish: []api.PublishedPort{{Port: "80/tcp"}}}, "none to be published"},
+		{"many ports", api.RestoreRequest{Ref: "x", Publish: make([]api.PublishedPort, 1001)}, "1001 published ports"},
+		{"volume without a path", api.RestoreRequest{Ref: "x", Volumes: []string{"/b"}}, "NAME:/PATH"},
+		{"volume at no path", api.RestoreRequest{Ref: "x", Volumes: []string{"a:b"}}, "NAME:/PATH"},
+		{"volume of nothing", api.RestoreRequest{Ref: "x", Volumes: []string{":/b"}}, "NAME:/PATH"},
+		{"long volume", api.RestoreRequest{Ref: "x", Volumes: []string{"a:/" + long}}, "the volume has"},
+		{"long network", api.RestoreRequest{Ref: "x", Network: long}, "network has"},
 		{"long container", api.RestoreRequest{Ref: "x", Name: long}, "name of the container"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
@@ -58,7 +59,7 @@ func (r *Restorer) restore(ctx context.Context, req api.RestoreRequest, emit fun
 	if err != nil {
 		return made, err
 	}
-	prepared, err := r.Checkpoints.PrepareRestore(ctx, req.Ref, imageservice.RestoreOptions{Trust: req.Trust, Plain: plain})
+	prepared, err := r.Checkpoints.PrepareRestore(ctx, req.Ref, imageservice.RestoreOptions{Trust: req.Trust, Plain: plain, Request: req})
 	if err != nil {
 		return made, err
 	}
@@ -66,9 +67,34 @@ func (r *Restorer) restore(ctx context.Context, req api.RestoreRequest, emit fun
 	prepared.Bytes = emitBytes(emit)
 	made, err = r.makeContainer(ctx, prepared, req, func(status string) { emit(api.Progress{Status: status}) })
 	if err != nil {
-		err = fmt.Errorf("restore %s: %w", req.Ref, err)
+		if len(prepared.Warnings) > 0 {
+			emit(api.Progress{Warnings: prepared.Warnings})
+		}
+		err = fmt.Errorf("restore %s: %w%s", req.Ref, err, hint(err))
 	}
 	return made, err
+}
+
+// hints say how to let a restored container live beside another one, by what the engine
+// says when they are in each other's way.
+var hints = []struct{ text, hint string }{
+	{"is already in use by container", "--name gives the new one another name"},
+	{"port is already allocated", portHint},
+	{"failed to bind host port", portHint},
+	{"failed to bind port", portHint},
+	{"Address already in use", "--ip or --network gives the new one another address"},
+}
+
+const portHint = "--publish gives the new one another port, --publish none publishes none"
+
+// hint returns what to do about a failure, in parentheses; "" if nothing is known.
+func hint(err error) string {
+	for _, h := range hints {
+		if strings.Contains(err.Error(), h.text) {
+			return " (" + h.hint + ")"
+		}
+	}
+	return ""
 }
 
 // makeContainer creates the container of a checkpoint, and starts it. It does not panic.
@@ -157,8 +183,9 @@ func (r *Restorer) startRestored(ctx context.Context, c *moby.Container, p *Prep
 	if err := criu.WriteReference(dir, process); err != nil {
 		return err
 	}
+	ctx = context.WithValue(ctx, criuFolderKey{}, dir)
 	if err := r.Starter.StartFrom(ctx, c, unfinished.ProcessFolder); err != nil {
-		return compat.DockerError(fmt.Errorf("restore the processes: %w%s", err, criu.LogOf(err)))
+		return compat.DockerError(fmt.Errorf("restore the processes: %w%s", err, criu.RestoreErrors(dir)))
 	}
 	return nil
 }

@@ -261,6 +261,33 @@ func TestRestoreOfNewerProcesses(t *testing.T) {
 	}
 }
 
+// TestRestoreSaysHowToLiveBeside: a failure comes with the warnings of the checkpoint, and
+// with the option that lets both containers live if one is in the other's way.
+func TestRestoreSaysHowToLiveBeside(t *testing.T) {
+	for text, want := range map[string]string{
+		`The container name "/web" is already in use by container "1"`: "--name",
+		"Bind for 0.0.0.0:80 failed: port is already allocated":        "--publish",
+		"failed to bind host port 0.0.0.0:80/tcp: address in use":      "--publish none",
+		"Address already in use":                                       "--ip",
+		"it fails":                                                     "",
+	} {
+		w := newRestores(t)
+		w.fail = func(_ int, name string) error {
+			if name == "Start" {
+				return errors.New(text)
+			}
+			return nil
+		}
+		err := w.restore(t.Context(), api.RestoreRequest{Ref: "kept"})
+		if err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "--") != (want != "") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want a hint about %q", err, want)
+		}
+		if warnings := w.last().Warnings; !slices.Equal(warnings, []string{"of the checkpoint"}) {
+			t.Errorf("the last message has the warnings %q", warnings)
+		}
+	}
+}
+
 func TestRestoreNamesTheNetworkThatIsMissing(t *testing.T) {
 	w := newRestores(t)
 	w.failAt("FindNetwork")

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 
+	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/baleen-project/baleen/compat/moby"
 )
@@ -26,11 +28,31 @@ func (c runtimeClient) LoadContainer(ctx context.Context, id string) (moby.Runti
 }
 
 func (c runtimeClient) NewContainer(ctx context.Context, id string, spec *specs.Spec, shim string, options any, opts ...containerd.NewContainerOpts) (moby.RuntimeContainer, error) {
+	if dir, ok := ctx.Value(criuFolderKey{}).(string); ok {
+		options = withCRIUFolder(options, dir)
+	}
 	created, err := c.RuntimeClient.NewContainer(ctx, id, spec, shim, options, opts...)
 	if err != nil {
 		return nil, err
 	}
 	return runtimeContainer{created}, nil
+}
+
+// criuFolderKey is the key in a context for the folder that CRIU writes its log of a
+// restore to. containerd removes the one that it would write to otherwise together with
+// what could not be restored.
+type criuFolderKey struct{}
+
+// withCRIUFolder returns the options of runc with the folder for CRIU. They are a copy:
+// the daemon keeps the options of its runtimes.
+func withCRIUFolder(options any, dir string) any {
+	given, ok := options.(*runcoptions.Options)
+	if !ok {
+		return options
+	}
+	changed := proto.CloneOf(given)
+	changed.CriuWorkPath = dir
+	return changed
 }
 
 type runtimeContainer struct{ moby.RuntimeContainer }

@@ -89,12 +89,26 @@ func TestCheckpointFails(t *testing.T) {
 	}
 }
 
-// A restore whose container's name is taken says how to give it another.
-func TestRestoreToATakenName(t *testing.T) {
-	const taken = `Conflict. The container name "/web" is already in use by container "0123".`
-	o := run(t, map[string]answer{"POST /checkpoints/restore": refuse(http.StatusConflict, taken)}, "restore", "web:1")
-	want := "Error response from daemon: " + taken + "\nTo make the new one beside it: docker baleen restore --name NAME web:1"
-	if statusOf(o.err) != 1 || o.err.Error() != want {
-		t.Errorf("exit status %d: %v, want %s", statusOf(o.err), o.err, want)
+// TestRestoreReplaces: what the options say goes to the daemon.
+func TestRestoreReplaces(t *testing.T) {
+	for args, want := range map[string]string{
+		"": `{"Ref":"web:1"}`,
+		"-p 8081:80 --publish 127.0.0.1::53/udp -p 9000-9001:9000-9001": `{"Ref":"web:1","Publish":[{"Port":"53/udp","HostIP":"127.0.0.1"},{"Port":"80/tcp","HostPort":"8081"},` +
+			`{"Port":"9000/tcp","HostPort":"9000"},{"Port":"9001/tcp","HostPort":"9001"}]}`,
+		"--publish none": `{"Ref":"web:1","Unpublished":true}`,
+		"--network back --ip 10.0.0.7 --hostname copy -v a:/a --volume /b:/b:ro": `{"Ref":"web:1","Network":"back","IP":"10.0.0.7","Hostname":"copy","Volumes":["a:/a","/b:/b:ro"]}`,
+	} {
+		o := run(t, map[string]answer{"POST /checkpoints/restore": stream(t, api.Progress{Restored: &api.Restored{}})},
+			append([]string{"restore", "web:1"}, strings.Fields(args)...)...)
+		if o.err != nil {
+			t.Errorf("%s: %v", args, o.err)
+		}
+		same(t, "the request of "+args, strings.Join(o.requests, "\n"), "POST /checkpoints/restore "+want)
+	}
+	for _, args := range []string{"--publish none -p 80:80", "-p 80:x", "-p x"} {
+		o := run(t, nil, append([]string{"restore", "web:1"}, strings.Fields(args)...)...)
+		if o.err == nil || len(o.requests) > 0 || !strings.Contains(o.err.Error(), "--publish") {
+			t.Errorf("%s: %v, requests %q", args, o.err, o.requests)
+		}
 	}
 }

@@ -2,13 +2,16 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/command/completion"
 	"github.com/docker/cli/cli/flags"
+	"github.com/docker/go-connections/nat"
 	"github.com/spf13/cobra"
 
 	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/show"
@@ -18,8 +21,9 @@ import (
 
 func newRestore(docker command.Cli) *cobra.Command {
 	var (
-		r   api.RestoreRequest
-		out show.Output
+		r       api.RestoreRequest
+		publish []string
+		out     show.Output
 	)
 	cmd := &cobra.Command{
 		Use:   "restore [OPTIONS] REF",
@@ -30,29 +34,63 @@ The container gets the configuration and the files that the one had which was
 checkpointed, and runs. The checkpoint must be there: pull or load it first. The
 container's image need not be. If anything fails, nothing remains of it.
 
+The options --name, --publish, --network, --ip, --hostname and --volume replace what
+the checkpoint says, so that the container can live beside the one that was
+checkpointed.
+
 A checkpoint that the daemon has not made itself can ask for whatever a container
 can be created with, and its processes come as they are. What reaches out of a
 container is refused without --trust, and listed.`,
 		Example: `  docker baleen restore registry.example.com/sandbox:1
 
   # Beside the one that it was made of
-  docker baleen restore --name other --create-only sandbox:1`,
+  docker baleen restore --name other --publish 8081:80 --volume other-data:/data sandbox:1`,
 		Args:              cli.ExactArgs(1),
 		ValidArgsFunction: completeArguments(completion.ImageNames(docker, 1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.Ref = args[0]
+			if err := publishPorts(&r, publish); err != nil {
+				return err
+			}
 			return restore(cmd.Context(), docker, r, out)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.Name, "name", "", "Name of the new container (default: the one that it had)")
+	f.StringArrayVarP(&publish, "publish", "p", nil, "Publish these ports (as docker run does) instead of those that it published; 'none' for no ports")
+	f.StringVar(&r.Network, "network", "", "Connect it to this network instead of those that it was connected to")
+	f.StringVar(&r.IP, "ip", "", "IP address on its only network")
+	f.StringVar(&r.Hostname, "hostname", "", "Host name (not for restored processes, which have theirs)")
+	f.StringArrayVarP(&r.Volumes, "volume", "v", nil, "Mount this (SOURCE:PATH[:OPTIONS]) instead of what it had at the path, or as well")
 	f.BoolVar(&r.CreateOnly, "create-only", false, "Do not start the container")
 	f.BoolVar(&r.Trust, "trust", false, "Allow what reaches out of the container, such as privileges and folders of the host")
 	f.BoolVarP(&out.Quiet, "quiet", "q", false, "Only print the id of the container")
 	f.StringVar(&out.Format, "format", "", flags.InspectFormatHelp)
 	completeWith(cmd, "format", formats...)
-	completeNothing(cmd, "name")
+	completeNothing(cmd, "name", "publish", "ip", "hostname")
+	_ = cmd.RegisterFlagCompletionFunc("network", completion.NetworkNames(docker))
+	_ = cmd.RegisterFlagCompletionFunc("volume", completion.VolumeNames(docker))
 	return cmd
+}
+
+// publishPorts reads --publish as docker run reads it, or "none".
+func publishPorts(r *api.RestoreRequest, given []string) error {
+	if r.Unpublished = slices.Contains(given, "none"); r.Unpublished && len(given) > 1 {
+		return errors.New("--publish none and other ports cannot be used together")
+	}
+	if r.Unpublished {
+		return nil
+	}
+	_, ports, err := nat.ParsePortSpecs(given)
+	if err != nil {
+		return fmt.Errorf("--publish: %w", err)
+	}
+	for _, port := range slices.Sorted(maps.Keys(ports)) {
+		for _, b := range ports[port] {
+			r.Publish = append(r.Publish, api.PublishedPort{Port: string(port), HostIP: b.HostIP, HostPort: b.HostPort})
+		}
+	}
+	return nil
 }
 
 func restore(ctx context.Context, docker command.Cli, r api.RestoreRequest, out show.Output) error {
@@ -62,10 +100,6 @@ func restore(ctx context.Context, docker command.Cli, r api.RestoreRequest, out 
 	steps := show.NewSteps(docker.Err(), out.Quiet)
 	made, err := connect(docker).Restore(ctx, r, steps.Show)
 	steps.End(err == nil)
-	if err != nil && strings.Contains(err.Error(), "is already in use by container") {
-		return cli.StatusError{StatusCode: 1, Status: fmt.Sprintf(
-			"%s\nTo make the new one beside it: docker baleen restore --name NAME %s", printable.Text(err.Error()), printable.Shell(r.Ref))}
-	}
 	if err != nil {
 		return interrupted(err, "whether there is a container docker ps -a shows")
 	}
