@@ -38,6 +38,9 @@ type CheckpointAbility struct {
 	Processes bool
 	Version   string `json:",omitempty"` // of CRIU, if there is one
 	Reason    string `json:",omitempty"` // why it cannot
+	// Reasons are what speaks against keeping the processes of one container, if one was
+	// asked for, besides what is missing of CRIU.
+	Reasons []string `json:",omitempty"`
 }
 
 // RestoreRequest asks to make a container of a checkpoint.

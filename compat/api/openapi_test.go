@@ -59,6 +59,10 @@ func (backend) BaleenCheck(context.Context, api.CheckRequest) (api.CheckReport, 
 	return api.CheckReport{}, nil
 }
 
+func (backend) ContainerCheckpointAbility(context.Context, string) (api.CheckpointAbility, error) {
+	return api.CheckpointAbility{}, nil
+}
+
 func (backend) BaleenDiskUsage(context.Context) (api.DiskUsage, error) {
 	return api.DiskUsage{Containers: []api.ContainerUsage{}}, nil
 }
@@ -108,6 +112,10 @@ func operations() []operation {
 		}},
 		{"POST " + on + "checkpoint", checkpoint, api.Progress{}, func(ctx context.Context, c *client.Client) error {
 			_, err := c.Checkpoint(ctx, "web", checkpoint, nil)
+			return err
+		}},
+		{"GET " + on + "checkpoint/check", nil, api.CheckpointAbility{}, func(ctx context.Context, c *client.Client) error {
+			_, err := c.ContainerCheckpointAbility(ctx, "web")
 			return err
 		}},
 		{"GET /checkpoints/check", nil, api.CheckpointAbility{}, func(ctx context.Context, c *client.Client) error {

@@ -7,6 +7,7 @@
 //	GET  /containers/{id}/revisions                         -> []Revision
 //	POST /containers/{id}/revisions/prune   PruneRequest    -> PruneReport
 //	POST /containers/{id}/checkpoint        CheckpointRequest -> stream of Progress
+//	GET  /containers/{id}/checkpoint/check                  -> CheckpointAbility
 //	GET  /checkpoints/check                                 -> CheckpointAbility
 //	POST /checkpoints/restore               RestoreRequest    -> stream of Progress
 //	POST /baleen/check                      CheckRequest      -> CheckReport

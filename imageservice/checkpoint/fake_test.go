@@ -40,6 +40,7 @@ type world struct {
 	options    imageservice.CheckpointOptions
 	messages   []api.Progress
 	events     []string
+	pids       []uint32 // of the container
 }
 
 func newWorld(t *testing.T) *world { return &world{t: t} }
@@ -151,6 +152,10 @@ func (w *world) TagImage(_ context.Context, _ moby.ImageID, name reference.Named
 
 func (w *world) Spec(context.Context, string) ([]byte, error) {
 	return []byte("spec"), w.call("Spec")
+}
+
+func (w *world) Pids(context.Context, string) ([]uint32, error) {
+	return w.pids, w.call("Pids")
 }
 
 func (w *world) Dump(context.Context, string) (ocispec.Descriptor, error) {

@@ -9,9 +9,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/containerd/api/services/tasks/v1"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/protobuf/proto"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/containerd/typeurl/v2"
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -34,6 +36,18 @@ func (p clientProcesses) Spec(ctx context.Context, id string) ([]byte, error) {
 		return nil, err
 	}
 	return proto.Marshal(typeurl.MarshalProto(record.Spec))
+}
+
+func (p clientProcesses) Pids(ctx context.Context, id string) ([]uint32, error) {
+	list, err := p.client.TaskService().ListPids(ctx, &tasks.ListPidsRequest{ContainerID: id})
+	if err != nil {
+		return nil, errgrpc.ToNative(err)
+	}
+	pids := make([]uint32, 0, len(list.Processes))
+	for _, process := range list.Processes {
+		pids = append(pids, process.Pid)
+	}
+	return pids, nil
 }
 
 func (p clientProcesses) Dump(ctx context.Context, id string) (ocispec.Descriptor, error) {

@@ -34,6 +34,8 @@ type Processes interface {
 	// Spec returns the runtime spec that a container runs with, encoded as in
 	// containerd's own checkpoints.
 	Spec(ctx context.Context, id string) ([]byte, error)
+	// Pids lists the processes of a running container.
+	Pids(ctx context.Context, id string) ([]uint32, error)
 	// Dump dumps the processes, which go on after that, to a blob that the lease in ctx
 	// holds.
 	Dump(ctx context.Context, id string) (ocispec.Descriptor, error)

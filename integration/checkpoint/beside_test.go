@@ -2,6 +2,7 @@ package checkpoint_test
 
 import (
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -106,4 +107,49 @@ func TestRestoreSaysWhyProcessesFail(t *testing.T) {
 	if got := e.Inspect(t, copied, "{{.State.Status}}"); got != "running" {
 		t.Errorf("the copy is %s", got)
 	}
+}
+
+// TestCheckOfACheckpoint: what the check of a container says is what a checkpoint does.
+func TestCheckOfACheckpoint(t *testing.T) {
+	harness.NeedCRIU(t)
+	e := harness.Start(t, stack.Config{}, "busybox")
+	for name, options := range map[string][]string{
+		"root": nil, "user": {"--user", "1234"}, "terminal": {"-t"},
+	} {
+		args := append([]string{"run", "-d", "--init=false", "--name", name}, options...)
+		e.Must(t, append(args, "busybox", "sleep", "1000")...)
+		t.Cleanup(func() { e.Remove(t, name) })
+		said, unable := e.Try(t, "baleen", "checkpoint", "--check", name)
+		made, failed := e.Try(t, "baleen", "checkpoint", "--leave-running", name, name+":1")
+		if (unable == nil) != (failed == nil) {
+			t.Errorf("%s: the check says %q (%v), and the checkpoint %q (%v)", name, said, unable, made, failed)
+		}
+		if unable == nil && said != "The daemon can keep the processes of "+name+", with CRIU "+criuVersion(t)+"." {
+			t.Errorf("%s: the check says %q", name, said)
+		}
+		want := map[string]string{"user": "(sleep) is of user 1234, and the daemon lacks the capability CAP_SYS_RESOURCE", "terminal": "it has a terminal"}[name]
+		if unable != nil && !strings.Contains(said, want) {
+			t.Errorf("%s: the check says %q, without %q", name, said, want)
+		}
+	}
+	e.Must(t, "stop", "-t", "0", "root")
+	if out, err := e.Try(t, "baleen", "checkpoint", "--check", "root"); err == nil || !strings.Contains(out, "it does not run") {
+		t.Errorf("of a stopped container the check says %q", out)
+	}
+	if out, err := e.Try(t, "baleen", "checkpoint", "--check", "nothing"); err == nil || !strings.Contains(out, "No such container: nothing") {
+		t.Errorf("of no container the check says %q", out)
+	}
+}
+
+func criuVersion(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "criu", "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Fields(string(out)) // Version: 4.2.1
+	if len(words) < 2 {
+		t.Fatalf("criu --version prints %q", out)
+	}
+	return words[1]
 }

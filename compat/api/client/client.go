@@ -128,6 +128,13 @@ func (c *Client) CheckpointAbility(ctx context.Context) (api.CheckpointAbility, 
 	return ability, err
 }
 
+// ContainerCheckpointAbility asks whether the daemon can keep the processes of a container.
+func (c *Client) ContainerCheckpointAbility(ctx context.Context, container string) (api.CheckpointAbility, error) {
+	var ability api.CheckpointAbility
+	err := c.call(ctx, http.MethodGet, container, "checkpoint/check", nil, &ability)
+	return ability, err
+}
+
 // Check looks for what is wrong with what the daemon has in containerd.
 func (c *Client) Check(ctx context.Context, r api.CheckRequest) (api.CheckReport, error) {
 	var report api.CheckReport

@@ -13,6 +13,7 @@ type Checkpoints interface {
 	ContainerCheckpoint(ctx context.Context, name string, req api.CheckpointRequest, emit func(api.Progress)) error
 	CheckpointRestore(ctx context.Context, req api.RestoreRequest, emit func(api.Progress)) error
 	CheckpointAbility(ctx context.Context) api.CheckpointAbility
+	ContainerCheckpointAbility(ctx context.Context, name string) (api.CheckpointAbility, error)
 }
 
 // Checkpoint answers with a stream.
@@ -37,5 +38,16 @@ func Restore(b Checkpoints) Handler {
 func CheckAbility(b Checkpoints) Handler {
 	return printable(func(ctx context.Context, w http.ResponseWriter, _ *http.Request, _ map[string]string) error {
 		return writeJSON(w, http.StatusOK, b.CheckpointAbility(ctx))
+	})
+}
+
+// CheckContainerAbility answers whether the daemon can keep the processes of a container.
+func CheckContainerAbility(b Checkpoints) Handler {
+	return printable(func(ctx context.Context, w http.ResponseWriter, _ *http.Request, vars map[string]string) error {
+		ability, err := b.ContainerCheckpointAbility(ctx, vars["name"])
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, ability)
 	})
 }

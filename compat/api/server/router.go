@@ -47,6 +47,7 @@ func own(b Backend) routes {
 		moby.NewPostRoute("/containers/{name:.*}/upgrade", Upgrade(b)),
 		moby.NewPostRoute("/containers/{name:.*}/rollback", Rollback(b)),
 		moby.NewPostRoute("/containers/{name:.*}/checkpoint", Checkpoint(b)),
+		moby.NewGetRoute("/containers/{name:.*}/checkpoint/check", CheckContainerAbility(b)),
 		moby.NewGetRoute("/checkpoints/check", CheckAbility(b)),
 		moby.NewPostRoute("/checkpoints/restore", Restore(b)),
 		moby.NewGetRoute("/containers/{name:.*}/revisions", ListRevisions(b)),

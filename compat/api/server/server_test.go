@@ -77,6 +77,10 @@ func (d *daemon) CheckpointAbility(context.Context) api.CheckpointAbility {
 	return api.CheckpointAbility{Reason: "no <criu>"}
 }
 
+func (d *daemon) ContainerCheckpointAbility(_ context.Context, name string) (api.CheckpointAbility, error) {
+	return api.CheckpointAbility{Reasons: []string{"no <criu>"}}, d.ask(name)
+}
+
 func (d *daemon) BaleenCheck(_ context.Context, req api.CheckRequest) (api.CheckReport, error) {
 	return api.CheckReport{Findings: []api.Finding{{Text: "<lost>"}}}, d.ask(req)
 }
@@ -131,6 +135,10 @@ var routes = map[string]route{
 	"usage": {
 		handler: func(d *daemon) server.Handler { return server.DiskUsage(d) },
 		asks:    []any{"usage"}, answer: `"<web>"`, status: 200,
+	},
+	"ability of a container": {
+		handler: func(d *daemon) server.Handler { return server.CheckContainerAbility(d) },
+		asks:    []any{"web"}, answer: `"Reasons":["no <criu>"]`, status: 200,
 	},
 	"ability": {
 		handler: func(d *daemon) server.Handler { return server.CheckAbility(d) },

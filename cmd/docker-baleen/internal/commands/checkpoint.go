@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
@@ -40,18 +42,19 @@ They stand still meanwhile, and end when there is a checkpoint, or go on with
   docker pull registry.example.com/sandbox:1
   docker baleen restore registry.example.com/sandbox:1
 
-  # Can the daemon keep processes?
-  docker baleen checkpoint --check`,
+  # Can the daemon keep processes? Those of this container?
+  docker baleen checkpoint --check
+  docker baleen checkpoint --check sandbox`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if check {
-				return cli.NoArgs(cmd, args)
+				return cli.RequiresMaxArgs(1)(cmd, args)
 			}
 			return cli.RequiresRangeArgs(1, 2)(cmd, args)
 		},
 		ValidArgsFunction: completeContainer(docker),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if check {
-				return checkAbility(cmd.Context(), docker, out)
+				return checkAbility(cmd.Context(), docker, args, out)
 			}
 			if len(args) > 1 {
 				r.Ref = args[1]
@@ -62,7 +65,7 @@ They stand still meanwhile, and end when there is a checkpoint, or go on with
 	f := cmd.Flags()
 	f.BoolVar(&r.NoProcess, "no-process", false, "Keep the files of a container that runs, and not its processes")
 	f.BoolVar(&r.LeaveRunning, "leave-running", false, "Have the processes go on")
-	f.BoolVar(&check, "check", false, "Only tell whether the daemon can keep processes, and why not")
+	f.BoolVar(&check, "check", false, "Only tell whether the daemon can keep processes, or those of the container, and why not")
 	f.BoolVarP(&out.Quiet, "quiet", "q", false, "Only print the id of the image")
 	f.StringVar(&out.Format, "format", "", flags.InspectFormatHelp)
 	completeWith(cmd, "format", formats...)
@@ -99,12 +102,20 @@ func checkpoint(ctx context.Context, docker command.Cli, container string, r api
 	return nil
 }
 
-// checkAbility fails if the daemon cannot keep processes.
-func checkAbility(ctx context.Context, docker command.Cli, out show.Output) error {
+// checkAbility fails if the daemon cannot keep processes, or those of the container that
+// args may name.
+func checkAbility(ctx context.Context, docker command.Cli, args []string, out show.Output) (err error) {
 	if err := out.Check(); err != nil {
 		return err
 	}
-	can, err := connect(docker).CheckpointAbility(ctx)
+	var can api.CheckpointAbility
+	whose := "processes"
+	if len(args) > 0 {
+		whose = "the processes of " + printable.Line(args[0])
+		can, err = connect(docker).ContainerCheckpointAbility(ctx, args[0])
+	} else {
+		can, err = connect(docker).CheckpointAbility(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -114,10 +125,14 @@ func checkAbility(ctx context.Context, docker command.Cli, out show.Output) erro
 		}
 	}
 	if !can.Processes {
-		return fmt.Errorf("the daemon cannot keep processes, but files (--no-process): %s", can.Reason)
+		reasons := can.Reasons
+		if !slices.Contains(reasons, can.Reason) {
+			reasons = append([]string{can.Reason}, reasons...)
+		}
+		return fmt.Errorf("the daemon cannot keep %s, but files (--no-process): %s", whose, strings.Join(reasons, "; "))
 	}
 	if !out.Custom() && !out.Quiet {
-		fmt.Fprintf(docker.Out(), "The daemon can keep processes, with CRIU %s.\n", printable.Line(can.Version))
+		fmt.Fprintf(docker.Out(), "The daemon can keep %s, with CRIU %s.\n", whose, printable.Line(can.Version))
 	}
 	return nil
 }

@@ -67,8 +67,24 @@ func TestCheckpointCheck(t *testing.T) {
 	if o.err == nil || o.err.Error() != "the daemon cannot keep processes, but files (--no-process): there is no criu" {
 		t.Errorf("without CRIU: %v", o.err)
 	}
-	if o = run(t, able, "checkpoint", "--check", "web"); o.err == nil {
-		t.Error("a check of a container passes")
+}
+
+func TestCheckpointCheckOfAContainer(t *testing.T) {
+	for want, can := range map[string]api.CheckpointAbility{
+		"": {Processes: true, Version: "4.2.1"},
+		"the daemon cannot keep the processes of web, but files (--no-process): it has a terminal; no capability": {Version: "4.2.1", Reason: "it has a terminal", Reasons: []string{"it has a terminal", "no capability"}},
+		"the daemon cannot keep the processes of web, but files (--no-process): there is no criu; no capability":  {Reason: "there is no criu", Reasons: []string{"no capability"}},
+	} {
+		o := run(t, map[string]answer{"GET /containers/web/checkpoint/check": {http.StatusOK, can}}, "checkpoint", "--check", "web")
+		switch {
+		case want == "":
+			same(t, "the output", o.stdout, "The daemon can keep the processes of web, with CRIU 4.2.1.\n")
+		case o.err == nil || o.err.Error() != want:
+			t.Errorf("the error is %v, want %s", o.err, want)
+		}
+	}
+	if o := run(t, nil, "checkpoint", "--check", "web", "web:1"); o.err == nil || len(o.requests) > 0 {
+		t.Errorf("with a name: %v, requests %q", o.err, o.requests)
 	}
 }
 

@@ -51,14 +51,23 @@ func (b apiBackend) AnswerChanges(ctx context.Context, w http.ResponseWriter, na
 	return imageservice.AnswerChanges(ctx, w, b.ContainerChanges, name)
 }
 
+// checkpoints returns what makes checkpoints of the daemon's containers.
+func (b apiBackend) checkpoints() *checkpoint.Maker {
+	state := b.baleen()
+	return &checkpoint.Maker{
+		Operations: state.operations, Images: state.service, Freezer: state.freezer,
+		Processes: checkpoint.ClientProcesses(b.containerdClient), Defaults: checkpointRoles{b.Daemon}, Events: baleenRoles{b.Daemon},
+	}
+}
+
 // ContainerCheckpoint keeps a container's whole state as an image.
 func (b apiBackend) ContainerCheckpoint(ctx context.Context, name string, req api.CheckpointRequest, emit func(api.Progress)) error {
-	state, roles := b.baleen(), checkpointRoles{b.Daemon}
-	m := &checkpoint.Maker{
-		Operations: state.operations, Images: state.service, Freezer: state.freezer,
-		Processes: checkpoint.ClientProcesses(b.containerdClient), Defaults: roles, Events: baleenRoles{b.Daemon},
-	}
-	return m.Make(ctx, name, req, emit)
+	return b.checkpoints().Make(ctx, name, req, emit)
+}
+
+// ContainerCheckpointAbility tells whether the processes of a container can be kept.
+func (b apiBackend) ContainerCheckpointAbility(ctx context.Context, name string) (api.CheckpointAbility, error) {
+	return b.checkpoints().Check(ctx, name)
 }
 
 // CheckpointRestore makes a container of a checkpoint.
