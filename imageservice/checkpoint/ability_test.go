@@ -37,8 +37,7 @@ func TestCheckOfAContainer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			begins := func(reason, want string) bool { return strings.HasPrefix(reason, want) }
-			if !slices.EqualFunc(got.Reasons, tc.against, begins) || got.Processes != (len(tc.against) == 0 && tc.criu != "") || got.Processes == (got.Reason != "") {
+			if !slices.EqualFunc(got.Reasons, tc.against, strings.HasPrefix) || got.Processes != (len(tc.against) == 0 && tc.criu != "") || got.Processes == (got.Reason != "") {
 				t.Errorf("it says %+v, want reasons %q", got, tc.against)
 			}
 			if w.pauses > 0 || slices.Contains(w.calls, "Dump") || c.State.Running == tc.stopped {
