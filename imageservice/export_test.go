@@ -63,7 +63,7 @@ func CompletePull(from puller, store images.Store, complete func(context.Context
 
 // Replaced is the configuration of a checkpoint, as the API has it, for a request that
 // says some of it otherwise, and what of it needs trust.
-func Replaced(c containerstore.CheckpointContainer, request api.RestoreRequest) (config, host, networks string, asked, volumes []string, err error) {
+func Replaced(c checkpoint.Container, request api.RestoreRequest) (config, host, networks string, asked, volumes []string, err error) {
 	r, err := readRestored(c)
 	if err != nil {
 		return "", "", "", nil, nil, err

@@ -9,12 +9,12 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/baleen-project/baleen/compat/api"
-	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/imageservice"
 )
 
 // published is a container that reaches out in all ways that a request can replace.
-var published = containerstore.CheckpointContainer{
+var published = checkpoint.Container{
 	ID:     "0123456789ab",
 	Config: json.RawMessage(`{"Hostname":"web","ExposedPorts":{"80/tcp":{}},"Volumes":{"/cache":{}}}`),
 	HostConfig: json.RawMessage(`{"NetworkMode":"front","PortBindings":{"80/tcp":[{"HostIp":"","HostPort":"8080"}]},
