@@ -102,6 +102,7 @@ func (n *node) listTo(b *strings.Builder, at string, first map[[2]uint64]string)
 type mergeModel struct {
 	decide    func(string) merge.Policy
 	changed   map[string]bool // what a walk of the container tells
+	keep      string          // a path to keep; empty for none
 	conflicts []string
 }
 
@@ -127,24 +128,45 @@ func (m *mergeModel) untouched(p string) bool {
 // the new image have there.
 func (m *mergeModel) merge(p string, o, c, n *node) (_ *node, ours bool) {
 	switch {
+	case p == m.keep:
+		return c, true
 	case m.untouched(p):
 		return n, false
 	case c.isDir() && n.isDir():
 		return m.directories(p, o, c, n)
-	case c.isDir() && o.isDir() && n == nil:
-		return m.dropped(p, o, c)
 	case c.isDir() && o.isDir():
-		kept := m.remains(p, o, c)
-		if kept == nil || !m.wins(p) {
+		if !m.remains(p, o, c) {
 			return n, false
 		}
-		return kept, true
+		return m.allOrNothing(p, c, n)
+	case c.isDir() && (o != nil || n != nil) && !o.alike(n):
+		return m.allOrNothing(p, c, n)
 	case c == nil && n == nil, c != nil && !c.isDir() && !o.alikeTree(n) && (c.alike(n) || c.alike(o)):
 		return n, false
 	case o == nil && n == nil, o.alikeTree(n), m.wins(p):
 		return c, true
 	}
 	return n, false
+}
+
+// allOrNothing merges a directory in whose place the new image has something else.
+func (m *mergeModel) allOrNothing(p string, c, n *node) (*node, bool) {
+	switch {
+	case m.wins(p):
+		return c, true
+	case strings.HasPrefix(m.keep, p+"/"):
+		return m.onlyKept(p, c), true
+	}
+	return n, false
+}
+
+// onlyKept is a directory with nothing in it but the path to keep.
+func (m *mergeModel) onlyKept(p string, c *node) *node {
+	if p == m.keep {
+		return c
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(m.keep, p+"/"), "/")
+	return c.with(map[string]*node{name: m.onlyKept(path.Join(p, name), c.child(name))})
 }
 
 // directories merges one that the container and the new image have.
@@ -172,41 +194,13 @@ func (m *mergeModel) directories(p string, o, c, n *node) (*node, bool) {
 	return result, ours
 }
 
-// dropped merges a directory that the new image has not any more.
-func (m *mergeModel) dropped(p string, o, c *node) (*node, bool) {
-	ours := !c.alike(o) && m.wins(p)
-	below := map[string]*node{}
-	for _, name := range names(o, c) {
-		if child, its := m.merge(path.Join(p, name), o.child(name), c.child(name), nil); its {
-			ours = true
-			if child != nil {
-				below[name] = child
-			}
-		}
-	}
-	if !ours {
-		return nil, false
-	}
-	return c.with(below), true
-}
-
-// remains is what the container changed in a tree, but for times and deletions;
-// nil if that is nothing.
-func (m *mergeModel) remains(p string, o, c *node) *node {
+// remains reports whether the container changed more in a tree than times, and what it
+// deleted.
+func (m *mergeModel) remains(p string, o, c *node) bool {
 	if m.untouched(p) {
-		return nil
+		return false
 	}
-	below := map[string]*node{}
-	for _, name := range names(c) {
-		if child := m.remains(path.Join(p, name), o.child(name), c.child(name)); child != nil {
-			below[name] = child
-		}
-	}
-	if c.alike(o) && len(below) == 0 {
-		return nil
-	}
-	if c.isDir() {
-		return c.with(below)
-	}
-	return c
+	return p == m.keep || !c.alike(o) || slices.ContainsFunc(names(c), func(name string) bool {
+		return m.remains(path.Join(p, name), o.child(name), c.child(name))
+	})
 }

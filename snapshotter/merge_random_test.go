@@ -58,8 +58,12 @@ func randomMerge(t *testing.T, seed uint64) (conflicts int, ok bool) {
 		}
 		return merge.Policy((crc32.ChecksumIEEE([]byte(p)) + policies) % 2)
 	}
+	var keep []string
+	if seed%5 == 0 {
+		keep = u.somePath(t, int(seed/5%1000))
+	}
 	var got []string
-	sealed, err := u.merge(t, "sealed", &merge.Changes{Decide: decide, Report: func(c merge.Conflict) {
+	sealed, err := u.merge(t, "sealed", &merge.Changes{Decide: decide, Keep: keep, Report: func(c merge.Conflict) {
 		if c.Under == "" {
 			got = append(got, c.Path+" "+c.Winner.String())
 		}
@@ -68,10 +72,12 @@ func randomMerge(t *testing.T, seed uint64) (conflicts int, ok bool) {
 		t.Error(err)
 		return 0, false
 	}
-	ok = failsOnAll(t, u, got)
-	model := &mergeModel{decide: decide, changed: map[string]bool{}}
+	ok = failsOnAll(t, u, keep, got)
+	model := &mergeModel{decide: decide, changed: map[string]bool{}, keep: strings.Join(keep, "")}
 	live := append(slices.Clone(u.container.Uppers), u.old...)
-	if _, err := u.container.Walk(t.Context(), func(c *changes.Change) error { model.changed[c.Path] = true; return nil }); err != nil {
+	told := *u.container
+	told.Also = keep
+	if _, err := told.Walk(t.Context(), func(c *changes.Change) error { model.changed[c.Path] = true; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	o, c, n := u.scan(t, u.old), u.scan(t, live), u.scan(t, u.new)
@@ -87,18 +93,30 @@ func randomMerge(t *testing.T, seed uint64) (conflicts int, ok bool) {
 		ok = false
 	}
 	if !ok {
-		t.Logf("old image\n%s\ncontainer\n%s\nits changes %q\n\nnew image\n%s", o.list(), c.list(), slices.Sorted(maps.Keys(model.changed)), n.list())
+		t.Logf("keep %q, old image\n%s\ncontainer\n%s\nits changes %q\n\nnew image\n%s", keep, o.list(), c.list(), slices.Sorted(maps.Keys(model.changed)), n.list())
 	}
 	return len(got), ok
 }
 
+// somePath is one that the container has; none if it has none.
+func (u *upgrade) somePath(t *testing.T, choice int) []string {
+	t.Helper()
+	merged := filepath.Join(u.dir, "chosen")
+	mountOverlay(t, merged, u.options, "", "", append(slices.Concat(u.container.Uppers, u.old), makeDirs(t, u.dir, "nothing", 0)))
+	defer unmount(t, merged)
+	if path := existing(merged, choice, ""); path != "" {
+		return []string{strings.TrimPrefix(path, "/")}
+	}
+	return nil
+}
+
 // failsOnAll checks that a merge that fails has met the conflicts that another
 // one has decided.
-func failsOnAll(t *testing.T, u *upgrade, decided []string) bool {
+func failsOnAll(t *testing.T, u *upgrade, keep, decided []string) bool {
 	t.Helper()
 	var met []string
 	m := &merge.Changes{
-		Container: u.container, New: u.new,
+		Container: u.container, New: u.new, Keep: keep,
 		Decide: func(string) merge.Policy { return merge.Fail },
 		Report: func(c merge.Conflict) { met = append(met, c.Path) },
 	}

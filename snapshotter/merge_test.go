@@ -188,7 +188,8 @@ func checkMerge(t *testing.T, u *upgrade, tc *mergeCase) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := u.compare(t, u.layer(t, "want-"+policy.String(), orTrue(script), u.new), got); err != nil {
+			script = strings.ReplaceAll(orTrue(script), "$base", u.old[0])
+			if err := u.compare(t, u.layer(t, "want-"+policy.String(), script, u.new), got); err != nil {
 				t.Errorf("%+v, but %v", stats, err)
 			}
 		})
@@ -354,7 +355,7 @@ func TestMergeKeepsTheWalksOrder(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{". 1", "a 0", "a/b 0", "a/b/c 0", "a/b/c/m 0", "a/b/m 0", "d 1", "d/e 1", "d/e/m 0", "d/x 2", "z 0"}
+	want := []string{". 1", "a 0", "a/b 0", "a/b/c 0", "a/b/c/m 0", "a/b/c/three 0", "a/b/m 0", "a/b/two 0", "a/link 0", "a/one 0", "d 1", "d/e 1", "d/e/m 0", "d/x 2", "z 0"}
 	if !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -87,6 +88,44 @@ func (c *Change) InImage() (tree.Seen, error) { return tree.Look(c.view, c.at.im
 func (c *Change) ReadFrom(s *tree.Seen, in tree.Way, level int) {
 	c.view, c.dir, c.entry, c.Stat = s.View, s.Dir, &s.Entry, s.Stat
 	c.in, c.level = in, level
+}
+
+// OpenTree opens the directory that the change is of, as the container sees it. The
+// caller closes it.
+func (c *Change) OpenTree() (*tree.Dir, error) {
+	if err := c.reach(); err != nil {
+		return nil, err
+	}
+	d, err := c.view.Open(c.dir, *c.entry)
+	return d, tree.Raced(err)
+}
+
+// Untouched calls visit for each name in the directory that the change is in which the
+// image has and the container has left as it is. What is in a directory of such a name
+// may have been changed.
+func (c *Change) Untouched(visit func(name string) error) error {
+	if c.at.image == nil {
+		return nil
+	}
+	names := tree.NewNameReader(c.at.image.FDs(math.MaxInt), nil)
+	for {
+		some, err := names.Next()
+		if err != nil || len(some) == 0 {
+			return err
+		}
+		for _, name := range some {
+			e, ok, err := c.view.Lookup(c.dir, name)
+			if err != nil {
+				return tree.Raced(err)
+			}
+			if !ok || !c.view.InBase(e.Layer) {
+				continue
+			}
+			if err := visit(name); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // Name is the last element of the path; "." for the root.

@@ -31,6 +31,10 @@ type Container struct {
 	// while it is looked at is left out, and so is what is in a directory whose path
 	// is too long for a layer.
 	Shown bool
+	// Also are paths that are told although nothing may have changed there, in the form
+	// of [Change]'s Path. What is below them is told only if it changed. One that the
+	// container does not have is errdefs.ErrInvalidArgument.
+	Also []string
 }
 
 // WalkStats counts what a walk met.
@@ -95,7 +99,7 @@ func (c *Container) Untouched(ctx context.Context) (bool, error) {
 }
 
 func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk, error) {
-	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved || c.Whole, shown: c.Shown, uppers: len(c.Uppers), sealed: c.Sealed}
+	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved || c.Whole, shown: c.Shown, uppers: len(c.Uppers), sealed: c.Sealed, also: c.Also}
 	base := w.uppers + c.Sealed // how many layers lie above the image's
 	if c.Init {
 		w.init = base

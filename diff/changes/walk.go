@@ -25,6 +25,7 @@ type walk struct {
 	uppers  int  // layers that hold changes
 	sealed  int  // layers below those, whose changes are told elsewhere
 	init    int  // the init layer; 0 if there is none
+	also    also
 	stats   WalkStats
 }
 
@@ -78,7 +79,7 @@ func (w *walk) run() error {
 		return err
 	}
 	for {
-		name, ok, err := w.at.Next(w.sources)
+		name, ok, err := w.at.NextOf(w.sources, w.alsoNames)
 		switch {
 		case err != nil:
 			path, _ := w.at.PathOf(len(w.at.Levels) - 1)
@@ -129,16 +130,18 @@ func (w *walk) name(name string) error {
 	if err != nil {
 		return w.failed("look at", name, err)
 	}
-	if !ok || e.Stat.Mode&unix.S_IFMT == unix.S_IFSOCK {
+	asked, err := w.asked(name, &e, ok)
+	switch {
+	case err != nil:
+		return err
+	case !ok, e.Stat.Mode&unix.S_IFMT == unix.S_IFSOCK:
 		return w.deleted(p, name, e.Name != "")
-	}
-	if e.IsDir() {
-		return w.directory(p, &e)
-	}
-	if w.hidden(e.Layer) {
+	case e.IsDir():
+		return w.directory(p, &e, asked)
+	case w.hidden(e.Layer):
 		return nil
 	}
-	return w.file(p, &e)
+	return w.file(p, &e, asked)
 }
 
 // failed says of which name in the directory that the walk is in an error is.
@@ -173,8 +176,8 @@ func (w *walk) deleted(p *place, name string, met bool) error {
 	return w.tell(Deleted, &tree.Entry{Name: name})
 }
 
-// file reports anything but a directory, unless it is what it was.
-func (w *walk) file(p *place, e *tree.Entry) error {
+// file reports anything but a directory, unless it is what it was and was not asked for.
+func (w *walk) file(p *place, e *tree.Entry, asked bool) error {
 	old, ok, err := w.view.Lookup(p.before(), e.Name)
 	if err != nil {
 		return w.failed("look at", e.Name, err)
@@ -184,7 +187,7 @@ func (w *walk) file(p *place, e *tree.Entry) error {
 		kind = Modified
 		// A file of several names must stay one: it is told with the others.
 		// And a copy of one of several names is a file of its own now.
-		if e.Layer >= w.uppers || e.Stat.Nlink == 1 && old.Stat.Nlink == 1 {
+		if !asked && (e.Layer >= w.uppers || e.Stat.Nlink == 1 && old.Stat.Nlink == 1) {
 			same, err := w.same(p.whole, e, p.before(), &old)
 			if err != nil || same {
 				return err
@@ -204,8 +207,9 @@ func (w *walk) same(d *tree.Dir, e *tree.Entry, before *tree.Dir, old *tree.Entr
 	return same, w.failed("compare", e.Name, err)
 }
 
-// directory reports a directory if it is new or changed, and goes down into it.
-func (w *walk) directory(p *place, e *tree.Entry) (err error) {
+// directory reports a directory if it is new or changed or was asked for, and goes down
+// into it.
+func (w *walk) directory(p *place, e *tree.Entry, asked bool) (err error) {
 	if _, length := w.at.Join(e.Name); length >= diff.MaxPath && w.shown {
 		return w.tell(Added, e) // and all that is in it
 	}
@@ -243,7 +247,7 @@ func (w *walk) directory(p *place, e *tree.Entry) (err error) {
 	}
 	w.at.Push(e.Name, sub, sub.whole, sub.lower, sub.image)
 	sub = place{} // the way closes it
-	if !same {
+	if !same || asked {
 		return w.report()
 	}
 	return nil

@@ -9,10 +9,13 @@ import (
 // the new image has something else.
 type fate struct {
 	conflict Conflict
+	dir      *mergeDir
+	image    tree.Seen // what the new image has there, no directory
 	// decided is false until something is met in the directory for which it
 	// must be decided.
 	decided bool
 	winner  Policy
+	idle    int64 // files in it of which only the time changed, so far
 }
 
 // root merges the metadata of the root.
@@ -101,22 +104,12 @@ func (m *meeting) ownTime() (bool, error) {
 // orphan merges a directory of the old image that the new one dropped or
 // replaced.
 func (g *merging) orphan(m *meeting, f *mergeDir) error {
-	idle, err := m.timeOnly()
-	if err != nil {
+	f.fate = &fate{conflict: m.conflict(), dir: f, image: m.image}
+	f.fate.conflict.Container = Changed
+	if idle, err := m.timeOnly(); err != nil || idle {
 		return err
 	}
-	if m.image.OK {
-		f.fate = &fate{conflict: m.conflict()}
-		f.fate.conflict.Container = Changed
-	}
-	switch {
-	case idle:
-		return nil
-	case m.image.OK && g.settle(f.fate) != Keep, !m.image.OK && g.decide(m.conflict()) != Keep:
-		return nil
-	}
-	g.stats.Kept++
-	return g.reach(f)
+	return g.ends(f.fate)
 }
 
 // fresh merges a directory that the container made.
@@ -128,57 +121,58 @@ func (g *merging) fresh(m *meeting, f *mergeDir) error {
 			return m.compared(err)
 		}
 	}
-	if !free {
-		f.fate = &fate{conflict: m.conflict()}
-		if g.settle(f.fate) != Keep {
-			return nil
-		}
+	if free {
+		g.stats.Kept++
+		return g.reach(f)
 	}
-	g.stats.Kept++
-	return g.reach(f)
+	f.fate = &fate{conflict: m.conflict(), dir: f, image: m.image}
+	return g.ends(f.fate)
+}
+
+// ends settles what becomes of a directory that is a change itself.
+func (g *merging) ends(f *fate) error {
+	if err := g.settle(f); err != nil {
+		return err
+	}
+	if f.winner == Keep {
+		g.stats.Kept++
+	}
+	return nil
 }
 
 // below merges a path below one of which the container and the new image made
-// different things.
-func (g *merging) below(m *meeting) error {
-	fate := m.in.fate
-	f := m.in
+// different things, or below one that is kept.
+func (g *merging) below(m *meeting, asked bool) error {
+	f := m.in.fate
 	if m.Kind == changes.Deleted {
 		g.stats.There++
 		return nil
 	}
-	if m.IsDir() {
-		f = &mergeDir{above: m.in, change: m.onImage(), fate: fate}
-		g.push(f, m.Name())
-	}
 	idle, err := m.timeOnly()
+	if err != nil {
+		return m.compared(err)
+	}
+	if asked || !idle {
+		if err := g.settle(f); err != nil {
+			return err
+		}
+	}
+	if asked && f.winner == Image {
+		return g.keepWhole(m)
+	}
+	if m.IsDir() {
+		g.push(&mergeDir{above: m.in, change: m.onImage(), fate: f}, m.Name())
+	}
 	switch {
-	case err != nil:
-		return err
-	case idle && m.IsDir():
+	case f.decided && f.winner == Fail, idle && m.IsDir():
 		return nil
+	case f.decided && f.winner == Keep:
+		g.stats.Kept++
 	case idle:
+		f.idle++
 		g.stats.Image++
-		return nil
+	default:
+		return g.drop(m, f)
 	}
-	switch g.settle(fate) {
-	case Image:
-		return g.drop(m, fate)
-	case Fail:
-		return nil
-	}
-	if !m.IsDir() {
-		return g.keep(m)
-	}
-	g.stats.Kept++
-	return g.reach(f)
-}
-
-// settle decides what becomes of a directory, once.
-func (g *merging) settle(f *fate) Policy {
-	if !f.decided {
-		f.decided = true
-		f.winner = g.decide(f.conflict)
-	}
-	return f.winner
+	return nil
 }

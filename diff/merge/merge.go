@@ -37,13 +37,15 @@ import (
 // its outcome holds for the whole of it. What the new image added in a directory
 // that the container deleted and made again, or moved another one to, shows.
 //
-// Where the new image dropped a directory, it is made again for the changes that
-// stay in it, as the container has it, but without what the container did not
-// change. Where the new image has something else in its place, that is one
-// conflict, if the container changed more in it than times and deletions: either
-// the directory comes back with all the container changed in it, or all of that
-// is dropped. The same holds for a directory that the container made where the
-// new image has something else.
+// Where the new image dropped a directory, or has something else in its place, that
+// is one conflict, if the container changed more in it than times and deletions:
+// either the directory stays whole, with what the container did not change, or all
+// of it goes. Files that belong together, as those of a database, stay together. The
+// same holds for a directory that the container made where the new image has
+// something else.
+//
+// A path of Keep stays whole as well: it is what the container has, and nothing in it
+// is the new image's.
 //
 // # Hard links
 //
@@ -58,9 +60,17 @@ type Changes struct {
 	// Decide says who wins a conflict at a path, which is as in [changes.Change]. Nil
 	// is Keep for all.
 	Decide func(path string) Policy
+	// Keep are paths, in the form of Decide's, that stay whole whatever the new image
+	// has there. One that the container does not have is errdefs.ErrInvalidArgument.
+	Keep []string
 	// Report, if not nil, is told every conflict, in the order of the walk,
 	// and after one that Image decided all that was dropped below.
 	Report func(Conflict)
+	// ReportWhole, if not nil, is told what stayed whole, after all of it has been told.
+	ReportWhole func(Whole)
+	// ReportLeft, if not nil, is told of directories in which the container changed files
+	// of the old image, and from which other files go with the new one.
+	ReportLeft func(Left)
 	// Stats, if not nil, gets the counts of a walk that ends.
 	Stats *Stats
 }
@@ -68,7 +78,7 @@ type Changes struct {
 // Stats counts what became of the changes of a container. Directories
 // that are told only for what is in them do not count.
 type Stats struct {
-	Kept    int64 // are changes on the new image too
+	Kept    int64 // are changes on the new image too, or in what stays whole
 	There   int64 // the new image has made as well
 	Image   int64 // were times alone, on what the new image changed
 	Dropped int64 // were below a path that a conflict gave to the image
@@ -76,11 +86,27 @@ type Stats struct {
 	Conflicts [Fail + 1]int64
 }
 
+// Whole is a path that stays as the container has it.
+type Whole struct {
+	Path      string // as in [changes.Change]
+	Files     int64  // that it has, directories left out
+	Untouched int64  // of them, as the old image has them
+	Bytes     int64  // apparent size of the files
+}
+
+// Left is a directory from which the new image took what the container had not touched,
+// and in which the container changed something else.
+type Left struct {
+	Path  string // as in [changes.Change]
+	First string // the first name that goes, in the order of bytes
+	Names int64  // that go, files and directories
+}
+
 // Walk calls visit for every change that makes the merged state of the new
 // image, as [changes.Container.Walk] does for a container's. The cost follows the
 // container's changes; of both images only what stands at the same paths is
 // looked at, and all of a directory that the container deleted, save for what
-// lies in layers that both images have.
+// lies in layers that both images have. Of what stays whole all is looked at.
 //
 // If a conflict is one to fail on, the walk goes on to find the others, but
 // visit is not called any more; the error is a [*ConflictError].
@@ -91,16 +117,21 @@ func (m *Changes) Walk(ctx context.Context, visit func(*changes.Change) error) (
 	}
 	defer image.Close()
 	image.Whole = m.Container.Whole
-	g := &merging{ctx: ctx, merge: m, visit: visit, image: image, way: tree.NewDescent[*mergeDir](image.OpenName)}
+	g := &merging{ctx: ctx, merge: m, visit: visit, image: image, way: tree.NewDescent[*mergeDir](image.OpenName), kept: map[string]bool{}}
 	defer g.way.Close()
 	root, err := image.Root(0, 0)
 	if err != nil {
 		return changes.WalkStats{}, err
 	}
 	g.push(&mergeDir{image: root}, "")
-	_, err = m.Container.Walk(ctx, g.change)
+	own := *m.Container
+	own.Also = m.Keep
+	_, err = own.Walk(ctx, g.change)
 	if m.Stats != nil {
 		*m.Stats = g.stats
+	}
+	if err == nil {
+		err = g.keptAll()
 	}
 	if err == nil && g.failed.Number > 0 {
 		err = &g.failed
@@ -118,6 +149,7 @@ type merging struct {
 	walked changes.WalkStats
 	stats  Stats
 	failed ConflictError
+	kept   map[string]bool // the paths of Keep that have been met
 }
 
 // mergeDir is a directory in which the container changed something.
@@ -129,6 +161,7 @@ type mergeDir struct {
 	// folder while it is on the stack, so the change is still valid.
 	change *changes.Change
 	fate   *fate // of all that is in it; nil if each path has its own
+	looked bool  // whether it is known what goes from it
 }
 
 // meeting is a path that the container changed, as the three trees have it.
@@ -148,14 +181,21 @@ func (g *merging) change(c *changes.Change) (err error) {
 		return fmt.Errorf("look at %s in the new image: %w", text.Beginning(c.Path), err)
 	}
 	m := &meeting{Change: c, in: g.way.Top().Of}
+	whole := c.Kind != changes.Deleted && slices.Contains(g.merge.Keep, c.Path)
+	if whole {
+		g.kept[c.Path] = true
+	}
 	if m.in.fate != nil {
-		return g.below(m)
+		return g.below(m, whole)
 	}
 	if m.old, err = c.InImage(); err != nil {
 		return err
 	}
 	if m.image, err = tree.Look(g.image, m.in.image, c.Name()); err != nil {
 		return err
+	}
+	if whole {
+		return g.keepWhole(m)
 	}
 	if c.IsDir() {
 		return g.directory(m)
@@ -201,6 +241,9 @@ func (g *merging) single(m *meeting) error {
 func (g *merging) keep(m *meeting) error {
 	g.stats.Kept++
 	if err := g.reach(m.in); err != nil {
+		return err
+	}
+	if err := g.left(m); err != nil {
 		return err
 	}
 	return g.tell(m.onImage())

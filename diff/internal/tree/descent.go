@@ -128,9 +128,14 @@ func (d *Descent[T]) Name(i int) string {
 // of their bytes; ok is false if there is none. sources are the directories that
 // have the names.
 func (d *Descent[T]) Next(sources func() []int) (name string, ok bool, err error) {
+	return d.NextOf(sources, func() []string { return nil })
+}
+
+// NextOf is Next with names that count although no source may have them.
+func (d *Descent[T]) NextOf(sources func() []int, also func() []string) (name string, ok bool, err error) {
 	l := d.Top()
 	if len(l.names) == 0 && l.more {
-		r := NameReader{fds: sources(), buf: d.buf, last: l.last, more: true}
+		r := NameReader{fds: sources(), buf: d.buf, last: l.last, more: true, also: also()}
 		if l.names, err = r.Next(); err != nil {
 			l.more = false // the walk may go on without it
 			return "", false, err

@@ -23,6 +23,7 @@ func costOf(name string) int { return len(name) + nameCost }
 // order of their bytes, in memory that does not grow with their number.
 type NameReader struct {
 	fds  []int
+	also []string // names that count although no directory may have them
 	buf  []byte
 	last string // the greatest name returned so far
 	more bool   // whether there may be names after last
@@ -51,6 +52,9 @@ func (r *NameReader) Next() ([]string, error) {
 		if err := r.pass(fd); err != nil {
 			return nil, err
 		}
+	}
+	for _, name := range r.also {
+		r.add([]byte(name))
 	}
 	r.least()
 	names := r.names
@@ -98,13 +102,17 @@ func (r *NameReader) take(dirents []byte) {
 		if end := bytes.IndexByte(name, 0); end >= 0 {
 			name = name[:end]
 		}
-		if string(name) == "." || string(name) == ".." || string(name) <= r.last {
-			continue
+		if string(name) != "." && string(name) != ".." {
+			r.add(name)
 		}
-		if !r.more || string(name) < r.limit {
-			r.names = append(r.names, string(name))
-			r.size += len(name) + nameCost
-		}
+	}
+}
+
+// add keeps a name that this pass is to return.
+func (r *NameReader) add(name []byte) {
+	if string(name) > r.last && (!r.more || string(name) < r.limit) {
+		r.names = append(r.names, string(name))
+		r.size += len(name) + nameCost
 	}
 }
 

@@ -63,6 +63,9 @@ func (v *View) Close() {
 	v.Roots = nil
 }
 
+// InBase reports whether a layer is one of the base.
+func (v *View) InBase(layer int) bool { return layer >= v.base }
+
 // MapOf maps the owners in a layer.
 func (v *View) MapOf(layer int) idmap.Func {
 	if layer < v.Mapped {
