@@ -3,9 +3,11 @@ package imageservice
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/containerd/containerd/v2/core/mount"
 
+	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/merge"
@@ -24,6 +26,7 @@ func (m *Move) plan(ctx context.Context, merged *merge.Changes, policy Policy) e
 func (m *Move) merging(merged *merge.Changes, policy Policy, run func() error) error {
 	var stats merge.Stats
 	merged.Decide, merged.Report, merged.Stats = policy.Decide, m.conflict, &stats
+	merged.Keep, merged.ReportWhole, merged.ReportLeft = policy.keep, m.whole, m.left
 	err := run()
 	m.count(stats)
 	return err
@@ -48,4 +51,43 @@ func (m *Move) seal(ctx context.Context, merged *merge.Changes, policy Policy, r
 	}
 	m.To = revision(containerstore.Revision{Record: r, Previous: previous})
 	return nil
+}
+
+// whole adds what stays whole to the plan.
+func (m *Move) whole(w merge.Whole) {
+	if m.Plan.WholeCount++; len(m.Plan.Whole) < listed {
+		m.Plan.Whole = append(m.Plan.Whole, api.Whole{Path: shownAt(w.Path), Files: w.Files, Untouched: w.Untouched, Bytes: w.Bytes})
+	}
+}
+
+// left warns of what goes from beside what the container changed.
+func (m *Move) left(l merge.Left) {
+	dir := shownAt(l.Path)
+	text := fmt.Sprintf("%s that the container did not touch will go from %s, where it changed others: %s for one",
+		count(l.Names, "file or directory", "files and directories"), dir, l.First)
+	if dir != "/" {
+		text += fmt.Sprintf("; --keep %s keeps that directory whole", dir)
+	}
+	m.warn(text)
+}
+
+func count(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", many)
+}
+
+func (m *Move) warn(text string) {
+	if len(m.Plan.Warnings) < listed {
+		m.Plan.Warnings = append(m.Plan.Warnings, text)
+	}
+}
+
+// shownAt is a path of a merge as people write it.
+func shownAt(path string) string {
+	if path == "." {
+		return "/"
+	}
+	return "/" + path
 }

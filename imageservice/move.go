@@ -39,8 +39,8 @@ type Move struct {
 	release func(error) // ends the lease, and lets others have their turn
 }
 
-// conflictsListed bounds the conflicts that a plan lists.
-const conflictsListed = 100
+// listed bounds what a plan lists of each kind.
+const listed = 100
 
 // move begins to prepare a move of a container that is stopped, or a plan.
 func (s *Service) move(ctx context.Context, verb string, ctr *moby.Container, dry bool) (_ *Move, _ context.Context, err error) {
@@ -103,13 +103,10 @@ func imageOf(st State) api.Image {
 // conflict adds one to the plan.
 func (m *Move) conflict(c merge.Conflict) {
 	m.Plan.ConflictCount++
-	if len(m.Plan.Conflicts) == conflictsListed {
+	if len(m.Plan.Conflicts) == listed {
 		return
 	}
-	told := api.Conflict{Path: "/" + c.Path, Container: doings[c.Container], Image: doings[c.Image], Winner: winners[c.Winner]}
-	if c.Path == "." {
-		told.Path = "/"
-	}
+	told := api.Conflict{Path: shownAt(c.Path), Container: doings[c.Container], Image: doings[c.Image], Winner: winners[c.Winner]}
 	if c.Class != merge.Ordinary {
 		told.Class = string(c.Class)
 	}

@@ -17,6 +17,7 @@ import (
 type Policy struct {
 	otherwise merge.Policy
 	paths     []pathPolicy
+	keep      []string // paths that stay whole, in the form of a diff's
 }
 
 type pathPolicy struct {
@@ -25,8 +26,9 @@ type pathPolicy struct {
 	policy  merge.Policy
 }
 
-// ParsePolicy reads a policy as requests give it: see [api.UpgradeRequest].
-func ParsePolicy(otherwise string, paths []api.PathPolicy) (p Policy, err error) {
+// ParsePolicy reads a policy as requests give it, with the paths to keep: see
+// [api.UpgradeRequest].
+func ParsePolicy(otherwise string, paths []api.PathPolicy, keep []string) (p Policy, err error) {
 	if p.otherwise, err = parsePolicy(otherwise); err != nil {
 		return Policy{}, compat.DockerError(err)
 	}
@@ -36,6 +38,13 @@ func ParsePolicy(otherwise string, paths []api.PathPolicy) (p Policy, err error)
 			return Policy{}, compat.DockerError(fmt.Errorf("policy of %s: %w", of.Pattern, err))
 		}
 		p.paths = append(p.paths, parsed)
+	}
+	for _, at := range keep {
+		clean := path.Clean(at)
+		if !path.IsAbs(at) || clean == "/" {
+			return Policy{}, compat.DockerError(fmt.Errorf("keep %q: the path must begin with a slash, and not be the root: %w", at, errdefs.ErrInvalidArgument))
+		}
+		p.keep = append(p.keep, strings.TrimPrefix(clean, "/"))
 	}
 	return p, nil
 }

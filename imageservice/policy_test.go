@@ -16,7 +16,7 @@ func TestPolicy(t *testing.T) {
 		{Pattern: "/etc/**", Policy: "fail"},
 		{Pattern: "/srv/*/cache/**", Policy: "image"},
 		{Pattern: "/srv/**", Policy: "keep"},
-	})
+	}, []string{"/srv/data/", "/a/../b"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,15 +35,20 @@ func TestPolicy(t *testing.T) {
 			t.Errorf("the policy of %s is %s, want %s", path, got, want)
 		}
 	}
-	if all, err := imageservice.ParsePolicy("fail", []api.PathPolicy{{Pattern: "/**", Policy: "image"}}); err != nil || all.Decide("a/b") != merge.Image || all.Decide(".") != merge.Image {
+	if all, err := imageservice.ParsePolicy("fail", []api.PathPolicy{{Pattern: "/**", Policy: "image"}}, nil); err != nil || all.Decide("a/b") != merge.Image || all.Decide(".") != merge.Image {
 		t.Errorf("the policy of all is %s, %v", all.Decide("a/b"), err)
 	}
 	for _, wrong := range []struct{ policy, pattern string }{{"both", "/a"}, {"keep", "a"}, {"keep", "/[a"}, {"keep", ""}} {
-		if _, err := imageservice.ParsePolicy("", []api.PathPolicy{{Pattern: wrong.pattern, Policy: wrong.policy}}); !errdefs.IsInvalidArgument(err) {
+		if _, err := imageservice.ParsePolicy("", []api.PathPolicy{{Pattern: wrong.pattern, Policy: wrong.policy}}, nil); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("policy %s of %q gave %v", wrong.policy, wrong.pattern, err)
 		}
 	}
-	if _, err := imageservice.ParsePolicy("both", nil); !errdefs.IsInvalidArgument(err) {
+	for _, wrong := range []string{"", "/", "/a/..", "a"} {
+		if _, err := imageservice.ParsePolicy("", nil, []string{wrong}); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("to keep %q gave %v", wrong, err)
+		}
+	}
+	if _, err := imageservice.ParsePolicy("both", nil, nil); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("policy both gave %v", err)
 	}
 }

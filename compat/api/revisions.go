@@ -81,6 +81,9 @@ type UpgradeRequest struct {
 	// matches wins; a pattern that ends in /** holds for all below.
 	Policy string       `json:",omitempty"`
 	Paths  []PathPolicy `json:",omitempty"`
+	// Keep are absolute paths of files or directories of the container that stay whole:
+	// they are as the container has them, whatever the new image has there.
+	Keep []string `json:",omitempty"`
 	// DryRun only plans.
 	DryRun bool `json:",omitempty"`
 	// NoStart leaves the container stopped, if it ran.
@@ -105,6 +108,7 @@ type RollbackRequest struct {
 	Carry   bool         `json:",omitempty"`
 	Policy  string       `json:",omitempty"` // as in UpgradeRequest
 	Paths   []PathPolicy `json:",omitempty"`
+	Keep    []string     `json:",omitempty"` // as in UpgradeRequest; with Carry only
 	DryRun  bool         `json:",omitempty"`
 	NoStart bool         `json:",omitempty"`
 }
@@ -166,6 +170,20 @@ type Plan struct {
 	ConflictCount          int64
 	FailCount              int64 `json:",omitempty"` // of those that make it fail
 	Config                 []ConfigChange
+	// Whole are the paths that stay whole: those asked for, and directories that the new
+	// image has not and in which the container changed something. The first ones.
+	Whole      []Whole `json:",omitempty"`
+	WholeCount int64   `json:",omitempty"`
+	// Warnings tell in sentences what to look at before the move. The first ones.
+	Warnings []string `json:",omitempty"`
+}
+
+// Whole is a file or directory that stays as the container has it.
+type Whole struct {
+	Path      string // absolute
+	Files     int64  // that it has, directories left out
+	Untouched int64  // of them, as the old image has them
+	Bytes     int64  // apparent size of the files
 }
 
 // Image names one.

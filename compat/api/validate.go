@@ -12,7 +12,8 @@ const (
 	// MaxText is how many bytes a text may have: a message of a revision, a name, or a
 	// pattern, for which it is the kernel's PATH_MAX.
 	MaxText = 4096
-	// MaxPaths is how many policies for paths a request may have.
+	// MaxPaths is how many policies for paths, and how many paths to keep, a request may
+	// have.
 	MaxPaths = 1000
 	// MaxPublished and MaxVolumes are how many ports and volumes a restore may name.
 	MaxPublished = 1000
@@ -30,7 +31,7 @@ func (r UpgradeRequest) Validate() error {
 	if r.HealthTimeout < 0 || r.HealthTimeout > MaxHealthTimeout {
 		return fmt.Errorf("health timeout of %d seconds: want 0, for the default, to %d", r.HealthTimeout, MaxHealthTimeout)
 	}
-	return errors.Join(short("name of the image", r.Image), short("message", r.Message), validPaths(r.Policy, r.Paths))
+	return errors.Join(short("name of the image", r.Image), short("message", r.Message), validPaths(r.Policy, r.Paths), validKeep(r.Keep))
 }
 
 // Validate tells what is wrong with a request, in words for the one who made it.
@@ -38,7 +39,10 @@ func (r RollbackRequest) Validate() error {
 	if r.Revision < 0 {
 		return fmt.Errorf("revision %d: want 0, for the one before, or more", r.Revision)
 	}
-	return errors.Join(short("message", r.Message), validPaths(r.Policy, r.Paths))
+	if len(r.Keep) > 0 && !r.Carry {
+		return errors.New("paths to keep: a rollback that carries nothing along keeps nothing")
+	}
+	return errors.Join(short("message", r.Message), validPaths(r.Policy, r.Paths), validKeep(r.Keep))
 }
 
 // Validate tells what is wrong with a request, in words for the one who made it.
@@ -93,6 +97,17 @@ func validPaths(policy string, paths []PathPolicy) error {
 	err := short("policy", policy)
 	for _, p := range paths {
 		err = errors.Join(err, short("pattern of a policy", p.Pattern), short("policy", p.Policy))
+	}
+	return err
+}
+
+// validKeep checks sizes; imageservice.ParsePolicy reads the paths.
+func validKeep(paths []string) (err error) {
+	if len(paths) > MaxPaths {
+		return fmt.Errorf("%d paths to keep: at most %d are possible", len(paths), MaxPaths)
+	}
+	for _, p := range paths {
+		err = errors.Join(err, short("path to keep", p))
 	}
 	return err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"strings"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
@@ -37,11 +39,24 @@ func WithReport(report func(merge.Conflict)) UpgradeOpt {
 	return func(u *upgrade) { u.report = report }
 }
 
+// WithKeep has files and directories stay as the container has them, whatever the new
+// image has there; see [merge.Changes]'s Keep. The paths are absolute. One that the
+// container does not have is errdefs.ErrInvalidArgument. See [WithPolicy] for where that
+// is possible.
+func WithKeep(paths ...string) UpgradeOpt {
+	return func(u *upgrade) {
+		for _, p := range paths {
+			u.keep = append(u.keep, strings.TrimPrefix(path.Join("/", p), "/"))
+		}
+	}
+}
+
 type upgrade struct {
 	*clientContainer
 	image  client.Image
 	decide func(path string) merge.Policy
 	report func(merge.Conflict)
+	keep   []string
 }
 
 // WithUpgrade moves a container to another image, and what it changed along. It
@@ -122,7 +137,7 @@ func (u *upgrade) fill(ctx context.Context, into []mount.Mount, chain string) er
 	if !errors.Is(err, diff.ErrUnsupported) {
 		return err
 	}
-	if u.decide != nil || u.report != nil {
+	if u.decide != nil || u.report != nil || u.keep != nil {
 		return fmt.Errorf("conflicts can be told only where changes are in layers of their own: %w: %w", err, errdefs.ErrNotImplemented)
 	}
 	return u.CopyTrees(ctx, base, from, into)
@@ -141,7 +156,7 @@ func (u *upgrade) mergeLayers(ctx context.Context, from []mount.Mount, layers in
 		return fmt.Errorf("%w: %d lower folders for %d layers of its own", diff.ErrUnsupported, len(own.Lowers), layers)
 	}
 	own.Uppers, own.Lowers = append(own.Uppers, own.Lowers[:layers-1]...), own.Lowers[layers-1:]
-	merge := &merge.Changes{Container: &changes.Container{Overlay: own, Whole: true}, New: to.Lowers, Decide: u.decide, Report: u.report}
+	merge := &merge.Changes{Container: &changes.Container{Overlay: own, Whole: true}, New: to.Lowers, Decide: u.decide, Report: u.report, Keep: u.keep}
 	return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
 		return snapshotter.SealWhole(ctx, merge, to.Uppers[0])
 	})

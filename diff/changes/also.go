@@ -12,65 +12,60 @@ import (
 )
 
 // also are the paths of [Container]'s Also.
-type also []string
-
-// names are those in a directory that lead to the paths, or are some.
-func (a also) names(dir string) []string {
-	var names []string
-	for _, path := range a {
-		rest := path
-		if dir != "." {
-			var below bool
-			if rest, below = strings.CutPrefix(path, dir+"/"); !below {
-				continue
-			}
-		}
-		name, _, _ := strings.Cut(rest, "/")
-		names = append(names, name)
-	}
-	return names
+type also struct {
+	paths map[string]bool
+	names map[string][]string // by directory: those in it that lead to a path, or are one
 }
 
-// wanted reports whether a path leads to one of the paths, and whether it is one.
-func (a also) wanted(at string) (leads, is bool) {
-	for _, path := range a {
-		is = is || path == at
-		leads = leads || strings.HasPrefix(path, at+"/")
+func newAlso(paths []string) also {
+	a := also{map[string]bool{}, map[string][]string{}}
+	for _, path := range paths {
+		a.paths[path] = true
+		for at := path; at != "."; {
+			dir, name := ".", at
+			if i := strings.LastIndexByte(at, '/'); i >= 0 {
+				dir, name = at[:i], at[i+1:]
+			}
+			if slices.Contains(a.names[dir], name) {
+				break
+			}
+			a.names[dir] = append(a.names[dir], name)
+			at = dir
+		}
 	}
-	return leads, is
+	return a
 }
 
 // alsoNames are the names in the directory that the walk is in that are visited
 // although nothing may have changed under them.
 func (w *walk) alsoNames() []string {
-	if len(w.also) == 0 {
+	if len(w.also.paths) == 0 {
 		return nil
 	}
 	dir, _ := w.at.PathOf(len(w.at.Levels) - 1)
-	return w.also.names(dir)
+	return w.also.names[dir]
 }
 
 // asked reports whether a name is told even if it is what it was. It is an error if the
 // container cannot have what was asked for.
 func (w *walk) asked(name string, e *tree.Entry, ok bool) (bool, error) {
-	if len(w.also) == 0 {
+	if len(w.also.paths) == 0 {
 		return false, nil
 	}
 	path, _ := w.at.Join(name)
-	leads, is := w.also.wanted(path)
-	refuse := func(reason string) error {
-		i := slices.IndexFunc(w.also, func(of string) bool { return of == path || strings.HasPrefix(of, path+"/") })
-		return fmt.Errorf("/%s: %s: %w", text.Beginning(w.also[i]), reason, errdefs.ErrInvalidArgument)
-	}
+	is, leads := w.also.paths[path], len(w.also.names[path]) > 0
+	reason := ""
 	switch {
 	case !leads && !is:
-		return false, nil
 	case !ok:
-		return false, refuse("the container has no such file or directory")
+		reason = "the container has no such file or directory"
 	case w.hidden(e.Layer) && !e.IsDir():
-		return false, refuse("it is what the container's runtime made")
+		reason = "the container's runtime made it"
 	case leads && !e.IsDir():
-		return false, refuse("/" + text.Beginning(path) + " is no directory in the container")
+		reason = "it is no directory in the container"
+	}
+	if reason != "" {
+		return false, fmt.Errorf("/%s: %s: %w", text.Beginning(path), reason, errdefs.ErrInvalidArgument)
 	}
 	return is, nil
 }

@@ -99,7 +99,7 @@ func (c *Container) Untouched(ctx context.Context) (bool, error) {
 }
 
 func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk, error) {
-	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved || c.Whole, shown: c.Shown, uppers: len(c.Uppers), sealed: c.Sealed, also: c.Also}
+	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved || c.Whole, shown: c.Shown, uppers: len(c.Uppers), sealed: c.Sealed, also: newAlso(c.Also)}
 	base := w.uppers + c.Sealed // how many layers lie above the image's
 	if c.Init {
 		w.init = base

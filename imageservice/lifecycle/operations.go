@@ -94,7 +94,7 @@ func (o *Operations) Check(ctx context.Context, containers check.Containers, fol
 // Upgrade moves a container to another image. An upgrade whose container does not come up
 // is taken back, and the result says why. emit gets the plan, what goes on and the result.
 func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRequest, emit func(api.Progress)) error {
-	policy, err := imageservice.ParsePolicy(req.Policy, req.Paths)
+	policy, err := imageservice.ParsePolicy(req.Policy, req.Paths, req.Keep)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func upgradeImage(c *moby.Container, asked string) (string, error) {
 
 // Rollback moves a container to one of its revisions. For emit see [Operations.Upgrade].
 func (o *Operations) Rollback(ctx context.Context, name string, req api.RollbackRequest, emit func(api.Progress)) error {
-	policy, err := imageservice.ParsePolicy(req.Policy, req.Paths)
+	policy, err := imageservice.ParsePolicy(req.Policy, req.Paths, req.Keep)
 	if err != nil {
 		return err
 	}

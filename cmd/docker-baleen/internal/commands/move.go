@@ -29,6 +29,7 @@ const (
 type move struct {
 	message string
 	policy  policyFlag
+	keep    []string
 	dryRun  bool
 	noStart bool
 	out     show.Output
@@ -38,13 +39,14 @@ func (m *move) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&m.message, "message", "m", "", "What the list of revisions says of it")
 	f.Var(&m.policy, "policy", policyHelp)
+	f.StringArrayVar(&m.keep, "keep", nil, "A file or directory that stays as the container has it, whatever the image has there (may be given more than once)")
 	f.BoolVar(&m.dryRun, "dry-run", false, "Only show what would be done")
 	f.BoolVar(&m.noStart, "no-start", false, "Leave the container stopped")
 	f.BoolVarP(&m.out.Quiet, "quiet", "q", false, "Only print the number of the revision that the container then stands on")
 	f.StringVar(&m.out.Format, "format", "", "Print the result, or with --dry-run the plan, as 'json' or by a Go template")
 	completeWith(cmd, "policy", policies...)
 	completeWith(cmd, "format", formats...)
-	completeNothing(cmd, "message")
+	completeNothing(cmd, "message", "keep")
 }
 
 // request sends the move on its way, and hands on the daemon's messages.
@@ -60,6 +62,9 @@ func (m *move) run(ctx context.Context, docker command.Cli, container string, se
 	result, err := send(ctx, func(p api.Progress) {
 		if p.Plan != nil {
 			plan = *p.Plan
+			if !m.dryRun {
+				show.Warnings(docker.Err(), plan.Warnings)
+			}
 		}
 		steps.Show(p)
 	})
@@ -113,6 +118,9 @@ func (m *move) printResult(docker command.Cli, container string, plan api.Plan, 
 	case m.out.Quiet:
 		fmt.Fprintln(docker.Out(), r.Revision.Number)
 		return nil
+	}
+	if err := show.Whole(docker.Out(), plan); err != nil {
+		return err
 	}
 	if err := show.Conflicts(docker.Out(), plan); err != nil {
 		return err

@@ -28,6 +28,9 @@ func fullPlan() *api.Plan {
 			{Field: "Env MODE", Old: "mine", New: "theirs", Kept: true},
 			{Field: "WorkingDir", Old: "", New: "/app"},
 		},
+		Whole:      []api.Whole{{Path: "/var/lib/postgresql", Files: 969, Untouched: 930, Bytes: 39_200_000}, {Path: "/opt/a\nb", Files: 1}},
+		WholeCount: 3,
+		Warnings:   []string{"2 files will go from /srv/d\x1b[2J"},
 	}
 }
 
@@ -41,11 +44,18 @@ Files
      5 of the container are in the image as well
      2 of the container give way to the image's
 
+Kept whole, as the container has it
+  /var/lib/postgresql  969 files, 39.2MB  930 of them not touched by the container
+  "/opt/a\nb"          1 file, 0B         0 of them not touched by the container
+  and 1 more
+
 Configuration
   Cmd         ["app"] -> ["app","-v"]
   Env PATH    /bin -> /app/bin:/bin
   Env MODE    mine stays, as you set it (the image has theirs)
   WorkingDir  (none) -> /app
+
+WARNING: 2 files will go from /srv/d\x1b[2J
 
 45 conflicts: changed by the container and by the image
   PATH                   CONTAINER   IMAGE      WINNER        CLASS
@@ -172,6 +182,8 @@ func TestRequests(t *testing.T) {
 		{"upgrade web app:2 --health-timeout 1ms", `upgrade {"Image":"app:2","HealthTimeout":1}`},
 		{"upgrade web app:2 --policy /a=b/*=image --policy fail --policy /etc/**=keep",
 			`upgrade {"Image":"app:2","Policy":"fail","Paths":[{"Pattern":"/a=b/*","Policy":"image"},{"Pattern":"/etc/**","Policy":"keep"}]}`},
+		{"upgrade web app:2 --keep /srv/a,b --keep /data", `upgrade {"Image":"app:2","Keep":["/srv/a,b","/data"]}`},
+		{"rollback web 3 --carry --keep /data", `rollback {"Revision":3,"Carry":true,"Keep":["/data"]}`},
 		{"rollback web", `rollback {}`},
 		{"rollback web 3 --carry --policy image -m why --no-start", `rollback {"Revision":3,"Message":"why","Carry":true,"Policy":"image","NoStart":true}`},
 	} {

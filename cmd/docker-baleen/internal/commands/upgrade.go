@@ -44,7 +44,10 @@ status is 4. The state that it leaves is kept as a revision.`,
   docker baleen upgrade --pull web
 
   # Take the configuration of the new image, and give up on any other conflict
-  docker baleen upgrade --policy '/etc/nginx/**=image' --policy fail web nginx:1.29`,
+  docker baleen upgrade --policy '/etc/nginx/**=image' --policy fail web nginx:1.29
+
+  # Keep the data whole that the image had brought, whatever the new one has there
+  docker baleen upgrade --keep /var/lib/postgresql/15/main db postgres:17`,
 		Args:              cli.RequiresRangeArgs(1, 2),
 		ValidArgsFunction: completeContainerAndImage(docker),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -53,7 +56,7 @@ status is 4. The state that it leaves is kept as a revision.`,
 				return err
 			}
 			r := api.UpgradeRequest{
-				Message: m.message, Policy: m.policy.policy, Paths: m.policy.paths,
+				Message: m.message, Policy: m.policy.policy, Paths: m.policy.paths, Keep: m.keep,
 				DryRun: m.dryRun, NoStart: m.noStart, HealthTimeout: seconds,
 			}
 			if len(args) > 1 {

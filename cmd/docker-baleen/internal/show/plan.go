@@ -17,8 +17,18 @@ func Plan(w io.Writer, container string, p api.Plan) error {
 	if err := printCounts(w, p); err != nil {
 		return err
 	}
+	if p.WholeCount > 0 {
+		fmt.Fprintln(w)
+	}
+	if err := Whole(w, p); err != nil {
+		return err
+	}
 	if err := printConfig(w, p.Config); err != nil {
 		return err
+	}
+	if len(p.Warnings) > 0 {
+		fmt.Fprintln(w)
+		Warnings(w, p.Warnings)
 	}
 	if p.ConflictCount == 0 {
 		fmt.Fprintln(w, "\nNo conflicts")
@@ -45,6 +55,26 @@ func printCounts(w io.Writer, p api.Plan) error {
 		fmt.Fprintf(t, "%d\t %s\n", line.n, line.text)
 	}
 	return t.Flush()
+}
+
+// Whole lists what stays as the container has it, with the old image's files. It prints
+// nothing if there is none.
+func Whole(w io.Writer, p api.Plan) error {
+	if p.WholeCount == 0 {
+		return nil
+	}
+	fmt.Fprintln(w, "Kept whole, as the container has it")
+	t := tabwriter.NewWriter(w, 0, 1, 2, ' ', 0)
+	for _, k := range p.Whole {
+		fmt.Fprintf(t, "  %s\t%s, %s\t%d of them not touched by the container\n", value(k.Path), Plural(k.Files, "file", "files"), Size(k.Bytes), k.Untouched)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if more := p.WholeCount - int64(len(p.Whole)); more > 0 {
+		fmt.Fprintf(w, "  and %d more\n", more)
+	}
+	return nil
 }
 
 func printConfig(w io.Writer, changes []api.ConfigChange) error {
