@@ -26,7 +26,7 @@ func (m *Move) plan(ctx context.Context, merged *merge.Changes, policy Policy) e
 func (m *Move) merging(merged *merge.Changes, policy Policy, run func() error) error {
 	var stats merge.Stats
 	merged.Decide, merged.Report, merged.Stats = policy.Decide, m.conflict, &stats
-	merged.Keep, merged.ReportWhole, merged.ReportLeft = policy.keep, m.whole, m.left
+	merged.Keep, merged.ReportWhole, merged.ReportLeft, merged.ReportOwner = policy.keep, m.whole, m.left, m.owner
 	err := run()
 	m.count(stats)
 	return err
@@ -69,6 +69,16 @@ func (m *Move) left(l merge.Left) {
 		text += fmt.Sprintf("; --keep %s keeps that directory whole", dir)
 	}
 	m.warn(text)
+}
+
+// owner warns of files whose owner has another id in the new image.
+func (m *Move) owner(o merge.Owner) {
+	kind := "user"
+	if o.Group {
+		kind = "group"
+	}
+	m.warn(fmt.Sprintf("%s stay with the id %d, which is the %s %s now; in the new image %s has the id %d: %s for one",
+		count(o.Files, "path", "paths"), o.Old, kind, o.Name, o.Name, o.New, shownAt(o.First)))
 }
 
 func count(n int64, one, many string) string {

@@ -106,7 +106,7 @@ func (m *Move) conflict(c merge.Conflict) {
 	if len(m.Plan.Conflicts) == listed {
 		return
 	}
-	told := api.Conflict{Path: shownAt(c.Path), Container: doings[c.Container], Image: doings[c.Image], Winner: winners[c.Winner]}
+	told := api.Conflict{Path: shownAt(c.Path), Container: doings[c.Container], Image: doings[c.Image], Winner: winners[c.Winner], Lines: c.Lines}
 	if c.Class != merge.Ordinary {
 		told.Class = string(c.Class)
 	}

@@ -101,7 +101,10 @@ func (s *sealer) fill(ctx context.Context, job *copyJob, buf []byte) error {
 // copyStable copies content, again if the file changed meanwhile.
 func (s *sealer) copyStable(ctx context.Context, job *copyJob, buf []byte) error {
 	for try := 1; ; try++ {
-		cloned, err := s.cloner.clone(job.dst, job.src.FD)
+		cloned, err := false, error(nil)
+		if !job.src.Made {
+			cloned, err = s.cloner.clone(job.dst, job.src.FD)
+		}
 		if err != nil {
 			return err
 		}

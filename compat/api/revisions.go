@@ -197,8 +197,11 @@ type Conflict struct {
 	Path      string // absolute
 	Container string // what the container did: "modified", "replaced", "deleted", "added"
 	Image     string // what the new image did
-	Class     string `json:",omitempty"` // "package database", "linker cache"
+	Class     string `json:",omitempty"` // "package database", "linker cache", "accounts"
 	Winner    string // "container", "image", or "" if the policy is to fail
+	// Lines are of a list of accounts the names and ids in conflict, with the numbers of
+	// their lines. The first ones.
+	Lines []string `json:",omitempty"`
 }
 
 // ConfigChange is a setting that differs after an upgrade or rollback.

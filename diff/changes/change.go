@@ -48,6 +48,8 @@ type Change struct {
 	at    *place   // the directory that it is in
 	in    tree.Way // to the directory that has the entry
 	level int      // of it, on the way
+	// text takes the place of a regular file's content, if it is not nil.
+	text []byte
 }
 
 // reach has the directory open that has the entry. A change of a directory may be
@@ -184,6 +186,13 @@ func (c *Change) Readlink() (string, error) {
 
 // Open opens a regular file's content. The caller closes it.
 func (c *Change) Open() (*os.File, error) {
+	if c.text != nil {
+		fd, err := c.openText()
+		if err != nil {
+			return nil, err
+		}
+		return os.NewFile(uintptr(fd), c.entry.Name), nil //nolint:gosec // it is a descriptor
+	}
 	if err := c.reach(); err != nil {
 		return nil, err
 	}
@@ -202,7 +211,7 @@ func (c *Change) Layer() int { return c.entry.Layer }
 // same file system. It is not done, and ok is false, if the file's data lie
 // elsewhere, its owner is another to the container, or the file system cannot.
 func (c *Change) Link(dirfd int, name string) (ok bool, err error) {
-	if c.view.MapOf(c.entry.Layer) != nil {
+	if c.view.MapOf(c.entry.Layer) != nil || c.text != nil {
 		return false, nil
 	}
 	if err := c.reach(); err != nil {

@@ -58,6 +58,8 @@ const (
 	// LinkerCache is where the dynamic linker looks libraries up. ldconfig
 	// makes it again.
 	LinkerCache Class = "linker cache"
+	// Accounts is a list of users or groups.
+	Accounts Class = "accounts"
 )
 
 // classes has the paths, and all below them, that are not ordinary.
@@ -72,6 +74,8 @@ var classes = []struct {
 	{"usr/lib/apk/db", PackageDatabase},       // Alpine with a merged /usr
 	{"var/lib/pacman", PackageDatabase},       // Arch
 	{"etc/ld.so.cache", LinkerCache},          // glibc
+	{"etc/passwd", Accounts}, {"etc/shadow", Accounts}, {"etc/group", Accounts},
+	{"etc/gshadow", Accounts}, {"etc/subuid", Accounts}, {"etc/subgid", Accounts},
 }
 
 // ClassOf returns the class of conflicts at a path, which is as in [changes.Change].
@@ -95,6 +99,9 @@ type Conflict struct {
 	// Under is empty, or the path of the conflict above that the image won, so
 	// that this change of the container is dropped; Image is what it did there.
 	Under string
+	// Lines are of a list of accounts what in it is in conflict, the first ones: names, ids
+	// and the numbers of lines.
+	Lines []string
 }
 
 // String tells the conflict in a sentence without the winner.
@@ -102,7 +109,11 @@ func (c Conflict) String() string {
 	if c.Under != "" {
 		return fmt.Sprintf("the container %s %s, below %s", c.Container, text.Printable(c.Path), text.Printable(c.Under))
 	}
-	return fmt.Sprintf("the container %s %s, the image %s it", c.Container, text.Printable(c.Path), strings.TrimSuffix(string(c.Image), " of"))
+	s := fmt.Sprintf("the container %s %s, the image %s it", c.Container, text.Printable(c.Path), strings.TrimSuffix(string(c.Image), " of"))
+	if len(c.Lines) > 0 {
+		s += ": " + text.Printable(strings.Join(c.Lines, ", "))
+	}
+	return s
 }
 
 // conflict is what the two sides did to a path.

@@ -47,6 +47,14 @@ import (
 // A path of Keep stays whole as well: it is what the container has, and nothing in it
 // is the new image's.
 //
+// # Accounts
+//
+// The files that list users and groups (/etc/passwd, shadow, group, gshadow, subuid and
+// subgid) are merged by the names in them, if both sides changed one: a name that only one
+// side changed gets that side's lines. A name that both changed, and an id that they gave
+// to two names, make a conflict, which names the lines; whoever wins it has its lines for
+// these names, and the rest is merged.
+//
 // # Hard links
 //
 // Each name of a file is a path. The names that stay are one file if they were;
@@ -71,6 +79,9 @@ type Changes struct {
 	// ReportLeft, if not nil, is told of directories in which the container changed files
 	// of the old image, and from which other files go with the new one.
 	ReportLeft func(Left)
+	// ReportOwner, if not nil, is told at the end of users and groups that have another id
+	// in the new image than files that stay.
+	ReportOwner func(Owner)
 	// Stats, if not nil, gets the counts of a walk that ends.
 	Stats *Stats
 }
@@ -126,12 +137,20 @@ func (m *Changes) Walk(ctx context.Context, visit func(*changes.Change) error) (
 	g.push(&mergeDir{image: root}, "")
 	own := *m.Container
 	own.Also = m.Keep
+	if m.ReportOwner != nil {
+		if err := g.owners.open(g, &own); err != nil {
+			return g.walked, fmt.Errorf("look up owners: %w", tree.Raced(err))
+		}
+	}
 	_, err = own.Walk(ctx, g.change)
 	if m.Stats != nil {
 		*m.Stats = g.stats
 	}
 	if err == nil {
 		err = g.keptAll()
+	}
+	if err == nil && m.ReportOwner != nil {
+		g.owners.tell(m.ReportOwner)
 	}
 	if err == nil && g.failed.Number > 0 {
 		err = &g.failed
@@ -150,6 +169,7 @@ type merging struct {
 	stats  Stats
 	failed ConflictError
 	kept   map[string]bool // the paths of Keep that have been met
+	owners owners
 }
 
 // mergeDir is a directory in which the container changed something.
@@ -231,6 +251,9 @@ func (g *merging) single(m *meeting) error {
 			return nil
 		}
 	}
+	if done, err := g.accounts(m); done || err != nil {
+		return err
+	}
 	if g.decide(m.conflict()) == Keep {
 		return g.keep(m)
 	}
@@ -283,6 +306,7 @@ func (g *merging) tell(c *changes.Change) error {
 		return nil
 	}
 	g.walked.Changes++
+	g.owners.count(c)
 	if c.Type() == unix.S_IFREG {
 		g.walked.Bytes += c.Stat.Size
 	}

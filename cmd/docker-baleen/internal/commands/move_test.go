@@ -15,12 +15,13 @@ var (
 
 func fullPlan() *api.Plan {
 	return &api.Plan{
-		From: fromImage, To: toImage, Kept: 1234, There: 5, FromImage: 2, ConflictCount: 45,
+		From: fromImage, To: toImage, Kept: 1234, There: 5, FromImage: 2, ConflictCount: 46,
 		Conflicts: []api.Conflict{
 			{Path: "/etc/app.conf", Container: "modified", Image: "modified", Winner: "image"},
 			{Path: "/etc/ld.so.cache", Container: "modified", Image: "deleted", Class: "linker cache", Winner: "container"},
 			{Path: "/var/lib/dpkg/status", Container: "modified", Image: "modified", Class: "package database", Winner: "container"},
 			{Path: "/srv/a\nb", Container: "deleted", Image: "modified"},
+			{Path: "/etc/passwd", Container: "modified", Image: "modified", Class: "accounts", Winner: "container", Lines: []string{"id 33: app (line 3 of the container's), web (line 3 of the image's)", "b\x1b[2J"}},
 		},
 		Config: []api.ConfigChange{
 			{Field: "Cmd", Old: `["app"]`, New: `["app","-v"]`},
@@ -57,16 +58,21 @@ Configuration
 
 WARNING: 2 files will go from /srv/d\x1b[2J
 
-45 conflicts: changed by the container and by the image
+46 conflicts: changed by the container and by the image
   PATH                   CONTAINER   IMAGE      WINNER        CLASS
   /etc/app.conf          modified    modified   image         
   /etc/ld.so.cache       modified    deleted    container     linker cache
   /var/lib/dpkg/status   modified    modified   container     package database
   "/srv/a\nb"            deleted     modified   none: fails   
+  /etc/passwd            modified    modified   container     accounts
   and 41 more
+  in /etc/passwd: id 33: app (line 3 of the container's), web (line 3 of the image's)
+  in /etc/passwd: "b\x1b[2J"
   HINT: The package database stays the container's: it does not know what the new image
   installed or updated. Bring it up to date in the container with its package manager,
   or let the image win: --policy '/var/lib/dpkg/status=image'
+  HINT: Of the users and groups in conflict only the container's are there. Programs of the
+  new image may miss theirs. To have the image's: --policy '/etc/passwd=image'
   HINT: The linker cache stays the container's: run ldconfig in the container if programs
   of the new image do not find their libraries.
 

@@ -111,6 +111,11 @@ func Conflicts(w io.Writer, p api.Plan) error {
 	if more := p.ConflictCount - int64(len(p.Conflicts)); more > 0 {
 		fmt.Fprintf(w, "  and %d more\n", more)
 	}
+	for _, c := range p.Conflicts {
+		for _, line := range c.Lines {
+			fmt.Fprintf(w, "  in %s: %s\n", value(c.Path), printable.Line(line))
+		}
+	}
 	printHints(w, p.Conflicts)
 	fmt.Fprintln(w)
 	return nil
@@ -128,6 +133,8 @@ var hints = []struct{ class, text string }{
 	{"package database", "The package database stays the container's: it does not know what the new image\n" +
 		"  installed or updated. Bring it up to date in the container with its package manager,\n" +
 		"  or let the image win: --policy %s"},
+	{"accounts", "Of the users and groups in conflict only the container's are there. Programs of the\n" +
+		"  new image may miss theirs. To have the image's: --policy %s"},
 	{"linker cache", "The linker cache stays the container's: run ldconfig in the container if programs\n" +
 		"  of the new image do not find their libraries."},
 }
