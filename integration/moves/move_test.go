@@ -3,6 +3,7 @@ package moves_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,7 +110,7 @@ func planUpgrade(t *testing.T, m *mover) {
 	p := move.Plan
 	if p.From.Name != "app:1" || p.To.Name != "app:2" || p.ConflictCount != 1 || len(p.Conflicts) != 1 {
 		t.Errorf("the plan is %+v", p)
-	} else if c := p.Conflicts[0]; c != (api.Conflict{Path: "/app/conf", Container: "modified", Image: "modified", Winner: "container"}) {
+	} else if c := p.Conflicts[0]; !reflect.DeepEqual(c, api.Conflict{Path: "/app/conf", Container: "modified", Image: "modified", Winner: "container"}) {
 		t.Errorf("the conflict is %+v", c)
 	}
 	var told []string
@@ -119,7 +120,7 @@ func planUpgrade(t *testing.T, m *mover) {
 	if fmt.Sprint(told) != "[Cmd Env VERSION]" {
 		t.Errorf("the configuration changes in %v", told)
 	}
-	if o.Policy, err = imageservice.ParsePolicy("fail", []api.PathPolicy{{Pattern: "/data/**", Policy: "image"}}); err != nil {
+	if o.Policy, err = imageservice.ParsePolicy("fail", []api.PathPolicy{{Pattern: "/data/**", Policy: "image"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if move, err = m.service.PrepareUpgrade(t.Context(), m.ctr, o); err != nil || move.Plan.ConflictCount != 1 || move.Plan.Conflicts[0].Winner != "" {
@@ -134,7 +135,7 @@ func planUpgrade(t *testing.T, m *mover) {
 	}
 	m.e.Settled(t, before)
 
-	if o.Policy, err = imageservice.ParsePolicy("fail", []api.PathPolicy{{Pattern: "/app/co*", Policy: "image"}}); err != nil {
+	if o.Policy, err = imageservice.ParsePolicy("fail", []api.PathPolicy{{Pattern: "/app/co*", Policy: "image"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	move, err = m.service.PrepareUpgrade(t.Context(), m.ctr, o)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -163,7 +164,7 @@ func TestConflictsByPolicy(t *testing.T) {
 	e.Must(t, "start", "web")
 	plan, _ := e.Upgrade(t, "web", api.UpgradeRequest{Image: "app:2", Policy: "fail", Paths: []api.PathPolicy{{Pattern: "/ver*", Policy: "keep"}}})
 	want := api.Conflict{Path: "/version", Container: "modified", Image: "modified", Winner: "container"}
-	if plan.ConflictCount != 1 || plan.Conflicts[0] != want {
+	if plan.ConflictCount != 1 || !reflect.DeepEqual(plan.Conflicts[0], want) {
 		t.Errorf("the plan is %+v", plan)
 	}
 	e.MustRead(t, "web", "/version", "mine")
