@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/merge"
@@ -25,6 +26,7 @@ func (m *Move) plan(ctx context.Context, merged *merge.Changes, policy Policy) e
 // merging has what a merge does told in the plan.
 func (m *Move) merging(merged *merge.Changes, policy Policy, run func() error) error {
 	var stats merge.Stats
+	merged.Mounts = moby.MountTargets(m.ctr)
 	merged.Decide, merged.Report, merged.Stats = policy.Decide, m.conflict, &stats
 	merged.Keep, merged.ReportWhole, merged.ReportLeft, merged.ReportOwner = policy.keep, m.whole, m.left, m.owner
 	err := run()

@@ -238,6 +238,22 @@ func BoundPorts(c *Container) PortSet {
 	return ports
 }
 
+// MountTargets returns the paths at which a container has mounts of its user's or its
+// image's, and where its runtime puts an init.
+func MountTargets(c *Container) []string {
+	const initPath = "/sbin/docker-init" // inContainerInitPath of Moby's daemon
+	paths := []string{initPath}
+	for path := range c.MountPoints {
+		paths = append(paths, path)
+	}
+	if c.HostConfig != nil {
+		for path := range c.HostConfig.Tmpfs {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
 // ExitCode returns the exit code of a container's last run. The container is locked,
 // or nobody else has it.
 func ExitCode(c *Container) int { return c.ExitCode() }

@@ -47,6 +47,9 @@ func (g *merging) directory(m *meeting) (err error) {
 	}
 	g.push(f, m.Name())
 	switch {
+	case m.stub:
+		g.stub(m, f)
+		return nil
 	case m.image.IsDir():
 		return g.both(m, f)
 	case m.old.IsDir():
@@ -152,6 +155,7 @@ func (g *merging) below(m *meeting, asked bool) error {
 	if err != nil {
 		return m.compared(err)
 	}
+	idle = idle || m.stub
 	if asked || !idle {
 		if err := g.settle(f); err != nil {
 			return err

@@ -71,6 +71,10 @@ type Changes struct {
 	// Keep are paths, in the form of Decide's, that stay whole whatever the new image
 	// has there. One that the container does not have is errdefs.ErrInvalidArgument.
 	Keep []string
+	// Mounts are the paths, absolute and with the links that the container has, at which
+	// its runtime mounts something. What the runtime made there is left out: empty files,
+	// and directories in which nothing else is.
+	Mounts []string
 	// Report, if not nil, is told every conflict, in the order of the walk,
 	// and after one that Image decided all that was dropped below.
 	Report func(Conflict)
@@ -137,10 +141,8 @@ func (m *Changes) Walk(ctx context.Context, visit func(*changes.Change) error) (
 	g.push(&mergeDir{image: root}, "")
 	own := *m.Container
 	own.Also = m.Keep
-	if m.ReportOwner != nil {
-		if err := g.owners.open(g, &own); err != nil {
-			return g.walked, fmt.Errorf("look up owners: %w", tree.Raced(err))
-		}
+	if err := g.lookAhead(&own); err != nil {
+		return g.walked, tree.Raced(err)
 	}
 	_, err = own.Walk(ctx, g.change)
 	if m.Stats != nil {
@@ -158,6 +160,26 @@ func (m *Changes) Walk(ctx context.Context, visit func(*changes.Change) error) (
 	return g.walked, err
 }
 
+// lookAhead finds out what must be known of the container before the walk.
+func (g *merging) lookAhead(own *changes.Container) error {
+	layers := append(slices.Clone(own.Uppers), own.Lowers...)
+	view, err := tree.OpenView(layers, len(layers), own.UserXattr)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	if err := g.stubs.open(view, g.merge.Mounts); err != nil {
+		return fmt.Errorf("look up mounts: %w", err)
+	}
+	if g.merge.ReportOwner == nil {
+		return nil
+	}
+	if err := g.owners.open(view, g.image, own); err != nil {
+		return fmt.Errorf("look up owners: %w", err)
+	}
+	return nil
+}
+
 // merging is one walk of Changes.
 type merging struct {
 	ctx    context.Context
@@ -170,6 +192,7 @@ type merging struct {
 	failed ConflictError
 	kept   map[string]bool // the paths of Keep that have been met
 	owners owners
+	stubs  stubs
 }
 
 // mergeDir is a directory in which the container changed something.
@@ -190,6 +213,7 @@ type meeting struct {
 	in    *mergeDir
 	old   tree.Seen // in the old image
 	image tree.Seen // in the new image
+	stub  bool      // the runtime made it
 }
 
 // change merges one change of the container.
@@ -201,6 +225,9 @@ func (g *merging) change(c *changes.Change) (err error) {
 		return fmt.Errorf("look at %s in the new image: %w", text.Beginning(c.Path), err)
 	}
 	m := &meeting{Change: c, in: g.way.Top().Of}
+	if m.stub, err = g.stubs.made(c); err != nil || m.stub && !c.IsDir() {
+		return err
+	}
 	whole := c.Kind != changes.Deleted && slices.Contains(g.merge.Keep, c.Path)
 	if whole {
 		g.kept[c.Path] = true

@@ -27,13 +27,7 @@ type owners struct {
 
 // open finds the users and groups whose ids differ. Those that the container gave its own
 // ids keep them.
-func (o *owners) open(g *merging, own *changes.Container) error {
-	layers := append(slices.Clone(own.Uppers), own.Lowers...)
-	view, err := tree.OpenView(layers, len(layers), own.UserXattr)
-	if err != nil {
-		return err
-	}
-	defer view.Close()
+func (o *owners) open(view, image *tree.View, own *changes.Container) (err error) {
 	old := len(own.Uppers) + own.Sealed
 	if own.Init {
 		old++
@@ -43,7 +37,7 @@ func (o *owners) open(g *merging, own *changes.Container) error {
 		for i, from := range []struct {
 			view  *tree.View
 			layer int
-		}{{view, old}, {view, 0}, {g.image, 0}} {
+		}{{view, old}, {view, 0}, {image, 0}} {
 			if ids[i], err = listedIDs(from.view, from.layer, path); err != nil {
 				return err
 			}

@@ -153,6 +153,9 @@ func (w *wholeTree) name(name string) error {
 	if own.IsDir() {
 		return w.directory(kind, &own, &image)
 	}
+	if w.stubbed(&own) {
+		return nil
+	}
 	w.count(&own)
 	if same, err := w.same(&own, &image); err != nil || same {
 		return err
@@ -167,6 +170,15 @@ func (w *wholeTree) same(own, image *tree.Seen) (bool, error) {
 		return false, nil
 	}
 	return own.View.Same(own.Dir, &own.Entry, image.View, image.Dir, &image.Entry)
+}
+
+// stubbed reports whether the runtime made a file to mount on.
+func (w *wholeTree) stubbed(own *tree.Seen) bool {
+	if own.Kind() != unix.S_IFREG || own.Stat.Size > 0 || own.View.InBase(own.Layer) {
+		return false
+	}
+	rest, _ := w.at.Join(own.Name)
+	return w.stubs.at[w.top.Path+"/"+rest]
 }
 
 func (w *wholeTree) directory(kind changes.Kind, own, image *tree.Seen) error {
