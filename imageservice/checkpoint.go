@@ -22,6 +22,7 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/settings"
 	"github.com/baleen-project/baleen/diff"
 )
 
@@ -182,7 +183,11 @@ func (s *Service) wholeBase(ctx context.Context, ctr *moby.Container, base basei
 // publishCheckpoint stores what a checkpoint holds besides layers, and makes its
 // record.
 func (s *Service) publishCheckpoint(ctx context.Context, ctr *moby.Container, base baseimage.Image, own []diff.Layer, process *ocispec.Descriptor, o CheckpointOptions, began time.Time) (api.Checkpoint, error) {
-	described, err := s.describe(ctr, o, began)
+	plain := o.Plain
+	if o.Dump != nil { // processes go on where they were, and keep all
+		plain = nil
+	}
+	described, err := settings.Describe(ctr, plain, began)
 	if err != nil {
 		return api.Checkpoint{}, err
 	}

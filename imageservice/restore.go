@@ -19,6 +19,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/settings"
 )
 
 // Restore is a checkpoint that has been found whole and fit for this daemon. The
@@ -46,7 +47,7 @@ type Restore struct {
 	CRIU    string
 
 	s          *Service
-	asked      restored
+	asked      settings.Configuration
 	checkpoint *checkpoint.Checkpoint
 	index      digest.Digest
 	base       *ocispec.Descriptor
@@ -122,38 +123,64 @@ func (r *Restore) prepare(ctx context.Context, o RestoreOptions) error {
 	if (described.Manifest == nil) != (r.base == nil) {
 		return fmt.Errorf("the checkpoint has no image of the container: %w", errdefs.ErrNotFound)
 	}
-	if r.asked, err = readRestored(described); err != nil {
+	if r.asked, err = settings.Read(described); err != nil {
 		return err
 	}
 	if r.Process != nil && o.Request.Hostname != "" && !o.Request.CreateOnly {
 		return fmt.Errorf("another host name (--hostname): the processes in the checkpoint have theirs: %w", errdefs.ErrNotImplemented)
 	}
-	by := replacement{o.Request}
-	volumes := by.withdraw(&r.asked, described.Volumes)
-	r.Name, r.Config, r.Host = described.Name, r.asked.config, r.asked.host
+	by := settings.Replacement{RestoreRequest: o.Request}
+	volumes := by.Withdraw(&r.asked, described.Volumes)
+	r.Name, r.Config, r.Host = described.Name, r.asked.Config, r.asked.Host
 	if r.Process == nil { // processes find what they had
-		r.Host.MaskedPaths = hiddenHere(r.Host.MaskedPaths, moby.DefaultLinuxSpec().Linux.MaskedPaths)
+		r.asked.HideHere()
 	}
 	if !o.Trust {
-		if err := r.trusted(ctx, o.Plain); err != nil {
+		if err := r.checkTrust(ctx, o.Plain); err != nil {
 			return err
 		}
 	}
 	if r.Process == nil && strings.HasPrefix(described.ID, r.Config.Hostname) {
 		r.Config.Hostname = "" // it was made from the id: the new one gives another
 	}
-	if err := by.apply(&r.asked); err != nil {
+	if err := by.Apply(&r.asked); err != nil {
 		return err
 	}
-	r.Networks = r.asked.networks
+	r.Networks = r.asked.Networks
 	if len(volumes) > 0 {
 		var paths []string
 		for _, path := range volumes {
-			paths = append(paths, shorten(path))
+			paths = append(paths, settings.Shorten(path))
 		}
-		r.Warnings = append(r.Warnings, "volumes are new, or what this daemon has by their names: "+theFirst(paths))
+		r.Warnings = append(r.Warnings, "volumes are new, or what this daemon has by their names: "+settings.List(paths))
 	}
 	return r.imageRecord(ctx, described)
+}
+
+// labelMadeBy, on the index of a checkpoint in the content store, is the daemon that
+// made it. Labels there are containerd's own: none come along with an image.
+const labelMadeBy = "io.baleen.checkpoint.made-by"
+
+// checkTrust returns an error if a checkpoint of somebody else gives a container what an
+// image could not: what is run by its configuration may be anything. plain is
+// what the daemon gives to a container of which nothing is asked.
+func (r *Restore) checkTrust(ctx context.Context, plain *moby.HostConfig) error {
+	info, err := r.s.content.Info(ctx, r.index)
+	if err != nil {
+		return fmt.Errorf("look up the checkpoint: %w", err)
+	}
+	if maker := info.Labels[labelMadeBy]; maker != "" && maker == r.s.owner {
+		return nil
+	}
+	asked := r.asked.Asked(plain)
+	if r.Process != nil {
+		asked = append(asked, "processes as CRIU has dumped them")
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	return fmt.Errorf("it was not made by this daemon, and asks for what reaches out of a container: %s; allow it with --trust if you trust those who made it: %w",
+		settings.List(asked), errdefs.ErrPermissionDenied)
 }
 
 // CreateLayer makes the writable layer of the container, with the files that it

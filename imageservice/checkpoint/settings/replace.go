@@ -1,4 +1,4 @@
-package imageservice
+package settings
 
 import (
 	"encoding/json"
@@ -14,22 +14,22 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 )
 
-// replacement is what whoever restores a container says otherwise
-// than the checkpoint does, so that it can live beside the container that was checkpointed.
-type replacement struct{ api.RestoreRequest }
+// Replacement is what a request for a restore says otherwise than the checkpoint does, so
+// that the new container can live beside the one that was checkpointed.
+type Replacement struct{ api.RestoreRequest }
 
-// withdraw takes out of a checkpoint's configuration what is said otherwise. It needs no
-// trust then.
-func (by replacement) withdraw(c *restored, volumes []string) []string {
+// Withdraw takes out of a configuration what the request says otherwise: it needs no trust
+// then. It returns those of the paths of volumes that the request says nothing about.
+func (by Replacement) Withdraw(c *Configuration, volumes []string) []string {
 	if len(by.Publish) > 0 || by.Unpublished {
-		c.host.PortBindings, c.host.PublishAllPorts = nil, false
+		c.Host.PortBindings, c.Host.PublishAllPorts = nil, false
 	}
 	if by.Network != "" {
-		c.host.NetworkMode, c.networks = "", nil
-		_ = by.set(c.config, "MacAddress", "") // a text is what it takes
+		c.Host.NetworkMode, c.Networks = "", nil
+		_ = by.set(c.Config, "MacAddress", "") // a text is what it takes
 	}
 	if by.IP != "" {
-		for _, network := range c.networks {
+		for _, network := range c.Networks {
 			if network != nil {
 				network.IPAMConfig = nil
 			}
@@ -37,17 +37,17 @@ func (by replacement) withdraw(c *restored, volumes []string) []string {
 	}
 	for _, volume := range by.Volumes {
 		path := mountPath(volume)
-		c.host.Binds = slices.DeleteFunc(c.host.Binds, func(bind string) bool { return mountPath(bind) == path })
-		keep := c.host.Mounts[:0]
-		for _, m := range c.host.Mounts {
+		c.Host.Binds = slices.DeleteFunc(c.Host.Binds, func(bind string) bool { return mountPath(bind) == path })
+		keep := c.Host.Mounts[:0]
+		for _, m := range c.Host.Mounts {
 			if filepath.Clean(m.Target) != path {
 				keep = append(keep, m)
 			}
 		}
-		c.host.Mounts = keep
+		c.Host.Mounts = keep
 		isPath := func(of string) bool { return filepath.Clean(of) == path }
-		maps.DeleteFunc(c.config.Volumes, func(of string, _ struct{}) bool { return isPath(of) })
-		maps.DeleteFunc(c.host.Tmpfs, func(of, _ string) bool { return isPath(of) })
+		maps.DeleteFunc(c.Config.Volumes, func(of string, _ struct{}) bool { return isPath(of) })
+		maps.DeleteFunc(c.Host.Tmpfs, func(of, _ string) bool { return isPath(of) })
 		volumes = slices.DeleteFunc(slices.Clone(volumes), isPath)
 	}
 	return volumes
@@ -60,31 +60,31 @@ func mountPath(volume string) string {
 	return filepath.Clean(parts[min(1, len(parts)-1)])
 }
 
-// apply puts in what is said otherwise.
-func (by replacement) apply(c *restored) error {
+// Apply puts in what the request says.
+func (by Replacement) Apply(c *Configuration) error {
 	if by.Hostname != "" {
-		c.config.Hostname = by.Hostname
+		c.Config.Hostname = by.Hostname
 	}
-	c.host.Binds = append(c.host.Binds, by.Volumes...)
+	c.Host.Binds = append(c.Host.Binds, by.Volumes...)
 	if err := by.publish(c); err != nil {
 		return err
 	}
 	if by.Network != "" {
-		c.host.NetworkMode = moby.NetworkMode(by.Network)
-		if mode := c.host.NetworkMode; mode.IsHost() || mode.IsNone() || mode.IsContainer() {
+		c.Host.NetworkMode = moby.NetworkMode(by.Network)
+		if mode := c.Host.NetworkMode; mode.IsHost() || mode.IsNone() || mode.IsContainer() {
 			if by.IP != "" {
 				return fmt.Errorf("an IP address (--ip) on network %s: %w", by.Network, errdefs.ErrInvalidArgument)
 			}
 			return nil
 		}
-		c.networks = map[string]*moby.EndpointSettings{by.Network: {}}
+		c.Networks = map[string]*moby.EndpointSettings{by.Network: {}}
 	}
 	return by.address(c)
 }
 
 // publish publishes ports. The JSON of Docker's API is the same for both engine lines, and
 // their types are not.
-func (by replacement) publish(c *restored) error {
+func (by Replacement) publish(c *Configuration) error {
 	type binding struct {
 		HostIP   string `json:"HostIp"`
 		HostPort string
@@ -97,28 +97,28 @@ func (by replacement) publish(c *restored) error {
 	if len(ports) == 0 {
 		return nil
 	}
-	if err := by.set(c.host, "PortBindings", ports); err != nil {
+	if err := by.set(c.Host, "PortBindings", ports); err != nil {
 		return err
 	}
-	return by.set(c.config, "ExposedPorts", exposed)
+	return by.set(c.Config, "ExposedPorts", exposed)
 }
 
 // address gives the container an address on its network.
-func (by replacement) address(c *restored) error {
+func (by Replacement) address(c *Configuration) error {
 	if by.IP == "" {
 		return nil
 	}
-	if len(c.networks) != 1 {
-		return fmt.Errorf("an IP address (--ip) for a container on %d networks: choose one with --network: %w", len(c.networks), errdefs.ErrInvalidArgument)
+	if len(c.Networks) != 1 {
+		return fmt.Errorf("an IP address (--ip) for a container on %d networks: choose one with --network: %w", len(c.Networks), errdefs.ErrInvalidArgument)
 	}
 	family := "IPv4Address"
 	if strings.Contains(by.IP, ":") {
 		family = "IPv6Address"
 	}
-	for name, network := range c.networks {
+	for name, network := range c.Networks {
 		if network == nil {
 			network = &moby.EndpointSettings{}
-			c.networks[name] = network
+			c.Networks[name] = network
 		}
 		if err := by.set(network, "IPAMConfig", map[string]string{family: by.IP}); err != nil {
 			return err
@@ -128,7 +128,7 @@ func (by replacement) address(c *restored) error {
 }
 
 // set sets a field of one of Docker's structures by its JSON.
-func (replacement) set(of any, field string, value any) error {
+func (Replacement) set(of any, field string, value any) error {
 	text, err := json.Marshal(map[string]any{field: value})
 	if err == nil {
 		err = json.Unmarshal(text, of)

@@ -1,4 +1,4 @@
-package imageservice_test
+package settings_test
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/settings"
 )
 
 // judged are the structures that a checkpoint has of Docker's, by the first names of
@@ -27,7 +27,7 @@ var ofOneLine = []string{"Config.MacAddress", "HostConfig.KernelMemory", "HostCo
 // what a checkpoint of somebody else may have in it. One that a new version of
 // Docker's brings fails here, and is refused until then.
 func TestEveryFieldIsJudged(t *testing.T) {
-	rules := imageservice.Rules()
+	rules := settings.Rules()
 	seen := map[string]bool{}
 	for name, of := range judged {
 		everyField(name, of, func(path string, field reflect.StructField, structure bool) bool {
@@ -172,7 +172,7 @@ func TestReachingIsAskedFor(t *testing.T) {
 				t.Skip("this engine line has no MAC address in a container's configuration")
 			}
 			c := described(t, orEmpty(test.config), orEmpty(test.host), orEmpty(test.networks))
-			asked, err := imageservice.Asked(c, plainHost())
+			asked, err := settings.Asked(c, plainHost())
 			if err != nil || len(asked) != 1 || !strings.Contains(asked[0], test.want) || len(asked[0]) > 300 {
 				t.Errorf("it asks for %.300q (%v), want %q", asked, err, test.want)
 			}
@@ -196,12 +196,12 @@ func orEmpty(object string) string {
 // groups are of version 1.
 func TestCgroupNamespace(t *testing.T) {
 	c := described(t, "{}", `{"CgroupnsMode":"host"}`, "{}")
-	if asked, err := imageservice.Asked(c, plainHost()); err != nil || len(asked) > 0 {
+	if asked, err := settings.Asked(c, plainHost()); err != nil || len(asked) > 0 {
 		t.Errorf("where it is the default: %q, %v", asked, err)
 	}
 	plain := plainHost()
 	plain.CgroupnsMode = "private"
-	if asked, err := imageservice.Asked(c, plain); err != nil || !slices.Equal(asked, []string{"cgroup namespace of host"}) {
+	if asked, err := settings.Asked(c, plain); err != nil || !slices.Equal(asked, []string{"cgroup namespace of host"}) {
 		t.Errorf("where it is not: %q, %v", asked, err)
 	}
 }
@@ -239,7 +239,7 @@ func TestOrdinaryNeedsNoTrust(t *testing.T) {
 		"without a network": described(t, "{}", `{"NetworkMode":"none"}`, `{"none":{}}`),
 		"the default":       described(t, "{}", `{"NetworkMode":"default"}`, `{"default":{}}`),
 	} {
-		if asked, err := imageservice.Asked(c, plainHost()); err != nil || len(asked) > 0 {
+		if asked, err := settings.Asked(c, plainHost()); err != nil || len(asked) > 0 {
 			t.Errorf("%s asks for %q, %v", name, asked, err)
 		}
 	}
@@ -251,8 +251,8 @@ func TestManyThingsAskedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if list, err := imageservice.AskedList(described(t, "{}", string(many), "{}")); err != nil || len(list) > 1000 || !strings.HasSuffix(list, ", and 29980 more") {
-		t.Errorf("%d bytes: %.1000s, %v", len(list), list, err)
+	if asked, err := settings.Asked(described(t, "{}", string(many), "{}"), nil); err != nil || len(settings.List(asked)) > 1000 || !strings.HasSuffix(settings.List(asked), ", and 29980 more") {
+		t.Errorf("%d bytes: %.1000s, %v", len(settings.List(asked)), settings.List(asked), err)
 	}
 }
 
@@ -263,7 +263,7 @@ func TestDefaultsOfAnotherHost(t *testing.T) {
 	hidden := moby.DefaultLinuxSpec().Linux
 	host, there := *plainHost(), plainHost()
 	host.MaskedPaths, host.ReadonlyPaths, host.CapAdd = hidden.MaskedPaths, hidden.ReadonlyPaths, []string{"CHOWN"}
-	imageservice.WithoutDefaults(&host, there)
+	settings.WithoutDefaults(&host, there)
 	want := moby.HostConfig{IpcMode: there.IpcMode, ShmSize: there.ShmSize, CapAdd: []string{"CHOWN"}}
 	want.OomKillDisable = there.OomKillDisable
 	if !reflect.DeepEqual(host, want) {
@@ -280,7 +280,7 @@ func TestDefaultsOfAnotherHost(t *testing.T) {
 		{append(slices.Clone(here), throttle("2")), append(slices.Clone(here), throttle("2"))},
 		{[]string{"/proc/kcore", throttle("0")}, []string{"/proc/kcore", throttle("0")}},
 	} {
-		if got := imageservice.HiddenHere(c.has, here); !reflect.DeepEqual(got, c.want) {
+		if got := settings.HiddenHere(c.has, here); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("of %q is hidden %#v, want %#v", c.has, got, c.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package imageservice_test
+package settings_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/settings"
 	"github.com/baleen-project/baleen/integration/hostile"
 )
 
@@ -32,7 +32,7 @@ func TestHostileConfigurations(t *testing.T) {
 				networks = text.JSON
 			}
 			err := try(func() error {
-				_, err := imageservice.Asked(described(t, config, host, networks), plainHost())
+				_, err := settings.Asked(described(t, config, host, networks), plainHost())
 				return err
 			})
 			switch {

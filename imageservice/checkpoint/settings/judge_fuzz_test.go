@@ -1,4 +1,4 @@
-package imageservice_test
+package settings_test
 
 import (
 	"encoding/json"
@@ -13,7 +13,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/settings"
 )
 
 // reachesModel reports whether a configuration surely gives a container what an
@@ -70,7 +70,7 @@ func FuzzTrust(f *testing.F) {
 			return
 		}
 		described := checkpoint.Container{ID: "1", Config: json.RawMessage(config), HostConfig: json.RawMessage(host), Networks: json.RawMessage(networks)}
-		asked, err := imageservice.Asked(described, &moby.HostConfig{})
+		asked, err := settings.Asked(described, &moby.HostConfig{})
 		if err != nil {
 			if !errdefs.IsInvalidArgument(err) {
 				t.Errorf("an error of another class: %v", err)
@@ -83,8 +83,8 @@ func FuzzTrust(f *testing.F) {
 				t.Errorf("it asks for %.3000q", text)
 			}
 		}
-		if list, err := imageservice.AskedList(described); err != nil || len(list) > 64<<10 {
-			t.Errorf("the list has %d bytes, %v", len(list), err)
+		if list := settings.List(asked); len(list) > 64<<10 {
+			t.Errorf("the list has %d bytes", len(list))
 		}
 		var c moby.ContainerConfig
 		var h moby.HostConfig

@@ -1,4 +1,4 @@
-package imageservice_test
+package settings_test
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/settings"
 )
 
 // published is a container that reaches out in all ways that a request can replace.
@@ -59,7 +59,7 @@ func TestRestoreReplaces(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config, host, networks, asked, volumes, err := imageservice.Replaced(published, test.request)
+			config, host, networks, asked, volumes, err := settings.Replaced(published, test.request)
 			if test.errors != "" {
 				if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), test.errors) {
 					t.Errorf("the error is %v, want one about %s", err, test.errors)

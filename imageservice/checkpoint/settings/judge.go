@@ -1,48 +1,26 @@
-package imageservice
+package settings
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
 
-	"github.com/containerd/errdefs"
-
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/compat/printable"
 )
 
-// labelMadeBy, on the index of a checkpoint in the content store, is the daemon that
-// made it. Labels there are containerd's own: none come along with an image.
-const labelMadeBy = "io.baleen.checkpoint.made-by"
-
-// trusted checks that a checkpoint of somebody else gives a container nothing that
-// an image could not: what is run by its configuration may be anything. plain is
-// what the daemon gives to a container of which nothing is asked.
-func (r *Restore) trusted(ctx context.Context, plain *moby.HostConfig) error {
-	info, err := r.s.content.Info(ctx, r.index)
-	if err != nil {
-		return fmt.Errorf("look up the checkpoint: %w", err)
-	}
-	if maker := info.Labels[labelMadeBy]; maker != "" && maker == r.s.owner {
-		return nil
-	}
+// Asked returns what of a configuration gives a container more than `docker run` of an
+// image without options does, but for limits: texts for a person to read. plain is what
+// the daemon gives to a container of which nothing is asked; nil if that is nothing.
+func (c Configuration) Asked(plain *moby.HostConfig) []string {
 	j := &judging{rules: rules}
-	j.configuration(r.asked, plain)
-	if r.Process != nil {
-		j.ask("processes as CRIU has dumped them")
-	}
-	if len(j.asked) == 0 {
-		return nil
-	}
-	return fmt.Errorf("it was not made by this daemon, and asks for what reaches out of a container: %s; allow it with --trust if you trust those who made it: %w",
-		j.list(), errdefs.ErrPermissionDenied)
+	j.configuration(c, plain)
+	return j.asked
 }
 
-// judging gathers what of a configuration gives a container more than `docker run`
-// of an image without options does, but for limits.
+// judging gathers what a configuration asks for.
 type judging struct {
 	rules map[string]rule
 	asked []string
@@ -50,15 +28,15 @@ type judging struct {
 
 // configuration judges all of a configuration. What the daemon gives every container
 // is nothing that was asked for.
-func (j *judging) configuration(c restored, plain *moby.HostConfig) {
+func (j *judging) configuration(c Configuration, plain *moby.HostConfig) {
 	if plain == nil {
 		plain = &moby.HostConfig{}
 	}
-	j.fields("Config", reflect.ValueOf(c.config), reflect.Value{})
-	j.fields("HostConfig", reflect.ValueOf(c.host), reflect.ValueOf(plain))
-	for _, name := range slices.Sorted(maps.Keys(c.networks)) {
+	j.fields("Config", reflect.ValueOf(c.Config), reflect.Value{})
+	j.fields("HostConfig", reflect.ValueOf(c.Host), reflect.ValueOf(plain))
+	for _, name := range slices.Sorted(maps.Keys(c.Networks)) {
 		judgeNetwork(j, name)
-		j.fields("Networks", reflect.ValueOf(c.networks[name]), reflect.Value{})
+		j.fields("Networks", reflect.ValueOf(c.Networks[name]), reflect.Value{})
 	}
 }
 
@@ -135,23 +113,21 @@ const (
 // ask notes what is asked for. Texts among args are the checkpoint's.
 func (j *judging) ask(format string, args ...any) {
 	for i, arg := range args {
-		args[i] = shorten(fmt.Sprint(arg))
+		args[i] = Shorten(fmt.Sprint(arg))
 	}
 	j.asked = append(j.asked, fmt.Sprintf(format, args...))
 }
 
-// shorten is a text of a checkpoint's for a message.
-func shorten(text string) string {
+// Shorten returns a text of a checkpoint for a message: printable, and not long.
+func Shorten(text string) string {
 	if len(text) > longestAsked {
 		text = strings.ToValidUTF8(text[:longestAsked], "") + "…"
 	}
 	return printable.Line(text)
 }
 
-func (j *judging) list() string { return theFirst(j.asked) }
-
-// theFirst lists some texts of many.
-func theFirst(texts []string) string {
+// List joins the first texts of many for a message.
+func List(texts []string) string {
 	if more := len(texts) - mostAsked; more > 0 {
 		return fmt.Sprintf("%s, and %d more", strings.Join(texts[:mostAsked], ", "), more)
 	}
