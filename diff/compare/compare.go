@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/idmap"
-	"github.com/baleen-project/baleen/diff/inode"
 	"github.com/baleen-project/baleen/diff/internal/text"
-	"github.com/baleen-project/baleen/diff/internal/tree"
 )
 
 // Options says what Trees is to overlook. The zero value overlooks
@@ -40,8 +42,8 @@ type Options struct {
 // Trees compares two directory trees, A and B, in all that a layer
 // carries: which names there are, types, contents, sizes, modes with all twelve
 // bits, owners, device numbers, link targets, modification times in whole
-// seconds (rounded down), extended attributes (see [xattr.Carried]; capabilities
-// regardless of the user namespace they are tied to), and which names are hard
+// seconds (rounded down), extended attributes (but for those of
+// [dump.MayDiffer]; capabilities regardless of the user namespace they are tied to), and which names are hard
 // links of one file. Times of access and change, inode numbers, the order and
 // the size of directories do not count.
 //
@@ -53,20 +55,19 @@ type Options struct {
 // below them no link is followed. What is mounted within a tree is part of it;
 // leave it out with Ignore, /proc and /sys of a running container above all.
 // Both need to be readable in full, which takes root for the root file system of
-// a container. Contents are read piece by piece, holes are skipped, and memory
-// grows with the depth of the trees only. Names of many files that have several go to a
-// temporary file, see package inode.
-func Trees(ctx context.Context, a, b string, opts Options) (err error) {
+// a container. Contents are read piece by piece, and holes are skipped. In memory are
+// the names in one directory, and the paths of files that have several.
+func Trees(ctx context.Context, a, b string, opts Options) error {
 	c := &comparison{ctx: ctx, opts: opts}
-	defer func() { err = errors.Join(err, c.names.Close(), c.groups[0].Close(), c.groups[1].Close()) }()
 	c.result.A, c.result.B = a, b
 	for i, root := range []string{a, b} {
 		fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return fmt.Errorf("compare trees: %w", &fs.PathError{Op: "open", Path: root, Err: err})
 		}
-		defer unix.Close(fd)
-		c.roots[i] = fd
+		c.dirs[i] = fd
+		defer func() { unix.Close(c.dirs[i]) }()
+		c.first[i] = map[file]string{}
 	}
 	if err := c.root(); err != nil {
 		return fmt.Errorf("compare %s with %s: %w", a, b, err)
@@ -77,23 +78,27 @@ func Trees(ctx context.Context, a, b string, opts Options) (err error) {
 	return &c.result
 }
 
+// file is what a file is known by in its tree.
+type file struct{ dev, ino uint64 }
+
+func fileOf(st *unix.Stat_t) file { return file{st.Dev, st.Ino} }
+
 // comparison is one call of Trees. Of each pair of things the first is
 // A's, the second B's.
 type comparison struct {
 	ctx    context.Context
 	opts   Options
-	roots  [2]int
-	groups [2]inode.Table // of a file with several names, the first, as it is in names
-	names  inode.Names
-	dirs   inode.Dirs // of names
+	dirs   [2]int             // where the walk is
+	way    []string           // the names that lead there
+	first  [2]map[file]string // of a file with several names, the first that both trees have
 	bufs   [2][128 << 10]byte
 	result TreeDifference
 }
 
-// pair is what is found under one name on both sides.
+// pair is what is found under one name in the directories that the walk is in.
 type pair struct {
 	path string
-	name string // in the directories
+	name string
 	dirs [2]int
 	stat [2]unix.Stat_t
 }
@@ -102,12 +107,10 @@ func (p *pair) kind(side int) uint32 { return p.stat[side].Mode & unix.S_IFMT }
 
 // proc is a path of the file for system calls that want one. Only its last
 // element is a name, and so it leads nowhere else.
-func (p *pair) proc(side int) string {
-	return tree.ProcPath(p.dirs[side], p.name)
-}
+func (p *pair) proc(side int) string { return fmt.Sprintf("/proc/self/fd/%d/%s", p.dirs[side], p.name) }
 
 func (c *comparison) root() error {
-	p := &pair{path: "/", name: ".", dirs: c.roots}
+	p := &pair{path: "/", name: ".", dirs: c.dirs}
 	if c.ignored(p.path) {
 		return nil
 	}
@@ -127,88 +130,113 @@ func (c *comparison) root() error {
 		}
 		c.report(p.path, found)
 	}
-	return c.trees()
+	return c.directories()
 }
 
 func (c *comparison) ignored(path string) bool {
 	return c.opts.Ignore != nil && c.opts.Ignore(path)
 }
 
-// trees compares what the two roots hold.
-func (c *comparison) trees() error {
-	way := tree.NewDescent[struct{}](openMounted, openMounted)
-	defer way.Close()
-	var roots [2]*tree.Dir
-	for side := range roots {
-		var err error
-		if roots[side], err = tree.ReopenedDir(c.roots[side]); err != nil {
-			return err
-		}
-		defer roots[side].Close()
-	}
-	way.Push("", struct{}{}, roots[0], roots[1])
-	both := func() []int {
-		l := way.Top()
-		return []int{l.Dirs[0].FD(), l.Dirs[1].FD()}
-	}
-	for {
-		name, ok, err := way.Next(both)
-		switch {
-		case err != nil:
-			path, _ := way.PathOf(len(way.Levels) - 1)
-			return &fs.PathError{Op: "list", Path: "/" + text.Beginning(path), Err: err}
-		case ok:
-			if err = c.ctx.Err(); err == nil {
-				err = c.name(way, name)
-			}
-		case len(way.Levels) == 1:
-			return nil
-		default:
-			err = way.Pop()
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// name compares what is there under a name of the directories that the walk is in.
-func (c *comparison) name(way *tree.Descent[struct{}], name string) error {
-	l := way.Top()
-	p := &pair{path: "/" + way.Full(name), name: name, dirs: [2]int{l.Dirs[0].FD(), l.Dirs[1].FD()}}
-	if c.ignored(p.path) {
-		return nil
-	}
-	down, err := c.pair(p)
-	if err != nil || !down {
+// directories compares what the two directories hold that the walk is in.
+func (c *comparison) directories() error {
+	names, err := c.names()
+	if err != nil {
 		return err
 	}
-	var subs [2]*tree.Dir
-	for side := range subs {
-		if subs[side], err = openMounted(l.Dirs[side], name); err != nil {
-			subs[0].Close()
-			return &fs.PathError{Op: "open", Path: p.path, Err: tree.Raced(err)}
+	for _, name := range names {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+		p := &pair{path: "/" + strings.Join(append(slices.Clip(c.way), name), "/"), name: name, dirs: c.dirs}
+		if c.ignored(p.path) {
+			continue
+		}
+		if down, err := c.pair(p); err != nil {
+			return err
+		} else if !down {
+			continue
+		}
+		if err := c.below(name); err != nil {
+			return err
 		}
 	}
-	way.Push(name, struct{}{}, subs[0], subs[1])
 	return nil
 }
 
-// openMounted opens a directory, or what is mounted there.
-func openMounted(at *tree.Dir, name string) (*tree.Dir, error) {
-	fd, err := unix.Openat(at.FD(), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
+// names returns the names in the two directories, each once, in order.
+func (c *comparison) names() ([]string, error) {
+	var all []string
+	for _, fd := range c.dirs {
+		again, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, c.errorHere("open", err)
+		}
+		dir := os.NewFile(uintptr(again), "")
+		names, err := dir.Readdirnames(-1)
+		if err := errors.Join(err, dir.Close()); err != nil {
+			return nil, c.errorHere("list", err)
+		}
+		all = append(all, names...)
 	}
-	return tree.OpenedDir(fd)
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+func (c *comparison) errorHere(op string, err error) error {
+	return &fs.PathError{Op: op, Path: "/" + text.Beginning(strings.Join(c.way, "/")), Err: err}
+}
+
+// below compares the two directories of a name, or what is mounted there. Of a deep tree
+// only they are open meanwhile, and the way back is "..".
+func (c *comparison) below(name string) error {
+	c.way = append(c.way, name)
+	var were [2]unix.Stat_t
+	for side := range were {
+		if err := unix.Fstat(c.dirs[side], &were[side]); err != nil {
+			return c.errorHere("stat", err)
+		}
+		if err := c.enter(side, name, unix.O_NOFOLLOW); err != nil {
+			return err
+		}
+	}
+	if err := c.directories(); err != nil {
+		return err
+	}
+	for side := range were {
+		if err := c.enter(side, "..", 0); err != nil {
+			return err
+		}
+		var is unix.Stat_t
+		if err := unix.Fstat(c.dirs[side], &is); err != nil {
+			return c.errorHere("stat", err)
+		}
+		if fileOf(&is) != fileOf(&were[side]) {
+			return c.errorHere("leave", diff.ErrChanged)
+		}
+	}
+	c.way = c.way[:len(c.way)-1]
+	return nil
+}
+
+// enter goes on in another directory.
+func (c *comparison) enter(side int, name string, flags int) error {
+	fd, err := unix.Openat(c.dirs[side], name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|flags, 0)
+	if err != nil {
+		return c.errorHere("open", changed(err))
+	}
+	unix.Close(c.dirs[side])
+	c.dirs[side] = fd
+	return nil
 }
 
 // mapOwner maps the owner of A's file.
-func (c *comparison) mapOwner(p *pair, side int) error {
+func (c *comparison) mapOwner(p *pair, side int) (err error) {
 	if side != 0 {
 		return nil
 	}
-	return idmap.MapStat(&p.stat[0], c.opts.MapA)
+	st := &p.stat[0]
+	st.Uid, st.Gid, err = c.opts.MapA.Pair(st.Uid, st.Gid)
+	return err
 }
 
 // pair compares what is there under one name. down says that there are directories,
@@ -250,11 +278,7 @@ func (c *comparison) both(p *pair) (down bool, err error) {
 		found = append(found, more...)
 	}
 	if p.kind(0) != unix.S_IFDIR && p.kind(1) != unix.S_IFDIR {
-		more, err := c.hardLinks(p)
-		if err != nil {
-			return false, err
-		}
-		found = append(found, more...)
+		found = append(found, c.hardLinks(p)...)
 	}
 	c.report(p.path, found)
 	return same && p.kind(0) == unix.S_IFDIR, nil
@@ -263,47 +287,25 @@ func (c *comparison) both(p *pair) (down bool, err error) {
 // hardLinks compares which earlier name, if any, is the same file. As both
 // sides are walked in one order and only names on both count, the two sides'
 // names fall into the same groups if and only if this is equal everywhere.
-func (c *comparison) hardLinks(p *pair) ([]Difference, error) {
-	var first [2]inode.Ref // 0 where this is the first
-	var this inode.Ref
+func (c *comparison) hardLinks(p *pair) []Difference {
+	var first [2]string // "" where this is the first
 	for side := range first {
 		st := &p.stat[side]
 		if st.Nlink < 2 {
 			continue
 		}
-		known, err := c.groups[side].Get(inode.Of(st))
-		if err != nil {
-			return nil, err
-		}
-		if first[side] = inode.Ref(known[0]); first[side] != 0 {
-			continue
-		}
-		if this == 0 {
-			dir, name, err := c.dirs.Split(&c.names, p.path[1:])
-			if err != nil {
-				return nil, err
-			}
-			if this, err = c.names.Name(dir, name); err != nil {
-				return nil, err
-			}
-		}
-		if err := c.groups[side].Set(inode.Of(st), inode.Value{uint64(this)}); err != nil {
-			return nil, err
+		if first[side] = c.first[side][fileOf(st)]; first[side] == "" {
+			c.first[side][fileOf(st)] = p.path
 		}
 	}
 	if first[0] == first[1] {
-		return nil, nil
+		return nil
 	}
-	var words [2]string
-	for side := range words {
-		if words[side] = "a file of its own"; first[side] == 0 {
-			continue
+	words := func(path string) string {
+		if path == "" {
+			return "a file of its own"
 		}
-		path, err := c.names.Path(first[side])
-		if err != nil {
-			return nil, err
-		}
-		words[side] = "the same file as " + text.Printable("/"+path)
+		return "the same file as " + text.Printable(path)
 	}
-	return []Difference{{Aspect: HardLinks, A: words[0], B: words[1]}}, nil
+	return []Difference{{Aspect: HardLinks, A: words(first[0]), B: words(first[1])}}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,10 @@ func replace(path string, how func(path string) error) error {
 func content(text string) func(string) error {
 	return func(path string) error { return os.WriteFile(path, []byte(text), 0o644) }
 }
+
+// defaultACL has no named users: version 2, then entries for owner, group and others, of
+// tag, permissions and an id that means nothing.
+const defaultACL = "\x02\x00\x00\x00" + "\x01\x00\x07\x00\xff\xff\xff\xff" + "\x04\x00\x05\x00\xff\xff\xff\xff" + " \x00\x05\x00\xff\xff\xff\xff"
 
 func TestCompareTreesTellsEveryKindOfDifference(t *testing.T) {
 	difftest.NeedRoot(t)
@@ -109,6 +114,14 @@ func TestCompareTreesTellsEveryKindOfDifference(t *testing.T) {
 		{name: "a capability", want: []string{`/single: xattr security.capability none in A, "\x01\x00\x00\x02\x00\x04` + strings.Repeat(`\x00`, 14) + `" in B`},
 			change: func(at func(string) string) error {
 				return unix.Setxattr(at("single"), "security.capability", capability, 0)
+			}},
+		{name: "an access control list", want: []string{`/dir: xattr system.posix_acl_default none in A, ` + strconv.Quote(defaultACL) + ` in B`},
+			change: func(at func(string) string) error {
+				return unix.Setxattr(at("dir"), "system.posix_acl_default", []byte(defaultACL), 0)
+			}},
+		{name: "an xattr that no layer carries", want: []string{`/dir: xattr security.mine none in A, "1" in B`},
+			change: func(at func(string) string) error {
+				return unix.Setxattr(at("dir"), "security.mine", []byte("1"), 0)
 			}},
 		{name: "not the xattrs of overlays",
 			change: func(at func(string) string) error {

@@ -2,19 +2,22 @@ package compare
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
-	"github.com/baleen-project/baleen/diff/inode"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/diff/internal/text"
-	"github.com/baleen-project/baleen/diff/internal/tree"
-	"github.com/baleen-project/baleen/diff/xattr"
+	"github.com/baleen-project/baleen/integration/dump"
 )
 
 // metadata compares all but contents. Between files of different types only the
@@ -41,10 +44,12 @@ func (c *comparison) metadata(p *pair) ([]Difference, error) {
 	case unix.S_IFLNK:
 		var targets [2]string
 		for side := range targets {
-			var err error
-			if targets[side], err = tree.ReadlinkAt(p.dirs[side], p.name); err != nil {
+			var target [unix.PathMax]byte
+			n, err := unix.Readlinkat(p.dirs[side], p.name, target[:])
+			if err != nil {
 				return nil, &fs.PathError{Op: "readlink", Path: p.path, Err: err}
 			}
+			targets[side] = string(target[:n])
 		}
 		differ(Target, strconv.Quote(targets[0]), strconv.Quote(targets[1]))
 	}
@@ -64,45 +69,85 @@ func timeText(st *unix.Stat_t) string {
 	return time.Unix(st.Mtim.Sec, 0).UTC().Format(time.RFC3339)
 }
 
-// xattrs merges two lists that are in the order of their names.
+// xattrs compares all extended attributes but those of dump.MayDiffer.
 func (c *comparison) xattrs(p *pair) ([]Difference, error) {
-	var lists [2][]xattr.Attr
+	var lists [2]map[string]string
+	names := map[string]bool{}
 	for side := range lists {
 		var err error
-		if lists[side], err = xattr.ReadCarried(p.proc(side)); err != nil {
+		if lists[side], err = dump.Attributes(p.proc(side)); err != nil {
 			return nil, &fs.PathError{Op: "read", Path: p.path, Err: err}
 		}
-	}
-	if err := xattr.MapACLs(lists[0], c.opts.MapA); err != nil {
-		return nil, fmt.Errorf("%s: %w", p.path, err)
+		for name, value := range lists[side] {
+			if dump.MayDiffer(name) {
+				continue
+			}
+			names[name] = true
+			switch {
+			case name == "security.capability":
+				lists[side][name] = capabilities(value)
+			case side == 0 && strings.HasPrefix(name, "system.posix_acl_"):
+				if lists[side][name], err = mapACL(value, c.opts.MapA); err != nil {
+					return nil, fmt.Errorf("%s: map ids of %s: %w", p.path, name, err)
+				}
+			}
+		}
 	}
 	var found []Difference
-	a, b := lists[0], lists[1]
-	for len(a) > 0 || len(b) > 0 {
-		switch {
-		case len(b) == 0 || len(a) > 0 && a[0].Name < b[0].Name:
-			found = append(found, Difference{Aspect: ExtendedAttribute, Xattr: a[0].Name, A: excerpt(a[0].Value), B: "none"})
-			a = a[1:]
-		case len(a) == 0 || b[0].Name < a[0].Name:
-			found = append(found, Difference{Aspect: ExtendedAttribute, Xattr: b[0].Name, A: "none", B: excerpt(b[0].Value)})
-			b = b[1:]
-		default:
-			if !bytes.Equal(a[0].Value, b[0].Value) {
-				found = append(found, Difference{Aspect: ExtendedAttribute, Xattr: a[0].Name, A: excerpt(a[0].Value), B: excerpt(b[0].Value)})
-			}
-			a, b = a[1:], b[1:]
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		a, inA := lists[0][name]
+		b, inB := lists[1][name]
+		if inA != inB || a != b {
+			found = append(found, Difference{Aspect: ExtendedAttribute, Xattr: name, A: excerpt(a, inA), B: excerpt(b, inB)})
 		}
 	}
 	return found, nil
 }
 
-// excerpt is the beginning of something long.
-func excerpt(value []byte) string {
-	const enough = 64
-	if len(value) > enough {
-		return strconv.Quote(string(value[:enough])) + "..."
+// capabilities leaves out the user namespace that capabilities are tied to: revision 3
+// of struct vfs_ns_cap_data is revision 2 and the id of that namespace's root
+// (linux/capability.h).
+func capabilities(value string) string {
+	if len(value) == 24 && value[3] == 3 {
+		return value[:3] + "\x02" + value[4:20]
 	}
-	return strconv.Quote(string(value))
+	return value
+}
+
+// mapACL maps the ids of named users and groups in an access control list: after four
+// bytes of version come entries of tag, permissions and id (linux/posix_acl_xattr.h).
+func mapACL(value string, f idmap.Func) (string, error) {
+	if f == nil {
+		return value, nil
+	}
+	list := []byte(value)
+	for e := 4; e+8 <= len(list); e += 8 {
+		id := binary.LittleEndian.Uint32(list[e+4:])
+		var err error
+		switch tag := binary.LittleEndian.Uint16(list[e:]); tag {
+		case 0x02: // ACL_USER
+			id, err = f(id, idmap.UserID)
+		case 0x08: // ACL_GROUP
+			id, err = f(id, idmap.GroupID)
+		}
+		if err != nil {
+			return "", err
+		}
+		binary.LittleEndian.PutUint32(list[e+4:], id)
+	}
+	return string(list), nil
+}
+
+// excerpt is the beginning of a value, if there is one.
+func excerpt(value string, there bool) string {
+	const enough = 64
+	switch {
+	case !there:
+		return "none"
+	case len(value) > enough:
+		return strconv.Quote(value[:enough]) + "..."
+	}
+	return strconv.Quote(value)
 }
 
 // file compares what only regular files have.
@@ -111,7 +156,7 @@ func (c *comparison) file(p *pair) ([]Difference, error) {
 	var found []Difference
 	if a.Size != b.Size {
 		found = append(found, Difference{Aspect: Size, A: strconv.FormatInt(a.Size, 10), B: strconv.FormatInt(b.Size, 10)})
-	} else if inode.Of(a) != inode.Of(b) {
+	} else if fileOf(a) != fileOf(b) {
 		more, err := c.content(p)
 		if err != nil {
 			return nil, err
@@ -128,13 +173,51 @@ func (c *comparison) file(p *pair) ([]Difference, error) {
 	return found, nil
 }
 
-// openCompared opens a regular file, or the one that is mounted on it.
+// openCompared opens a regular file, or the one that is mounted on it. Something else
+// that has taken its place meanwhile is not opened: that would wait for a writer of a
+// FIFO, or make a device act.
 func openCompared(p *pair, side int) (int, error) {
-	fd, err := unix.Openat(p.dirs[side], p.name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	place, err := unix.Openat(p.dirs[side], p.name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, &fs.PathError{Op: "open", Path: p.path, Err: tree.Raced(err)}
+		return -1, &fs.PathError{Op: "open", Path: p.path, Err: changed(err)}
 	}
-	return tree.OpenLooked(fd, p.path)
+	defer unix.Close(place)
+	var st unix.Stat_t
+	if err := unix.Fstat(place, &st); err != nil {
+		return -1, &fs.PathError{Op: "stat", Path: p.path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return -1, &fs.PathError{Op: "open", Path: p.path, Err: diff.ErrChanged}
+	}
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", place), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: p.path, Err: err}
+	}
+	return fd, nil
+}
+
+// changed gives an error for what is not there any more, or is of another type, the
+// class of diff.ErrChanged.
+func changed(err error) error {
+	for _, race := range []error{unix.ELOOP, unix.ENOTDIR, unix.ENOENT, unix.ESTALE} {
+		if errors.Is(err, race) {
+			return fmt.Errorf("%w: %w", diff.ErrChanged, err)
+		}
+	}
+	return err
+}
+
+// nextData returns where the data of a file go on from an offset: its size if there are
+// only holes, and the offset itself where holes are not known.
+func nextData(fd int, at, size int64) int64 {
+	next, err := unix.Seek(fd, at, unix.SEEK_DATA)
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		return size
+	case err != nil:
+		return at
+	}
+	return min(next, size)
 }
 
 // content compares two regular files of one size.
@@ -152,7 +235,7 @@ func (c *comparison) content(p *pair) ([]Difference, error) {
 		if err := c.ctx.Err(); err != nil {
 			return nil, err
 		}
-		at = min(tree.NextData(fds[0], at, p.stat[0].Size), tree.NextData(fds[1], at, p.stat[1].Size))
+		at = min(nextData(fds[0], at, p.stat[0].Size), nextData(fds[1], at, p.stat[1].Size))
 		if at >= p.stat[0].Size {
 			return nil, nil
 		}

@@ -15,7 +15,9 @@
 //   - the layer's tar itself: its digest is the diffID, GNU tar reads it without
 //     complaint, and each entry says what the container has.
 //
-// All must be equal. What [docker diff] says is checked as well, by itself.
+// All must be equal, but for what is listed here and by MayDiffer of package
+// integration/dump: the comparison shares no code with what reads, makes and applies
+// layers. What [docker diff] says is checked as well, by itself.
 //
 // # What may differ
 //

@@ -1,11 +1,8 @@
 package harness
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
+	"github.com/baleen-project/baleen/integration/dump"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -81,75 +79,20 @@ func LineDiff(want, got string) string {
 func TreeText(t *testing.T, folder string) string {
 	t.Helper()
 	var text strings.Builder
-	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		var st unix.Stat_t
-		if err := unix.Lstat(path, &st); err != nil {
-			return err
-		}
+	err := dump.Files(folder, func(f dump.File) error {
+		st := &f.Stat
 		size := st.Size
-		if d.IsDir() {
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 			size = 0
 		}
-		content, err := contentOf(path, d)
-		if err != nil {
-			return err
-		}
-		attrs, err := attributesOf(path)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&text, "%q %o %d:%d %x %d %d.%09d %s %s\n", strings.TrimPrefix(path, folder), st.Mode, st.Uid, st.Gid, st.Rdev, size,
-			st.Mtim.Sec, st.Mtim.Nsec, content, attrs)
+		fmt.Fprintf(&text, "%q %o %d:%d %d %d.%09d %s %s\n", strings.TrimPrefix(f.Path, folder), st.Mode, st.Uid, st.Gid, size,
+			st.Mtim.Sec, st.Mtim.Nsec, f.Content, f.AttributesText())
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return text.String()
-}
-
-// contentOf is a digest of a file's content, or a link's text.
-func contentOf(path string, d fs.DirEntry) (string, error) {
-	switch {
-	case d.Type() == fs.ModeSymlink:
-		return os.Readlink(path)
-	case !d.Type().IsRegular():
-		return "", nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.New()
-	_, err = io.Copy(sum, f)
-	return fmt.Sprintf("%x", sum.Sum(nil)), errors.Join(err, f.Close())
-}
-
-// attributesOf lists the extended attributes of a file.
-func attributesOf(path string) (string, error) {
-	names := make([]byte, 64<<10)
-	n, err := unix.Llistxattr(path, names)
-	if err != nil {
-		return "", err
-	}
-	list := strings.Split(strings.TrimSuffix(string(names[:n]), "\x00"), "\x00")
-	slices.Sort(list)
-	var text strings.Builder
-	for _, name := range list {
-		if name == "" {
-			continue
-		}
-		value := make([]byte, 64<<10)
-		n, err := unix.Lgetxattr(path, name, value)
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintf(&text, " %s=%x", name, value[:n])
-	}
-	return text.String(), nil
 }
 
 // SealedFolder is where the files of a committed snapshot lie; "" if it is gone.
