@@ -97,6 +97,7 @@ TESTS = $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output --jso
 test-go: newest buildx
 	-$(if $(filter criu,$(WITHOUT)),,timeout 5m .ci/criu .build/criu) # what needs it says so if it cannot be had
 	BALEEN_SOAK=2m $(TESTS) -- -timeout=60m -p=3 ./integration/... ./...
+	$(GO) -C integration/bench/chart test ./...
 
 .PHONY: test-suites
 test-suites:
@@ -144,7 +145,8 @@ test-all: test ## the same in all overlay modes, with the race detector, and Mob
 
 .PHONY: bench
 bench: build ## measure beside stock, overlay2 and podman: QUICK=1 for smaller inputs
-	$(GO) run ./integration/bench -install $(if $(QUICK),-quick) -json .build/bench.json -svg .build/bench.svg
+	$(GO) run ./integration/bench -install $(if $(QUICK),-quick) -json .build/bench.json
+	$(GO) -C integration/bench/chart run . $(CURDIR)/.build/bench.json $(CURDIR)/.build/bench.svg
 	$(MAKE) --no-print-directory bench-parts
 
 .PHONY: bench-parts
@@ -198,6 +200,7 @@ diff: ## print the fork as a unified diff against Moby
 .PHONY: lint
 lint: ## run the linters, pinned in .ci/lint.mod
 	$(GO) tool -modfile=.ci/lint.mod golangci-lint run ./...
+	cd integration/bench/chart && $$($(GO) -C $(CURDIR) tool -n -modfile=.ci/lint.mod golangci-lint) run ./...
 
 .PHONY: vet-fork
 vet-fork: ## run go vet over the packages of the fork that hold a file of ours: ENGINE=28.5 or 29

@@ -2,7 +2,9 @@
 // a state of a container, to go back to it and to upgrade, on the fork, on stock
 // Moby and on podman, side by side on one machine.
 //
-//	go run ./integration/bench [-quick] [-only W1,W3] [-rounds N] [-cold] [-proxy] [-install] [-json FILE] [-svg FILE]
+//	go run ./integration/bench [-quick] [-only W1,W3] [-rounds N] [-cold] [-proxy] [-install] [-json FILE]
+//
+// What -json writes is drawn by integration/bench/chart, a module of its own.
 //
 // # Words
 //

@@ -32,7 +32,7 @@ type options struct {
 	proxy                bool
 	only                 []string
 	rounds               int
-	json, svg            string
+	json                 string
 }
 
 func main() {
@@ -67,7 +67,6 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&only, "only", "", "measure only these workloads, such as W1,W3")
 	flags.IntVar(&opts.rounds, "rounds", 0, "rounds of every workload, whatever time they take")
 	flags.StringVar(&opts.json, "json", "", "write all samples to this file")
-	flags.StringVar(&opts.svg, "svg", "", "write the chart to this file")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}

@@ -197,6 +197,5 @@ func (s *session) publish() error {
 	return errors.Join(
 		s.report.WriteTable(os.Stdout),
 		writeTo(s.opts.json, s.report.WriteJSON),
-		writeTo(s.opts.svg, s.report.WriteSVG),
 	)
 }

@@ -1,5 +1,5 @@
 // Package results holds what the benchmark has measured and shows it: as a table,
-// as JSON, as a chart, and against the targets that the project has set itself.
+// as JSON, and against the targets that the project has set itself.
 //
 // # Words
 //

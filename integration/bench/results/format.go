@@ -55,7 +55,7 @@ func count(n int) string {
 // main reports whether the action is what the workload is for.
 func (c Case) main() bool { return c.Action == Commit || c.Action == Build || c.Action == Load }
 
-// name is how a case is called in the table and the chart.
+// name is how a case is called in the table.
 func (c Case) name() string {
 	name := c.Workload
 	if c.Workload == "W1" {
