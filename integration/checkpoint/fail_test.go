@@ -31,7 +31,7 @@ func TestCheckpointFailsCleanly(t *testing.T) {
 				e.Must(t, "rm", restored)
 			}
 			e.Must(t, "rmi", out)
-		case !strings.Contains(out, "checkpoint container "+id) || !strings.Contains(out, "was made to fail"):
+		case !strings.Contains(out, "checkpoint container "+id[:12]) || !strings.Contains(out, "was made to fail"):
 			t.Errorf("%s failed, and the message is %q", failed, out)
 		}
 		if status := e.Inspect(t, id, "{{.State.Status}}"); status != "running" {

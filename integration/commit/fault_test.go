@@ -22,7 +22,7 @@ func TestCommitFailsCleanly(t *testing.T) {
 				t.Errorf("%s failed, the commit did not, and the image holds %q", failed, got)
 			}
 			e.Must(t, "rmi", out)
-		case !strings.Contains(out, "commit container "+id) || !strings.Contains(out, "was made to fail"):
+		case !strings.Contains(out, "commit container "+id[:12]) || !strings.Contains(out, "was made to fail"):
 			t.Errorf("%s failed, and the message is %q", failed, out)
 		}
 		if status := e.Inspect(t, id, "{{.State.Status}}"); status != "running" {

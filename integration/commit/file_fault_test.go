@@ -211,7 +211,7 @@ func failedAt(t *testing.T, e *harness.Env, id string, s step, errno unix.Errno,
 	t.Helper()
 	_, file, _ := strings.Cut(s.Path, "/fs")
 	file = strings.TrimPrefix(file, "/")
-	for _, part := range []string{"commit container " + id, errno.Error(), file} {
+	for _, part := range []string{"commit container " + id[:12], errno.Error(), file} {
 		if !strings.Contains(out, part) {
 			t.Errorf("%v failed, and the message lacks %q: %s", s, part, out)
 		}

@@ -178,7 +178,7 @@ func (c *fullCommit) try(t *testing.T, free int64) bool {
 	if failed != nil {
 		stage := stageOf(out)
 		c.stages[stage]++
-		if stage == "" || !strings.Contains(out, "commit container "+c.id) || !strings.Contains(out, "no space left on device") {
+		if stage == "" || !strings.Contains(out, "commit container "+c.id[:12]) || !strings.Contains(out, "no space left on device") {
 			t.Errorf("with %d KiB free the message is %q", free>>10, out)
 		}
 		if status := c.Inspect(t, c.id, "{{.State.Status}} {{.State.Paused}}"); status != "running false" {

@@ -148,7 +148,7 @@ func refusedMoves(t *testing.T, m *mover) {
 	before := m.e.State(t)
 	must := func(what string, err error, class func(error) bool, text string) {
 		t.Helper()
-		if !class(err) || !strings.Contains(err.Error(), text) || !strings.Contains(err.Error(), m.ctr.ID) {
+		if !class(err) || !strings.Contains(err.Error(), text) || !strings.Contains(err.Error(), m.ctr.ID[:12]) {
 			t.Errorf("%s gave %v", what, err)
 		}
 	}
