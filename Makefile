@@ -60,6 +60,10 @@ newest: # the newest containerd, with and without Baleen in it, which only tests
 buildx: # the docker command's plugin for BuildKit, without which its tests are skipped
 	$(GO) run ./cmd/mkstack docker-buildx
 
+.PHONY: compose
+compose: # the docker command's plugin for compose projects, without which their tests are skipped
+	$(GO) run ./cmd/mkstack docker-compose
+
 .PHONY: criu
 criu: ## unpack CRIU, without which the tests of processes in checkpoints are skipped
 	.ci/criu .build/criu
@@ -94,7 +98,7 @@ test: build test-go test-suites ## all tests: ours, then Moby's suites on fork a
 TESTS = $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output --jsonfile=.build/tests-$@.json
 
 .PHONY: test-go
-test-go: newest buildx
+test-go: newest buildx compose
 	-$(if $(filter criu,$(WITHOUT)),,timeout 5m .ci/criu .build/criu) # what needs it says so if it cannot be had
 	BALEEN_SOAK=2m $(TESTS) -- -timeout=60m -p=3 ./integration/... ./...
 	$(GO) -C integration/bench/chart test ./...

@@ -39,7 +39,8 @@ func ContainerConfig(img imagespec.DockerOCIImageConfig) *moby.ContainerConfig {
 // difference: what is as in the old image follows the new one, what is not
 // stays. Environment, labels, ports and volumes do so by name, all else as a
 // whole. Ports that the user has published are the user's: the engine publishes
-// none that is not exposed.
+// none that is not exposed. So are the labels that Docker Compose writes, also if the image
+// has them because it was committed from a container of a project.
 //
 // As in Docker, a user's entrypoint does away with the image's command. Shell
 // and OnBuild, which no container gets from its image, follow only where they
@@ -63,7 +64,7 @@ func Follow(c, from, to *moby.ContainerConfig, published moby.PortSet) (*moby.Co
 	next.Healthcheck = cloneHealthcheck(next.Healthcheck)
 	next.StopSignal = f.text("StopSignal", c.StopSignal, from.StopSignal, to.StopSignal)
 	next.Env = f.env(c.Env, from.Env, to.Env)
-	next.Labels = follow(f, "Labels", c.Labels, from.Labels, to.Labels)
+	next.Labels = follow(f, "Labels", c.Labels, withoutCompose(from.Labels), withoutCompose(to.Labels))
 	next.ExposedPorts = f.ports(c.ExposedPorts, from.ExposedPorts, to.ExposedPorts, published)
 	next.Volumes = follow(f, "Volumes", c.Volumes, from.Volumes, to.Volumes)
 	next.Shell = f.given("Shell", c.Shell, from.Shell, to.Shell)

@@ -86,6 +86,7 @@ func (m *Move) describe(ctx context.Context, to State, message string, dry bool)
 	from := stateOf(m.ctr)
 	m.State = to
 	m.Plan.From, m.Plan.To = imageOf(from), imageOf(to)
+	m.warnOfCompose(ctx)
 	if m.before, err = from.record(api.KindBefore, message); err != nil || dry {
 		return err
 	}

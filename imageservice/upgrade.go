@@ -83,6 +83,7 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 	}
 	to.Config, m.Plan.Config = compat.Follow(m.ctr.Config, compat.ContainerConfig(old.Config.Config), compat.ContainerConfig(img.Config.Config), moby.BoundPorts(m.ctr))
 	to.Config.Image = o.Image
+	m.Plan.Config = append(m.Plan.Config, compat.FollowCompose(to.Config, m.ctr.Config.Image, digestsOf(stateOf(m.ctr), old), digestsOf(to, img))...)
 	if err := m.describe(ctx, to, "", o.DryRun); err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@
 //	commit, build, images        what makes and moves images
 //	revisions, history, moves    snapshots, upgrades and rollbacks: through the API; in
 //	                             containerd's store; by an image service in the test
+//	compose                      projects of Docker Compose, and containers that share
+//	                             namespaces
 //	checkpoint                   checkpoints and restore
 //	client                       the same for containers of containerd's own client
 //	kill, power, limits          daemons that are killed, power that is cut, full disks

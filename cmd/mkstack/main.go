@@ -10,8 +10,8 @@
 // The engine line is that of -engine, or of the variable ENGINE.
 // containerd is linked with Baleen's snapshotter and differ, containerd-stock is as
 // published. containerd-2.4-baleen and containerd-2.4 are the same two of the newest
-// version, docker-25 is the docker command that Moby 29's own tests run. They and
-// docker-buildx are made only when they are named. Names choose
+// version, docker-25 is the docker command that Moby 29's own tests run. They,
+// docker-buildx and docker-compose are made only when they are named. Names choose
 // among the programs; without any, all others are made. Everything comes from the Go
 // module proxy, except docker-init, which is Debian's tini.
 package main

@@ -57,6 +57,8 @@ var programs = []program{
 	// Without it the docker command has only the classic builder. It takes three
 	// minutes on two processors.
 	{name: "docker-buildx", module: modtree.Buildx, pkg: "./cmd/buildx", vars: containerdVars, onDemand: true},
+	// Tests of compose projects run it.
+	{name: "docker-compose", module: modtree.Compose, pkg: "./cmd", vars: composeVars, onDemand: true},
 	{name: "docker-proxy", module: moby, pkg: "./cmd/docker-proxy", vars: mobyVars},
 	{name: "docker-init"},
 	{name: "containerd", module: modtree.Containerd, pkg: "./cmd/containerd", tags: containerdTags, vars: baleenVars, plugin: snapshotterPlugin},
@@ -208,6 +210,7 @@ func (p program) treeName() string {
 		moby:                 "dockerd-stock",
 		modtree.CLI:          "docker-cli",
 		modtree.Buildx:       "docker-buildx",
+		modtree.Compose:      "docker-compose",
 		modtree.Containerd:   "containerd",
 		modtree.Runc:         "runc",
 		modtree.Distribution: "distribution",
@@ -220,6 +223,10 @@ func (p program) treeName() string {
 
 func cliVars(p modtree.Pin) map[string]string {
 	return map[string]string{p.Module + "/cli/version.Version": p.Release}
+}
+
+func composeVars(p modtree.Pin) map[string]string {
+	return map[string]string{p.Module + "/internal.Version": p.Version}
 }
 
 func mobyVars(p modtree.Pin) map[string]string {

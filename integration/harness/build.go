@@ -52,12 +52,23 @@ CMD ["sh", "-c", "cat /app/version; sleep %[1]s00"]
 // NeedBuildx skips a test if the docker command has no BuildKit.
 func NeedBuildx(t *testing.T) {
 	t.Helper()
+	needPlugin(t, "docker-buildx", "the docker command builds with BuildKit only by its plugin docker-buildx, which is not there: make buildx")
+}
+
+// NeedCompose skips a test if the docker command has no Compose.
+func NeedCompose(t *testing.T) {
+	t.Helper()
+	needPlugin(t, "docker-compose", "the docker command's plugin docker-compose is not there: make compose")
+}
+
+func needPlugin(t *testing.T, name, reason string) {
+	t.Helper()
 	bin, err := stack.BinDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(bin, "docker-buildx")); errors.Is(err, os.ErrNotExist) {
-		t.Skip("the docker command builds with BuildKit only by its plugin docker-buildx, which is not there: make buildx")
+	if _, err := os.Stat(filepath.Join(bin, name)); errors.Is(err, os.ErrNotExist) {
+		t.Skip(reason)
 	}
 }
 

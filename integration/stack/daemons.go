@@ -336,7 +336,7 @@ func (s *Stack) containerdImports() (imports []string, err error) {
 }
 
 // cliPlugins are offered to the docker CLI when bin has them.
-var cliPlugins = []string{"docker-baleen", "docker-buildx"}
+var cliPlugins = []string{"docker-baleen", "docker-buildx", "docker-compose"}
 
 func (s *Stack) configureClient() error {
 	plugins := filepath.Join(s.root.clientConfig(), "cli-plugins")

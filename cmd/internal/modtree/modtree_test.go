@@ -56,7 +56,7 @@ func TestPinsOfEachLine(t *testing.T) {
 		if err != nil || pin.Release != release {
 			t.Errorf("engine %s is built from %+v (%v), not from release %s", line, pin, err, release)
 		}
-		for _, module := range []string{modtree.CLI, modtree.Buildx, modtree.Containerd, modtree.Runc, modtree.Distribution} {
+		for _, module := range []string{modtree.CLI, modtree.Buildx, modtree.Compose, modtree.Containerd, modtree.Runc, modtree.Distribution} {
 			if _, err := modtree.Lookup(line, module); err != nil {
 				t.Errorf("engine %s: %v", line, err)
 			}

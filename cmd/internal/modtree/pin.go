@@ -21,6 +21,7 @@ var pinFile string
 const (
 	CLI          = "github.com/docker/cli"
 	Buildx       = "github.com/docker/buildx"
+	Compose      = "github.com/docker/compose/v2"
 	Containerd   = "github.com/containerd/containerd/v2"
 	Runc         = "github.com/opencontainers/runc"
 	Distribution = "github.com/distribution/distribution/v3"

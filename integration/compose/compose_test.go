@@ -1,0 +1,205 @@
+package compose_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/integration/harness"
+	"github.com/baleen-project/baleen/integration/stack"
+)
+
+const labelImage = `{{index .Config.Labels "com.docker.compose.image"}}`
+
+// project is a project of Compose in a stack.
+type project struct {
+	*harness.Env
+	name, dir string
+}
+
+// start writes a compose file and brings its services up.
+func start(t *testing.T, e *harness.Env, name, file string) project {
+	t.Helper()
+	p := project{e, name, t.TempDir()}
+	harness.WriteFile(t, filepath.Join(p.dir, "compose.yaml"), file)
+	p.compose(t, "up", "-d")
+	return p
+}
+
+// compose runs docker compose for the project, and returns what it prints.
+func (p project) compose(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := p.Docker(t.Context(), append([]string{"compose", "--ansi=never", "--progress=plain", "-p", p.name, "-f", filepath.Join(p.dir, "compose.yaml")}, args...)...)
+	// An attestation tells the time of the build: each build would have a digest of its own.
+	cmd.Env = append(cmd.Env, "BUILDX_NO_DEFAULT_ATTESTATIONS=1")
+	out, err := harness.Output(cmd)
+	if err != nil {
+		t.Fatalf("docker compose %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// down removes the project.
+func (p project) down(t *testing.T) {
+	t.Helper()
+	p.compose(t, "down", "-v")
+	if left := p.Must(t, "ps", "-aq", "--filter", "label=com.docker.compose.project="+p.name); left != "" {
+		t.Errorf("docker compose down has left %s", left)
+	}
+}
+
+func (p project) id(t *testing.T, container string) string {
+	t.Helper()
+	return p.Inspect(t, container, "{{.Id}}")
+}
+
+// keeps runs docker compose and expects that a container stays, with its note and its
+// revisions, and runs.
+func (p project) keeps(t *testing.T, container string, args ...string) {
+	t.Helper()
+	id, revisions := p.id(t, container), len(p.Revisions(t, container))
+	out := p.compose(t, args...)
+	if got := p.Inspect(t, container, "{{.Id}} {{.State.Running}}"); got != id+" true" {
+		t.Fatalf("docker compose %s made container %s of %s:\n%s", strings.Join(args, " "), got, id, out)
+	}
+	p.MustRead(t, container, "/note", "kept")
+	if got := len(p.Revisions(t, container)); got != revisions {
+		t.Errorf("docker compose %s: %d revisions, not %d", strings.Join(args, " "), got, revisions)
+	}
+}
+
+// note has a container write a file.
+func (p project) note(t *testing.T, container string) {
+	t.Helper()
+	p.Must(t, "exec", container, "sh", "-c", "echo kept > /note")
+}
+
+const single = "services:\n  db: {image: app:latest, stop_grace_period: 1s}\n"
+
+// TestComposeKeepsContainers runs Compose on containers that were upgraded and rolled back,
+// where the name of the service's image has moved and where it has not.
+func TestComposeKeepsContainers(t *testing.T) {
+	harness.NeedCompose(t)
+	e := harness.Start(t, stack.Config{}, "busybox")
+	e.BuildApp(t, "app:1", "LABEL com.docker.compose.service=foreign\n")
+	e.BuildApp(t, "app:2", "")
+	tag := func(t *testing.T, version string) {
+		t.Helper()
+		e.Must(t, "tag", "app:"+version, "app:latest")
+	}
+
+	// As reported for Finsys/dockhand#204: "docker compose up" recreates what was updated,
+	// and the service's name is no alias of the container any more.
+	t.Run("upgrade to the moved tag, and back", func(t *testing.T) {
+		tag(t, "1")
+		p := start(t, e, "moved", single)
+		p.note(t, "moved-db-1")
+		tag(t, "2")
+		plan, _ := e.Upgrade(t, "moved-db-1", api.UpgradeRequest{HealthTimeout: 1})
+		if len(plan.Warnings) != 0 {
+			t.Errorf("the plan warns: %q", plan.Warnings)
+		}
+		e.MustRead(t, "moved-db-1", "/version", "app:2")
+		if got, want := e.Inspect(t, "moved-db-1", labelImage), e.Inspect(t, "app:2", "{{.Id}}"); got != want {
+			t.Errorf("the label of Compose has %s, and the image is %s", got, want)
+		}
+		p.keeps(t, "moved-db-1", "up", "-d")
+		p.keeps(t, "moved-db-1", "restart")
+		p.keeps(t, "moved-db-1", "up", "-d", "--scale", "db=2")
+		p.keeps(t, "moved-db-1", "up", "-d", "--scale", "db=1")
+		p.keeps(t, "moved-db-1", "up", "-d", "--pull=never")
+		if got := e.Must(t, "exec", "moved-db-1", "nslookup", "db"); !strings.Contains(got, "Name:\tdb") {
+			t.Errorf("the service has no alias: %s", got)
+		}
+
+		// Back, and the tag still names the newer image.
+		plan, _ = e.Rollback(t, "moved-db-1", api.RollbackRequest{})
+		if len(plan.Warnings) != 1 || !strings.Contains(plan.Warnings[0], "docker tag ") || !strings.Contains(plan.Warnings[0], " app:latest, or docker compose up --no-recreate") {
+			t.Fatalf("the plan of the rollback warns: %q", plan.Warnings)
+		}
+		p.keeps(t, "moved-db-1", "up", "-d", "--no-recreate")
+		_, hint, _ := strings.Cut(plan.Warnings[0], "To keep the container: docker ")
+		hint, _, _ = strings.Cut(hint, ", or")
+		e.Must(t, strings.Fields(hint)...)
+		p.keeps(t, "moved-db-1", "up", "-d")
+		p.down(t)
+	})
+
+	t.Run("upgrade to another name, and back", func(t *testing.T) {
+		tag(t, "1")
+		p := start(t, e, "other", single)
+		p.note(t, "other-db-1")
+		plan, _ := e.Upgrade(t, "other-db-1", api.UpgradeRequest{Image: "app:2", HealthTimeout: 1})
+		if len(plan.Warnings) != 1 || !strings.Contains(plan.Warnings[0], "docker compose up would replace the container") {
+			t.Fatalf("the plan warns: %q", plan.Warnings)
+		}
+		p.keeps(t, "other-db-1", "up", "-d", "--no-recreate")
+		p.keeps(t, "other-db-1", "restart")
+		tag(t, "2")
+		p.keeps(t, "other-db-1", "up", "-d")
+		tag(t, "1")
+		if plan, _ = e.Rollback(t, "other-db-1", api.RollbackRequest{}); len(plan.Warnings) != 0 {
+			t.Errorf("the plan of the rollback warns: %q", plan.Warnings)
+		}
+		p.keeps(t, "other-db-1", "up", "-d")
+		p.down(t)
+	})
+
+	t.Run("upgrade that is taken back", func(t *testing.T) {
+		e.BuildApp(t, "app:bad", "CMD [\"false\"]\n")
+		tag(t, "1")
+		p := start(t, e, "bad", single)
+		p.note(t, "bad-db-1")
+		if _, result := e.Upgrade(t, "bad-db-1", api.UpgradeRequest{Image: "app:bad"}); result.RolledBack == "" {
+			t.Errorf("the result is %+v", result)
+		}
+		p.keeps(t, "bad-db-1", "up", "-d")
+		p.down(t)
+	})
+
+	t.Run("up --build", func(t *testing.T) {
+		harness.NeedBuildx(t)
+		p := project{e, "built", t.TempDir()}
+		write := func(version string) {
+			harness.WriteFile(t, filepath.Join(p.dir, "Dockerfile"), "FROM app:"+version+"\nRUN echo built > /built\n")
+		}
+		harness.WriteFile(t, filepath.Join(p.dir, "compose.yaml"), "services:\n  db: {build: ., stop_grace_period: 1s}\n")
+		write("1")
+		p.compose(t, "up", "-d", "--build")
+		p.note(t, "built-db-1")
+		// BuildKit leaves the image that has lost its name to be collected.
+		e.Must(t, "tag", "built-db", "built-db:before")
+		write("2")
+		p.compose(t, "build")
+		if plan, _ := e.Upgrade(t, "built-db-1", api.UpgradeRequest{HealthTimeout: 1}); len(plan.Warnings) != 0 {
+			t.Errorf("the plan warns: %q", plan.Warnings)
+		}
+		e.MustRead(t, "built-db-1", "/version", "app:2")
+		p.keeps(t, "built-db-1", "up", "-d")
+		p.keeps(t, "built-db-1", "up", "-d", "--build")
+		p.down(t)
+	})
+
+	t.Run("pull", func(t *testing.T) {
+		e.WithRegistry(t, t.TempDir())
+		const name = harness.RegistryAddress + "/app"
+		push := func(version string) {
+			e.Must(t, "tag", "app:"+version, name)
+			e.Push(t, name)
+		}
+		push("1")
+		p := start(t, e, "pulled", "services:\n  db: {image: "+name+", stop_grace_period: 1s}\n")
+		p.note(t, "pulled-db-1")
+		push("2")
+		e.Must(t, "rmi", "-f", name)
+		p.compose(t, "pull")
+		if plan, _ := e.Upgrade(t, "pulled-db-1", api.UpgradeRequest{HealthTimeout: 1}); len(plan.Warnings) != 0 {
+			t.Errorf("the plan warns: %q", plan.Warnings)
+		}
+		e.MustRead(t, "pulled-db-1", "/version", "app:2")
+		p.keeps(t, "pulled-db-1", "up", "-d")
+		p.keeps(t, "pulled-db-1", "up", "-d", "--pull=always")
+		p.down(t)
+	})
+}
