@@ -119,6 +119,11 @@ func plan(quick bool) []workload {
 			layers: 10, bytes: loaded,
 		},
 	)
+	return withDefaults(all)
+}
+
+// withDefaults completes what most workloads have in common.
+func withDefaults(all []workload) []workload {
 	for i := range all {
 		w := &all[i]
 		w.files, w.containers, w.steps = orElse(w.files, base), orElse(w.containers, 1), orElse(w.steps, 1)

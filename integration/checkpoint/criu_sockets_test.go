@@ -10,6 +10,42 @@ import (
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
+// socketCase is a container with a socket.
+type socketCase struct {
+	name, first string
+	options     []string
+	ready       string // a command that succeeds when the sockets are there
+	refused     string // what the refusal says; "" if there is none
+	works       string // a command that does when it is restored
+}
+
+// check makes a checkpoint of the container and restores it, or has it refused.
+func (test socketCase) check(t *testing.T, e *harness.Env) {
+	t.Helper()
+	id := e.RunCounter(t, "counter", append(test.options, "-e", "FIRST="+test.first)...)
+	defer e.Remove(t, id)
+	succeeds(t, e, id, test.ready)
+	before, from := e.State(t), e.Counted(t, id)
+	out, err := e.Try(t, "baleen", "checkpoint", id, "sockets:1")
+	if test.refused != "" {
+		if err == nil || !strings.Contains(out, test.refused) || !strings.Contains(out, "--no-process") {
+			t.Errorf("%v, and it prints\n%s", err, out)
+		}
+		e.Settled(t, before)
+		e.CountsPast(t, id, e.Counted(t, id))
+		succeeds(t, e, id, test.ready)
+		return
+	}
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	e.Remove(t, id)
+	again := e.Restore(t, "sockets:1")
+	e.CountsPast(t, again, from)
+	succeeds(t, e, again, test.works)
+	e.Remove(t, again)
+}
+
 // TestProcessesWithSockets keeps containers whose processes have sockets: either
 // they are restored with them, or that it is not possible is said, and they go on.
 func TestProcessesWithSockets(t *testing.T) {
@@ -35,13 +71,7 @@ func TestProcessesWithSockets(t *testing.T) {
 			accepted = append(accepted, c)
 		}
 	}()
-	for _, test := range []struct {
-		name, first string
-		options     []string
-		ready       string // a command that succeeds when the sockets are there
-		refused     string // what the refusal says; "" if there is none
-		works       string // a command that does when it is restored
-	}{
+	for _, test := range []socketCase{
 		{
 			name: "listening for TCP", first: "nc -ll -p 8080 -e echo hi &",
 			ready: "netstat -tln | grep -q :8080", works: `[ "$(nc -w 5 $(hostname -i) 8080 < /dev/null)" = hi ]`,
@@ -62,28 +92,7 @@ func TestProcessesWithSockets(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			id := e.RunCounter(t, "counter", append(test.options, "-e", "FIRST="+test.first)...)
-			defer e.Remove(t, id)
-			succeeds(t, e, id, test.ready)
-			before, from := e.State(t), e.Counted(t, id)
-			out, err := e.Try(t, "baleen", "checkpoint", id, "sockets:1")
-			if test.refused != "" {
-				if err == nil || !strings.Contains(out, test.refused) || !strings.Contains(out, "--no-process") {
-					t.Errorf("%v, and it prints\n%s", err, out)
-				}
-				e.Settled(t, before)
-				e.CountsPast(t, id, e.Counted(t, id))
-				succeeds(t, e, id, test.ready)
-				return
-			}
-			if err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
-			e.Remove(t, id)
-			again := e.Restore(t, "sockets:1")
-			e.CountsPast(t, again, from)
-			succeeds(t, e, again, test.works)
-			e.Remove(t, again)
+			test.check(t, e)
 		})
 	}
 }

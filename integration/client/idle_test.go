@@ -55,12 +55,18 @@ func TestClientOptionsSealNothingInUse(t *testing.T) {
 			t.Errorf("the file has %q, %v", text, err)
 		}
 	})
+	runsOnWhatIsLeft(t, e, one, two)
+}
 
-	// A program that begins between the move and its record runs on what is left.
-	k = e.create(t, "runs", one)
+// runsOnWhatIsLeft: a program that begins between the move and its record runs on what is
+// left.
+func runsOnWhatIsLeft(t *testing.T, e *plainEnv, one, two containerd.Image) {
+	t.Helper()
+	sn := e.client.SnapshotService(e.snapshotter)
+	k := e.create(t, "runs", one)
 	left := k.snapshot(t).Name
 	var task containerd.Task
-	err = k.Update(k.ctx, clientopts.WithUpgrade(two), func(ctx context.Context, _ *containerd.Client, _ *containers.Container) (err error) {
+	err := k.Update(k.ctx, clientopts.WithUpgrade(two), func(ctx context.Context, _ *containerd.Client, _ *containers.Container) (err error) {
 		if task, err = k.NewTask(ctx, cio.NullIO); err == nil {
 			err = task.Start(ctx)
 		}

@@ -3,8 +3,6 @@ package harness
 import (
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/integration/dump"
+	"github.com/baleen-project/baleen/integration/fidelity"
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
@@ -45,10 +44,8 @@ func StartWithTree(t *testing.T) *Env {
 func BuildFSTool(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "fstool")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", path, "github.com/baleen-project/baleen/integration/fidelity/fstool")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := Output(cmd); err != nil {
-		t.Fatalf("build fstool: %v\n%s", err, out)
+	if err := fidelity.BuildTool(t.Context(), "github.com/baleen-project/baleen/integration/fidelity/fstool", path); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

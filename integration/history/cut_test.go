@@ -15,44 +15,47 @@ import (
 	"github.com/baleen-project/baleen/integration/harness"
 )
 
+// cutCases are what is cut at each of its calls.
+var cutCases = []struct {
+	name    string
+	prepare func(*testing.T, *kept)
+	do      func(k *kept) error
+	check   func(t *testing.T, k *kept)
+}{
+	{"seal", nil, func(k *kept) error { _, err := k.Seal(k.ctx, harness.NewRecord("snapshot")); return err },
+		func(t *testing.T, k *kept) { k.must(t, map[string]string{"a": "2"}) }},
+	{"seal of a layer", nil, func(k *kept) error { return k.SealLayer(k.ctx, true) }, func(t *testing.T, k *kept) {
+		k.must(t, map[string]string{"a": "2"})
+		k.listed(t, "1<0*")
+	}},
+	{"live seal", nil, func(k *kept) error {
+		_, err := k.SealLive(k.ctx, harness.NewRecord("snapshot"), func() (thaw func()) { return func() {} })
+		return err
+	}, func(t *testing.T, k *kept) { k.must(t, map[string]string{"a": "2"}) }},
+	{"switch", nil, func(k *kept) error { _, err := k.Switch(k.ctx, 1, harness.NewRecord("before")); return err }, oldOrNew},
+	{"upgrade", nil, func(k *kept) error {
+		if err := k.pend(3); err != nil {
+			return err
+		}
+		before := harness.NewRecord("before")
+		before.Number = 2
+		_, err := k.Switch(k.ctx, 3, before)
+		return err
+	}, oldOrNew},
+	{"merging layers", func(_ *testing.T, k *kept) { k.MaxLayers = 2 }, func(k *kept) error {
+		_, err := k.Seal(k.ctx, harness.NewRecord("snapshot"))
+		return err
+	}, func(t *testing.T, k *kept) { k.must(t, map[string]string{"a": "2"}) }},
+	{"prune", func(t *testing.T, k *kept) { k.seal(t); k.to(t, 1) }, func(k *kept) error {
+		_, err := k.Prune(k.ctx, containerstore.Retention{})
+		return err
+	}, func(t *testing.T, k *kept) { k.must(t, map[string]string{"a": "1"}) }},
+}
+
 // cuts ends each operation at each of its calls. After recovery the container
 // is on one of two states as a whole, and nothing else is left.
 func cuts(t *testing.T, e *harness.Env, ids containerstore.IDs) {
-	for _, c := range []struct {
-		name    string
-		prepare func(*testing.T, *kept)
-		do      func(k *kept) error
-		check   func(t *testing.T, k *kept)
-	}{
-		{"seal", nil, func(k *kept) error { _, err := k.Seal(k.ctx, harness.NewRecord("snapshot")); return err },
-			func(t *testing.T, k *kept) { k.must(t, map[string]string{"a": "2"}) }},
-		{"seal of a layer", nil, func(k *kept) error { return k.SealLayer(k.ctx, true) }, func(t *testing.T, k *kept) {
-			k.must(t, map[string]string{"a": "2"})
-			k.listed(t, "1<0*")
-		}},
-		{"live seal", nil, func(k *kept) error {
-			_, err := k.SealLive(k.ctx, harness.NewRecord("snapshot"), func() (thaw func()) { return func() {} })
-			return err
-		}, func(t *testing.T, k *kept) { k.must(t, map[string]string{"a": "2"}) }},
-		{"switch", nil, func(k *kept) error { _, err := k.Switch(k.ctx, 1, harness.NewRecord("before")); return err }, oldOrNew},
-		{"upgrade", nil, func(k *kept) error {
-			if err := k.pend(3); err != nil {
-				return err
-			}
-			before := harness.NewRecord("before")
-			before.Number = 2
-			_, err := k.Switch(k.ctx, 3, before)
-			return err
-		}, oldOrNew},
-		{"merging layers", func(_ *testing.T, k *kept) { k.MaxLayers = 2 }, func(k *kept) error {
-			_, err := k.Seal(k.ctx, harness.NewRecord("snapshot"))
-			return err
-		}, func(t *testing.T, k *kept) { k.must(t, map[string]string{"a": "2"}) }},
-		{"prune", func(t *testing.T, k *kept) { k.seal(t); k.to(t, 1) }, func(k *kept) error {
-			_, err := k.Prune(k.ctx, containerstore.Retention{})
-			return err
-		}, func(t *testing.T, k *kept) { k.must(t, map[string]string{"a": "1"}) }},
-	} {
+	for _, c := range cutCases {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/answered=%v", c.name, after), func(t *testing.T) {
 				calls := 0

@@ -70,10 +70,9 @@ func chattr(t *testing.T, e *harness.Env, flag, path string) {
 	}
 }
 
-// TestCrowdedRoot keeps a container whose root directory has more attributes than
-// the kernel lists: that is refused, and the container is what it was. One that goes
-// elsewhere is kept, and cannot be gone back to.
-func TestCrowdedRoot(t *testing.T) {
+// xfs returns a folder on an XFS of 1 GiB, whose files may have more attributes than ext4.
+func xfs(t *testing.T) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("/var/tmp", "bx-")
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +91,36 @@ func TestCrowdedRoot(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	e := harness.Start(t, stack.Config{Root: filepath.Join(v.Dir, "s"), DaemonConfig: map[string]any{"bridge": "none"}}, "busybox")
+	return v.Dir
+}
+
+// cutCrowded cuts a switch to revision 1 in two, and gives the root of the revision more
+// attributes than the kernel lists.
+func cutCrowded(t *testing.T, e *harness.Env, id, long string) {
+	t.Helper()
+	if err := e.StopDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e.CutSwitch(t, id, 1)
+	layers, err := e.History(t, id).Layers(e.Context(t), id+".r1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 300 {
+		if err := unix.Setxattr(layers.Lowers[0], fmt.Sprint("user.", i, long), []byte("x"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.StartDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCrowdedRoot keeps a container whose root directory has more attributes than
+// the kernel lists: that is refused, and the container is what it was. One that goes
+// elsewhere is kept, and cannot be gone back to.
+func TestCrowdedRoot(t *testing.T) {
+	e := harness.Start(t, stack.Config{Root: filepath.Join(xfs(t), "s"), DaemonConfig: map[string]any{"bridge": "none"}}, "busybox")
 	before := e.State(t)
 	const limit = "the kernel lists 65536"
 	long := strings.Repeat("n", 240)
@@ -136,22 +164,7 @@ func TestCrowdedRoot(t *testing.T) {
 	do("nothing")
 
 	// A switch that an earlier version cut in two does not mind.
-	if err := e.StopDockerd(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	e.CutSwitch(t, id, 1)
-	layers, err := e.History(t, id).Layers(e.Context(t), id+".r1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 300 {
-		if err := unix.Setxattr(layers.Lowers[0], fmt.Sprint("user.", i, long), []byte("x"), 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := e.StartDockerd(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	cutCrowded(t, e, id, long)
 	do("nothing")
 	do("fill")
 	e.Must(t, "rm", "-f", id)

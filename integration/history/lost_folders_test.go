@@ -93,32 +93,17 @@ func foldersOf(t *testing.T, e *harness.Env, key string) (active folders, below 
 	return of(o.Uppers[0]), below
 }
 
-// TestLostFolders takes folders of containers away while no daemon runs, as a power
-// cut does that comes just after they were made. A container that had nothing in
-// them starts; one that had is there, says what is missing and can be removed.
-func TestLostFolders(t *testing.T) {
-	e := harness.Start(t, stack.Config{DaemonConfig: map[string]any{"bridge": "none"}}, "busybox")
-	before := e.State(t)
-	file := filepath.Join(t.TempDir(), "file")
-	harness.WriteFile(t, file, "copied\n")
-	const script = "echo new > /new; ls /mnt/bin/sh; echo ok"
-	begin := map[string]func(t *testing.T, id string){
-		"":        func(*testing.T, string) {},
-		"started": func(t *testing.T, id string) { e.Must(t, "start", "-a", id) },
-		"copied":  func(t *testing.T, id string) { e.Must(t, "cp", file, id+":/file") },
-		"kept":    func(t *testing.T, id string) { e.Must(t, "start", "-a", id); e.Must(t, "baleen", "snapshot", id) },
-		"kept and started": func(t *testing.T, id string) {
-			e.Must(t, "baleen", "snapshot", id)
-			e.Must(t, "start", "-a", id)
-		},
-	}
-	cases := []*struct {
-		name, begun string
-		lost        func(active folders, below []folders) []string
-		want        string // of the reason; "" if the container starts
-		back        string // what it prints at its start on the revision before, or why it cannot go there
-		id          string
-	}{
+// lostCase is a container that begins in one way and then loses folders.
+type lostCase struct {
+	name, begun string
+	lost        func(active folders, below []folders) []string
+	want        string // of the reason; "" if the container starts
+	back        string // what it prints at its start on the revision before, or why it cannot go there
+	id          string
+}
+
+func lostCases() []*lostCase {
+	return []*lostCase{
 		{name: "all", lost: func(a folders, _ []folders) []string { return []string{a.all} }},
 		{name: "files", lost: func(a folders, _ []folders) []string { return []string{a.files} }},
 		{name: "work", lost: func(a folders, _ []folders) []string { return []string{a.work} }},
@@ -135,18 +120,33 @@ func TestLostFolders(t *testing.T) {
 		{name: "files after a move", begun: "kept and started", lost: func(a folders, _ []folders) []string { return []string{a.files} }, want: "a rollback goes on without it", back: "kept"},
 		{name: "revision", begun: "kept", lost: func(_ folders, b []folders) []string { return []string{b[0].all} }, want: ".r1", back: "cannot be rolled back"},
 	}
-	var lost []string
-	for _, c := range cases {
-		c.id = e.Must(t, "create", "--network=none", "--mount", "type=image,source=busybox,destination=/mnt", "busybox", "sh", "-c", script)
-		c.id = c.id[strings.LastIndexByte(c.id, '\n')+1:]
-		begin[c.begun](t, c.id)
-		lost = append(lost, c.lost(foldersOf(t, e, c.id))...)
-	}
-	healthy := e.Must(t, "create", "--network=none", "busybox", "sh", "-c", script)
-	image := imageMount(t, e, cases[0].id)
-	mounted, _ := foldersOf(t, e, image)
-	lost = append(lost, mounted.all)
+}
 
+// beginLost does with a container what a case says.
+func beginLost(t *testing.T, e *harness.Env, id, how string) {
+	t.Helper()
+	switch how {
+	case "":
+	case "started":
+		e.Must(t, "start", "-a", id)
+	case "copied":
+		file := filepath.Join(t.TempDir(), "file")
+		harness.WriteFile(t, file, "copied\n")
+		e.Must(t, "cp", file, id+":/file")
+	case "kept":
+		e.Must(t, "start", "-a", id)
+		e.Must(t, "baleen", "snapshot", id)
+	case "kept and started":
+		e.Must(t, "baleen", "snapshot", id)
+		e.Must(t, "start", "-a", id)
+	default:
+		t.Fatalf("a container does not begin %s", how)
+	}
+}
+
+// loseFolders has the daemon find at its start what a power cut leaves, without folders.
+func loseFolders(t *testing.T, e *harness.Env, lost []string) {
+	t.Helper()
 	if err := e.StopDockerd(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -166,32 +166,62 @@ func TestLostFolders(t *testing.T) {
 	if err := e.StartDockerd(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// check starts the container, or is told why it cannot be. listed are all containers, and
+// changes are those of one that lost nothing.
+func (c *lostCase) check(t *testing.T, e *harness.Env, listed, changes string) {
+	t.Helper()
+	if !strings.Contains(listed, c.id) {
+		t.Fatalf("the container is not listed; there are\n%s", listed)
+	}
+	reason := e.Inspect(t, c.id, "{{.State.Error}}")
+	out, err := e.Try(t, "start", "-a", c.id)
+	if c.want != "" {
+		if !strings.Contains(reason, c.want) || err == nil || !strings.Contains(out, c.want) {
+			t.Errorf("it says %q, and its start %v: %q; want %q", reason, err, out, c.want)
+		}
+		e.Must(t, "ps", "-as")
+		if c.back != "" {
+			goBack(t, e, c.id, c.back)
+		}
+		return
+	}
+	if reason != "" || err != nil || out != "/mnt/bin/sh\nok" {
+		t.Errorf("it says %q, and its start %v: %q", reason, err, out)
+	}
+	if c.begun == "" && strings.ReplaceAll(e.Must(t, "diff", c.id), "A /mnt\n", "") != changes {
+		t.Errorf("it has changed\n%s\nand another one\n%s", e.Must(t, "diff", c.id), changes)
+	}
+}
+
+// TestLostFolders takes folders of containers away while no daemon runs, as a power
+// cut does that comes just after they were made. A container that had nothing in
+// them starts; one that had is there, says what is missing and can be removed.
+func TestLostFolders(t *testing.T) {
+	e := harness.Start(t, stack.Config{DaemonConfig: map[string]any{"bridge": "none"}}, "busybox")
+	before := e.State(t)
+	const script = "echo new > /new; ls /mnt/bin/sh; echo ok"
+	var lost []string
+	cases := lostCases()
+	for _, c := range cases {
+		c.id = e.Must(t, "create", "--network=none", "--mount", "type=image,source=busybox,destination=/mnt", "busybox", "sh", "-c", script)
+		c.id = c.id[strings.LastIndexByte(c.id, '\n')+1:]
+		beginLost(t, e, c.id, c.begun)
+		lost = append(lost, c.lost(foldersOf(t, e, c.id))...)
+	}
+	healthy := e.Must(t, "create", "--network=none", "busybox", "sh", "-c", script)
+	image := imageMount(t, e, cases[0].id)
+	mounted, _ := foldersOf(t, e, image)
+	lost = append(lost, mounted.all)
+
+	loseFolders(t, e, lost)
 	e.Must(t, "start", "-a", healthy)
 	changes := e.Must(t, "diff", healthy)
 	listed := e.Must(t, "ps", "-aq", "--no-trunc")
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if !strings.Contains(listed, c.id) {
-				t.Fatalf("the container is not listed; there are\n%s", listed)
-			}
-			reason := e.Inspect(t, c.id, "{{.State.Error}}")
-			out, err := e.Try(t, "start", "-a", c.id)
-			if c.want != "" {
-				if !strings.Contains(reason, c.want) || err == nil || !strings.Contains(out, c.want) {
-					t.Errorf("it says %q, and its start %v: %q; want %q", reason, err, out, c.want)
-				}
-				e.Must(t, "ps", "-as")
-				if c.back != "" {
-					goBack(t, e, c.id, c.back)
-				}
-				return
-			}
-			if reason != "" || err != nil || out != "/mnt/bin/sh\nok" {
-				t.Errorf("it says %q, and its start %v: %q", reason, err, out)
-			}
-			if c.begun == "" && strings.ReplaceAll(e.Must(t, "diff", c.id), "A /mnt\n", "") != changes {
-				t.Errorf("it has changed\n%s\nand another one\n%s", e.Must(t, "diff", c.id), changes)
-			}
+			c.check(t, e, listed, changes)
 		})
 	}
 	for _, c := range cases {
@@ -240,6 +270,42 @@ func imageMount(t *testing.T, e *harness.Env, id string) string {
 	return filepath.Base(e.Inspect(t, id, `{{range .Mounts}}{{.Source}}{{end}}`))
 }
 
+// unsettled makes a container whose move to revision 1 was cut short, and takes the folder
+// of the revision away, so that the move cannot be completed until mend is called.
+func unsettled(t *testing.T, e *harness.Env) (id, folder string, mend func() error) {
+	t.Helper()
+	id = e.Must(t, "create", "--network=none", "busybox", "sh", "-c", "test -e /file || echo one > /file; cat /file")
+	t.Cleanup(func() { e.Remove(t, id) })
+	e.Must(t, "start", "-a", id)
+	e.Must(t, "baleen", "upgrade", id, "newer")
+	if err := e.StopDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e.CutSwitch(t, id, 1)
+	view, err := e.History(t, id).Layers(e.Context(t), id+".r1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// containerd removes what it does not know beside it.
+	folder = filepath.Dir(view.Lowers[0])
+	away := filepath.Join(e.ContainerdRoot(), "away")
+	if err := os.Rename(folder, away); err != nil {
+		t.Fatal(err)
+	}
+	mend = func() error { return os.Rename(away, folder) }
+	if err := e.StartDockerd(t.Context()); err != nil {
+		t.Fatal(errors.Join(err, mend()))
+	}
+	if listed := e.Must(t, "ps", "-aq", "--no-trunc"); !strings.Contains(listed, id) {
+		t.Fatalf("it is not listed: %q %v", listed, mend())
+	}
+	if got := e.Inspect(t, id, "{{.State.Error}}"); !strings.Contains(got, "settle an interrupted move") {
+		t.Errorf("it says %q", got)
+	}
+	e.Must(t, "ps", "-as")
+	return id, folder, mend
+}
+
 // TestUnsettledContainer starts the daemon on a container whose switch to another
 // revision was cut in two, and cannot be completed: the container is there and says
 // why, starts when it can be completed, as what it is then, and can be removed.
@@ -285,34 +351,7 @@ func TestUnsettledContainer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := e.StateAtRest(t)
-			id := e.Must(t, "create", "--network=none", "busybox", "sh", "-c", "test -e /file || echo one > /file; cat /file")
-			defer e.Remove(t, id)
-			e.Must(t, "start", "-a", id)
-			e.Must(t, "baleen", "upgrade", id, "newer")
-			if err := e.StopDockerd(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			e.CutSwitch(t, id, 1)
-			view, err := e.History(t, id).Layers(e.Context(t), id+".r1")
-			if err != nil {
-				t.Fatal(err)
-			}
-			// containerd removes what it does not know beside it.
-			folder, away := filepath.Dir(view.Lowers[0]), filepath.Join(e.ContainerdRoot(), "away")
-			if err := os.Rename(folder, away); err != nil {
-				t.Fatal(err)
-			}
-			mend := func() error { return os.Rename(away, folder) }
-			if err := e.StartDockerd(t.Context()); err != nil {
-				t.Fatal(errors.Join(err, mend()))
-			}
-			if listed := e.Must(t, "ps", "-aq", "--no-trunc"); !strings.Contains(listed, id) {
-				t.Fatalf("it is not listed: %q %v", listed, mend())
-			}
-			if got := e.Inspect(t, id, "{{.State.Error}}"); !strings.Contains(got, "settle an interrupted move") {
-				t.Errorf("it says %q", got)
-			}
-			e.Must(t, "ps", "-as")
+			id, folder, mend := unsettled(t, e)
 			end(t, id, mend)
 			if name == "removed" {
 				if err := os.RemoveAll(folder); err != nil {

@@ -101,11 +101,7 @@ func everyVerbOnSealed(t *testing.T, e *harness.Env) {
 		{"checkpoint of a stopped one", func() { e.Must(t, "stop", "first"); e.Must(t, "baleen", "checkpoint", "first", "kept:2") }},
 		{"restore", run("baleen", "restore", "--create-only", "--name", "second", "kept:2")},
 		{"save", run("save", "-o", filepath.Join(dir, "saved.tar"), "image:1", "image:3")},
-		{"build", func() {
-			if out, err := e.Build(t, "FROM image:3\nRUN "+strings.ReplaceAll(sealedScript, "\n", "; ")+"\nCOPY file /s/log\n", "-t", "built"); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
-		}},
+		{"build", func() { buildOnSealed(t, e) }},
 		{"run of an image", run("run", "--rm", "--network=none", "image:2", "sh", "-ec", sealedScript)},
 		{"start again", run("start", "first")},
 		{"restart of the daemon", func() { e.RestartDockerd(t) }},
@@ -124,6 +120,14 @@ func everyVerbOnSealed(t *testing.T, e *harness.Env) {
 			}
 		}
 		before = after
+	}
+}
+
+func buildOnSealed(t *testing.T, e *harness.Env) {
+	t.Helper()
+	out, err := e.Build(t, "FROM image:3\nRUN "+strings.ReplaceAll(sealedScript, "\n", "; ")+"\nCOPY file /s/log\n", "-t", "built")
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 }
 

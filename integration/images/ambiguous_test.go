@@ -27,13 +27,6 @@ func TestAmbiguousName(t *testing.T) {
 	e.Must(t, "push", "-q", pushed)
 	id := e.Run(t, "busybox", "echo new > /new")
 	renamed := renamedArchive(t, e, "busybox:latest", "sha256:abc")
-	piped := func(stdin []byte, args ...string) func() (string, error) {
-		return func() (string, error) {
-			cmd := e.Docker(t.Context(), args...)
-			cmd.Stdin = bytes.NewReader(stdin)
-			return harness.Output(cmd)
-		}
-	}
 	call := func(args ...string) func() (string, error) {
 		return func() (string, error) { return e.Try(t, args...) }
 	}
@@ -47,8 +40,8 @@ func TestAmbiguousName(t *testing.T) {
 		{"commit by the whole name", call("commit", id, "docker.io/library/sha256:abc"), 0},
 		{"tag", call("tag", "busybox", "sha256:abc"), 0},
 		{"pull", call("pull", "sha256:abc"), 0},
-		{"import", piped(harness.TarOf(t, "file", "text\n"), "import", "-", "sha256:abc"), 0},
-		{"load", piped(renamed, "load"), 0},
+		{"import", piped(t, e, harness.TarOf(t, "file", "text\n"), "import", "-", "sha256:abc"), 0},
+		{"load", piped(t, e, renamed, "load"), 0},
 		{"checkpoint", call("baleen", "checkpoint", "--no-process", id, "sha256:abc"), 0},
 		{"classic build", func() (string, error) { return e.Build(t, "FROM busybox\nLABEL a=b\n", "-t", "sha256:abc") }, 1},
 		{"BuildKit", func() (string, error) {
@@ -78,6 +71,15 @@ func TestAmbiguousName(t *testing.T) {
 	// A repository of that name elsewhere is not ambiguous.
 	e.Must(t, "rmi", pushed)
 	e.Must(t, "pull", "-q", pushed)
+}
+
+// piped returns a docker command that is given an input.
+func piped(t *testing.T, e *harness.Env, stdin []byte, args ...string) func() (string, error) {
+	return func() (string, error) {
+		cmd := e.Docker(t.Context(), args...)
+		cmd.Stdin = bytes.NewReader(stdin)
+		return harness.Output(cmd)
+	}
 }
 
 // renamedArchive saves an image, and gives it another name in the archive.

@@ -24,13 +24,7 @@ func TestImageMountOfStock(t *testing.T) {
 		"stopped":       func(ctr string) { e.Must(t, "stop", "-t", "0", ctr) },
 		"stopped, and the mounts are gone": func(ctr string) {
 			e.Must(t, "stop", "-t", "0", ctr)
-			if err := e.StopDockerd(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			unmountRoots(t, e)
-			if err := e.StartDockerd(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			restartWithoutMounts(t, e)
 		},
 	} {
 		t.Run(when, func(t *testing.T) {

@@ -86,33 +86,27 @@ func TestImageMountedTwice(t *testing.T) {
 		},
 		"removed by force": func(ctr string) { e.Must(t, "rm", "-f", ctr) },
 		"removed by force after live-restore": func(ctr string) {
-			restartDockerd(t, e)
+			e.RestartDockerd(t)
 			seesMounts(t, e, ctr, "after live-restore")
 			e.Must(t, "rm", "-f", ctr)
 		},
 		"started again by another daemon": func(ctr string) {
 			e.Must(t, "stop", ctr)
-			restartDockerd(t, e)
+			e.RestartDockerd(t)
 			e.Must(t, "start", ctr)
 			seesMounts(t, e, ctr, "started by another daemon")
 			e.Must(t, "rm", "-f", ctr)
 		},
 		"started again after the mounts are gone": func(ctr string) {
 			e.Must(t, "stop", ctr)
-			if err := e.StopDockerd(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			unmountRoots(t, e)
-			if err := e.StartDockerd(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			restartWithoutMounts(t, e)
 			e.Must(t, "start", ctr)
 			seesMounts(t, e, ctr, "after the mounts were gone")
 			e.Must(t, "rm", "-f", ctr)
 		},
 		"removed after a restart": func(ctr string) {
 			e.Must(t, "stop", ctr)
-			restartDockerd(t, e)
+			e.RestartDockerd(t)
 			e.Must(t, "rm", ctr)
 		},
 	} {
@@ -138,11 +132,14 @@ func TestImageMountedTwice(t *testing.T) {
 	})
 }
 
-func restartDockerd(t *testing.T, e *harness.Env) {
+// restartWithoutMounts has the daemon start as after the machine's own start: nothing is
+// mounted.
+func restartWithoutMounts(t *testing.T, e *harness.Env) {
 	t.Helper()
 	if err := e.StopDockerd(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	unmountRoots(t, e)
 	if err := e.StartDockerd(t.Context()); err != nil {
 		t.Fatal(err)
 	}

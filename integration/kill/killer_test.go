@@ -216,6 +216,19 @@ func (k *killer) kill(t *testing.T, id string, p killPoint) (where string, fired
 	if err != nil {
 		t.Fatalf("%v: %v", p, err)
 	}
+	k.startAgain(t, p)
+	<-done
+	_, where = k.proxy.Clear()
+	k.answers(t, p)
+	if failed != nil {
+		t.Logf("%v %s: %v", p, where, failed)
+	}
+	return where, true, failed == nil && taken == ""
+}
+
+// startAgain starts the daemon that was killed.
+func (k *killer) startAgain(t *testing.T, p killPoint) {
+	t.Helper()
 	start := k.StartDockerd
 	if p.daemon == stack.Containerd {
 		start = k.StartContainerd
@@ -224,15 +237,15 @@ func (k *killer) kill(t *testing.T, id string, p killPoint) (where string, fired
 	if err := start(t.Context()); err != nil {
 		t.Fatalf("%v: %v", p, err)
 	}
-	<-done
-	_, where = k.proxy.Clear()
+}
+
+// answers waits until both daemons do what they are asked.
+func (k *killer) answers(t *testing.T, p killPoint) {
+	t.Helper()
 	harness.Eventually(t, "dockerd to answer", func() error {
 		_, err := k.Try(t, "images")
 		return err
 	})
-	if failed != nil {
-		t.Logf("%v %s: %v", p, where, failed)
-	}
 	if p.daemon == stack.Containerd {
 		harness.Eventually(t, "containerd to have tidied up", func() error {
 			// What it had half made when it was killed keeps it from making
@@ -247,7 +260,6 @@ func (k *killer) kill(t *testing.T, id string, p killPoint) (where string, fired
 			return nil
 		})
 	}
-	return where, true, failed == nil && taken == ""
 }
 
 // round kills once, and looks what became of the container. It returns false if

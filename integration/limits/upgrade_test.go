@@ -11,6 +11,38 @@ import (
 	"github.com/baleen-project/baleen/integration/stack"
 )
 
+// upgradeWith upgrades a container while so many bytes are free. If that fails, nothing has
+// changed and nothing is left.
+func upgradeWith(t *testing.T, e *harness.Env, d *disk, id string, free int64, before harness.State) error {
+	t.Helper()
+	is := e.DescribeWhole(t, id)
+	was := e.Inspect(t, id, "{{.State.Status}}")
+	d.leave(t, free)
+	list, err := e.Move(t.Context(), harness.APIVersion+"/containers/"+id+"/upgrade", api.UpgradeRequest{Image: "app:2", HealthTimeout: 1})
+	d.empty(t, 0)
+	if err == nil {
+		if taken := list[len(list)-1].Result.RolledBack; taken != "" {
+			t.Errorf("with %d KiB free it was taken back: %s", free>>10, taken)
+		}
+		return nil
+	}
+	t.Logf("with %d KiB free: %v", free>>10, err)
+	if !strings.Contains(err.Error(), "no space left on device") {
+		t.Errorf("with %d KiB free the message is %v", free>>10, err)
+	}
+	if status := e.Inspect(t, id, "{{.State.Status}}"); status != was {
+		t.Errorf("with %d KiB free the container was %s and is %s", free>>10, was, status)
+	}
+	if now := e.DescribeWhole(t, id); now != is {
+		t.Errorf("with %d KiB free the container was\n%s\nand is\n%s", free>>10, is, now)
+	}
+	if list := e.Revisions(t, id); len(list) > 0 {
+		t.Errorf("with %d KiB free there are revisions %+v", free>>10, list)
+	}
+	e.SettledBut(t, fmt.Sprintf("%d KiB were free", free>>10), before)
+	return err
+}
+
 // TestUpgradeOnAFullDisk upgrades containers with less space than merging their
 // changes takes, from none to just enough. Without enough the container
 // stays what it was, and nothing is left.
@@ -36,32 +68,7 @@ func TestUpgradeOnAFullDisk(t *testing.T) {
 	before := e.StateAtRest(t)
 	try := func(id string, free int64) error {
 		t.Helper()
-		is := e.DescribeWhole(t, id)
-		was := e.Inspect(t, id, "{{.State.Status}}")
-		d.leave(t, free)
-		list, err := e.Move(t.Context(), harness.APIVersion+"/containers/"+id+"/upgrade", api.UpgradeRequest{Image: "app:2", HealthTimeout: 1})
-		d.empty(t, 0)
-		if err == nil {
-			if taken := list[len(list)-1].Result.RolledBack; taken != "" {
-				t.Errorf("with %d KiB free it was taken back: %s", free>>10, taken)
-			}
-			return nil
-		}
-		t.Logf("with %d KiB free: %v", free>>10, err)
-		if !strings.Contains(err.Error(), "no space left on device") {
-			t.Errorf("with %d KiB free the message is %v", free>>10, err)
-		}
-		if status := e.Inspect(t, id, "{{.State.Status}}"); status != was {
-			t.Errorf("with %d KiB free the container was %s and is %s", free>>10, was, status)
-		}
-		if now := e.DescribeWhole(t, id); now != is {
-			t.Errorf("with %d KiB free the container was\n%s\nand is\n%s", free>>10, is, now)
-		}
-		if list := e.Revisions(t, id); len(list) > 0 {
-			t.Errorf("with %d KiB free there are revisions %+v", free>>10, list)
-		}
-		e.SettledBut(t, fmt.Sprintf("%d KiB were free", free>>10), before)
-		return err
+		return upgradeWith(t, e, d, id, free, before)
 	}
 	if err := try(running, fullStep/3); err == nil || !strings.Contains(err.Error(), ": seal ") {
 		t.Errorf("of a running container it did not run out of space in the merge: %v", err)

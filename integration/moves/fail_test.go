@@ -103,17 +103,10 @@ func TestMovesFailCleanly(t *testing.T) {
 					err = move.Run(t.Context())
 				}
 				_, failed := p.Clear()
-				st, serr := m.service.State(t.Context(), id)
-				if serr != nil {
-					t.Fatalf("%s failed, and then: %v", failed, serr)
-				}
-				if st != nil {
+				if movedOrNot(t, m, failed, err) {
 					want = c.moved
 				}
 				m.has(t, want...)
-				if (err == nil) != (st != nil) {
-					t.Errorf("%s failed: the move gave %v, and the state is %+v", failed, err, st)
-				}
 				m.onlyWhatCounts(t, failed)
 				e.Remove(t, id)
 				e.SettledBut(t, failed, before)
@@ -128,6 +121,19 @@ func TestMovesFailCleanly(t *testing.T) {
 			t.Errorf("the operation makes more than %d calls", harness.MostCalls)
 		})
 	}
+}
+
+// movedOrNot reports whether a container has moved, and checks that the move said so.
+func movedOrNot(t *testing.T, m *mover, failed string, err error) bool {
+	t.Helper()
+	st, serr := m.service.State(t.Context(), m.ctr.ID)
+	if serr != nil {
+		t.Fatalf("%s failed, and then: %v", failed, serr)
+	}
+	if (err == nil) != (st != nil) {
+		t.Errorf("%s failed: the move gave %v, and the state is %+v", failed, err, st)
+	}
+	return st != nil
 }
 
 // onlyWhatCounts checks that no snapshot of the container is there but those of

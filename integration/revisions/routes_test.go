@@ -70,7 +70,13 @@ func TestRevisionRoutes(t *testing.T) {
 	tellsTheTruth(t, e, "web", "app:1")
 	e.Rollback(t, "web", api.RollbackRequest{Revision: 1})
 	e.MustRead(t, "web", "/data/file", "one")
+	pruneByRoute(t, e)
+	e.Must(t, "rm", "-f", "-v", "web")
+	e.Settled(t, before)
+}
 
+func pruneByRoute(t *testing.T, e *harness.Env) {
+	t.Helper()
 	var report api.PruneReport
 	e.Call(t, http.MethodPost, "/containers/web/revisions/prune", api.PruneRequest{}, &report)
 	if len(report.Removed) == 0 {
@@ -79,8 +85,6 @@ func TestRevisionRoutes(t *testing.T) {
 	if left := e.Revisions(t, "web"); len(left)+len(report.Removed) < 4 || slices.ContainsFunc(left, func(r api.Revision) bool { return slices.Contains(report.Removed, r.Number) }) {
 		t.Errorf("after %+v there are %+v", report, left)
 	}
-	e.Must(t, "rm", "-f", "-v", "web")
-	e.Settled(t, before)
 }
 
 // tellsTheTruth compares a container with a new one of the image that it is of.

@@ -72,19 +72,22 @@ func TestUpgradeThatDoesNotComeUp(t *testing.T) {
 			e.Settled(t, before)
 		})
 	}
-	t.Run("well", func(t *testing.T) {
-		start(t, e, "web", "app:1")
-		if _, result := e.Upgrade(t, "web", api.UpgradeRequest{Image: "well"}); result.RolledBack != "" || !result.Started {
-			t.Errorf("the result is %+v", result)
-		}
-		if health := e.Inspect(t, "web", "{{.State.Health.Status}}"); health != "healthy" {
-			t.Errorf("the container is %s", health)
-		}
-		e.Rollback(t, "web", api.RollbackRequest{})
-		if health := e.Inspect(t, "web", "{{json .State.Health}}"); health != "null" {
-			t.Errorf("back on an image without a check the container has health %s", health)
-		}
-	})
+	t.Run("well", func(t *testing.T) { comesUpHealthy(t, e) })
+}
+
+func comesUpHealthy(t *testing.T, e *harness.Env) {
+	t.Helper()
+	start(t, e, "web", "app:1")
+	if _, result := e.Upgrade(t, "web", api.UpgradeRequest{Image: "well"}); result.RolledBack != "" || !result.Started {
+		t.Errorf("the result is %+v", result)
+	}
+	if health := e.Inspect(t, "web", "{{.State.Health.Status}}"); health != "healthy" {
+		t.Errorf("the container is %s", health)
+	}
+	e.Rollback(t, "web", api.RollbackRequest{})
+	if health := e.Inspect(t, "web", "{{json .State.Health}}"); health != "null" {
+		t.Errorf("back on an image without a check the container has health %s", health)
+	}
 }
 
 // tellsTheTruthPlainly compares what docker inspect says of a container's image

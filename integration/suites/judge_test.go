@@ -62,81 +62,84 @@ func (c *court) alone(_ context.Context, setup, name string) (results, error) {
 	return resultsOf(runs[0]), nil
 }
 
+// trials are what runs of single tests give, and what is judged from that.
+var trials = []struct {
+	name                     string
+	worse                    []string
+	script                   map[string][]map[string]outcome
+	failed, recovered, flaky []string
+	calls                    int
+}{
+	{name: "nothing is worse"},
+	{
+		name: "passes at once", worse: []string{"A"},
+		script:    map[string][]map[string]outcome{"fork A": {{"A": pass}}},
+		recovered: []string{"A"}, calls: 1,
+	},
+	{
+		name: "passes at the second chance", worse: []string{"A"},
+		script:    map[string][]map[string]outcome{"fork A": {{"A": fail}, {"A": pass}}},
+		recovered: []string{"A"}, calls: 2,
+	},
+	{
+		name: "fails for good", worse: []string{"A"},
+		script: map[string][]map[string]outcome{"fork A": {{"A": fail}}, "stock A": {{"A": pass}}},
+		failed: []string{"A"}, calls: 3,
+	},
+	{
+		name: "being skipped is no pass", worse: []string{"A"},
+		script: map[string][]map[string]outcome{"fork A": {{"A": skip}}, "stock A": {{"A": pass}}},
+		failed: []string{"A"}, calls: 3,
+	},
+	{
+		name: "fails alone on stock too", worse: []string{"A"},
+		script: map[string][]map[string]outcome{"fork A": {{"A": fail}}, "stock A": {{"A": fail}}},
+		flaky:  []string{"A"}, calls: 3,
+	},
+	{
+		name: "fails alone on stock before its turn", worse: []string{"A/x"},
+		script: map[string][]map[string]outcome{"fork A/x": {{"A": fail}}, "stock A/x": {{"A": fail}}},
+		flaky:  []string{"A/x"}, calls: 3,
+	},
+	{
+		name: "does not exist on stock when run alone", worse: []string{"A/x"},
+		script: map[string][]map[string]outcome{"fork A/x": {{"A": pass}}, "stock A/x": {{"A": pass}}},
+		failed: []string{"A/x"}, calls: 3,
+	},
+	{
+		name: "the whole shares the fate of its parts", worse: []string{"A", "A/x", "A/x/1", "A/y"},
+		script: map[string][]map[string]outcome{
+			"fork A/x/1": {{"A": pass, "A/x": pass, "A/x/1": pass}},
+			"fork A/y":   {{"A": fail, "A/y": fail}}, "stock A/y": {{"A": pass, "A/y": pass}},
+		},
+		failed: []string{"A", "A/y"}, recovered: []string{"A/x", "A/x/1"}, calls: 4,
+	},
+	{
+		name: "a flaky part does not fail the whole", worse: []string{"A", "A/x"},
+		script: map[string][]map[string]outcome{
+			"fork A/x": {{"A": fail, "A/x": fail}}, "stock A/x": {{"A": fail, "A/x": fail}},
+		},
+		flaky: []string{"A", "A/x"}, calls: 3,
+	},
+	{
+		name: "a whole that fails although its part passes is run itself", worse: []string{"A", "A/x"},
+		script: map[string][]map[string]outcome{
+			"fork A/x": {{"A": fail, "A/x": pass}},
+			"fork A":   {{"A": fail, "A/x": pass}}, "stock A": {{"A": pass, "A/x": pass}},
+		},
+		failed: []string{"A"}, recovered: []string{"A/x"}, calls: 4,
+	},
+	{
+		name: "a name that begins like another is no part of it", worse: []string{"A", "AB"},
+		script: map[string][]map[string]outcome{
+			"fork A": {{"A": pass}}, "fork AB": {{"AB": fail}}, "stock AB": {{"AB": pass}},
+		},
+		failed: []string{"AB"}, recovered: []string{"A"}, calls: 4,
+	},
+}
+
 func TestSettle(t *testing.T) {
-	for _, tc := range []struct {
-		name                     string
-		worse                    []string
-		script                   map[string][]map[string]outcome
-		failed, recovered, flaky []string
-		calls                    int
-	}{
-		{name: "nothing is worse"},
-		{
-			name: "passes at once", worse: []string{"A"},
-			script:    map[string][]map[string]outcome{"fork A": {{"A": pass}}},
-			recovered: []string{"A"}, calls: 1,
-		},
-		{
-			name: "passes at the second chance", worse: []string{"A"},
-			script:    map[string][]map[string]outcome{"fork A": {{"A": fail}, {"A": pass}}},
-			recovered: []string{"A"}, calls: 2,
-		},
-		{
-			name: "fails for good", worse: []string{"A"},
-			script: map[string][]map[string]outcome{"fork A": {{"A": fail}}, "stock A": {{"A": pass}}},
-			failed: []string{"A"}, calls: 3,
-		},
-		{
-			name: "being skipped is no pass", worse: []string{"A"},
-			script: map[string][]map[string]outcome{"fork A": {{"A": skip}}, "stock A": {{"A": pass}}},
-			failed: []string{"A"}, calls: 3,
-		},
-		{
-			name: "fails alone on stock too", worse: []string{"A"},
-			script: map[string][]map[string]outcome{"fork A": {{"A": fail}}, "stock A": {{"A": fail}}},
-			flaky:  []string{"A"}, calls: 3,
-		},
-		{
-			name: "fails alone on stock before its turn", worse: []string{"A/x"},
-			script: map[string][]map[string]outcome{"fork A/x": {{"A": fail}}, "stock A/x": {{"A": fail}}},
-			flaky:  []string{"A/x"}, calls: 3,
-		},
-		{
-			name: "does not exist on stock when run alone", worse: []string{"A/x"},
-			script: map[string][]map[string]outcome{"fork A/x": {{"A": pass}}, "stock A/x": {{"A": pass}}},
-			failed: []string{"A/x"}, calls: 3,
-		},
-		{
-			name: "the whole shares the fate of its parts", worse: []string{"A", "A/x", "A/x/1", "A/y"},
-			script: map[string][]map[string]outcome{
-				"fork A/x/1": {{"A": pass, "A/x": pass, "A/x/1": pass}},
-				"fork A/y":   {{"A": fail, "A/y": fail}}, "stock A/y": {{"A": pass, "A/y": pass}},
-			},
-			failed: []string{"A", "A/y"}, recovered: []string{"A/x", "A/x/1"}, calls: 4,
-		},
-		{
-			name: "a flaky part does not fail the whole", worse: []string{"A", "A/x"},
-			script: map[string][]map[string]outcome{
-				"fork A/x": {{"A": fail, "A/x": fail}}, "stock A/x": {{"A": fail, "A/x": fail}},
-			},
-			flaky: []string{"A", "A/x"}, calls: 3,
-		},
-		{
-			name: "a whole that fails although its part passes is run itself", worse: []string{"A", "A/x"},
-			script: map[string][]map[string]outcome{
-				"fork A/x": {{"A": fail, "A/x": pass}},
-				"fork A":   {{"A": fail, "A/x": pass}}, "stock A": {{"A": pass, "A/x": pass}},
-			},
-			failed: []string{"A"}, recovered: []string{"A/x"}, calls: 4,
-		},
-		{
-			name: "a name that begins like another is no part of it", worse: []string{"A", "AB"},
-			script: map[string][]map[string]outcome{
-				"fork A": {{"A": pass}}, "fork AB": {{"AB": fail}}, "stock AB": {{"AB": pass}},
-			},
-			failed: []string{"AB"}, recovered: []string{"A"}, calls: 4,
-		},
-	} {
+	for _, tc := range trials {
 		t.Run(tc.name, func(t *testing.T) {
 			c := &court{script: tc.script}
 			v, err := settle(t.Context(), comparison{worse: tc.worse}, "fork", "stock", c.alone)

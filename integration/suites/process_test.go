@@ -24,57 +24,62 @@ func script(t *testing.T, l limits, text string) (*recording, ending, string) {
 	return rec, how, log.String()
 }
 
+const begin = `printf '\026=== RUN   TestA\n\026--- PASS: TestA (0.00s)\n\026=== RUN   TestB\n'; `
+
+var patient = limits{whole: time.Minute, silence: time.Minute, dying: time.Second}
+
+// endings are scripts that print what a test binary prints, and how each ends.
+var endings = []struct {
+	name, script string
+	limits       limits
+	how          ending
+	testB        outcome
+}{
+	{
+		name: "all passed", script: begin + `printf '\026--- PASS: TestB (0.00s)\n\026PASS\n'`, limits: patient, testB: pass,
+	},
+	{
+		name: "one failed", script: begin + `printf '\026--- FAIL: TestB (0.00s)\n\026FAIL\n'; exit 1`, limits: patient, testB: fail,
+	},
+	{
+		name: "panic", script: begin + `echo 'panic: oh no'; exit 2`, limits: patient,
+		how: "panicked", testB: fail,
+	},
+	{
+		name: "exit in a test", script: begin + `exit 0`, limits: patient,
+		how: "ended before its tests did", testB: fail,
+	},
+	{
+		name: "other exit status", script: begin + `exit 77`, limits: patient,
+		how: "ended with exit status 77", testB: fail,
+	},
+	{
+		name: "killed inside the stack", script: begin + `exit 137`, limits: patient,
+		how: "was killed by SIGKILL", testB: fail,
+	},
+	{
+		name: "killed", script: begin + `kill -KILL $$`, limits: patient,
+		how: "ended with signal: killed", testB: fail,
+	},
+	{
+		name: "hang", script: begin + `exec sleep 60`,
+		limits: limits{whole: time.Minute, silence: 200 * time.Millisecond, dying: time.Second},
+		how:    "hung: it printed nothing for 200ms", testB: fail,
+	},
+	{
+		name: "too long", script: begin + `while sleep 0.05; do echo busy; done`,
+		limits: limits{whole: 300 * time.Millisecond, silence: time.Second, dying: time.Second},
+		how:    "timed out after 300ms", testB: fail,
+	},
+	{
+		name: "does not mind SIGQUIT", script: `trap '' QUIT; ` + begin + `while :; do sleep 0.05; done`,
+		limits: limits{whole: time.Minute, silence: 200 * time.Millisecond, dying: 100 * time.Millisecond},
+		how:    "hung: it printed nothing for 200ms", testB: fail,
+	},
+}
+
 func TestRecordTellsHowTheBinaryEnded(t *testing.T) {
-	const begin = `printf '\026=== RUN   TestA\n\026--- PASS: TestA (0.00s)\n\026=== RUN   TestB\n'; `
-	patient := limits{whole: time.Minute, silence: time.Minute, dying: time.Second}
-	for _, tc := range []struct {
-		name, script string
-		limits       limits
-		how          ending
-		testB        outcome
-	}{
-		{
-			name: "all passed", script: begin + `printf '\026--- PASS: TestB (0.00s)\n\026PASS\n'`, limits: patient, testB: pass,
-		},
-		{
-			name: "one failed", script: begin + `printf '\026--- FAIL: TestB (0.00s)\n\026FAIL\n'; exit 1`, limits: patient, testB: fail,
-		},
-		{
-			name: "panic", script: begin + `echo 'panic: oh no'; exit 2`, limits: patient,
-			how: "panicked", testB: fail,
-		},
-		{
-			name: "exit in a test", script: begin + `exit 0`, limits: patient,
-			how: "ended before its tests did", testB: fail,
-		},
-		{
-			name: "other exit status", script: begin + `exit 77`, limits: patient,
-			how: "ended with exit status 77", testB: fail,
-		},
-		{
-			name: "killed inside the stack", script: begin + `exit 137`, limits: patient,
-			how: "was killed by SIGKILL", testB: fail,
-		},
-		{
-			name: "killed", script: begin + `kill -KILL $$`, limits: patient,
-			how: "ended with signal: killed", testB: fail,
-		},
-		{
-			name: "hang", script: begin + `exec sleep 60`,
-			limits: limits{whole: time.Minute, silence: 200 * time.Millisecond, dying: time.Second},
-			how:    "hung: it printed nothing for 200ms", testB: fail,
-		},
-		{
-			name: "too long", script: begin + `while sleep 0.05; do echo busy; done`,
-			limits: limits{whole: 300 * time.Millisecond, silence: time.Second, dying: time.Second},
-			how:    "timed out after 300ms", testB: fail,
-		},
-		{
-			name: "does not mind SIGQUIT", script: `trap '' QUIT; ` + begin + `while :; do sleep 0.05; done`,
-			limits: limits{whole: time.Minute, silence: 200 * time.Millisecond, dying: 100 * time.Millisecond},
-			how:    "hung: it printed nothing for 200ms", testB: fail,
-		},
-	} {
+	for _, tc := range endings {
 		t.Run(tc.name, func(t *testing.T) {
 			rec, how, log := script(t, tc.limits, tc.script)
 			if how != tc.how {
