@@ -28,6 +28,7 @@ func (m *Move) merging(merged *merge.Changes, policy Policy, run func() error) e
 	var stats merge.Stats
 	merged.Mounts = moby.MountTargets(m.ctr)
 	merged.Decide, merged.Report, merged.Stats = policy.Decide, m.conflict, &stats
+	merged.ReportFollowed = m.followed
 	merged.Keep, merged.ReportWhole, merged.ReportLeft, merged.ReportOwner = policy.keep, m.whole, m.left, m.owner
 	err := run()
 	m.count(stats)
@@ -71,6 +72,11 @@ func (m *Move) left(l merge.Left) {
 		text += fmt.Sprintf("; --keep %s keeps that directory whole", dir)
 	}
 	m.warn(text)
+}
+
+// followed tells where the container's changes go if not where they were.
+func (m *Move) followed(path, to string) {
+	m.warn(fmt.Sprintf("%s is a link to %s in the new image: what the container changed in it goes there", shownAt(path), shownAt(to)))
 }
 
 // owner warns of files whose owner has another id in the new image.

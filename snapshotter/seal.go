@@ -140,7 +140,7 @@ func sealOnce(ctx context.Context, c changes.Walker, upper string, how sealing) 
 		return SealStats{}, false, &fs.PathError{Op: "stat", Path: upper, Err: err}
 	}
 	s.stack[0].gid = st.Gid
-	if err := s.takeDefaultACL(); err != nil {
+	if err := s.stack[0].takeDefaultACL(); err != nil {
 		return SealStats{}, false, fmt.Errorf("seal: %w", err)
 	}
 
@@ -231,6 +231,9 @@ func (s *sealer) write(c *changes.Change, dir *sealDir, name string) error {
 
 func (s *sealer) directory(c *changes.Change, dirfd int, name string) error {
 	if err := unix.Mkdirat(dirfd, name, 0o700); err != nil {
+		if c.Through() && errors.Is(err, unix.EEXIST) {
+			return s.again(dirfd, name)
+		}
 		return err
 	}
 	inherited, err := describe(c, dirfd, name)
@@ -245,6 +248,23 @@ func (s *sealer) directory(c *changes.Change, dirfd int, name string) error {
 	return s.enter(&sealDir{name: name, fd: fd, times: &times, defaultACL: inherited, gid: c.Stat.Gid})
 }
 
+// again goes down into a directory that has been written. It stays as it is.
+func (s *sealer) again(dirfd int, name string) error {
+	fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return errors.Join(err, unix.Close(fd))
+	}
+	d := &sealDir{name: name, fd: fd, times: &[2]unix.Timespec{st.Atim, st.Mtim}, gid: st.Gid}
+	if err := d.takeDefaultACL(); err != nil {
+		return errors.Join(err, unix.Close(fd))
+	}
+	return s.enter(d)
+}
+
 // root gives the root what the container's has, but for the time, which stays
 // that of the snapshot.
 func (s *sealer) root(c *changes.Change) (err error) {
@@ -254,17 +274,16 @@ func (s *sealer) root(c *changes.Change) (err error) {
 	return err
 }
 
-// takeDefaultACL puts the list aside that the root may have from the folder that
-// it was made in, until all is sealed: what is made meanwhile would get it, and
-// another mode than it was made with.
-func (s *sealer) takeDefaultACL() error {
-	root := s.stack[0]
+// takeDefaultACL puts the list aside that a directory has already, as the root may have one
+// from the folder that it was made in, until all in it is sealed: what is made meanwhile
+// would get it, and another mode than it was made with.
+func (d *sealDir) takeDefaultACL() error {
 	value := make([]byte, 64<<10)
-	n, err := unix.Fgetxattr(root.fd, defaultACL, value)
+	n, err := unix.Fgetxattr(d.fd, defaultACL, value)
 	switch {
 	case err == nil:
-		root.defaultACL = value[:n]
-		err = unix.Fremovexattr(root.fd, defaultACL)
+		d.defaultACL = value[:n]
+		err = unix.Fremovexattr(d.fd, defaultACL)
 	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP):
 		return nil
 	}

@@ -48,6 +48,10 @@ type Change struct {
 	at    *place   // the directory that it is in
 	in    tree.Way // to the directory that has the entry
 	level int      // of it, on the way
+	// deeper is by how many names the path is longer than the way to it.
+	deeper int
+	// through says that the directory may have been told before.
+	through bool
 	// text takes the place of a regular file's content, if it is not nil.
 	text []byte
 }
@@ -89,7 +93,7 @@ func (c *Change) InImage() (tree.Seen, error) { return tree.Look(c.view, c.at.im
 // ReadFrom has the file read as it is seen elsewhere, in a directory on a way.
 func (c *Change) ReadFrom(s *tree.Seen, in tree.Way, level int) {
 	c.view, c.dir, c.entry, c.Stat = s.View, s.Dir, &s.Entry, s.Stat
-	c.in, c.level = in, level
+	c.in, c.level, c.deeper = in, level, 0
 }
 
 // OpenTree opens the directory that the change is of, as the container sees it. The
@@ -138,8 +142,19 @@ func (c *Change) Depth() int {
 	if c.Path == "." {
 		return 0
 	}
-	return c.level + 1
+	return c.level + 1 + c.deeper
 }
+
+// Moved returns the change at another path, which has so many names more, or fewer.
+func (c *Change) Moved(path string, length, deeper int) *Change {
+	moved := *c
+	moved.Path, moved.Length, moved.deeper, moved.through = path, length, deeper, true
+	return &moved
+}
+
+// Through reports whether a directory may have been told before. If it was, it stays as it
+// was told, and only what is in it is told.
+func (c *Change) Through() bool { return c.through }
 
 // Shown is the path for people. Of one that no layer can hold it is the beginning,
 // with the reason.

@@ -1,7 +1,12 @@
 package merge
 
 import (
+	"fmt"
+
+	"github.com/containerd/errdefs"
+
 	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/internal/text"
 	"github.com/baleen-project/baleen/diff/internal/tree"
 )
 
@@ -16,6 +21,7 @@ type fate struct {
 	decided bool
 	winner  Policy
 	idle    int64 // files in it of which only the time changed, so far
+	moved   bool  // the image has a link there, which is followed later
 }
 
 // root merges the metadata of the root.
@@ -44,6 +50,10 @@ func (g *merging) directory(m *meeting) (err error) {
 		if f.image, err = g.image.Open(m.in.image, m.image.Entry); err != nil {
 			return m.compared(err)
 		}
+	}
+	if f.own, err = g.openOver(m.in, m.Name()); err != nil {
+		f.image.Close()
+		return m.compared(err)
 	}
 	g.push(f, m.Name())
 	switch {
@@ -109,6 +119,10 @@ func (m *meeting) ownTime() (bool, error) {
 func (g *merging) orphan(m *meeting, f *mergeDir) error {
 	f.fate = &fate{conflict: m.conflict(), dir: f, image: m.image}
 	f.fate.conflict.Container = Changed
+	if followed, err := g.leadsTo(m); err != nil || followed {
+		f.fate.moved = followed
+		return err
+	}
 	if idle, err := m.timeOnly(); err != nil || idle {
 		return err
 	}
@@ -147,7 +161,15 @@ func (g *merging) ends(f *fate) error {
 // different things, or below one that is kept.
 func (g *merging) below(m *meeting, asked bool) error {
 	f := m.in.fate
-	if m.Kind == changes.Deleted {
+	switch {
+	case f.moved && asked:
+		return fmt.Errorf("keep /%s: the new image has a link in place of a directory above it: name the path that it leads to: %w", text.Beginning(m.Path), errdefs.ErrInvalidArgument)
+	case f.moved && m.IsDir():
+		g.push(&mergeDir{above: m.in, fate: f}, m.Name())
+		return nil
+	case f.moved:
+		return nil
+	case m.Kind == changes.Deleted:
 		g.stats.There++
 		return nil
 	}

@@ -44,6 +44,11 @@ import (
 // same holds for a directory that the container made where the new image has
 // something else.
 //
+// If the new image has a link to another directory in its place, as a merged /usr has for
+// /bin, what the container changed goes there: it is merged with what the new image has in
+// that directory. What the container changed under both paths stays as it is in that
+// directory. Such a link is followed inside the new image only.
+//
 // A path of Keep stays whole as well: it is what the container has, and nothing in it
 // is the new image's.
 //
@@ -86,6 +91,9 @@ type Changes struct {
 	// ReportOwner, if not nil, is told at the end of users and groups that have another id
 	// in the new image than files that stay.
 	ReportOwner func(Owner)
+	// ReportFollowed, if not nil, is told of directories that became links in the new image,
+	// and to where they lead.
+	ReportFollowed func(path, to string)
 	// Stats, if not nil, gets the counts of a walk that ends.
 	Stats *Stats
 }
@@ -125,6 +133,9 @@ type Left struct {
 //
 // If a conflict is one to fail on, the walk goes on to find the others, but
 // visit is not called any more; the error is a [*ConflictError].
+//
+// What goes to another directory is told last, and the directories on the way to it again:
+// [changes.Change]'s Through tells so.
 func (m *Changes) Walk(ctx context.Context, visit func(*changes.Change) error) (changes.WalkStats, error) {
 	image, err := tree.OpenView(m.New, 0, m.Container.UserXattr)
 	if err != nil {
@@ -145,6 +156,9 @@ func (m *Changes) Walk(ctx context.Context, visit func(*changes.Change) error) (
 		return g.walked, tree.Raced(err)
 	}
 	_, err = own.Walk(ctx, g.change)
+	if err == nil {
+		err = g.follow()
+	}
 	if m.Stats != nil {
 		*m.Stats = g.stats
 	}
@@ -193,6 +207,8 @@ type merging struct {
 	kept   map[string]bool // the paths of Keep that have been met
 	owners owners
 	stubs  stubs
+	moved  []move     // directories that became links
+	over   *tree.View // where they lead, what the container has there; nil in the first walk
 }
 
 // mergeDir is a directory in which the container changed something.
@@ -203,8 +219,9 @@ type mergeDir struct {
 	// nil when that has been done. The walk of the container has not left the
 	// folder while it is on the stack, so the change is still valid.
 	change *changes.Change
-	fate   *fate // of all that is in it; nil if each path has its own
-	looked bool  // whether it is known what goes from it
+	fate   *fate     // of all that is in it; nil if each path has its own
+	looked bool      // whether it is known what goes from it
+	own    *tree.Dir // where a link leads, the container's; nil if it has none there
 }
 
 // meeting is a path that the container changed, as the three trees have it.
@@ -244,7 +261,12 @@ func (g *merging) change(c *changes.Change) (err error) {
 	if whole {
 		return g.keepWhole(m)
 	}
-	if c.IsDir() {
+	return g.path(m)
+}
+
+// path merges a path that stands for itself.
+func (g *merging) path(m *meeting) error {
+	if m.IsDir() {
 		return g.directory(m)
 	}
 	return g.single(m)
@@ -341,7 +363,7 @@ func (g *merging) tell(c *changes.Change) error {
 }
 
 // push goes down into a directory of the container.
-func (g *merging) push(f *mergeDir, name string) { g.way.Push(name, f, f.image) }
+func (g *merging) push(f *mergeDir, name string) { g.way.Push(name, f, f.image, f.own) }
 
 // leaveTo leaves directories until as many are left, with the root.
 func (g *merging) leaveTo(depth int) error {

@@ -1,0 +1,230 @@
+package merge
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/internal/tree"
+)
+
+// move is a directory of the old image that is a link to another one in the new image.
+type move struct {
+	from, to string
+	reported bool
+}
+
+// leadsTo reports whether the new image has a link to a directory in place of one, and
+// notes where it leads.
+func (g *merging) leadsTo(m *meeting) (bool, error) {
+	if !m.image.OK || m.image.Kind() != unix.S_IFLNK || g.over != nil {
+		return false, nil
+	}
+	to, ok, err := g.image.Resolve(0, m.Path)
+	if err != nil || !ok || g.keeps(to) {
+		return false, err
+	}
+	dir, err := g.image.Descend(0, 0, "/"+to)
+	if err != nil || dir == nil {
+		return false, err
+	}
+	dir.Close()
+	if free, err := m.passable(to); err != nil || !free {
+		return false, err
+	}
+	g.moved = append(g.moved, move{from: m.Path, to: to})
+	return true, nil
+}
+
+// keeps reports whether a path stays whole, as it is or in a directory.
+func (g *merging) keeps(at string) bool {
+	return slices.ContainsFunc(g.merge.Keep, func(kept string) bool {
+		return at == kept || strings.HasPrefix(at, kept+"/")
+	})
+}
+
+// passable reports whether the container has not deleted or replaced a directory on the
+// way to another one, or that itself.
+func (m *meeting) passable(to string) (bool, error) {
+	view := m.Seen().View
+	at, err := view.Root(0, 0)
+	if err != nil {
+		return false, err
+	}
+	defer func() { at.Close() }()
+	for _, name := range elements(to) {
+		e, ok, err := view.Lookup(at, name)
+		if err != nil || !ok || !e.IsDir() {
+			// What is the old image's follows the new one.
+			return err == nil && (e.Name == "" || view.InBase(e.Layer)), err
+		}
+		next, err := view.Open(at, e)
+		if err != nil {
+			return false, err
+		}
+		at.Close()
+		at = next
+	}
+	return true, nil
+}
+
+// elements are the names in a path of a merge.
+func elements(at string) []string {
+	if at == "." {
+		return nil
+	}
+	return strings.Split(at, "/")
+}
+
+// follow merges what the container changed in directories that became links with what the
+// new image has where they lead.
+func (g *merging) follow() error {
+	if len(g.moved) == 0 {
+		return nil
+	}
+	f := &following{merging: g}
+	first := g.way
+	defer func() {
+		if g.over != nil {
+			g.way.Close()
+		}
+		g.way, g.over = first, nil
+	}()
+	_, err := g.merge.Container.Walk(g.ctx, f.change)
+	return err
+}
+
+// following is the walk for directories that became links.
+type following struct {
+	*merging
+	at *move // in which it is
+}
+
+// change merges a change in one of the directories.
+func (f *following) change(c *changes.Change) error {
+	for i := range f.moved {
+		if c.Path == f.moved[i].from && c.IsDir() {
+			f.at = &f.moved[i]
+			return f.enter(c)
+		}
+	}
+	if f.at == nil || !strings.HasPrefix(c.Path, f.at.from+"/") {
+		return nil
+	}
+	to := path.Join(f.at.to, strings.TrimPrefix(c.Path, f.at.from+"/"))
+	deeper := len(elements(f.at.to)) - len(elements(f.at.from))
+	return f.landed(c.Moved(to, c.Length+len(to)-len(c.Path), deeper))
+}
+
+// enter goes to where the link of a directory leads.
+func (f *following) enter(c *changes.Change) error {
+	if f.over == nil {
+		f.over = c.Seen().View
+		f.way = tree.NewDescent[*mergeDir](f.image.OpenName, f.over.OpenName)
+	}
+	if err := f.leaveTo(0); err != nil {
+		return err
+	}
+	root, err := f.image.Root(0, 0)
+	if err != nil {
+		return err
+	}
+	own, err := f.over.Root(0, 0)
+	if err != nil {
+		root.Close()
+		return err
+	}
+	f.push(&mergeDir{image: root, own: own}, "")
+	at := ""
+	for _, name := range elements(f.at.to) {
+		at = path.Join(at, name)
+		in := f.way.Top().Of
+		image, err := tree.Look(f.image, in.image, name)
+		if err != nil {
+			return err
+		}
+		d := &mergeDir{above: in}
+		if d.image, err = f.image.Open(in.image, image.Entry); err != nil {
+			return err
+		}
+		if d.own, err = f.openOver(in, name); err != nil {
+			d.image.Close()
+			return err
+		}
+		f.push(d, name)
+		d.change = c.Moved(at, len(at), 0)
+		d.change.Kind = changes.Modified
+		d.change.ReadFrom(&image, f.way, len(f.way.Levels)-2)
+	}
+	return nil
+}
+
+// openOver opens what the container has under a name where a link leads; nil if that is no
+// directory, and in the first walk.
+func (g *merging) openOver(in *mergeDir, name string) (*tree.Dir, error) {
+	if g.over == nil {
+		return nil, nil
+	}
+	e, ok, err := g.over.Lookup(in.own, name)
+	if err != nil || !ok || !e.IsDir() {
+		return nil, err
+	}
+	return g.over.Open(in.own, e)
+}
+
+// landed merges a change where it has got to.
+func (f *following) landed(c *changes.Change) (err error) {
+	if err := f.leaveTo(c.Depth()); err != nil {
+		return err
+	}
+	m := &meeting{Change: c, in: f.way.Top().Of}
+	if m.stub, err = f.stubMoved(c); err != nil || m.stub && !c.IsDir() {
+		return err
+	}
+	if m.in.fate != nil {
+		return f.below(m, false)
+	}
+	if m.old, err = c.InImage(); err != nil {
+		return err
+	}
+	if m.image, err = tree.Look(f.image, m.in.image, c.Name()); err != nil {
+		return err
+	}
+	own, ok, err := f.over.Lookup(m.in.own, c.Name())
+	if err != nil {
+		return err
+	}
+	// Its own there, or what stays there with something of its own, has been told.
+	taken := own.Name != "" && (!f.over.InBase(own.Layer) || !m.image.OK)
+	if taken && !(ok && own.IsDir() && c.IsDir()) {
+		return f.taken(m)
+	}
+	if !f.at.reported && !m.stub && f.merge.ReportFollowed != nil {
+		f.at.reported = true
+		f.merge.ReportFollowed(f.at.from, f.at.to)
+	}
+	return f.path(m)
+}
+
+// stubMoved reports whether the runtime made what is told at another path now.
+func (f *following) stubMoved(c *changes.Change) (bool, error) {
+	was := *c
+	was.Path = f.at.from + strings.TrimPrefix("/"+c.Path, strings.TrimSuffix("/"+f.at.to, "/."))
+	return f.stubs.made(&was)
+}
+
+// taken drops what the container changed under both paths: what stands where the link
+// leads stays.
+func (f *following) taken(m *meeting) error {
+	to := &fate{conflict: Conflict{Path: f.at.from, Image: Replaced}, decided: true, winner: Image}
+	if m.IsDir() {
+		f.push(&mergeDir{above: m.in, fate: to}, m.Name())
+	}
+	if m.Kind == changes.Deleted {
+		return nil
+	}
+	return f.drop(m, to)
+}
