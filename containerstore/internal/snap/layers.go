@@ -60,6 +60,7 @@ func (s *Store) Layers(ctx context.Context, name string) (changes.Overlay, error
 	key := s.Container + "-layers-" + rand.Text() + KeySuffix
 	view, err := s.Snapshots.View(ctx, key, name, snapshots.WithLabels(map[string]string{label.Container: s.Container}))
 	if err != nil {
+		s.drop(ctx, key) // containerd can fail after it has made it
 		return changes.Overlay{}, fmt.Errorf("view snapshot %s: %w", name, err)
 	}
 	// The folders are the snapshots' own, and outlast the view.

@@ -61,10 +61,10 @@ func (s *Store) CopyTrees(ctx context.Context, parent string, live, into []mount
 	key := s.Container + ".r-before" + KeySuffix
 	// With the label, what a crash leaves is found and removed.
 	before, err := s.Snapshots.View(ctx, key, parent, snapshots.WithLabels(map[string]string{label.Container: s.Container}))
-	if err != nil {
+	defer func() { err = errors.Join(err, s.Undo(ctx, key)) }()
+	if err != nil { // containerd can fail after it has made it
 		return fmt.Errorf("view snapshot %q: %w", parent, err)
 	}
-	defer func() { err = errors.Join(err, s.Undo(ctx, key)) }()
 	layer, err := tarlayer.FromTrees(ctx, s.Differ, s.Content, before, live)
 	if err != nil || layer.Empty() {
 		return err

@@ -1,0 +1,245 @@
+package containerstore_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/baleen-project/baleen/containerstore"
+)
+
+// interruption is an operation on a container of which each call to containerd fails in
+// turn. The container has revision 1 with a=1, stands on it, and has written a=2.
+type interruption struct {
+	name    string
+	prepare func(*testing.T, *box)
+	do      func(*box) error
+	// What the container is before and after, as state tells it. Steps between are
+	// allowed only if they are in between.
+	before, after string
+	between       []string
+}
+
+const (
+	start  = "1<0* a=2; r1 a=1"
+	sealed = "1<0 2<1* a=2; r1 a=1; r2 a=2"
+)
+
+var interruptions = []interruption{
+	{name: "seal", before: start, after: sealed, do: func(b *box) error { _, err := b.Seal(b.ctx, record("snapshot")); return err }},
+	{name: "seal a layer", before: start, after: start, do: func(b *box) error { return b.SealLayer(b.ctx, true) }},
+	{name: "seal a layer to be thrown away", before: start, after: start, do: func(b *box) error { return b.SealLayer(b.ctx, false) }},
+	{
+		name: "seal live", before: start, after: "1<0* 2<1 a=2; r1 a=1; r2 a=2",
+		do: func(b *box) error {
+			_, err := b.SealLive(b.ctx, record("snapshot"), func() (thaw func()) { return func() {} })
+			return err
+		},
+	},
+	{
+		name: "rollback", before: start, after: "1<0* 2<1 a=1; r1 a=1; r2 a=2",
+		do: func(b *box) error { _, err := b.Switch(b.ctx, 1, record("before")); return err },
+	},
+	{
+		name: "upgrade", before: start, after: "1<0 2<1 3<2* a=3; r1 a=1; r2 a=2; r3 a=3", do: upgrade,
+	},
+	{
+		name: "abandon an upgrade", before: start, after: start,
+		prepare: func(t *testing.T, b *box) { must(t, b.pend(3)) },
+		do:      func(b *box) error { return b.Abandon(b.ctx, 3) },
+	},
+	{
+		name: "seal and merge layers", before: start, after: sealed,
+		prepare: func(_ *testing.T, b *box) { b.MaxLayers = 2 },
+		do:      func(b *box) error { _, err := b.Seal(b.ctx, record("snapshot")); return err },
+	},
+	{
+		name: "prune", before: "1<0* 2<1 3<2 a=1; r1 a=1; r2 a=2; r3 a=2", after: "1<0* a=1; r1 a=1",
+		between: []string{"1<0* 2<1 a=1; r1 a=1; r2 a=2"},
+		prepare: func(t *testing.T, b *box) {
+			_, err := b.Seal(b.ctx, record("snapshot"))
+			must(t, err)
+			_, err = b.Switch(b.ctx, 1, record("before"))
+			must(t, err)
+		},
+		do: func(b *box) error { _, err := b.Prune(b.ctx, containerstore.Retention{}); return err },
+	},
+	{
+		name: "reopen", before: start, after: start,
+		do: func(b *box) error { return b.Reopen(b.ctx, containerstore.Remake{}) },
+	},
+	{
+		name: "inspect", before: start, after: start,
+		do: func(b *box) error {
+			_, err := b.Inspect(b.ctx, func(ocispec.Descriptor, ocispec.Platform) error { return nil })
+			return err
+		},
+	},
+}
+
+// pend makes a pending revision of that number, on an init layer of its own.
+func (b *box) pend(n int) error {
+	files := func(files map[string]string) func([]mount.Mount) error {
+		return func(mounts []mount.Mount) error {
+			return b.w.in(mounts, func(root string) error {
+				for name, text := range files {
+					if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+	}
+	on, err := b.PendingInit(b.ctx, n, image, containerstore.IDs{}, files(map[string]string{".dockerenv": ""}))
+	if err != nil {
+		return err
+	}
+	r := record("upgrade")
+	r.Number = n
+	return b.Pending(b.ctx, r, on, n-1, files(map[string]string{"a": "3"}))
+}
+
+// upgrade moves the container as the daemon does: a pending revision, and a switch.
+// If it fails the pending revision is abandoned.
+func upgrade(b *box) error {
+	before := record("before")
+	err := b.Recover(b.ctx)
+	if err == nil {
+		before.Number, err = b.Next(b.ctx)
+	}
+	if err == nil {
+		_, err = b.Stack(b.ctx)
+	}
+	if err == nil {
+		err = b.pend(before.Number + 1)
+	}
+	if err == nil {
+		_, err = b.Switch(b.ctx, before.Number+1, before)
+	}
+	if err == nil {
+		_, err = b.Revision(b.ctx, before.Number+1)
+	}
+	return err
+}
+
+// TestEachCallFails has each call of each operation fail, before and after containerd
+// has done what was asked for. The operation cleans up after itself.
+func TestEachCallFails(t *testing.T) { eachCall(t, false) }
+
+// TestEachCallIsTheLast ends each operation at each of its calls, as the end of the
+// program does. Opening the history again completes it or takes it back.
+func TestEachCallIsTheLast(t *testing.T) { eachCall(t, true) }
+
+func eachCall(t *testing.T, onwards bool) {
+	eachSnapshotter(t, func(t *testing.T, w *world) {
+		for _, op := range interruptions {
+			for _, done := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/done=%v", op.name, done), func(t *testing.T) {
+					for at := 1; !op.interrupt(t, w, &calls{at: at, done: done, onwards: onwards}); at++ {
+						if t.Failed() {
+							return
+						}
+					}
+				})
+			}
+		}
+	})
+}
+
+// interrupt makes one call of the operation fail, and checks what comes of it. It
+// reports whether there are fewer calls.
+func (op *interruption) interrupt(t *testing.T, w *world, c *calls) (none bool) {
+	b := w.container(t, "c0ffee")
+	defer b.gone(t)
+	b.set(t, "a", "1")
+	_, err := b.Seal(b.ctx, record("snapshot"))
+	must(t, err)
+	b.set(t, "a", "2")
+	if op.prepare != nil {
+		op.prepare(t, b)
+	}
+	err = op.do(b.through(c))
+	if err != nil && c.where == "" {
+		t.Fatal(err)
+	}
+	if c.where == "" {
+		t.Logf("%d calls", c.n)
+	}
+	b.whole(t, fmt.Sprintf("call %d, %s (%v)", c.at, c.where, err))
+	allowed := append([]string{op.after}, op.between...)
+	if err != nil || c.onwards { // who has ended tells nobody
+		allowed = append(allowed, op.before)
+	}
+	if got := b.state(t); !slices.Contains(allowed, got) {
+		t.Errorf("after call %d, %s (%v): it is\n%s\nwant one of\n%s", c.at, c.where, err, got, strings.Join(allowed, "\n"))
+	}
+	return c.where == ""
+}
+
+// whole opens a container again, and checks that nothing is half done or left.
+func (b *box) whole(t *testing.T, after string) {
+	t.Helper()
+	// The lease of an operation is deleted by who made it, or by the next start.
+	must(t, b.w.leases.Delete(b.w.ctx, leases.Lease{ID: operation}))
+	_, err := b.w.db.GarbageCollect(b.w.ctx)
+	must(t, err)
+	_, err = b.w.leases.Create(b.w.ctx, leases.WithID(operation))
+	must(t, err)
+	if err := b.Recover(b.ctx); err != nil {
+		t.Errorf("after %s: %v", after, err)
+	}
+	_, err = b.w.db.GarbageCollect(b.w.ctx)
+	must(t, err)
+	in, err := b.Inspect(b.ctx, func(ocispec.Descriptor, ocispec.Platform) error { return nil })
+	must(t, err)
+	for _, f := range in.Faults {
+		t.Errorf("after %s: snapshot %s: %s", after, f.Snapshot, f.Text)
+	}
+	b.nothingLeft(t, after)
+}
+
+// nothingLeft looks for what no container needs.
+func (b *box) nothingLeft(t *testing.T, after string) {
+	t.Helper()
+	stack, err := b.Stack(b.ctx)
+	must(t, err)
+	known := append(slices.Clone(stack.Own), stack.Init, stack.Base, image, b.Container+"-init")
+	list, err := b.List(b.ctx)
+	must(t, err)
+	for _, r := range list {
+		known = append(known, r.Snapshot)
+	}
+	must(t, b.w.snapshots.Walk(b.w.ctx, func(_ context.Context, i snapshots.Info) error {
+		// What was merged for a container that then did not go there is used later.
+		if !slices.Contains(known, i.Name) && !strings.HasPrefix(i.Name, b.Container+".c") && !strings.HasPrefix(i.Name, b.Container+".r3-init") {
+			t.Errorf("after %s snapshot %s is left", after, i.Name)
+		}
+		return nil
+	}))
+	held, err := b.w.leases.List(b.w.ctx)
+	must(t, err)
+	if len(held) != 2 {
+		t.Errorf("after %s there are leases %v", after, held)
+	}
+	statuses, err := b.w.content.(content.IngestManager).ListStatuses(b.w.ctx)
+	must(t, err)
+	if len(statuses) > 0 {
+		t.Errorf("after %s there are unfinished blobs %v", after, statuses)
+	}
+	mounted, err := os.ReadFile("/proc/self/mountinfo")
+	must(t, err)
+	if strings.Contains(string(mounted), b.w.dir) {
+		t.Errorf("after %s something is mounted below %s", after, b.w.dir)
+	}
+}
