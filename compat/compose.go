@@ -8,32 +8,12 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/compose"
 	"github.com/baleen-project/baleen/compat/moby"
 )
 
-// Labels of the containers that Docker Compose makes (pkg/api/labels.go of Compose 2.40).
-const (
-	composeLabels = "com.docker.compose."
-
-	LabelComposeProject = composeLabels + "project"
-	LabelComposeService = composeLabels + "service"
-	// LabelComposeOneoff is "True" on a container of `compose run`.
-	LabelComposeOneoff = composeLabels + "oneoff"
-	// LabelComposeNumber counts the containers of a service from 1.
-	LabelComposeNumber = composeLabels + "container-number"
-	// LabelComposeDependsOn lists what a service depends on, as
-	// "db:service_healthy:false,cache:service_started:true".
-	LabelComposeDependsOn = composeLabels + "depends_on"
-	// LabelComposeImage holds a digest of the image of the service. `compose up` makes the
-	// container anew if the service's name of an image means another one.
-	LabelComposeImage = composeLabels + "image"
-	// LabelComposeImageName, which is Baleen's, holds the service's name of an image on a
-	// container that was upgraded to an image by another name.
-	LabelComposeImageName = "io.baleen.compose.image"
-)
-
 // ImageDigests are the digests by which an image is known. Which one Compose writes into
-// LabelComposeImage depends on its version.
+// compose.LabelImage depends on its version.
 type ImageDigests struct {
 	ID       digest.Digest // as docker inspect shows it: of the index or the manifest
 	Manifest digest.Digest // of the platform
@@ -50,7 +30,7 @@ func (d ImageDigests) Has(text string) bool {
 // stands on, of the kind that Compose has written for the old image. was is the name of the
 // old image. The labels of other containers stay as they are.
 func FollowCompose(next *moby.ContainerConfig, was string, from, to ImageDigests) []api.ConfigChange {
-	old, ok := next.Labels[LabelComposeImage]
+	old, ok := next.Labels[compose.LabelImage]
 	if !ok {
 		return nil
 	}
@@ -62,24 +42,16 @@ func FollowCompose(next *moby.ContainerConfig, was string, from, to ImageDigests
 	case from.Config:
 		follows = to.Config
 	}
-	next.Labels[LabelComposeImage] = follows.String()
-	if _, ok := next.Labels[LabelComposeImageName]; !ok {
-		next.Labels[LabelComposeImageName] = was
+	next.Labels[compose.LabelImage] = follows.String()
+	if _, ok := next.Labels[compose.LabelImageName]; !ok {
+		next.Labels[compose.LabelImageName] = was
 	}
-	if ComposeImage(next) == next.Image {
-		delete(next.Labels, LabelComposeImageName)
+	if compose.ImageName(next.Labels, next.Image) == next.Image {
+		delete(next.Labels, compose.LabelImageName)
 	}
 	f := &following{}
-	f.changed("Labels "+LabelComposeImage, old, next.Labels[LabelComposeImage])
+	f.changed("Labels "+compose.LabelImage, old, next.Labels[compose.LabelImage])
 	return f.changes
-}
-
-// ComposeImage returns the name that the image of a container has in its compose file.
-func ComposeImage(c *moby.ContainerConfig) string {
-	if name := c.Labels[LabelComposeImageName]; name != "" {
-		return name
-	}
-	return c.Image
 }
 
 // withoutCompose returns an image's labels without those that Compose writes: they are in
@@ -87,7 +59,7 @@ func ComposeImage(c *moby.ContainerConfig) string {
 func withoutCompose(labels map[string]string) map[string]string {
 	rest := maps.Clone(labels)
 	maps.DeleteFunc(rest, func(name, _ string) bool {
-		return strings.HasPrefix(name, composeLabels) || name == LabelComposeImageName
+		return strings.HasPrefix(name, compose.Prefix) || name == compose.LabelImageName
 	})
 	return rest
 }

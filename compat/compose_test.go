@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/compose"
 	"github.com/baleen-project/baleen/compat/moby"
 )
 
@@ -40,10 +41,10 @@ func TestFollowCompose(t *testing.T) {
 			labels := map[string]string{"mine": "yes"}
 			set := func(labels map[string]string, label digest.Digest, kept string) {
 				if label != "" {
-					labels[compat.LabelComposeImage] = label.String()
+					labels[compose.LabelImage] = label.String()
 				}
 				if kept != "" {
-					labels[compat.LabelComposeImageName] = kept
+					labels[compose.LabelImageName] = kept
 				}
 			}
 			want := maps.Clone(labels)
@@ -64,9 +65,9 @@ func TestFollowCompose(t *testing.T) {
 // An image that was committed from a container of a project has the labels of that one.
 // They do not take the place of those that Compose gave the container, nor go with the image.
 func TestComposeLabelsAreNoImages(t *testing.T) {
-	const service = compat.LabelComposeService
+	const service = compose.LabelService
 	labels := func(service string) map[string]string {
-		return map[string]string{compat.LabelComposeService: service, "version": service}
+		return map[string]string{compose.LabelService: service, "version": service}
 	}
 	next, changes := compat.Follow(
 		&moby.ContainerConfig{Labels: labels("db")}, &moby.ContainerConfig{Labels: labels("db")}, &moby.ContainerConfig{Labels: labels("web")}, nil)

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/compose"
 	"github.com/baleen-project/baleen/compat/printable"
 	"github.com/baleen-project/baleen/containerstore/baseimage"
 )
@@ -27,11 +28,11 @@ func digestsOf(st State, img baseimage.Image) compat.ImageDigests {
 // container anew: that removes it, and with it what it wrote and its revisions.
 func (m *Move) warnOfCompose(ctx context.Context) {
 	c := m.State.Config
-	has := c.Labels[compat.LabelComposeImage]
+	has := c.Labels[compose.LabelImage]
 	if has == "" {
 		return
 	}
-	name := compat.ComposeImage(c)
+	name := compose.ImageName(c.Labels, c.Image)
 	names := printable.Line(name) + ", the image of the service in its compose file, "
 	st, img, err := m.s.resolve(ctx, name, m.State.Platform)
 	switch {

@@ -1,6 +1,8 @@
 package compose_test
 
 import (
+	"errors"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -202,4 +204,59 @@ func TestComposeKeepsContainers(t *testing.T) {
 		p.keeps(t, "pulled-db-1", "up", "-d", "--pull=always")
 		p.down(t)
 	})
+}
+
+const chain = `services:
+  web: {image: "web:latest", stop_grace_period: 1s, depends_on: [cache]}
+  cache: {image: "app:1", stop_grace_period: 1s, depends_on: [db]}
+  db: {image: "db:latest", stop_grace_period: 1s}
+`
+
+// TestUpgradeProject upgrades a project by the command, whole or not at all.
+func TestUpgradeProject(t *testing.T) {
+	harness.NeedCompose(t)
+	e := harness.Start(t, stack.Config{}, "busybox")
+	e.BuildApp(t, "app:1", "")
+	e.BuildApp(t, "app:2", "")
+	e.BuildApp(t, "app:bad", "CMD [\"false\"]\n")
+	e.Must(t, "tag", "app:1", "db:latest")
+	e.Must(t, "tag", "app:1", "web:latest")
+	p := start(t, e, "shop", chain)
+	for _, c := range []string{"shop-db-1", "shop-cache-1", "shop-web-1"} {
+		p.note(t, c)
+	}
+	versions := func(db, web string) {
+		t.Helper()
+		e.MustRead(t, "shop-db-1", "/version", "app:"+db)
+		e.MustRead(t, "shop-cache-1", "/version", "app:1")
+		e.MustRead(t, "shop-web-1", "/version", "app:"+web)
+	}
+
+	e.Must(t, "tag", "app:2", "db:latest")
+	e.Must(t, "tag", "app:bad", "web:latest")
+	out, err := e.Try(t, "baleen", "upgrade", "--compose-project", "shop", "--health-timeout", "1s")
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 3 || !strings.Contains(out, "shop-web-1 did not come up") || !strings.Contains(out, "Taken back as well: shop-db-1.") {
+		t.Fatalf("the upgrade ends with %v:\n%s", err, out)
+	}
+	versions("1", "1")
+
+	e.Must(t, "tag", "app:2", "web:latest")
+	out = e.Must(t, "baleen", "upgrade", "--compose-project", "shop", "--health-timeout", "1s")
+	db, web := strings.Index(out, "shop-db-1 is on revision"), strings.Index(out, "shop-web-1 is on revision")
+	if db < 0 || web < db || !strings.Contains(out, "shop-cache-1 stands on its image's newest version already") {
+		t.Errorf("the upgrade prints\n%s", out)
+	}
+	versions("2", "2")
+	for _, c := range []string{"shop-db-1", "shop-cache-1", "shop-web-1"} {
+		p.keeps(t, c, "up", "-d")
+	}
+
+	// To another name and then back to what the compose file names.
+	e.Upgrade(t, "shop-db-1", api.UpgradeRequest{Image: "app:1", HealthTimeout: 1})
+	versions("1", "2")
+	e.Must(t, "baleen", "upgrade", "--compose-project", "shop", "--health-timeout", "1s", "db", "web")
+	versions("2", "2")
+	p.keeps(t, "shop-db-1", "up", "-d")
+	p.down(t)
 }

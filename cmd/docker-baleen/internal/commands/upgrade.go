@@ -20,9 +20,10 @@ func newUpgrade(docker command.Cli) *cobra.Command {
 		m      move
 		health time.Duration
 		pull   bool
+		in     string // a project of Compose
 	)
 	cmd := &cobra.Command{
-		Use:   "upgrade [OPTIONS] CONTAINER [IMAGE]",
+		Use:   "upgrade [OPTIONS] CONTAINER [IMAGE] | --compose-project PROJECT [SERVICE...]",
 		Short: "Move a container to another image, with what it wrote",
 		Long: `Move a container to another image, with what it wrote
 
@@ -34,7 +35,12 @@ What you set when you created the container stays; what came from the old image
 follows the new one. A container that runs is stopped and started again. If it then
 exits or does not become healthy it is rolled back, and the exit status is 3. If
 somebody stops it before that is known, it stays on the new image, and the exit
-status is 4. The state that it leaves is kept as a revision.`,
+status is 4. The state that it leaves is kept as a revision.
+
+With --compose-project the containers of a project of Docker Compose, or of some of its
+services, move to what the names of their services' images mean now: one after the
+other, those that others depend on first. If one fails or does not come up, those
+before it are rolled back too.`,
 		Example: `  # See what would happen, then do it
   docker pull nginx:1.29
   docker baleen upgrade --dry-run web nginx:1.29
@@ -43,12 +49,21 @@ status is 4. The state that it leaves is kept as a revision.`,
   # Follow the tag that the container was created from
   docker baleen upgrade --pull web
 
+  # Upgrade a project of Docker Compose, or take all of it back
+  docker baleen upgrade --pull --compose-project shop
+  docker baleen upgrade --compose-project shop db cache
+
   # Take the configuration of the new image, and give up on any other conflict
   docker baleen upgrade --policy '/etc/nginx/**=image' --policy fail web nginx:1.29
 
   # Keep the data whole that the image had brought, whatever the new one has there
   docker baleen upgrade --keep /var/lib/postgresql/15/main db postgres:17`,
-		Args:              cli.RequiresRangeArgs(1, 2),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if in != "" {
+				return nil
+			}
+			return cli.RequiresRangeArgs(1, 2)(cmd, args)
+		},
 		ValidArgsFunction: completeContainerAndImage(docker),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			seconds, err := wholeSeconds(health)
@@ -58,6 +73,10 @@ status is 4. The state that it leaves is kept as a revision.`,
 			r := api.UpgradeRequest{
 				Message: m.message, Policy: m.policy.policy, Paths: m.policy.paths, Keep: m.keep,
 				DryRun: m.dryRun, NoStart: m.noStart, HealthTimeout: seconds,
+			}
+			if in != "" {
+				p := project{move: &m, docker: docker, name: in, pull: pull, request: r}
+				return p.upgrade(cmd.Context(), args)
 			}
 			if len(args) > 1 {
 				r.Image = args[1]
@@ -77,7 +96,8 @@ status is 4. The state that it leaves is kept as a revision.`,
 	m.flags(cmd)
 	cmd.Flags().BoolVar(&pull, "pull", false, "Pull the image first")
 	cmd.Flags().DurationVar(&health, "health-timeout", 0, "How long the container may take to become healthy, or must run if it has no health check (e.g. 2m; default: the daemon's)")
-	completeNothing(cmd, "health-timeout")
+	cmd.Flags().StringVar(&in, "compose-project", "", "Upgrade the containers of this project of Docker Compose, or of some of its services")
+	completeNothing(cmd, "health-timeout", "compose-project")
 	return cmd
 }
 

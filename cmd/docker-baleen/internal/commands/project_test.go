@@ -1,0 +1,106 @@
+package commands_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/docker/cli/cli"
+
+	"github.com/baleen-project/baleen/compat/api"
+	"github.com/baleen-project/baleen/compat/compose"
+)
+
+// shop is a project of three services: web needs cache, cache needs db, and web stands on
+// an image by another name than its service's. A fourth container is of a `compose run`.
+func shop(t *testing.T, answers map[string]answer) map[string]answer {
+	t.Helper()
+	var list []map[string]any
+	for service, needs := range map[string]string{"db": "", "cache": "db:service_healthy:false", "web": "cache:service_started:false", "once": ""} {
+		labels := map[string]string{compose.LabelProject: "shop", compose.LabelService: service, compose.LabelDependsOn: needs, compose.LabelNumber: "1"}
+		switch service {
+		case "once":
+			labels[compose.LabelOneoff] = "True"
+		case "web":
+			labels[compose.LabelImageName] = "web:latest"
+		}
+		name := "shop-" + service + "-1"
+		list = append(list, map[string]any{"Id": service, "Names": []string{"/" + name}, "Labels": labels})
+		answers["GET /containers/"+name+"/json"] = answer{http.StatusOK, map[string]any{
+			"Id": service, "Name": "/" + name, "Image": oldID, "Config": map[string]any{"Image": service + ":latest"},
+		}}
+		tag := newID
+		if service == "cache" {
+			tag = oldID // there is no newer one
+		}
+		answers["GET /images/"+service+":latest/json"] = answer{http.StatusOK, map[string]any{"Id": tag}}
+	}
+	answers["GET /containers/json"] = answer{http.StatusOK, list}
+	answers["GET /containers/shop-cache-1/revisions"] = answer{http.StatusOK, "[]"}
+	return answers
+}
+
+func TestUpgradeOfAProject(t *testing.T) {
+	up := func(before int) answer {
+		return stream(t, api.Progress{Result: &api.Result{Revision: api.Revision{Number: before + 1, Image: "new"}, Before: api.Revision{Number: before}, Started: true}})
+	}
+	down := stream(t, api.Progress{Result: &api.Result{Revision: api.Revision{Number: 8}, Before: api.Revision{Number: 9}, RolledBack: "it exited"}})
+	unseen := stream(t, api.Progress{Result: &api.Result{Revision: api.Revision{Number: 6}, Before: api.Revision{Number: 5}, Unseen: "it was stopped"}})
+	const (
+		db  = "POST /containers/shop-db-1/upgrade {}"
+		web = `POST /containers/shop-web-1/upgrade {"Image":"web:latest"}`
+	)
+	back := func(r api.RollbackRequest) string {
+		return fmt.Sprintf(`POST /containers/shop-db-1/rollback {"Revision":%d,"Message":%q}`, r.Revision, r.Message)
+	}(api.RollbackRequest{Revision: 5, Message: "taken back: shop-web-1 was not upgraded"})
+	for name, test := range map[string]struct {
+		args    string
+		db, web answer
+		asked   []string
+		status  int
+		text    string
+	}{
+		"all":                         {"", up(5), up(8), []string{db, web}, 0, ""},
+		"some":                        {" web", up(5), up(8), []string{web}, 0, ""},
+		"one comes not up":            {"", up(5), down, []string{db, web, back}, 3, "Taken back as well: shop-db-1."},
+		"one cannot be":               {"", up(5), refuse(http.StatusConflict, "it is paused"), []string{db, web, back}, 1, "it is paused\n"},
+		"the first":                   {"", down, up(8), []string{db}, 3, "shop-db-1 did not come up"},
+		"one is not seen":             {"", unseen, up(8), []string{db, web}, 4, "shop-db-1 was moved, but nobody knows"},
+		"a service that is not there": {" web gone", up(5), up(8), nil, 1, "the project shop has no container of the service gone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := run(t, shop(t, map[string]answer{
+				"POST /containers/shop-db-1/upgrade": test.db, "POST /containers/shop-web-1/upgrade": test.web, "POST /containers/shop-db-1/rollback": up(6),
+			}), strings.Fields("upgrade --compose-project shop"+test.args)...)
+			var asked []string
+			for _, r := range o.requests {
+				if strings.HasPrefix(r, "POST ") {
+					asked = append(asked, r)
+				}
+			}
+			same(t, "the requests", strings.Join(asked, "\n"), strings.Join(test.asked, "\n"))
+			if test.status == 0 != (o.err == nil) {
+				t.Fatalf("the error is %v", o.err)
+			}
+			status := 1
+			if e := (cli.StatusError{}); errors.As(o.err, &e) {
+				status = e.StatusCode
+			}
+			if test.status != 0 && (status != test.status || !strings.Contains(o.err.Error(), test.text)) {
+				t.Errorf("exit status %d: %v", status, o.err)
+			}
+			if current := "shop-cache-1 stands on its image's newest version already"; test.args == "" != strings.Contains(o.stdout, current) {
+				t.Errorf("the output is %q", o.stdout)
+			}
+		})
+	}
+}
+
+func TestUpgradeOfAProjectThatIsNotThere(t *testing.T) {
+	o := run(t, map[string]answer{"GET /containers/json": {http.StatusOK, "[]"}}, "upgrade", "--compose-project", "shop")
+	if o.err == nil || !strings.Contains(o.err.Error(), "no container belongs to a project shop") {
+		t.Errorf("the error is %v", o.err)
+	}
+}
