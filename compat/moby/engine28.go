@@ -72,6 +72,7 @@ type (
 	CreateRequest     = containertypes.CreateRequest
 	CreateResponse    = containertypes.CreateResponse
 	Mount             = mounttypes.Mount
+	VolumeOptions     = mounttypes.VolumeOptions
 	EndpointSettings  = networktypes.EndpointSettings
 	NetworkingConfig  = networktypes.NetworkingConfig
 	PortSet           = nat.PortSet

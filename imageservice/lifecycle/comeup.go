@@ -81,7 +81,7 @@ func (m *move) takeBack(ctx context.Context, before api.Revision) error {
 	if err := m.dropNewVolumes(ctx); err != nil {
 		return errors.Join(err, back.Abandon(ctx))
 	}
-	m.action, m.result.Started = "rollback", false
+	m.action, m.result.Started = rollback, false
 	if _, _, err := m.makeSwitch(ctx, back); err != nil {
 		return err
 	}

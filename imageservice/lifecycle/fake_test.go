@@ -182,6 +182,16 @@ func (w *world) Add(_ context.Context, c *moby.Container, path string) error {
 
 func (w *world) Fill(context.Context, *moby.Container, string) error { return w.call("fill") }
 
+func (w *world) Release(_ context.Context, _ *moby.Container, name string) error {
+	if err := w.call("release"); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.volumes, name)
+	return nil
+}
+
 func (w *world) Remove(_ context.Context, _ *moby.Container, name string) error {
 	if err := w.call("remove"); err != nil {
 		return err

@@ -16,6 +16,12 @@ import (
 	"github.com/baleen-project/baleen/imageservice"
 )
 
+// What a move is called in docker events.
+const (
+	upgrade  moby.EventAction = "upgrade"
+	rollback moby.EventAction = "rollback"
+)
+
 // move is an upgrade or a rollback of a container: stop, switch the files and the record,
 // start. A container that did not run is not started. What fails before the files are
 // switched leaves the container as it was, running if it ran. A watched move whose
@@ -226,10 +232,14 @@ func (m *move) settle(ctx context.Context) error {
 	return nil
 }
 
-// adoptMoved writes a new state into the record, and warns of mounts that stay.
+// adoptMoved writes a new state into the record. A rollback takes off volumes that an
+// upgrade has brought; of other mounts that stay it warns.
 func (m *move) adoptMoved(ctx context.Context, s imageservice.State) {
 	m.c.State.Lock()
 	defer m.c.State.Unlock()
+	if m.action == rollback {
+		m.result.Warnings = append(m.result.Warnings, m.detachAdded(ctx, m.c, s.Config)...)
+	}
 	for path := range m.c.Config.Volumes {
 		if _, ok := s.Config.Volumes[path]; !ok && m.c.HasMountFor(filepath.Clean(path)) {
 			m.result.Warnings = append(m.result.Warnings, fmt.Sprintf("the volume at %s stays mounted; %s does not ask for it", path, s.Config.Image))

@@ -295,6 +295,32 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// A rollback takes off the volume that an upgrade has brought, and keeps it. One that the
+// container was created with stays.
+func TestRollbackTakesOffVolumes(t *testing.T) {
+	for _, failing := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, false)
+			w.c.MountPoints["/own"] = &moby.MountPoint{Volume: volume{name: "own"}}
+			w.to.Volumes = map[string]struct{}{"/data/": {}, "/own": {}}
+			if err := w.ops.Upgrade(t.Context(), "web", api.UpgradeRequest{}, func(api.Progress) {}); err != nil || w.c.MountPoints["/data"] == nil {
+				t.Fatalf("the upgrade: %v, mounts %v", err, w.c.MountPoints)
+			}
+			if failing {
+				w.at = w.failing("release", 1)
+			}
+			var result *api.Result
+			err := w.ops.Rollback(t.Context(), "web", api.RollbackRequest{}, func(p api.Progress) { result = p.Result })
+			if err != nil || w.c.MountPoints["/data"] != nil || w.c.MountPoints["/own"] == nil {
+				t.Errorf("the rollback: %v, mounts %v", err, w.c.MountPoints)
+			}
+			if warnings := strings.Join(result.Warnings, "\n"); !strings.Contains(warnings, "kept in the volume volume of /data") || failing != strings.Contains(warnings, "counts as in use") {
+				t.Errorf("the warnings are %q", warnings)
+			}
+		})
+	}
+}
+
 func TestRollback(t *testing.T) {
 	for _, tc := range []struct {
 		name    string

@@ -99,7 +99,7 @@ func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRe
 		return err
 	}
 	m := &move{
-		Operations: o, emit: emit, action: "upgrade",
+		Operations: o, emit: emit, action: upgrade,
 		dryRun: req.DryRun, noStart: req.NoStart,
 		watched: true, patience: time.Duration(req.HealthTimeout) * time.Second,
 	}
@@ -139,7 +139,7 @@ func (o *Operations) Rollback(ctx context.Context, name string, req api.Rollback
 		return err
 	}
 	m := &move{
-		Operations: o, emit: emit, action: "rollback",
+		Operations: o, emit: emit, action: rollback,
 		dryRun: req.DryRun, noStart: req.NoStart, giveUpTo: &req.Revision,
 	}
 	m.prepare = func(ctx context.Context, dryRun bool) (*Prepared, error) {

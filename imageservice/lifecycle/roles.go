@@ -44,7 +44,7 @@ type Records interface {
 	IsProbed(c *moby.Container) bool
 }
 
-// Volumes adds anonymous volumes to a container, and removes them. The container is
+// Volumes adds anonymous volumes to a container, and takes them off. The container is
 // locked, and its root is mounted on c.BaseFS for what writes to it.
 type Volumes interface {
 	// MakeWorkDir makes the working directory of the container's configuration.
@@ -53,6 +53,9 @@ type Volumes interface {
 	Add(ctx context.Context, c *moby.Container, path string) error
 	// Fill copies into the volume at a path what the container has there.
 	Fill(ctx context.Context, c *moby.Container, path string) error
+	// Release keeps a volume that no mount point of the container's record names any more,
+	// as one that the container does not use.
+	Release(ctx context.Context, c *moby.Container, volume string) error
 	// Remove removes a volume that no mount point of the container's record names.
 	Remove(ctx context.Context, c *moby.Container, volume string) error
 	// Unmount unmounts the container's root.

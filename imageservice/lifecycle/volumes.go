@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/baleen-project/baleen/compat/moby"
 )
@@ -54,7 +56,42 @@ func (o *Operations) addVolume(ctx context.Context, c *moby.Container, path stri
 	if err != nil {
 		return errors.Join(err, o.dropVolumes(ctx, c, []string{path}))
 	}
+	if m := c.MountPoints[path]; m != nil {
+		m.Spec.VolumeOptions = &moby.VolumeOptions{Labels: map[string]string{labelAdded: "true"}}
+	}
 	return nil
+}
+
+// labelAdded, in the mount point of a container's record, says that the volume was not there
+// when the container was created: an upgrade brought it.
+const labelAdded = "io.baleen.added"
+
+func isAdded(m *moby.MountPoint) bool {
+	return m.Volume != nil && m.Spec.VolumeOptions != nil && m.Spec.VolumeOptions.Labels[labelAdded] != ""
+}
+
+// detachAdded takes the volumes off a container, which is locked and stopped, that an
+// upgrade has brought and a configuration does not ask for. The volumes are kept; the
+// sentences name them.
+func (o *Operations) detachAdded(ctx context.Context, c *moby.Container, config *moby.ContainerConfig) (sentences []string) {
+	asked := map[string]bool{}
+	for path := range config.Volumes {
+		asked[filepath.Clean(path)] = true
+	}
+	for _, path := range slices.Sorted(maps.Keys(c.MountPoints)) {
+		m := c.MountPoints[path]
+		if asked[path] || !isAdded(m) {
+			continue
+		}
+		delete(c.MountPoints, path)
+		name := m.Volume.Name()
+		kept := fmt.Sprintf("the volume at %s came with an upgrade and is taken off the container; its files are kept in the volume %s", path, name)
+		if err := o.daemon.Release(ctx, c, name); err != nil {
+			kept += fmt.Sprintf(", which counts as in use until the daemon is restarted: %v", err)
+		}
+		sentences = append(sentences, kept)
+	}
+	return sentences
 }
 
 // dropVolumes undoes addVolumes.

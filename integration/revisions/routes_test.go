@@ -62,8 +62,16 @@ func TestRevisionRoutes(t *testing.T) {
 		t.Errorf("the revisions are %+v", list)
 	}
 	_, result = e.Rollback(t, "web", api.RollbackRequest{Message: "back"})
-	if !result.Started || result.Revision.Image != "app:1" || len(result.Warnings) != 1 || !strings.Contains(result.Warnings[0], "/cache stays mounted") {
+	if !result.Started || result.Revision.Image != "app:1" || len(result.Warnings) != 1 || !strings.Contains(result.Warnings[0], "the volume at /cache came with an upgrade") {
 		t.Errorf("the result of the rollback is %+v", result)
+	}
+	_, volume, _ := strings.Cut(result.Warnings[0], "kept in the volume ")
+	if got := e.Must(t, "run", "--rm", "-v", volume+":/v", "busybox", "cat", "/v/x"); got != "cached" {
+		t.Errorf("the volume of the upgrade has %q", got)
+	}
+	e.Must(t, "volume", "rm", volume)
+	if _, err := e.Try(t, "exec", "web", "test", "-e", "/cache"); err == nil {
+		t.Error("the rollback has left /cache")
 	}
 	e.MustRead(t, "web", "/version", "app:1")
 	e.MustRead(t, "web", "/data/file", "two")

@@ -68,6 +68,7 @@ type (
 	CreateRequest     = container.CreateRequest
 	CreateResponse    = container.CreateResponse
 	Mount             = mounttypes.Mount
+	VolumeOptions     = mounttypes.VolumeOptions
 	EndpointSettings  = networktypes.EndpointSettings
 	NetworkingConfig  = networktypes.NetworkingConfig
 	PortSet           = networktypes.PortSet

@@ -59,8 +59,12 @@ func (r baleenRoles) Fill(ctx context.Context, c *moby.Container, path string) e
 	return r.populateVolume(ctx, c, c.MountPoints[path])
 }
 
+func (r baleenRoles) Release(ctx context.Context, c *moby.Container, volume string) error {
+	return r.volumes.Release(ctx, volume, c.ID)
+}
+
 func (r baleenRoles) Remove(ctx context.Context, c *moby.Container, volume string) error {
-	return errors.Join(r.volumes.Release(ctx, volume, c.ID), r.volumes.Remove(ctx, volume))
+	return errors.Join(r.Release(ctx, c, volume), r.volumes.Remove(ctx, volume))
 }
 
 func (r baleenRoles) Log(c *moby.Container, action moby.EventAction, attributes map[string]string) {
