@@ -22,17 +22,18 @@ type Retention struct {
 	OlderThan time.Duration
 }
 
-// Pruned says what a Prune did, by number in ascending order.
+// Pruned says what a Prune did.
 type Pruned struct {
-	Removed []int
-	// Kept are those that were to be pruned but stay, because the container
-	// or a revision that stays stands on them.
-	Kept  []int
-	Bytes int64 // on disk, that nothing else needs
+	Removed []int // by number in ascending order
+	Bytes   int64 // given back on disk: nothing else needs them
+	// Held are the bytes of removed revisions that stay on disk, because the container or
+	// a revision that stays has files of them.
+	Held int64
 }
 
-// Prune removes revisions. A revision in the middle of a stack holds files of
-// those above, so it stays until they go; it goes with a later Prune.
+// Prune removes revisions. The layer of a revision in the middle of a stack holds files of
+// those above, so it stays as a layer that is no revision, until nothing stands on it or
+// the stack is merged; it is removed by a later Prune.
 func (h *History) Prune(ctx context.Context, keep Retention) (Pruned, error) {
 	t, err := h.open(ctx)
 	if err != nil {
@@ -53,15 +54,34 @@ func (h *History) Prune(ctx context.Context, keep Retention) (Pruned, error) {
 		return Pruned{}, err
 	}
 	for n := range doomed {
-		if _, ok := t.revision(n); ok {
-			p.Kept = append(p.Kept, n)
-		} else {
-			p.Removed = append(p.Removed, n)
+		held, err := h.retire(ctx, t, n)
+		if err != nil {
+			return Pruned{}, err
 		}
+		p.Held += held
+		p.Removed = append(p.Removed, n)
 	}
-	slices.Sort(p.Kept)
 	slices.Sort(p.Removed)
 	return p, nil
+}
+
+// retiredLabels are those that make a layer a revision.
+var retiredLabels = []string{label.Record, label.RefRecord, label.RefImage, label.Image, label.Previous, label.UnfitRoot}
+
+// retire makes the layers of a revision, if any are left, layers that are no revision. It
+// returns what they take on disk.
+func (h *History) retire(ctx context.Context, t *tree, n int) (held int64, _ error) {
+	for _, name := range []string{h.revisionKey(n), h.compactionKey(n)} {
+		i, ok := t.all[name]
+		if !ok {
+			continue
+		}
+		if err := h.store().Unlabel(ctx, name, retiredLabels...); err != nil {
+			return held, err
+		}
+		held += max(h.store().Measured(ctx, i), 0)
+	}
+	return held, nil
 }
 
 // doomed are the revisions that are to go.

@@ -13,9 +13,8 @@ import (
 	"github.com/baleen-project/baleen/containerstore"
 )
 
-// PruneRevisions removes revisions of a container, as the request says. Those
-// that the container stands on stay, and so do those that a revision stands on
-// which stays; the report lists them.
+// PruneRevisions removes revisions of a container, as the request says. The one that the
+// container stands on stays.
 func (s *Service) PruneRevisions(ctx context.Context, ctr *moby.Container, r api.PruneRequest) (api.PruneReport, error) {
 	report, err := s.pruneRevisions(ctx, ctr, r)
 	if err != nil {
@@ -48,5 +47,5 @@ func (s *Service) pruneRevisions(ctx context.Context, ctr *moby.Container, r api
 	if err != nil {
 		return api.PruneReport{}, err
 	}
-	return api.PruneReport{Removed: pruned.Removed, Kept: pruned.Kept, SpaceReclaimed: pruned.Bytes}, nil
+	return api.PruneReport{Removed: pruned.Removed, SpaceReclaimed: pruned.Bytes, SpaceHeld: pruned.Held}, nil
 }

@@ -122,11 +122,11 @@ type PruneRequest struct {
 
 // PruneReport says what was removed.
 type PruneReport struct {
-	Removed []int
-	// Kept are those within the limits that stay nevertheless, since the
-	// container or a revision that stays stands on them.
-	Kept           []int `json:",omitempty"`
+	Removed        []int
 	SpaceReclaimed int64 // bytes
+	// SpaceHeld are the bytes of removed revisions that are still on disk, since the
+	// container or a revision that stays has files of them.
+	SpaceHeld int64 `json:",omitempty"`
 }
 
 // Progress is one message of a stream.

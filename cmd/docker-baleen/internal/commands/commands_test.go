@@ -118,13 +118,13 @@ func TestSnapshot(t *testing.T) {
 }
 
 func TestPrune(t *testing.T) {
-	answers := map[string]answer{"POST /containers/web/revisions/prune": {http.StatusOK, api.PruneReport{Removed: []int{1, 3}, Kept: []int{2}, SpaceReclaimed: 2500000}}}
+	answers := map[string]answer{"POST /containers/web/revisions/prune": {http.StatusOK, api.PruneReport{Removed: []int{1, 3}, SpaceReclaimed: 2500000, SpaceHeld: 1200}}}
 	for name, test := range map[string]struct {
 		args          []string
 		request, want string
 	}{
-		"all":      {nil, `{}`, "Removed revision 1\nRemoved revision 3\nKept revision 2: others stand on it\nTotal reclaimed space: 2.5MB\n"},
-		"limits":   {[]string{"--keep", "2", "--older-than", "1s"}, `{"Keep":2,"OlderThan":1000000000}`, "Removed revision 1\nRemoved revision 3\nKept revision 2: others stand on it\nTotal reclaimed space: 2.5MB\n"},
+		"all":      {nil, `{}`, "Removed revision 1\nRemoved revision 3\nTotal reclaimed space: 2.5MB\nStill in use: 1.2kB of the removed revisions, by the container or by revisions that stay\n"},
+		"limits":   {[]string{"--keep", "2", "--older-than", "1s"}, `{"Keep":2,"OlderThan":1000000000}`, "Removed revision 1\nRemoved revision 3\nTotal reclaimed space: 2.5MB\nStill in use: 1.2kB of the removed revisions, by the container or by revisions that stay\n"},
 		"quiet":    {[]string{"-q"}, `{}`, "1\n3\n"},
 		"template": {[]string{"--format", "{{.SpaceReclaimed}}"}, `{}`, "2500000\n"},
 	} {

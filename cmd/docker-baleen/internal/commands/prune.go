@@ -32,7 +32,9 @@ func newPrune(docker command.Cli) *cobra.Command {
 		Short: "Remove revisions of a container",
 		Long: `Remove revisions of a container
 
-What the container stands on stays. Without --keep and --older-than all others go.`,
+The revision that the container stands on stays. Without --keep and --older-than all
+others go. Files of a removed revision that the container or another revision has stay
+on disk as long as these do.`,
 		Example: `  # Keep the newest five
   docker baleen prune --keep 5 sandbox
 
@@ -79,10 +81,10 @@ func prune(ctx context.Context, docker command.Cli, container string, o pruneOpt
 		}
 	}
 	if !o.out.Quiet {
-		for _, n := range report.Kept {
-			fmt.Fprintf(docker.Out(), "Kept revision %d: others stand on it\n", n)
-		}
 		fmt.Fprintf(docker.Out(), "Total reclaimed space: %s\n", show.Size(report.SpaceReclaimed))
+		if report.SpaceHeld > 0 {
+			fmt.Fprintf(docker.Out(), "Still in use: %s of the removed revisions, by the container or by revisions that stay\n", show.Size(report.SpaceHeld))
+		}
 	}
 	return nil
 }
