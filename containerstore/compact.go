@@ -151,12 +151,17 @@ func (h *History) mergeTop(ctx context.Context, t *tree, merged []string, base s
 
 // restack makes the active snapshot, which is empty, again on another one.
 func (h *History) restack(ctx context.Context, active snapshots.Info, on string) error {
+	return h.restackTo(ctx, active, on, active.Labels[label.State])
+}
+
+// restackTo is restack, with another record of what the container moved to.
+func (h *History) restackTo(ctx context.Context, active snapshots.Info, on, state string) error {
 	ctx, cancel := snap.Cleanup(ctx)
 	defer cancel()
 	if err := h.Idle(ctx); err != nil {
 		return err
 	}
-	if err := h.store().Label(ctx, on, h.note(active, active.Labels[label.State])); err != nil {
+	if err := h.store().Label(ctx, on, h.note(active, state)); err != nil {
 		return fmt.Errorf("note the switch: %w", err)
 	}
 	if err := h.store().Remove(ctx, h.Container); err != nil {

@@ -34,6 +34,7 @@ type Move struct {
 	ctr     *moby.Container
 	history *containerstore.History
 	before  containerstore.Record
+	unnamed bool        // before need not become a revision if one has that state
 	pending int         // the revision that was made for it; 0 if there is none
 	lease   string      // of the operation
 	release func(error) // ends the lease, and lets others have their turn
@@ -145,7 +146,7 @@ func (m *Move) run(ctx context.Context) error {
 	began := false
 	err := m.s.whileIdle(ctx, m.ctr, m.history, func() error {
 		began = true
-		before, err := m.history.Switch(ctx, m.To.Number, m.before)
+		before, err := m.change(ctx)
 		if err != nil {
 			return m.settled(ctx, err)
 		}
@@ -166,6 +167,19 @@ func (m *Move) run(ctx context.Context) error {
 	}
 	m.To = revision(to)
 	return nil
+}
+
+// change gives the container the files of To, and returns the revision that has the state
+// before: a new one, unless the container is what a revision has and nobody has a message
+// for another.
+func (m *Move) change(ctx context.Context) (containerstore.Revision, error) {
+	if m.unnamed {
+		before, ok, err := m.history.Return(ctx, m.To.Number, m.before)
+		if ok || err != nil {
+			return before, err
+		}
+	}
+	return m.history.Switch(ctx, m.To.Number, m.before)
 }
 
 // settled leaves the container wholly on one side of a move that failed. If it

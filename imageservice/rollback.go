@@ -55,6 +55,7 @@ func (m *Move) rollback(ctx context.Context, o RollbackOptions) error {
 	}
 	m.To = revision(target)
 	if !o.Carry {
+		m.unnamed = o.Message == ""
 		return nil
 	}
 	return m.carry(ctx, o, target)

@@ -2,6 +2,7 @@ package revisions_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +27,8 @@ func TestPluginOnADaemon(t *testing.T) {
 		"errors":                     testErrorsOfMoves,
 		"an upgrade follows its tag": testUpgradeFollowsTag,
 		"an upgrade pulls":           testUpgradePulls,
+		"prune keeps what it is to":  testPruneKeeps,
+		"a rollback of nothing":      testRollbackOfNothing,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
 	}
@@ -179,4 +182,76 @@ func testUpgradePulls(t *testing.T, e *harness.Env) {
 		t.Errorf("of an image that the registry does not have it prints %q", out)
 	}
 	e.MustRead(t, "web", "/version", "app:2")
+}
+
+// testPruneKeeps: --keep 3 leaves three revisions, though each stands on the one before.
+func testPruneKeeps(t *testing.T, e *harness.Env) {
+	id := e.Create(t, "--name", "kept", "app:1")
+	t.Cleanup(func() { e.Remove(t, "kept") })
+	for n := range 5 {
+		e.Must(t, "start", "kept")
+		e.Must(t, "exec", "kept", "sh", "-c", fmt.Sprintf("echo %d > /last; head -c 100000 /dev/urandom > /data/%d", n+1, n+1))
+		e.Must(t, "kill", "kept")
+		e.Snapshot(t, id, "")
+	}
+	out := e.Must(t, "baleen", "prune", "--keep", "3", "kept")
+	if want := "Removed revision 1\nRemoved revision 2\nTotal reclaimed space: 0B\nStill in use: 2"; !strings.HasPrefix(out, want) {
+		t.Errorf("it prints\n%s", out)
+	}
+	if left := e.Must(t, "baleen", "revisions", "-q", "kept"); left != "5\n4\n3" {
+		t.Errorf("it leaves\n%s", left)
+	}
+	if out, err := e.Try(t, "baleen", "rollback", "kept", "2"); err == nil || !strings.Contains(out, "does not exist, or has been pruned") {
+		t.Errorf("a rollback to one that was removed prints %s", out)
+	}
+	e.Must(t, "baleen", "rollback", "kept", "3")
+	e.Must(t, "start", "kept")
+	if got := e.Must(t, "exec", "kept", "sh", "-c", "cat /last; ls /data"); got != "3\n1\n2\n3" {
+		t.Errorf("revision 3 has\n%s", got)
+	}
+	if out := e.Must(t, "baleen", "check"); !strings.Contains(out, "Nothing is wrong") {
+		t.Errorf("the check says\n%s", out)
+	}
+}
+
+// testRollbackOfNothing: a container that has written nothing since its revision leaves no
+// other one behind, unless a message asks for it.
+func testRollbackOfNothing(t *testing.T, e *harness.Env) {
+	e.Create(t, "--name", "idle", "app:1")
+	t.Cleanup(func() { e.Remove(t, "idle") })
+	listed := func(want string) {
+		t.Helper()
+		got := e.Must(t, "baleen", "revisions", "--format", "{{.Number}}{{if .Current}}*{{end}}", "idle")
+		if got = strings.ReplaceAll(got, "\n", " "); got != want {
+			t.Errorf("the revisions are %s, want %s", got, want)
+		}
+	}
+	e.Must(t, "baleen", "upgrade", "idle", "app:2")
+	listed("2* 1")
+	out := e.Must(t, "baleen", "rollback", "idle")
+	if want := "idle is on revision 1, app:1, and is stopped.\nTo go back: docker baleen rollback idle 2"; !strings.HasSuffix(out, want) {
+		t.Errorf("it prints\n%s", out)
+	}
+	listed("2 1*")
+	e.Must(t, "baleen", "rollback", "idle", "2")
+	listed("2* 1")
+	e.Must(t, "baleen", "rollback", "-m", "for the record", "idle", "1")
+	listed("3 2 1*")
+	e.Must(t, "start", "idle")
+	e.MustRead(t, "idle", "/version", "app:1")
+	e.Must(t, "exec", "idle", "touch", "/written")
+	e.Must(t, "kill", "idle")
+	e.Must(t, "baleen", "rollback", "idle", "2")
+	listed("4 3 2* 1")
+	e.Must(t, "baleen", "rollback", "idle", "4")
+	listed("4* 3 2 1")
+	e.Must(t, "start", "idle")
+	e.Must(t, "exec", "idle", "ls", "/written")
+	e.Must(t, "exec", "idle", "chmod", "700", "/") // the root alone
+	e.Must(t, "kill", "idle")
+	e.Must(t, "baleen", "rollback", "idle", "2")
+	listed("5 4 3 2* 1")
+	if out := e.Must(t, "baleen", "check"); !strings.Contains(out, "Nothing is wrong") {
+		t.Errorf("the check says\n%s", out)
+	}
 }
