@@ -197,7 +197,7 @@ func TestStorageOptions(t *testing.T) {
 // units that go-metrics adds to their names.
 func TestMetrics(t *testing.T) {
 	var registered []string
-	for _, m := range regexp.MustCompile(`commitMetrics\.New(\w+)\("(\w+)"`).FindAllStringSubmatch(read(t, "imageservice/timing.go"), -1) {
+	for _, m := range regexp.MustCompile(`commitMetrics\.New(\w+)\("(\w+)"`).FindAllStringSubmatch(read(t, "imageservice/internal/phases/phases.go"), -1) {
 		unit := map[string]string{"LabeledTimer": "seconds", "Counter": "total"}[m[1]]
 		registered = append(registered, "baleen_commit_"+m[2]+"_"+unit)
 	}

@@ -45,7 +45,7 @@ type unmappedRWLayer struct {
 
 // Commit makes a layer of what was put on.
 func (l unmappedRWLayer) Commit() (moby.BuilderROLayer, error) {
-	ctx, done := l.s.life.begin(l.ctx)
+	ctx, done := l.s.operations.Live(l.ctx)
 	defer done()
 	if err := unmapMounted(ctx, l.Root(), l.s.ids); err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func (s *Service) Changes(ctx context.Context, ctr *moby.Container) ([]archive.C
 }
 
 func (s *Service) listChanges(ctx context.Context, ctr *moby.Container, list func(archive.Change) error) error {
-	defer s.turns.read(ctr.ID)()
+	defer s.locks.Read(ctr.ID)()
 	c, _, err := s.overlay(ctx, ctr)
 	if errors.Is(err, diff.ErrUnsupported) {
 		log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("listing changes by comparing whole trees")

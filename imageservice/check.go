@@ -14,6 +14,7 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/imageservice/check"
+	"github.com/baleen-project/baleen/imageservice/internal/lease"
 )
 
 // Check looks for what is wrong with what the daemon has in containerd, and repairs
@@ -36,21 +37,21 @@ type checked struct{ s *Service }
 
 // OwnLeases lists the leases of the daemon's operations.
 func (c checked) OwnLeases(ctx context.Context) ([]check.Lease, error) {
-	found, err := c.s.ownLeases(ctx)
+	found, err := c.s.operations.Leases(ctx)
 	own := make([]check.Lease, len(found))
 	for i, l := range found {
-		own[i] = check.Lease{ID: l.ID, Verb: l.Labels[labelOperation], Object: l.Labels[labelObject], Pauses: l.Labels[labelPauses] != ""}
+		own[i] = check.Lease{ID: l.ID, Verb: l.Labels[lease.LabelOperation], Object: l.Labels[lease.LabelObject], Pauses: l.Labels[lease.LabelPauses] != ""}
 	}
 	return own, err
 }
 
-func (c checked) IsUnderWay(lease string) bool    { return c.s.operations.has(lease) }
-func (c checked) UnderWay() []string              { return c.s.operations.all() }
-func (c checked) Watch(object string) check.Watch { return c.s.operations.watch(object) }
+func (c checked) IsUnderWay(lease string) bool    { return c.s.operations.IsUnderWay(lease) }
+func (c checked) UnderWay() []string              { return c.s.operations.UnderWay() }
+func (c checked) Watch(object string) check.Watch { return c.s.operations.Watch(object) }
 
 func (c checked) Mounts(id string) (now, ever int) {
-	m := c.s.turns.mounts(id)
-	return m.now, m.ever
+	m := c.s.locks.Mounts(id)
+	return m.Now, m.Ever
 }
 
 func (c checked) Complete(ctx context.Context, target ocispec.Descriptor) error {
@@ -62,8 +63,8 @@ const lookPatience = 2 * time.Second
 
 // Look calls look with the history of a container whose files do not move meanwhile.
 func (c checked) Look(ctx context.Context, id string, look func(*containerstore.History) error) error {
-	turn := c.s.turns.get(id)
-	for deadline := time.Now().Add(lookPatience); !turn.TryRLock(); {
+	lock := c.s.locks.Of(id)
+	for deadline := time.Now().Add(lookPatience); !lock.TryRLock(); {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("the files of container %s are being moved: %w", id, errdefs.ErrConflict)
 		}
@@ -73,7 +74,7 @@ func (c checked) Look(ctx context.Context, id string, look func(*containerstore.
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	defer turn.RUnlock()
+	defer lock.RUnlock()
 	return look(c.s.history(id, ""))
 }
 
@@ -81,7 +82,7 @@ func (c checked) Look(ctx context.Context, id string, look func(*containerstore.
 // move of it does before anything else. The container is loaded again before it is next
 // used: its record may say something else than its files are then.
 func (c checked) Settle(ctx context.Context, ctr *moby.Container) (err error) {
-	end, err := c.s.turns.take(ctr.ID)
+	end, err := c.s.locks.Take(ctr.ID)
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (c checked) Settle(ctx context.Context, ctr *moby.Container) (err error) {
 	defer func() { release(err) }()
 	h := c.s.history(ctr.ID, ctr.Driver)
 	return c.s.whileIdle(ctx, ctr, h, func() error {
-		if c.s.turns.reading(ctr.ID) > 0 {
+		if c.s.locks.Readers(ctr.ID) > 0 {
 			return fmt.Errorf("a commit or diff of it is under way: %w", errdefs.ErrConflict)
 		}
 		c.s.noteCut(ctr.ID)
@@ -116,10 +117,10 @@ func (c checked) Hold(ctx context.Context, id, snapshot string) (undo func() err
 	}
 	l := leases.Lease{ID: id}
 	if made {
-		return func() error { return c.s.unhold(ctx, l) }, nil
+		return func() error { return c.s.operations.Delete(ctx, l) }, nil
 	}
 	return func() error {
-		ctx, cancel := cleanup(ctx)
+		ctx, cancel := lease.Cleanup(ctx)
 		defer cancel()
 		if err := c.s.leases.DeleteResource(ctx, l, c.s.snapshotResource(snapshot)); err != nil && !errdefs.IsNotFound(err) {
 			return fmt.Errorf("release snapshot %s: %w", snapshot, err)

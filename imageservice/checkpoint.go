@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -22,8 +21,11 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
-	"github.com/baleen-project/baleen/imageservice/checkpoint/settings"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/settings"
+	"github.com/baleen-project/baleen/imageservice/internal/blobs"
+	"github.com/baleen-project/baleen/imageservice/internal/phases"
+	"github.com/baleen-project/baleen/imageservice/internal/progress"
 )
 
 // labelCheckpoint, in the config of a checkpoint, is its kind: images are listed
@@ -53,7 +55,7 @@ type CheckpointOptions struct {
 	// Tell is told what goes on.
 	Tell func(status string)
 	// Bytes, if it is set, is told how far the last of these has got.
-	Bytes BytesFunc
+	Bytes progress.Func
 }
 
 // Checkpoint keeps a container's files and configuration, and its processes if
@@ -71,8 +73,8 @@ func (s *Service) Checkpoint(ctx context.Context, ctr *moby.Container, o Checkpo
 }
 
 func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o CheckpointOptions) (_ api.Checkpoint, err error) {
-	defer s.turns.read(ctr.ID)()
-	ctx, t, finish := begin(ctx, "checkpoint", ctr.ID)
+	defer s.locks.Read(ctr.ID)()
+	ctx, t, finish := phases.Begin(ctx, "checkpoint", ctr.ID)
 	defer func() { finish(err) }()
 	ctx, end, err := s.lease(ctx, "checkpoint", ctr.ID)
 	if err != nil {
@@ -82,7 +84,7 @@ func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o Checkpo
 
 	began := time.Now()
 	var paused time.Duration
-	ctx = withBytes(timePause(ctx, &paused), o.Bytes)
+	ctx = progress.With(timePause(ctx, &paused), o.Bytes)
 	o.Tell("looking at the container")
 	l, err := s.look(ctx, t, ctr)
 	if err != nil {
@@ -101,7 +103,7 @@ func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o Checkpo
 		}
 	}
 	o.Tell("storing the checkpoint")
-	ctx, done := t.phase(ctx, "publish")
+	ctx, done := t.Phase(ctx, "publish")
 	published, err := s.publishCheckpoint(ctx, ctr, l.base, own, process, o, began)
 	published.Paused = paused
 	done(err)
@@ -110,7 +112,7 @@ func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o Checkpo
 
 // keepState stores what a container changed, as layers, and what is asked for of
 // its processes. It is paused while it is read; what is sealed is read before.
-func (s *Service) keepState(ctx context.Context, t *timing, ctr *moby.Container, l looked, o CheckpointOptions) (own []diff.Layer, process *ocispec.Descriptor, err error) {
+func (s *Service) keepState(ctx context.Context, t *phases.Operation, ctr *moby.Container, l looked, o CheckpointOptions) (own []diff.Layer, process *ocispec.Descriptor, err error) {
 	live, below, err := s.splitSealed(ctx, t, ctr, l, o)
 	if err != nil {
 		return nil, nil, err
@@ -154,8 +156,8 @@ func timePause(ctx context.Context, took *time.Duration) context.Context {
 	})
 }
 
-func dump(ctx context.Context, t *timing, o CheckpointOptions) (ocispec.Descriptor, error) {
-	ctx, done := t.phase(ctx, "dump")
+func dump(ctx context.Context, t *phases.Operation, o CheckpointOptions) (ocispec.Descriptor, error) {
+	ctx, done := t.Phase(ctx, "dump")
 	dumped, err := o.Dump(ctx)
 	done(err)
 	return dumped, err
@@ -191,17 +193,17 @@ func (s *Service) publishCheckpoint(ctx context.Context, ctr *moby.Container, ba
 	if err != nil {
 		return api.Checkpoint{}, err
 	}
-	c, blobs, err := s.checkpointParts(ctr, base, own, process, described, o)
+	c, parts, err := s.checkpointParts(ctr, base, own, process, described, o)
 	if err != nil {
 		return api.Checkpoint{}, err
 	}
 	if err := s.keepBase(ctx, c); err != nil {
 		return api.Checkpoint{}, err
 	}
-	if err := s.writeBlobs(ctx, blobs); err != nil {
+	if err := s.blobs.WriteAll(ctx, parts); err != nil {
 		return api.Checkpoint{}, err
 	}
-	index := blobs[len(blobs)-1].desc
+	index := parts[len(parts)-1].Desc
 	made := api.Checkpoint{
 		ID: index.Digest, Container: described.ID, Name: described.Name, Kind: c.Kind(), Image: c.Image,
 		Warnings: slices.Clone(o.Warnings),
@@ -212,7 +214,7 @@ func (s *Service) publishCheckpoint(ctx context.Context, ctr *moby.Container, ba
 	if len(described.Volumes) > 0 {
 		made.Warnings = append(made.Warnings, "the files of volumes are not in the checkpoint: "+strings.Join(described.Volumes, ", "))
 	}
-	if err := s.measure(ctx, &made, c, blobs, began); err != nil {
+	if err := s.measure(ctx, &made, c, parts, began); err != nil {
 		return api.Checkpoint{}, err
 	}
 	_, err = s.images.Create(ctx, images.Image{Name: compat.DanglingName(index.Digest), Target: index, CreatedAt: time.Now()})
@@ -225,7 +227,7 @@ func (s *Service) publishCheckpoint(ctx context.Context, ctr *moby.Container, ba
 
 // checkpointParts describes a checkpoint whose layers are stored, and returns
 // the blobs that are not; the last one is its index.
-func (s *Service) checkpointParts(ctr *moby.Container, base baseimage.Image, own []diff.Layer, process *ocispec.Descriptor, described checkpoint.Container, o CheckpointOptions) (*checkpoint.Checkpoint, []blob, error) {
+func (s *Service) checkpointParts(ctr *moby.Container, base baseimage.Image, own []diff.Layer, process *ocispec.Descriptor, described checkpoint.Container, o CheckpointOptions) (*checkpoint.Checkpoint, []blobs.Blob, error) {
 	c := &checkpoint.Checkpoint{
 		Platform: imagePlatform(base.Config.Platform, ctr.ImagePlatform), Image: imageName(described), Own: own,
 		Runtime: runtimeName(ctr.HostConfig.Runtime), Snapshotter: ctr.Driver, Name: described.Name, Created: described.Created,
@@ -241,26 +243,26 @@ func (s *Service) checkpointParts(ctr *moby.Container, base baseimage.Image, own
 		Comment: "checkpoint of container " + described.Name,
 	}, described.Created)
 	c.Layers = img.layers
-	config, text, err := encode(ocispec.MediaTypeImageConfig, img.config)
+	config, text, err := blobs.Encode(ocispec.MediaTypeImageConfig, img.config)
 	if err != nil {
 		return nil, nil, err
 	}
 	c.Config = &config
-	blobs := []blob{{config, text, compat.ConfigLabels(s.snapshotter, identity.ChainID(base.Config.RootFS.DiffIDs))}}
+	parts := []blobs.Blob{{Desc: config, Text: text, Labels: compat.ConfigLabels(s.snapshotter, identity.ChainID(base.Config.RootFS.DiffIDs))}}
 	part, err := checkpoint.EncodePart(checkpoint.MediaTypeContainer, described)
 	if err != nil {
 		return nil, nil, err
 	}
-	c.Container, blobs = &part.Desc, append(blobs, blob{part.Desc, part.Text, part.Labels})
+	c.Container, parts = &part.Desc, append(parts, blobs.Blob(part))
 	if o.Spec != nil {
 		desc := ocispec.Descriptor{MediaType: images.MediaTypeContainerd1CheckpointConfig, Digest: digest.FromBytes(o.Spec), Size: int64(len(o.Spec))}
-		c.Spec, blobs = &desc, append(blobs, blob{desc, o.Spec, nil})
+		c.Spec, parts = &desc, append(parts, blobs.Blob{Desc: desc, Text: o.Spec})
 	}
 	manifest, index, err := c.Encode()
 	if err == nil {
 		index.Labels[labelMadeBy] = s.owner
 	}
-	return c, append(blobs, blob{manifest.Desc, manifest.Text, manifest.Labels}, blob{index.Desc, index.Text, index.Labels}), err
+	return c, append(parts, blobs.Blob(manifest), blobs.Blob(index)), err
 }
 
 // imageName is what containerd calls an image of Docker's; "" if it was asked for
@@ -300,7 +302,7 @@ func (s *Service) keepBase(ctx context.Context, c *checkpoint.Checkpoint) error 
 	for _, desc := range append(slices.Clone(c.Layers), deref(c.Base), deref(c.BaseConfig)) {
 		if desc.Digest != "" {
 			all.Go(func() error {
-				return s.keep(ctx, leases.Resource{ID: desc.Digest.String(), Type: "content"})
+				return s.operations.KeepBlob(ctx, desc.Digest)
 			})
 		}
 	}
@@ -315,10 +317,10 @@ func deref(d *ocispec.Descriptor) ocispec.Descriptor {
 }
 
 // measure adds up what a checkpoint weighs, and what of it is new since began.
-func (s *Service) measure(ctx context.Context, made *api.Checkpoint, c *checkpoint.Checkpoint, blobs []blob, began time.Time) error {
+func (s *Service) measure(ctx context.Context, made *api.Checkpoint, c *checkpoint.Checkpoint, blobs []blobs.Blob, began time.Time) error {
 	parts := append(slices.Clone(c.Layers), deref(c.Base), deref(c.BaseConfig), deref(c.Process))
 	for _, b := range blobs {
-		parts = append(parts, b.desc)
+		parts = append(parts, b.Desc)
 	}
 	for _, desc := range parts {
 		if desc.Digest == "" {

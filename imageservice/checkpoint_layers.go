@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -17,6 +16,7 @@ import (
 	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/imageservice/internal/phases"
 )
 
 // checkpointLayers bounds the layers of a checkpoint, those of the container's
@@ -36,13 +36,13 @@ type sealedLayer struct {
 // the lowest first, or finds the one that was made before. What is left to read
 // is what is active. If the stack cannot be split, nothing is, and all of it is to
 // be read as one layer, as always without sealed snapshots.
-func (s *Service) splitSealed(ctx context.Context, t *timing, ctr *moby.Container, l looked, o CheckpointOptions) (looked, []sealedLayer, error) {
+func (s *Service) splitSealed(ctx context.Context, t *phases.Operation, ctr *moby.Container, l looked, o CheckpointOptions) (looked, []sealedLayer, error) {
 	// Of what the uppers do not tell only trees can be compared: a whole.
 	if l.readable() != nil || len(l.stack.Own) < 2 || len(l.base.Manifest.Layers)+len(l.stack.Own) > checkpointLayers {
 		return l, nil, nil
 	}
 	o.Tell("packing what was sealed")
-	ctx, done := t.phase(ctx, "sealed")
+	ctx, done := t.Phase(ctx, "sealed")
 	parts := l.overlay.Split()
 	live := len(parts) - 1
 	below, err := s.packSealed(ctx, ctr, l.stack.Own, parts[:live])
@@ -88,7 +88,7 @@ func (s *Service) packedBefore(ctx context.Context, h *containerstore.History, l
 	if layer.Empty() {
 		return true, nil
 	}
-	if err := s.keep(ctx, leases.Resource{ID: layer.Blob.Digest.String(), Type: "content"}); err != nil {
+	if err := s.operations.KeepBlob(ctx, layer.Blob.Digest); err != nil {
 		return false, err
 	}
 	info, err := s.content.Info(ctx, layer.Blob.Digest)

@@ -14,6 +14,9 @@ import (
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/compress"
 	"github.com/baleen-project/baleen/diff/tarlayer"
+	"github.com/baleen-project/baleen/imageservice/internal/blobs"
+	"github.com/baleen-project/baleen/imageservice/internal/phases"
+	"github.com/baleen-project/baleen/imageservice/internal/progress"
 )
 
 // processCompression is how the state of processes is packed: see
@@ -22,11 +25,11 @@ var processCompression = compress.Method{Kind: compress.Zstd, Level: 1}
 
 // packProcess compresses what CRIU has dumped, once the container is thawed. The
 // dump itself goes with the lease.
-func (s *Service) packProcess(ctx context.Context, t *timing, raw ocispec.Descriptor, o CheckpointOptions) (_ *ocispec.Descriptor, err error) {
+func (s *Service) packProcess(ctx context.Context, t *phases.Operation, raw ocispec.Descriptor, o CheckpointOptions) (_ *ocispec.Descriptor, err error) {
 	o.Tell("packing the processes")
-	ctx, done := t.phase(ctx, "pack processes")
+	ctx, done := t.Phase(ctx, "pack processes")
 	defer func() { done(err) }()
-	dumped, err := fetchFrom(ctx, meteredStore{s.content, newMeter(ctx, raw.Size)}, raw)
+	dumped, err := fetchFrom(ctx, progress.Store{Store: s.content, Meter: progress.NewMeter(ctx, raw.Size)}, raw)
 	if err != nil {
 		return nil, fmt.Errorf("open the state of the processes: %w", err)
 	}
@@ -51,7 +54,7 @@ func packStream(w io.Writer, mediaType string, from io.Reader) (diff.Layer, erro
 		return diff.Layer{}, err
 	}
 	// Each piece is a call to containerd.
-	_, err = io.CopyBuffer(lw, struct{ io.Reader }{from}, make([]byte, shipChunk))
+	_, err = io.CopyBuffer(lw, struct{ io.Reader }{from}, make([]byte, blobs.Chunk))
 	err = errors.Join(err, lw.Close())
 	return lw.Layer(), err
 }
@@ -63,9 +66,9 @@ func (r *Restore) UnpackProcess(ctx context.Context) (ocispec.Descriptor, error)
 	if err != nil || !packed {
 		return raw, err
 	}
-	ctx = withBytes(leases.WithLease(ctx, r.lease), r.Bytes)
-	if err := r.s.keep(ctx, leases.Resource{ID: raw.Digest.String(), Type: "content"}); err != nil {
+	ctx = progress.With(leases.WithLease(ctx, r.lease), r.Bytes)
+	if err := r.s.operations.KeepBlob(ctx, raw.Digest); err != nil {
 		return raw, err
 	}
-	return raw, r.checkpoint.UnpackProcess(ctx, meteredStore{r.s.content, newMeter(ctx, r.Process.Size)})
+	return raw, r.checkpoint.UnpackProcess(ctx, progress.Store{Store: r.s.content, Meter: progress.NewMeter(ctx, r.Process.Size)})
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	imagespec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
@@ -22,6 +21,7 @@ import (
 	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/imageservice/internal/phases"
 )
 
 // CommitImage makes an image of a container's file system and returns its id,
@@ -47,33 +47,33 @@ func commitResult(c moby.CommitConfig, id moby.ImageID, err error) (moby.ImageID
 }
 
 // lookFunc finds out what a commit goes by.
-type lookFunc func(context.Context, *timing, *moby.Container) (looked, error)
+type lookFunc func(context.Context, *phases.Operation, *moby.Container) (looked, error)
 
 func (s *Service) commit(ctx context.Context, c moby.CommitConfig, look lookFunc) (_ moby.ImageID, err error) {
 	ctr := s.containers.Get(c.ContainerID)
 	if ctr == nil {
 		return "", fmt.Errorf("no such container: %w", errdefs.ErrNotFound)
 	}
-	defer s.turns.read(ctr.ID)()
-	ctx, t, finish := begin(ctx, "commit", ctr.ID)
+	defer s.locks.Read(ctr.ID)()
+	ctx, t, finish := phases.Begin(ctx, "commit", ctr.ID)
 	defer func() { finish(err) }()
 	ctx, end, err := s.lease(ctx, "commit", ctr.ID)
 	if err != nil {
 		return "", err
 	}
 	defer func() { end(err) }()
-	names, err := s.blobNames(ctx)
+	names, err := s.blobs.Names(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer names.close()
+	defer names.Close()
 
 	l, made, err := s.read(ctx, t, ctr, look)
 	if err != nil {
 		return "", err
 	}
 	defer made.drop(ctx)
-	ctx, done := t.phase(ctx, "publish")
+	ctx, done := t.Phase(ctx, "publish")
 	id, err := s.publish(ctx, committed(l.base, ctr.ImagePlatform, made.layer, c, time.Now()), names, made.commit)
 	done(err)
 	return id, err
@@ -84,7 +84,7 @@ const readTries = 3
 
 // read seals a container as it is. One that moves meanwhile, which only a stopped
 // one does, is read again.
-func (s *Service) read(ctx context.Context, t *timing, ctr *moby.Container, look lookFunc) (l looked, made sealed, err error) {
+func (s *Service) read(ctx context.Context, t *phases.Operation, ctr *moby.Container, look lookFunc) (l looked, made sealed, err error) {
 	for range readTries {
 		if l, err = look(ctx, t, ctr); err != nil {
 			return l, made, err
@@ -105,8 +105,8 @@ type looked struct {
 }
 
 // look finds out about a container and its image, at the same time.
-func (s *Service) look(ctx context.Context, t *timing, ctr *moby.Container) (l looked, err error) {
-	ctx, done := t.phase(ctx, "look")
+func (s *Service) look(ctx context.Context, t *phases.Operation, ctr *moby.Container) (l looked, err error) {
+	ctx, done := t.Phase(ctx, "look")
 	defer func() { done(err) }()
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
@@ -130,7 +130,7 @@ func (s *Service) base(ctx context.Context, ctr *moby.Container) (baseimage.Imag
 	if ctr.ImageManifest == nil { // FROM scratch
 		return baseimage.Image{}, nil
 	}
-	if err := s.keep(ctx, leases.Resource{ID: ctr.ImageManifest.Digest.String(), Type: "content"}); err != nil {
+	if err := s.operations.KeepBlob(ctx, ctr.ImageManifest.Digest); err != nil {
 		return baseimage.Image{}, err
 	}
 	return baseimage.Read(ctx, s.content, *ctr.ImageManifest, ctr.ImagePlatform)

@@ -102,8 +102,8 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 	}
 	if _, err := s.hold(ctx, id, id); err != nil {
 		// The lease may be there even so: containerd can fail after it has made it.
-		if l := (leases.Lease{ID: id}); s.unhold(ctx, l) != nil {
-			go s.deleteLater(ctx, l)
+		if l := (leases.Lease{ID: id}); s.operations.Delete(ctx, l) != nil {
+			go s.operations.DeleteLater(ctx, l)
 		}
 		return nil, errors.Join(err, unlimit(mounts, project))
 	}

@@ -11,9 +11,9 @@ import (
 
 // DiskUsage returns what the revisions of a container take on disk.
 func (s *Service) DiskUsage(ctx context.Context, ctr *moby.Container) (containerstore.DiskUsage, error) {
-	turn := s.turns.get(ctr.ID)
-	turn.RLock()
-	defer turn.RUnlock()
+	lock := s.locks.Of(ctr.ID)
+	lock.RLock()
+	defer lock.RUnlock()
 	u, err := s.history(ctr.ID, ctr.Driver).DiskUsage(ctx)
 	if err != nil {
 		return u, compat.DockerError(fmt.Errorf("measure the revisions of container %s: %w", ctr.ID, err))

@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -63,7 +62,7 @@ func (s *Service) keepComplete(ctx context.Context, target ocispec.Descriptor, o
 // keepImage puts what there is of an image under the lease in ctx.
 func (s *Service) keepImage(ctx context.Context, target ocispec.Descriptor) error {
 	return images.Walk(ctx, images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-		if err := s.keep(ctx, leases.Resource{ID: desc.Digest.String(), Type: "content"}); err != nil {
+		if err := s.operations.KeepBlob(ctx, desc.Digest); err != nil {
 			return nil, err
 		}
 		parts, err := images.Children(ctx, bounded.Image.Provider(s.content), desc)

@@ -16,6 +16,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/imageservice/internal/lease"
 )
 
 // history is the revisions of a container. Containers that were created with
@@ -103,12 +104,12 @@ func (s *Service) interruptedMoves(ctx context.Context) {
 
 // reopen mends what a power cut has left of a container's snapshots.
 func (s *Service) reopen(ctx context.Context, id string, how containerstore.Remake) error {
-	turn := s.turns.get(id)
-	turn.Lock()
-	defer turn.Unlock()
+	lock := s.locks.Of(id)
+	lock.Lock()
+	defer lock.Unlock()
 	operation := "reopen-" + rand.Text() // it mounts what it makes again
-	s.operations.begin(operation, id)
-	defer s.operations.end(operation)
+	s.operations.Note(operation, id)
+	defer s.operations.Forget(operation)
 	return s.history(id, "").Reopen(ctx, how)
 }
 
@@ -161,7 +162,7 @@ func (s *Service) settled(id string) {
 func (s *Service) settleLater(ctx context.Context, id string) {
 	s.noteCut(id)
 	go func() {
-		if err := later(ctx, func(ctx context.Context) error { return s.recoverCut(ctx, id) }); err != nil {
+		if err := lease.Retry(ctx, func(ctx context.Context) error { return s.recoverCut(ctx, id) }); err != nil {
 			log.G(ctx).WithError(err).WithField("container", id).Error("gave up settling a move of the container; its next start or move, or the next start of the daemon, tries again")
 		}
 	}()
@@ -170,9 +171,9 @@ func (s *Service) settleLater(ctx context.Context, id string) {
 // recoverCut completes what was cut short of a container's moves, unless that has
 // been done meanwhile.
 func (s *Service) recoverCut(ctx context.Context, id string) error {
-	turn := s.turns.get(id)
-	turn.Lock()
-	defer turn.Unlock()
+	lock := s.locks.Of(id)
+	lock.Lock()
+	defer lock.Unlock()
 	// A move that has begun meanwhile has settled it, and what it prepares is
 	// not to be taken back.
 	if !s.isCut(id) {
@@ -183,9 +184,9 @@ func (s *Service) recoverCut(ctx context.Context, id string) error {
 
 // recover is settle for a container of which something is missing.
 func (s *Service) recover(ctx context.Context, id string) error {
-	turn := s.turns.get(id)
-	turn.Lock()
-	defer turn.Unlock()
+	lock := s.locks.Of(id)
+	lock.Lock()
+	defer lock.Unlock()
 	err := s.history(id, "").Recover(ctx)
 	if errors.Is(err, containerstore.ErrLeft) {
 		s.settleLater(ctx, id)

@@ -23,9 +23,9 @@ func (s *Service) whileIdle(ctx context.Context, ctr *moby.Container, h *contain
 	if ctr.IsRunning() {
 		return fmt.Errorf("its files are in use: it is running: %w", errdefs.ErrFailedPrecondition)
 	}
-	turn := s.turns.get(ctr.ID)
-	turn.Lock()
-	defer turn.Unlock()
+	lock := s.locks.Of(ctr.ID)
+	lock.Lock()
+	defer lock.Unlock()
 	// The daemon's own mounts are asked for as well: of some snapshotters the mount
 	// table does not tell. That it counts none is no proof: a mount that could not be
 	// unmounted is not counted any more.

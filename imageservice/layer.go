@@ -14,6 +14,7 @@ import (
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/imageservice/internal/locks"
 )
 
 // rwLayer is a container's writable layer: the active snapshot of its id, held
@@ -21,7 +22,7 @@ import (
 type rwLayer struct {
 	id   string
 	s    *Service
-	turn *turn
+	lock *locks.Container
 
 	// mu is held while the mounter works: it counts users and mounts in two
 	// steps, between which it must not be asked about the same root again.
@@ -33,7 +34,7 @@ type rwLayer struct {
 var _ moby.RWLayer = (*rwLayer)(nil)
 
 func (s *Service) layer(id string) *rwLayer {
-	return &rwLayer{id: id, s: s, turn: s.turns.get(id)}
+	return &rwLayer{id: id, s: s, lock: s.locks.Of(id)}
 }
 
 // Mount mounts the container's root file system, or counts one more user of
@@ -54,17 +55,17 @@ func (l *rwLayer) mount(note bool) (_ string, failure error) {
 	if err := l.settle(ctx); err != nil {
 		return "", compat.DockerError(fmt.Errorf("settle an interrupted move of container %s: %w", l.id, err))
 	}
-	defer l.turn.RUnlock()
+	defer l.lock.RUnlock()
 	mounts, err := l.s.snapshots("").Mounts(ctx, l.id)
 	if err != nil {
 		return "", compat.DockerError(fmt.Errorf("look up mounts of container %s: %w", l.id, err))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.s.turns.mount(l.id)
+	l.s.locks.Mount(l.id)
 	defer func() {
 		if failure != nil {
-			l.s.turns.unmount(l.id)
+			l.s.locks.Unmount(l.id)
 		}
 	}()
 	if err := l.s.adoptRoot(ctx, l.id, mounts); err != nil {
@@ -81,29 +82,29 @@ func (l *rwLayer) mount(note bool) (_ string, failure error) {
 	return root, nil
 }
 
-// settle locks the turn for reading: what is mounted must not be sealed meanwhile. What
-// a move has left undone is completed before, and the turn locked for writing only for
+// settle locks the container for reading: what is mounted must not be sealed meanwhile. What
+// a move has left undone is completed before, and the container locked for writing only for
 // that: others may be measuring the container, and take their time.
 //
 // What the container is then its next load tells: it still counts as cut.
 func (l *rwLayer) settle(ctx context.Context) error {
-	l.turn.RLock()
+	l.lock.RLock()
 	if !l.s.isCut(l.id) {
 		return nil
 	}
-	l.turn.RUnlock()
+	l.lock.RUnlock()
 	if err := l.s.recoverCut(ctx, l.id); err != nil && !errors.Is(err, containerstore.ErrLeft) {
 		return err
 	}
-	l.turn.RLock()
+	l.lock.RLock()
 	return nil
 }
 
 // Unmount gives back one Mount; the last one unmounts. An image mount may have been
 // given up with its container already.
 func (l *rwLayer) Unmount() error {
-	l.turn.RLock() // nor asked whether it is mounted
-	defer l.turn.RUnlock()
+	l.lock.RLock() // nor asked whether it is mounted
+	defer l.lock.RUnlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	root, image := l.root, isImageMount(l.id)
@@ -119,7 +120,7 @@ func (l *rwLayer) Unmount() error {
 			return fmt.Errorf("unmount root file system of container %s: not mounted", l.id)
 		}
 	}
-	defer l.s.turns.unmount(l.id) // also if it failed: then it is mounted, and nobody uses it
+	defer l.s.locks.Unmount(l.id) // also if it failed: then it is mounted, and nobody uses it
 	if err := l.s.mounter.Unmount(root); err != nil {
 		return fmt.Errorf("unmount root file system of container %s: %w", l.id, err)
 	}
@@ -183,9 +184,9 @@ func (s *Service) find(ctx context.Context, id string, how containerstore.Remake
 
 // hasLayer fails if there is no active snapshot of a layer.
 func (s *Service) hasLayer(ctx context.Context, id string) error {
-	turn := s.turns.get(id)
-	turn.RLock()
-	defer turn.RUnlock()
+	lock := s.locks.Of(id)
+	lock.RLock()
+	defer lock.RUnlock()
 	_, err := s.snapshots("").Stat(ctx, id)
 	return err
 }
@@ -206,20 +207,11 @@ func (s *Service) hold(ctx context.Context, id, snapshot string) (made bool, err
 	if err != nil {
 		err = fmt.Errorf("hold snapshot: %w", err)
 		if made {
-			err = errors.Join(err, s.unhold(ctx, l))
+			err = errors.Join(err, s.operations.Delete(ctx, l))
 		}
 		return false, err
 	}
 	return made, nil
-}
-
-func (s *Service) unhold(ctx context.Context, l leases.Lease) error {
-	ctx, cancel := cleanup(ctx)
-	defer cancel()
-	if err := s.leases.Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("delete lease: %w", err)
-	}
-	return nil
 }
 
 // GetLayerMountID returns the name of the folder that a container's root is
@@ -255,7 +247,7 @@ func (s *Service) release(ctx context.Context, l *rwLayer) error {
 		return compat.DockerError(fmt.Errorf("release layer of container %s: %w", l.id, err))
 	}
 	drop()
-	s.turns.forget(l.id)
+	s.locks.Forget(l.id)
 	s.lost.found(l.id)
 	s.settled(l.id) // there is nothing left to settle
 	return nil
@@ -285,7 +277,7 @@ func (s *Service) DropLayer(ctx context.Context, id string) error {
 		return s.release(ctx, s.layer(id))
 	}
 	if errdefs.IsNotFound(err) { // its lease may hold nothing yet
-		err = s.unhold(ctx, leases.Lease{ID: id})
+		err = s.operations.Delete(ctx, leases.Lease{ID: id})
 	}
 	if err != nil {
 		return compat.DockerError(fmt.Errorf("drop layer of container %s: %w", id, err))

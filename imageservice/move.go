@@ -14,6 +14,7 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff/merge"
+	"github.com/baleen-project/baleen/imageservice/internal/lease"
 )
 
 // Move takes a container from one state to another: an upgrade or a rollback
@@ -48,7 +49,7 @@ func (s *Service) move(ctx context.Context, verb string, ctr *moby.Container, dr
 	m := &Move{s: s, verb: verb, ctr: ctr, history: s.history(ctr.ID, ctr.Driver)}
 	end := func() {}
 	if !dry {
-		if end, err = s.turns.take(ctr.ID); err != nil {
+		if end, err = s.locks.Take(ctr.ID); err != nil {
 			return nil, nil, err
 		}
 		defer func() {
@@ -185,7 +186,7 @@ func (m *Move) change(ctx context.Context) (containerstore.Revision, error) {
 // settled leaves the container wholly on one side of a move that failed. If it
 // has got there all the same, then that is no failure.
 func (m *Move) settled(ctx context.Context, failure error) error {
-	ctx, cancel := cleanup(ctx)
+	ctx, cancel := lease.Cleanup(ctx)
 	defer cancel()
 	if err := m.history.Recover(ctx); err != nil {
 		m.s.settleLater(ctx, m.ctr.ID)

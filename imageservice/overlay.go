@@ -43,9 +43,9 @@ func (s *Service) overlay(ctx context.Context, ctr *moby.Container) (*changes.Co
 // lookUp finds a container's snapshots and mounts. What it returns is there as
 // long as the container is, also if it moves meanwhile.
 func (s *Service) lookUp(ctx context.Context, ctr *moby.Container) (stack containerstore.Stack, mounts []mount.Mount, err error) {
-	turn := s.turns.get(ctr.ID)
-	turn.RLock()
-	defer turn.RUnlock()
+	lock := s.locks.Of(ctr.ID)
+	lock.RLock()
+	defer lock.RUnlock()
 	if stack, err = s.history(ctr.ID, ctr.Driver).Stack(ctx); err != nil {
 		return stack, nil, err
 	}

@@ -27,7 +27,7 @@ func (s *Service) PruneRevisions(ctx context.Context, ctr *moby.Container, r api
 var errCollect = errors.New("collect garbage")
 
 func (s *Service) pruneRevisions(ctx context.Context, ctr *moby.Container, r api.PruneRequest) (_ api.PruneReport, err error) {
-	end, err := s.turns.take(ctr.ID)
+	end, err := s.locks.Take(ctr.ID)
 	if err != nil {
 		return api.PruneReport{}, err
 	}
@@ -37,10 +37,10 @@ func (s *Service) pruneRevisions(ctx context.Context, ctr *moby.Container, r api
 		return api.PruneReport{}, err
 	}
 	defer release(errCollect)
-	turn := s.turns.get(ctr.ID)
-	turn.Lock()
-	defer turn.Unlock()
-	if s.turns.reading(ctr.ID) > 0 {
+	lock := s.locks.Of(ctr.ID)
+	lock.Lock()
+	defer lock.Unlock()
+	if s.locks.Readers(ctr.ID) > 0 {
 		return api.PruneReport{}, fmt.Errorf("a commit or diff of it is under way: %w", errdefs.ErrConflict)
 	}
 	pruned, err := s.history(ctr.ID, ctr.Driver).Prune(ctx, containerstore.Retention{Keep: r.Keep, OlderThan: r.OlderThan})

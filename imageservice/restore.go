@@ -20,6 +20,7 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/imageservice/checkpoint/settings"
+	"github.com/baleen-project/baleen/imageservice/internal/progress"
 )
 
 // Restore is a checkpoint that has been found whole and fit for this daemon. The
@@ -39,7 +40,7 @@ type Restore struct {
 	Warnings []string
 	// Bytes, if it is set, is told how far the files and the processes have been
 	// unpacked.
-	Bytes BytesFunc
+	Bytes progress.Func
 	// Process is what the checkpoint has of processes, dumped by that version of
 	// CRIU; nil in one of files. [Restore.UnpackProcess] makes of it what containerd
 	// reads.
@@ -95,7 +96,7 @@ func (s *Service) prepareRestore(ctx context.Context, ref string, o RestoreOptio
 		}
 	}()
 	// Whoever removes the image now does not take it away.
-	if err := s.keep(ctx, leases.Resource{ID: img.Target.Digest.String(), Type: "content"}); err != nil {
+	if err := s.operations.KeepBlob(ctx, img.Target.Digest); err != nil {
 		return nil, err
 	}
 	c, err := checkpoint.Read(ctx, s.content, img.Target)
@@ -209,7 +210,7 @@ func (r *Restore) fill(ctx context.Context, mounts []mount.Mount) error {
 	for _, l := range r.checkpoint.Own {
 		total += l.Blob.Size
 	}
-	from := meteredStore{r.s.content, newMeter(withBytes(ctx, r.Bytes), total)}
+	from := progress.Store{Store: r.s.content, Meter: progress.NewMeter(progress.With(ctx, r.Bytes), total)}
 	return r.checkpoint.Fill(ctx, mounts, func(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
 		return fetchFrom(ctx, from, layer)
 	}, r.s.options.limit())

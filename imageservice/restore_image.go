@@ -16,6 +16,7 @@ import (
 	"github.com/baleen-project/baleen/compat/bounded"
 	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
+	"github.com/baleen-project/baleen/imageservice/internal/lease"
 )
 
 // labelRestoring is on the record of an image that a restore has made for its
@@ -78,7 +79,7 @@ func (r *Restore) makeRecord(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the container's image: %w", err)
 	}
-	if err := r.s.adopt(ctx, r.base.Digest, compat.ManifestLabels(base.Manifest.Config, base.Manifest.Layers)); err != nil {
+	if err := r.s.blobs.Adopt(ctx, r.base.Digest, compat.ManifestLabels(base.Manifest.Config, base.Manifest.Layers)); err != nil {
 		return fmt.Errorf("keep the container's image: %w", err)
 	}
 	_, err = r.s.images.Create(ctx, images.Image{
@@ -146,7 +147,7 @@ func (r *Restore) endImage(ctx context.Context, failure error) {
 	if err := settle(ctx); err != nil {
 		logger.WithError(err).Warn("could not mend the image record of a restore; trying again")
 		go func() {
-			if err := later(ctx, settle); err != nil {
+			if err := lease.Retry(ctx, settle); err != nil {
 				logger.WithError(err).Error("gave up mending the image record of a restore; it is mended at the next start")
 			}
 		}()
@@ -156,7 +157,7 @@ func (r *Restore) endImage(ctx context.Context, failure error) {
 // settleImage removes a record that no restore uses or has used, and takes the
 // mark off one that has been.
 func (s *Service) settleImage(ctx context.Context, dgst digest.Digest) error {
-	ctx, cancel := cleanup(ctx)
+	ctx, cancel := lease.Cleanup(ctx)
 	defer cancel()
 	s.restored.mu.Lock()
 	defer s.restored.mu.Unlock()

@@ -11,9 +11,9 @@ import (
 
 // Revisions lists the kept states of a container, the oldest first.
 func (s *Service) Revisions(ctx context.Context, ctr *moby.Container) ([]api.Revision, error) {
-	turn := s.turns.get(ctr.ID)
-	turn.RLock()
-	defer turn.RUnlock()
+	lock := s.locks.Of(ctr.ID)
+	lock.RLock()
+	defer lock.RUnlock()
 	list, err := s.history(ctr.ID, ctr.Driver).List(ctx)
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("list revisions of container %s: %w", ctr.ID, err))

@@ -21,6 +21,8 @@ import (
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/dirtree"
 	"github.com/baleen-project/baleen/diff/tarlayer"
+	"github.com/baleen-project/baleen/imageservice/internal/lease"
+	"github.com/baleen-project/baleen/imageservice/internal/phases"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -42,7 +44,7 @@ type sealed struct {
 //
 // What cannot be read from the container's upper directory is found by
 // comparing whole trees, which costs what the image weighs.
-func (s *Service) seal(ctx context.Context, t *timing, ctr *moby.Container, l looked) (sealed, error) {
+func (s *Service) seal(ctx context.Context, t *phases.Operation, ctr *moby.Container, l looked) (sealed, error) {
 	chain := l.base.Config.RootFS.DiffIDs
 	err := l.readable()
 	if err == nil {
@@ -75,7 +77,7 @@ func (l looked) readable() error {
 // sealUpper copies what a container's upper holds into a new snapshot on chain, and
 // makes the layer from that. Large files of layers that have been sealed are
 // linked. When all is read it asks whether the upper was still what it was.
-func (s *Service) sealUpper(ctx context.Context, t *timing, sn snapshots.Snapshotter, still func(context.Context) error, c *changes.Container, chain []digest.Digest) (_ sealed, err error) {
+func (s *Service) sealUpper(ctx context.Context, t *phases.Operation, sn snapshots.Snapshotter, still func(context.Context) error, c *changes.Container, chain []digest.Digest) (_ sealed, err error) {
 	// The steps of a build that change metadata alone come with such containers.
 	untouched, err := c.Untouched(ctx)
 	if err != nil {
@@ -152,9 +154,9 @@ var errMoved = errdefs.ErrConflict.WithMessage("the container moved while it was
 // unmoved fails if the active snapshot of a container is not the one that was made
 // then.
 func (s *Service) unmoved(ctx context.Context, ctr *moby.Container, made time.Time) error {
-	turn := s.turns.get(ctr.ID)
-	turn.RLock()
-	defer turn.RUnlock()
+	lock := s.locks.Of(ctr.ID)
+	lock.RLock()
+	defer lock.RUnlock()
 	info, err := remains(ctx, s.snapshots(ctr.Driver), ctr.ID)
 	if err == nil && !info.Created.Equal(made) {
 		err = errMoved
@@ -189,33 +191,32 @@ func (m *sealed) drop(ctx context.Context) {
 }
 
 // copyChanges seals the container's changes in upper.
-func (s *Service) copyChanges(ctx context.Context, t *timing, c *changes.Container, upper string) (snapshotter.SealStats, error) {
-	sctx, done := t.phase(ctx, "seal")
+func (s *Service) copyChanges(ctx context.Context, t *phases.Operation, c *changes.Container, upper string) (snapshotter.SealStats, error) {
+	sctx, done := t.Phase(ctx, "seal")
 	stats, err := snapshotter.SealBelow(sctx, c, upper, linkFrom, s.options.limit())
 	done(err)
 	if err != nil {
 		return stats, err
 	}
-	t.add("changes", stats.Changes)
-	t.add("bytes", stats.Bytes)
-	t.add("cloned", stats.Cloned)
-	t.add("linked", stats.Linked)
-	commitChanges.Inc(float64(stats.Changes))
-	commitBytes.Inc(float64(stats.Bytes))
+	t.Add("changes", stats.Changes)
+	t.Add("bytes", stats.Bytes)
+	t.Add("cloned", stats.Cloned)
+	t.Add("linked", stats.Linked)
+	phases.Sealed(stats.Changes, stats.Bytes)
 	return stats, nil
 }
 
 // thaw lets the container go on.
-func (s *Service) thaw(ctx context.Context, t *timing, thaw func()) {
-	_, done := t.phase(ctx, "thaw")
+func (s *Service) thaw(ctx context.Context, t *phases.Operation, thaw func()) {
+	_, done := t.Phase(ctx, "thaw")
 	thaw()
 	done(nil)
 }
 
 // store puts a sealed upper on disk, and the layer of it into the content
 // store.
-func (s *Service) store(ctx context.Context, t *timing, disk *dirtree.Disk, upper string, userXattr bool, stats snapshotter.SealStats) (layer diff.Layer, err error) {
-	ctx, done := t.phase(ctx, "ship")
+func (s *Service) store(ctx context.Context, t *phases.Operation, disk *dirtree.Disk, upper string, userXattr bool, stats snapshotter.SealStats) (layer diff.Layer, err error) {
+	ctx, done := t.Phase(ctx, "ship")
 	defer func() { done(err) }()
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() error { return snapshotter.Sync(ctx, disk, upper, stats) })
@@ -223,15 +224,15 @@ func (s *Service) store(ctx context.Context, t *timing, disk *dirtree.Disk, uppe
 	if err := both.Wait(); err != nil {
 		return diff.Layer{}, err
 	}
-	t.add("blob", layer.Blob.Size)
-	blobBytes.Inc(float64(layer.Blob.Size))
+	t.Add("blob", layer.Blob.Size)
+	phases.Stored(layer.Blob.Size)
 	return layer, nil
 }
 
 // sealTrees makes the layer by comparing what the container is with what it
 // was, and the snapshot by unpacking the layer.
-func (s *Service) sealTrees(ctx context.Context, t *timing, ctr *moby.Container, made time.Time, chain []digest.Digest) (layer diff.Layer, err error) {
-	ctx, done := t.phase(ctx, "seal")
+func (s *Service) sealTrees(ctx context.Context, t *phases.Operation, ctr *moby.Container, made time.Time, chain []digest.Digest) (layer diff.Layer, err error) {
+	ctx, done := t.Phase(ctx, "seal")
 	defer func() { done(err) }()
 	thaw := pause(ctx)
 	defer thaw()
@@ -290,7 +291,7 @@ func temporaryKey(id, purpose string) string {
 
 // removeSnapshot drops a temporary snapshot, also after ctx has ended.
 func removeSnapshot(ctx context.Context, sn snapshots.Snapshotter, key string) {
-	ctx, cancel := cleanup(ctx)
+	ctx, cancel := lease.Cleanup(ctx)
 	defer cancel()
 	err := sn.Remove(ctx, key)
 	if err != nil && !errdefs.IsNotFound(err) {

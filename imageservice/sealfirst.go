@@ -13,6 +13,7 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/imageservice/internal/phases"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -59,7 +60,7 @@ const sparingLayers = 16
 // on: see [FeatureSealCommits]. The container of a build step is thrown away, which
 // leaves the image's files with one name.
 func (s *Service) lookSealed(when sealFirst) lookFunc {
-	return func(ctx context.Context, t *timing, ctr *moby.Container) (looked, error) {
+	return func(ctx context.Context, t *phases.Operation, ctr *moby.Container) (looked, error) {
 		l, err := s.look(ctx, t, ctr)
 		if err != nil || l.unreadable != nil {
 			return l, err
@@ -70,7 +71,7 @@ func (s *Service) lookSealed(when sealFirst) lookFunc {
 		if l.stack.IDs.Way == containerstore.Remapped || !when.holds(ctx, l.overlay) {
 			return l, nil
 		}
-		sctx, done := t.phase(ctx, "seal layer")
+		sctx, done := t.Phase(ctx, "seal layer")
 		err = s.sealLayer(sctx, ctr, when.goesOn)
 		done(err)
 		if err != nil {
@@ -82,7 +83,7 @@ func (s *Service) lookSealed(when sealFirst) lookFunc {
 
 // sealLayer seals a container that is stopped, and that nobody else moves or reads.
 func (s *Service) sealLayer(ctx context.Context, ctr *moby.Container, goesOn bool) error {
-	end, err := s.turns.take(ctr.ID)
+	end, err := s.locks.Take(ctr.ID)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func (s *Service) sealLayer(ctx context.Context, ctr *moby.Container, goesOn boo
 		h.MaxSealed = sparingLayers
 	}
 	return s.whileIdle(ctx, ctr, h, func() error {
-		if s.turns.reading(ctr.ID) > 1 { // besides this commit
+		if s.locks.Readers(ctr.ID) > 1 { // besides this commit
 			return fmt.Errorf("another commit or diff of it is under way: %w", errdefs.ErrConflict)
 		}
 		err := h.SealLayer(ctx, goesOn)

@@ -16,6 +16,9 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff/idmap"
+	"github.com/baleen-project/baleen/imageservice/internal/blobs"
+	"github.com/baleen-project/baleen/imageservice/internal/lease"
+	"github.com/baleen-project/baleen/imageservice/internal/locks"
 )
 
 // Containers finds a container of the daemon by its full id; nil if it has
@@ -79,14 +82,12 @@ type Service struct {
 	maps        mapsByMount
 	events      Events
 	options     Options
-	life        *life
 	sealCommits func() bool
-	thawFrozen  func(ctx context.Context, id string) error
 	interrupted []string
 	tempMounts  string
-	turns       turns
-	operations  operations
-	blobs       blobFolder
+	locks       locks.Containers
+	operations  *lease.Operations
+	blobs       *blobs.Store
 	restored    restoredImages
 	lost        lostLayers
 	cut         struct {
@@ -114,15 +115,15 @@ func New(c Config) *Service {
 		ids:         idMap(c.IDMapping),
 		events:      c.Events,
 		options:     c.Options,
-		life:        newLife(),
 		sealCommits: c.SealCommits,
-		thawFrozen:  c.Thaw,
 		tempMounts:  c.TempMounts,
 	}
 	if !s.ids.Empty() && !moby.StockMapsIDs {
 		log.G(s.background()).Warn(NoWayBackWarning)
 	}
-	s.sweep(s.background())
+	s.operations = lease.New(s.leases, s.owner)
+	s.blobs = blobs.New(c.Client, s.operations)
+	s.interrupted = s.operations.Sweep(s.background(), c.Thaw)
 	useTempMounts(s.background(), c.TempMounts)
 	s.interruptedMoves(s.background())
 	return s
@@ -144,3 +145,24 @@ func (s *Service) snapshots(name string) snapshots.Snapshotter {
 	}
 	return s.client.SnapshotService(name)
 }
+
+// lease begins an operation on an object, see [lease.Operations.Begin].
+func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Context, end func(error), err error) {
+	return s.operations.Begin(ctx, verb, object, pauses(ctx))
+}
+
+// keepSnapshot puts a snapshot, which need not exist yet, under the lease in ctx.
+func (s *Service) keepSnapshot(ctx context.Context, name string) error {
+	return s.operations.Keep(ctx, s.snapshotResource(name))
+}
+
+// snapshotResource is a snapshot of the daemon's snapshotter, for a lease to hold.
+func (s *Service) snapshotResource(name string) leases.Resource {
+	return leases.Resource{ID: name, Type: "snapshots/" + s.snapshotter}
+}
+
+// Shutdown ends the operations that are under way, also those that Moby has asked for
+// without a context, and waits until they have cleaned up, or until ctx ends. A switch
+// of a container's files is brought to its end. Layers can still be mounted, unmounted
+// and given up.
+func (s *Service) Shutdown(ctx context.Context) { s.operations.Shutdown(ctx) }

@@ -13,6 +13,7 @@ import (
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/tarlayer"
+	"github.com/baleen-project/baleen/imageservice/internal/progress"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -25,7 +26,7 @@ const slowLayer = 64 << 30
 func (s *Service) ship(ctx context.Context, upper string, userXattr bool, stats snapshotter.SealStats) (diff.Layer, error) {
 	warnIfSlow(ctx, stats.Bytes)
 	return s.shipBy(ctx, func(w io.Writer) (diff.Layer, error) {
-		opts := tarlayer.Options{UserXattr: userXattr, Root: stats.Root, Limit: s.options.limit(), Wrote: newMeter(ctx, stats.Bytes).add}
+		opts := tarlayer.Options{UserXattr: userXattr, Root: stats.Root, Limit: s.options.limit(), Wrote: progress.NewMeter(ctx, stats.Bytes).Add}
 		layer, _, err := tarlayer.Pack(ctx, w, upper, opts, s.compression(ctx))
 		return layer, err
 	})
@@ -41,7 +42,7 @@ func (s *Service) shipChanges(ctx context.Context, c *changes.Container) (diff.L
 	}
 	warnIfSlow(ctx, size)
 	return s.shipBy(ctx, func(w io.Writer) (diff.Layer, error) {
-		opts := tarlayer.Options{Limit: s.options.limit(), Wrote: newMeter(ctx, size).add}
+		opts := tarlayer.Options{Limit: s.options.limit(), Wrote: progress.NewMeter(ctx, size).Add}
 		layer, _, err := tarlayer.PackChanges(ctx, w, c, opts, s.compression(ctx))
 		return layer, err
 	})
@@ -59,11 +60,11 @@ func warnIfSlow(ctx context.Context, size int64) {
 // They share the processors, and with them the memory of the compressors; each takes
 // some 10 MiB besides.
 func (s *Service) shipBy(ctx context.Context, pack func(io.Writer) (diff.Layer, error)) (_ diff.Layer, err error) {
-	w, err := s.ingest(ctx)
+	w, err := s.blobs.Open(ctx)
 	if err != nil {
 		return diff.Layer{}, fmt.Errorf("open layer for writing: %w", err)
 	}
-	defer func() { err = w.close(ctx, err) }()
+	defer func() { err = w.Close(ctx, err) }()
 
 	layer, err := pack(w)
 	if err != nil || layer.Empty() {

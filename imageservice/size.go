@@ -30,9 +30,9 @@ func (s *Service) GetContainerLayerSize(ctx context.Context, id string) (own, to
 
 func (s *Service) layerSize(ctx context.Context, ctr *moby.Container) (own, below int64) {
 	logger := log.G(ctx).WithField("container", ctr.ID)
-	turn := s.turns.get(ctr.ID)
-	turn.RLock()
-	defer turn.RUnlock()
+	lock := s.locks.Of(ctr.ID)
+	lock.RLock()
+	defer lock.RUnlock()
 	h := s.history(ctr.ID, ctr.Driver)
 	stack, err := h.Stack(ctx)
 	if err != nil {

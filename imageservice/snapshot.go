@@ -31,7 +31,7 @@ func (s *Service) Snapshot(ctx context.Context, ctr *moby.Container, o SnapshotO
 }
 
 func (s *Service) snapshot(ctx context.Context, ctr *moby.Container, o SnapshotOptions) (_ containerstore.Revision, err error) {
-	end, err := s.turns.take(ctr.ID)
+	end, err := s.locks.Take(ctr.ID)
 	if err != nil {
 		return containerstore.Revision{}, err
 	}
@@ -57,7 +57,7 @@ func (s *Service) snapshot(ctx context.Context, ctr *moby.Container, o SnapshotO
 // somebody is about to read its upper where it is.
 func (s *Service) sealStopped(ctx context.Context, ctr *moby.Container, h *containerstore.History, r containerstore.Record) (sealed containerstore.Revision, ok bool, _ error) {
 	err := s.whileIdle(ctx, ctr, h, func() (err error) {
-		if s.turns.reading(ctr.ID) > 0 {
+		if s.locks.Readers(ctr.ID) > 0 {
 			return nil
 		}
 		ok = true

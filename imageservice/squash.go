@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
@@ -24,6 +23,7 @@ import (
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/tarlayer"
+	"github.com/baleen-project/baleen/imageservice/internal/phases"
 )
 
 // SquashImage makes an image like one that exists, with the layers of parent
@@ -75,18 +75,18 @@ func (s *Service) squashImage(ctx context.Context, id, parent string) (string, e
 }
 
 func (s *Service) squash(ctx context.Context, id, parent string) (_ string, err error) {
-	ctx, t, finish := begin(ctx, "squash", id)
+	ctx, t, finish := phases.Begin(ctx, "squash", id)
 	defer func() { finish(err) }()
 	ctx, end, err := s.lease(ctx, "squash", id)
 	if err != nil {
 		return "", err
 	}
 	defer func() { end(err) }()
-	names, err := s.blobNames(ctx)
+	names, err := s.blobs.Names(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer names.close()
+	defer names.Close()
 
 	img, err := s.readImage(ctx, id)
 	if err != nil {
@@ -119,7 +119,7 @@ func (s *Service) readImage(ctx context.Context, id string) (baseimage.Image, er
 	if err != nil {
 		return baseimage.Image{}, err
 	}
-	if err := s.keep(ctx, leases.Resource{ID: record.Target.Digest.String(), Type: "content"}); err != nil {
+	if err := s.operations.KeepBlob(ctx, record.Target.Digest); err != nil {
 		return baseimage.Image{}, err
 	}
 	return baseimage.Read(ctx, s.content, record.Target, platforms.DefaultSpec())
@@ -127,7 +127,7 @@ func (s *Service) readImage(ctx context.Context, id string) (baseimage.Image, er
 
 // merge makes one layer, and its snapshot, of the layers of a chain after the
 // first few.
-func (s *Service) merge(ctx context.Context, t *timing, chain []digest.Digest, below int) (sealed, error) {
+func (s *Service) merge(ctx context.Context, t *phases.Operation, chain []digest.Digest, below int) (sealed, error) {
 	sn := s.snapshots("")
 	key := temporaryKey(identity.ChainID(chain).String(), "squash")
 	mounts, err := sn.View(ctx, key, identity.ChainID(chain).String())

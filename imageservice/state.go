@@ -50,8 +50,8 @@ func (s *Service) state(ctx context.Context, id string) (*State, error) {
 }
 
 func (s *Service) readState(ctx context.Context, id string) (*containerstore.Record, error) {
-	turn := s.turns.get(id)
-	turn.RLock()
-	defer turn.RUnlock()
+	lock := s.locks.Of(id)
+	lock.RLock()
+	defer lock.RUnlock()
 	return s.history(id, "").State(ctx)
 }

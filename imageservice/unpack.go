@@ -102,11 +102,11 @@ func (s *Service) unpackLayers(ctx context.Context, target ocispec.Descriptor, i
 		return err
 	}
 	for _, l := range layers {
-		if err := s.adopt(ctx, l.Blob.Digest, map[string]string{compat.LabelUncompressed: l.DiffID.String()}); err != nil {
+		if err := s.blobs.Adopt(ctx, l.Blob.Digest, map[string]string{compat.LabelUncompressed: l.DiffID.String()}); err != nil {
 			return err
 		}
 	}
-	return s.adopt(ctx, img.Manifest.Config.Digest, compat.ConfigLabels(s.snapshotter, top))
+	return s.blobs.Adopt(ctx, img.Manifest.Config.Digest, compat.ConfigLabels(s.snapshotter, top))
 }
 
 // unpackAtOnce is how many layers are unpacked at the same time: two for each

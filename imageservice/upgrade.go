@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -141,7 +140,7 @@ func (s *Service) resolve(ctx context.Context, name string, platform ocispec.Pla
 		return st, baseimage.Image{}, fmt.Errorf("image %s has no manifest: %w", name, errdefs.ErrFailedPrecondition)
 	}
 	st.Manifest = img.Details.ManifestDescriptor
-	if err := s.keep(ctx, leases.Resource{ID: st.Manifest.Digest.String(), Type: "content"}); err != nil {
+	if err := s.operations.KeepBlob(ctx, st.Manifest.Digest); err != nil {
 		return st, baseimage.Image{}, err
 	}
 	base, err := baseimage.Read(ctx, s.content, *st.Manifest, st.Platform)

@@ -11,6 +11,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/internal/progress"
 )
 
 // Maker makes checkpoints of containers. All fields are needed.
@@ -108,7 +109,7 @@ func parseName(ref string) (reference.Named, error) {
 }
 
 // emitBytes tells how far a step has got.
-func emitBytes(emit func(api.Progress)) imageservice.BytesFunc {
+func emitBytes(emit func(api.Progress)) progress.Func {
 	return func(current, total int64) {
 		emit(api.Progress{ProgressDetail: &api.ProgressDetail{Current: current, Total: total}})
 	}

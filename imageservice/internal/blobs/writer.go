@@ -1,4 +1,4 @@
-package imageservice
+package blobs
 
 import (
 	"context"
@@ -14,21 +14,23 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"google.golang.org/grpc"
+
+	"github.com/baleen-project/baleen/imageservice/internal/lease"
 )
 
-// shipChunk is how much goes to the content store in one message. containerd
+// Chunk is how much goes to the content store in one message. containerd
 // takes up to 16 MiB.
-const shipChunk = 1 << 20
+const Chunk = 1 << 20
 
 // answersAhead bounds how many messages may wait for their answers.
 const answersAhead = 16
 
-// ingest is a blob on its way into containerd's content store, under the lease
+// Writer is a blob on its way into containerd's content store, under the lease
 // of the context that it was started with. The client's own writer waits for an answer to every piece,
 // takes four answers for a small blob, and says "EOF" when containerd ends the
-// call, and not why. An ingest has one user, who always closes it.
-type ingest struct {
-	s      *Service
+// call, and not why. A Writer has one user, who always closes it.
+type Writer struct {
+	s      *Store
 	ctx    context.Context // for Write, which has no parameter for it
 	cancel func()          // ends the call
 	ref    string
@@ -45,21 +47,21 @@ type ingest struct {
 	stored  bool
 }
 
-// ingest starts a blob.
-func (s *Service) ingest(ctx context.Context) (*ingest, error) {
+// Open starts a blob.
+func (s *Store) Open(ctx context.Context) (*Writer, error) {
 	conn, ok := s.client.Conn().(grpc.ClientConnInterface)
 	if !ok {
 		return nil, fmt.Errorf("containerd's client is connected by %T, not by gRPC: %w", s.client.Conn(), errdefs.ErrNotImplemented)
 	}
-	// The call outlives the request, for close to end it in order.
+	// The call outlives the request, for Close to end it in order.
 	cctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(cleanupTimeout, cancel) })
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lease.CleanupTimeout, cancel) })
 	stream, err := contentapi.NewContentClient(conn).Write(cctx)
 	if err != nil {
 		cancel()
 		return nil, errgrpc.ToNative(err)
 	}
-	w := &ingest{
+	w := &Writer{
 		s: s, ctx: ctx, stream: stream,
 		cancel:  func() { stop(); cancel() },
 		ref:     "baleen-" + rand.Text(),
@@ -70,7 +72,7 @@ func (s *Service) ingest(ctx context.Context) (*ingest, error) {
 }
 
 // receive takes the answers until the call ends.
-func (w *ingest) receive() {
+func (w *Writer) receive() {
 	defer close(w.answers)
 	for {
 		answer, err := w.stream.Recv()
@@ -83,7 +85,7 @@ func (w *ingest) receive() {
 }
 
 // await takes answers until no more than that many are outstanding.
-func (w *ingest) await(outstanding int) error {
+func (w *Writer) await(outstanding int) error {
 	for w.sent-w.got > outstanding {
 		select {
 		case answer, ok := <-w.answers:
@@ -100,14 +102,14 @@ func (w *ingest) await(outstanding int) error {
 }
 
 // ended tells why there are no more answers.
-func (w *ingest) ended() error {
+func (w *Writer) ended() error {
 	if errors.Is(w.err, io.EOF) {
 		return fmt.Errorf("containerd ended the call early: %w", errdefs.ErrUnavailable)
 	}
 	return errgrpc.ToNative(w.err)
 }
 
-func (w *ingest) send(m *contentapi.WriteContentRequest) error {
+func (w *Writer) send(m *contentapi.WriteContentRequest) error {
 	if w.sent == 0 {
 		m.Ref = w.ref
 	}
@@ -126,13 +128,13 @@ func (w *ingest) send(m *contentapi.WriteContentRequest) error {
 
 // Write takes a piece of the blob. It may return before the piece is stored:
 // Commit tells whether all are.
-func (w *ingest) Write(p []byte) (int, error) {
+func (w *Writer) Write(p []byte) (int, error) {
 	written := 0
 	for len(p) > 0 {
-		n := min(len(p), shipChunk-len(w.chunk))
+		n := min(len(p), Chunk-len(w.chunk))
 		w.chunk = append(w.chunk, p[:n]...)
 		p, written = p[n:], written+n
-		if len(w.chunk) == shipChunk {
+		if len(w.chunk) == Chunk {
 			if err := w.flush(); err != nil {
 				return written, err
 			}
@@ -141,7 +143,7 @@ func (w *ingest) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-func (w *ingest) flush() error {
+func (w *Writer) flush() error {
 	if len(w.chunk) == 0 {
 		return nil
 	}
@@ -152,7 +154,7 @@ func (w *ingest) flush() error {
 
 // Digest waits until the store has all that was written, and returns the digest
 // that it made of it, for who would otherwise have to make a second one.
-func (w *ingest) Digest() (digest.Digest, error) {
+func (w *Writer) Digest() (digest.Digest, error) {
 	if err := w.flush(); err != nil {
 		return "", err
 	}
@@ -167,7 +169,7 @@ func (w *ingest) Digest() (digest.Digest, error) {
 
 // Commit makes the blob one of the store's, with labels. If the store has it
 // already, that one is put under the lease and gets the labels that it lacks.
-func (w *ingest) Commit(ctx context.Context, desc ocispec.Descriptor, labels map[string]string) error {
+func (w *Writer) Commit(ctx context.Context, desc ocispec.Descriptor, labels map[string]string) error {
 	m := &contentapi.WriteContentRequest{Action: contentapi.WriteAction_COMMIT, Data: w.chunk, Total: desc.Size, Labels: labels}
 	if w.sent == 0 {
 		m.Expected = desc.Digest.String()
@@ -178,7 +180,7 @@ func (w *ingest) Commit(ctx context.Context, desc ocispec.Descriptor, labels map
 	}
 	if errdefs.IsAlreadyExists(err) {
 		w.stored = true // containerd has dropped what was written
-		return w.s.adopt(ctx, desc.Digest, labels)
+		return w.s.Adopt(ctx, desc.Digest, labels)
 	}
 	if err != nil {
 		return err
@@ -190,9 +192,9 @@ func (w *ingest) Commit(ctx context.Context, desc ocispec.Descriptor, labels map
 	return nil
 }
 
-// close ends the call, and drops what was written if it was not committed. It
+// Close ends the call, and drops what was written if it was not committed. It
 // returns the failure that it is given, with its own.
-func (w *ingest) close(ctx context.Context, failure error) error {
+func (w *Writer) Close(ctx context.Context, failure error) error {
 	defer w.cancel()
 	if w.stored {
 		return failure
@@ -200,12 +202,12 @@ func (w *ingest) close(ctx context.Context, failure error) error {
 	// What containerd is still closing cannot be dropped: it would leave a file
 	// behind in the folder that is being removed. Having closed it ends the
 	// call.
-	timeout := time.AfterFunc(cleanupTimeout, w.cancel)
+	timeout := time.AfterFunc(lease.CleanupTimeout, w.cancel)
 	defer timeout.Stop()
 	failure = errors.Join(failure, w.stream.CloseSend())
 	for range w.answers {
 	}
-	ctx, cancel := cleanup(ctx)
+	ctx, cancel := lease.Cleanup(ctx)
 	defer cancel()
 	if err := w.s.content.Abort(ctx, w.ref); err != nil && !errdefs.IsNotFound(err) {
 		return errors.Join(failure, fmt.Errorf("abort: %w", err))

@@ -1,4 +1,6 @@
-package imageservice
+// Package phases measures the phases of operations: as spans, as metrics, and as one line
+// in the debug log for each operation.
+package phases
 
 import (
 	"context"
@@ -24,9 +26,8 @@ var (
 
 func init() { metrics.Register(commitMetrics) }
 
-// timing measures the phases of one operation: as spans, as metrics, and as one
-// line in the debug log.
-type timing struct {
+// Operation is one that is measured.
+type Operation struct {
 	mu     sync.Mutex
 	fields log.Fields
 	began  time.Time
@@ -34,38 +35,47 @@ type timing struct {
 
 func tracer() trace.Tracer { return otel.Tracer("github.com/baleen-project/baleen/imageservice") }
 
-// begin starts the span of an operation on an object. The caller defers end
+// Begin starts the span of an operation on an object. The caller defers end
 // with its error.
-func begin(ctx context.Context, verb, object string) (_ context.Context, _ *timing, end func(error)) {
+func Begin(ctx context.Context, verb, object string) (_ context.Context, _ *Operation, end func(error)) {
 	ctx, span := tracer().Start(ctx, "baleen."+verb, trace.WithAttributes(attribute.String("object", object)))
-	t := &timing{fields: log.Fields{"operation": verb, "object": object}, began: time.Now()}
-	return ctx, t, func(err error) {
+	o := &Operation{fields: log.Fields{"operation": verb, "object": object}, began: time.Now()}
+	return ctx, o, func(err error) {
 		finish(span, err)
-		t.add("total", time.Since(t.began))
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		log.G(ctx).WithError(err).WithFields(t.fields).Debug("operation done")
+		o.Add("total", time.Since(o.began))
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		log.G(ctx).WithError(err).WithFields(o.fields).Debug("operation done")
 	}
 }
 
-// phase starts a phase. The function that it returns ends it.
-func (t *timing) phase(ctx context.Context, name string) (context.Context, func(error)) {
+// Phase starts a phase. The function that it returns ends it.
+func (o *Operation) Phase(ctx context.Context, name string) (context.Context, func(error)) {
 	ctx, span := tracer().Start(ctx, "baleen."+name)
 	began := time.Now()
 	return ctx, func(err error) {
 		finish(span, err)
 		took := time.Since(began)
 		phaseSeconds.WithValues(name).Update(took)
-		t.add(name, took)
+		o.Add(name, took)
 	}
 }
 
-// add notes a figure for the log line.
-func (t *timing) add(name string, value any) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.fields[name] = value
+// Add notes a figure for the log line.
+func (o *Operation) Add(name string, value any) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fields[name] = value
 }
+
+// Sealed counts what a commit has sealed.
+func Sealed(changes, bytes int64) {
+	commitChanges.Inc(float64(changes))
+	commitBytes.Inc(float64(bytes))
+}
+
+// Stored counts the blob of a layer, in bytes.
+func Stored(blob int64) { blobBytes.Inc(float64(blob)) }
 
 func finish(span trace.Span, err error) {
 	if err != nil {

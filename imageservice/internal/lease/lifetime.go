@@ -1,4 +1,4 @@
-package imageservice
+package lease
 
 import (
 	"context"
@@ -56,14 +56,18 @@ func (l *life) wait() <-chan struct{} {
 	return idle
 }
 
-// Shutdown ends the operations that are under way, also those that Moby has asked for
-// without a context, and waits until they have cleaned up, or until ctx ends. A switch
-// of a container's files is brought to its end. Layers can still be mounted, unmounted
-// and given up.
-func (s *Service) Shutdown(ctx context.Context) {
-	s.life.end()
+// Live counts work that has no lease of its own, and returns a context that ends at
+// shutdown, too. The work calls done when it has cleaned up.
+func (o *Operations) Live(ctx context.Context) (_ context.Context, done func()) {
+	return o.life.begin(ctx)
+}
+
+// Shutdown ends the operations that are under way, and waits until they have cleaned up, or
+// until ctx ends.
+func (o *Operations) Shutdown(ctx context.Context) {
+	o.life.end()
 	select {
-	case <-s.life.wait():
+	case <-o.life.wait():
 	case <-ctx.Done():
 	}
 }
