@@ -1,5 +1,4 @@
-// Package imageservice is the front desk: [Service] implements Moby's
-// daemon.ImageService on containerd.
+// Package imageservice implements Moby's daemon.ImageService on containerd: [Service].
 //
 // Verbs that Baleen does better are its own, one file each: committing a
 // container or a build step, creating, finding and releasing a container's
@@ -18,6 +17,19 @@
 // container's name. An image that is mounted for a container is an active snapshot
 // "<id>-mount-<random>" on the image, held by a lease of that name, and is released
 // with the container. A data root can go from Moby to Baleen and back.
+//
+// # Start and life
+//
+// [New] deletes the leases of operations that a crash cut short, lets the containers go on
+// that they had frozen, unmounts what was mounted for a time, and notes the containers
+// whose moves were cut short. [Service.LoadLayer], and [Service.GetLayerByID] without a
+// container, then find the layer of each container that Moby loads: they make folders
+// again that a power cut took, and complete or take back the move ([Service.State] says
+// what the container is then). [Service.Shutdown] ends what is under way.
+//
+// A commit has the phases look, seal, thaw, ship and publish, which commit.go, seal.go,
+// ship.go and publish.go are named after. docs/architecture.md tells them, the life of a
+// revision and the labels.
 //
 // # Revisions
 //
