@@ -47,9 +47,8 @@ type CheckpointOptions struct {
 	CRIU string
 	// Plain is what the daemon gives to a container of which nothing is asked.
 	Plain *moby.HostConfig
-	// Pause pauses the container while it is read, and returns what lets it go on; nil
-	// for a container that does not run.
-	Pause func() (thaw func())
+	// Pause pauses the container while it is read; nil for a container that does not run.
+	Pause Pause
 	// Warnings are told with what has been made.
 	Warnings []string
 	// Tell is told what goes on.
@@ -62,9 +61,6 @@ type CheckpointOptions struct {
 // asked to, as an image without a name: one that [Service.PrepareRestore] makes a
 // container of.
 func (s *Service) Checkpoint(ctx context.Context, ctr *moby.Container, o CheckpointOptions) (api.Checkpoint, error) {
-	if o.Pause != nil {
-		ctx = WithPause(ctx, o.Pause)
-	}
 	made, err := s.checkpoint(ctx, ctr, o)
 	if err != nil {
 		return api.Checkpoint{}, compat.DockerError(fmt.Errorf("checkpoint container %s: %w", ctr.ID, err))
@@ -76,7 +72,7 @@ func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o Checkpo
 	defer s.locks.Read(ctr.ID)()
 	ctx, t, finish := phases.Begin(ctx, "checkpoint", ctr.ID)
 	defer func() { finish(err) }()
-	ctx, end, err := s.lease(ctx, "checkpoint", ctr.ID)
+	ctx, end, err := s.operations.Begin(ctx, "checkpoint", ctr.ID, o.Pause != nil)
 	if err != nil {
 		return api.Checkpoint{}, err
 	}
@@ -84,7 +80,8 @@ func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o Checkpo
 
 	began := time.Now()
 	var paused time.Duration
-	ctx = progress.With(timePause(ctx, &paused), o.Bytes)
+	o.Pause = timed(o.Pause, &paused)
+	ctx = progress.With(ctx, o.Bytes)
 	o.Tell("looking at the container")
 	l, err := s.look(ctx, t, ctr)
 	if err != nil {
@@ -117,10 +114,10 @@ func (s *Service) keepState(ctx context.Context, t *phases.Operation, ctr *moby.
 	if err != nil {
 		return nil, nil, err
 	}
-	sctx := ctx
+	live.pause = o.Pause
 	if o.Dump != nil {
 		// One pause for both: the files are those that the processes know.
-		thaw := pause(ctx)
+		thaw := o.Pause.begin()
 		defer thaw()
 		o.Tell("keeping the processes")
 		dumped, err := dump(ctx, t, o)
@@ -128,10 +125,10 @@ func (s *Service) keepState(ctx context.Context, t *phases.Operation, ctr *moby.
 			return nil, nil, err
 		}
 		process = &dumped
-		sctx = WithPause(ctx, func() func() { return thaw })
+		live.pause = func() func() { return thaw }
 	}
 	o.Tell("reading what it changed")
-	made, err := s.seal(sctx, t, ctr, live)
+	made, err := s.seal(ctx, t, ctr, live)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,18 +139,18 @@ func (s *Service) keepState(ctx context.Context, t *phases.Operation, ctr *moby.
 	return s.ownLayers(ctx, ctr, below, made.layer), process, nil
 }
 
-// timePause returns a context whose pause tells how long it was when it has ended.
-func timePause(ctx context.Context, took *time.Duration) context.Context {
-	if !pauses(ctx) {
-		return ctx
+// timed returns a pause that tells how long it was when it has ended.
+func timed(pause Pause, took *time.Duration) Pause {
+	if pause == nil {
+		return nil
 	}
-	return WithPause(ctx, func() func() {
-		thaw, began := pause(ctx), time.Now()
+	return func() func() {
+		thaw, began := pause(), time.Now()
 		return func() {
 			thaw()
 			*took = time.Since(began)
 		}
-	})
+	}
 }
 
 func dump(ctx context.Context, t *phases.Operation, o CheckpointOptions) (ocispec.Descriptor, error) {

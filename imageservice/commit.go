@@ -57,7 +57,8 @@ func (s *Service) commit(ctx context.Context, c moby.CommitConfig, look lookFunc
 	defer s.locks.Read(ctr.ID)()
 	ctx, t, finish := phases.Begin(ctx, "commit", ctr.ID)
 	defer func() { finish(err) }()
-	ctx, end, err := s.lease(ctx, "commit", ctr.ID)
+	pause := pauseOf(ctx)
+	ctx, end, err := s.operations.Begin(ctx, "commit", ctr.ID, pause != nil)
 	if err != nil {
 		return "", err
 	}
@@ -68,7 +69,7 @@ func (s *Service) commit(ctx context.Context, c moby.CommitConfig, look lookFunc
 	}
 	defer names.Close()
 
-	l, made, err := s.read(ctx, t, ctr, look)
+	l, made, err := s.read(ctx, t, ctr, look, pause)
 	if err != nil {
 		return "", err
 	}
@@ -84,11 +85,12 @@ const readTries = 3
 
 // read seals a container as it is. One that moves meanwhile, which only a stopped
 // one does, is read again.
-func (s *Service) read(ctx context.Context, t *phases.Operation, ctr *moby.Container, look lookFunc) (l looked, made sealed, err error) {
+func (s *Service) read(ctx context.Context, t *phases.Operation, ctr *moby.Container, look lookFunc, pause Pause) (l looked, made sealed, err error) {
 	for range readTries {
 		if l, err = look(ctx, t, ctr); err != nil {
 			return l, made, err
 		}
+		l.pause = pause
 		if made, err = s.seal(ctx, t, ctr, l); !errors.Is(err, errMoved) {
 			return l, made, err
 		}
@@ -102,6 +104,7 @@ type looked struct {
 	overlay    *changes.Container
 	stack      containerstore.Stack // what overlay is made of
 	unreadable error                // diff.ErrUnsupported instead of an overlay
+	pause      Pause                // for reading the container
 }
 
 // look finds out about a container and its image, at the same time.

@@ -5,30 +5,35 @@ import (
 	"sync"
 )
 
+// Pause pauses a container that is about to be read. What it returns, thaw, is called as
+// soon as all is read that is needed: so the pause lasts neither while the operation
+// prepares nor while it stores. It is called on every path. Pause decides itself whether
+// there is anything to pause. A nil Pause pauses nothing.
+type Pause func() (thaw func())
+
+// begin pauses. The function that it returns thaws, once.
+func (p Pause) begin() (thaw func()) {
+	if p == nil {
+		return func() {}
+	}
+	return sync.OnceFunc(p())
+}
+
 type pauseKey struct{}
 
-// WithPause returns a context for committing a container that may be running.
-// The commit calls pause when it is about to read the container, and what that
-// returns, thaw, as soon as it has read all that it needs: so the pause lasts
-// neither while the commit prepares nor while the image is made. It thaws on
-// every path. pause decides itself whether there is anything to pause.
-func WithPause(ctx context.Context, pause func() (thaw func())) context.Context {
+// WithPause returns a context for [Service.CommitImage], whose parameters are Moby's and
+// have no place for a [Pause]. Nothing else looks for it. A nil Pause changes nothing.
+func WithPause(ctx context.Context, pause Pause) context.Context {
+	if pause == nil {
+		return ctx
+	}
 	return context.WithValue(ctx, pauseKey{}, pause)
 }
 
-// pauses reports whether a commit may pause its container.
-func pauses(ctx context.Context) bool {
-	_, ok := ctx.Value(pauseKey{}).(func() func())
-	return ok
-}
-
-// pause pauses the container of a commit, if that is asked for. The function
-// that it returns thaws, once.
-func pause(ctx context.Context) (thaw func()) {
-	if f, ok := ctx.Value(pauseKey{}).(func() func()); ok {
-		return sync.OnceFunc(f())
-	}
-	return func() {}
+// pauseOf returns the Pause of [WithPause], or nil.
+func pauseOf(ctx context.Context) Pause {
+	pause, _ := ctx.Value(pauseKey{}).(Pause)
+	return pause
 }
 
 // Interrupted returns the ids of the containers that a commit may have paused

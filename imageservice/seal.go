@@ -50,7 +50,7 @@ func (s *Service) seal(ctx context.Context, t *phases.Operation, ctr *moby.Conta
 	if err == nil {
 		var layer sealed
 		still := func(ctx context.Context) error { return s.unmoved(ctx, ctr, l.stack.Made) }
-		if layer, err = s.sealUpper(ctx, t, s.snapshots(ctr.Driver), still, l.overlay, chain); err == nil {
+		if layer, err = s.sealUpper(ctx, t, source{sn: s.snapshots(ctr.Driver), changes: l.overlay, chain: chain, still: still, pause: l.pause}); err == nil {
 			return layer, nil
 		}
 	}
@@ -58,7 +58,7 @@ func (s *Service) seal(ctx context.Context, t *phases.Operation, ctr *moby.Conta
 		return sealed{}, err
 	}
 	log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("committing by comparing whole trees")
-	layer, err := s.sealTrees(ctx, t, ctr, l.stack.Made, chain)
+	layer, err := s.sealTrees(ctx, t, ctr, l)
 	return sealed{layer: layer, whole: true}, err
 }
 
@@ -74,21 +74,30 @@ func (l looked) readable() error {
 	return l.unreadable
 }
 
-// sealUpper copies what a container's upper holds into a new snapshot on chain, and
+// source is what sealUpper reads.
+type source struct {
+	sn      snapshots.Snapshotter // has it, and gets the new snapshot
+	changes *changes.Container
+	chain   []digest.Digest             // diffIDs of the image below
+	still   func(context.Context) error // fails if it is not any more what it was
+	pause   Pause
+}
+
+// sealUpper copies what a container's upper holds into a new snapshot on its chain, and
 // makes the layer from that. Large files of layers that have been sealed are
 // linked. When all is read it asks whether the upper was still what it was.
-func (s *Service) sealUpper(ctx context.Context, t *phases.Operation, sn snapshots.Snapshotter, still func(context.Context) error, c *changes.Container, chain []digest.Digest) (_ sealed, err error) {
+func (s *Service) sealUpper(ctx context.Context, t *phases.Operation, from source) (_ sealed, err error) {
 	// The steps of a build that change metadata alone come with such containers.
-	untouched, err := c.Untouched(ctx)
+	untouched, err := from.changes.Untouched(ctx)
 	if err != nil {
 		return sealed{}, err
 	}
 	if untouched {
-		return sealed{layer: diff.EmptyLayer()}, still(ctx)
+		return sealed{layer: diff.EmptyLayer()}, from.still(ctx)
 	}
-	parent := identity.ChainID(chain)
-	made := sealed{chain: chain, sn: sn, key: snapshotter.ExtractKey(parent), keep: s.keepSnapshot}
-	mounts, err := sn.Prepare(ctx, made.key, parent.String())
+	parent := identity.ChainID(from.chain)
+	made := sealed{chain: from.chain, sn: from.sn, key: snapshotter.ExtractKey(parent), keep: s.keepSnapshot}
+	mounts, err := from.sn.Prepare(ctx, made.key, parent.String())
 	if err != nil {
 		return sealed{}, fmt.Errorf("prepare snapshot on %q: %w", parent, err)
 	}
@@ -97,7 +106,7 @@ func (s *Service) sealUpper(ctx context.Context, t *phases.Operation, sn snapsho
 			made.drop(ctx)
 		}
 	}()
-	target, err := changes.ParseOverlay(mounts, len(chain) > 0)
+	target, err := changes.ParseOverlay(mounts, len(from.chain) > 0)
 	if err != nil {
 		return sealed{}, err
 	}
@@ -110,11 +119,11 @@ func (s *Service) sealUpper(ctx context.Context, t *phases.Operation, sn snapsho
 
 	// Not before: to prepare takes longer than to pause, and as long as containerd
 	// likes.
-	thaw := pause(ctx)
+	thaw := from.pause.begin()
 	defer thaw()
-	stats, err := s.copyChanges(ctx, t, c, upper)
+	stats, err := s.copyChanges(ctx, t, from.changes, upper)
 	if err != nil {
-		if moved := still(ctx); errors.Is(moved, errMoved) {
+		if moved := from.still(ctx); errors.Is(moved, errMoved) {
 			err = moved
 		}
 		return sealed{}, err
@@ -122,10 +131,10 @@ func (s *Service) sealUpper(ctx context.Context, t *phases.Operation, sn snapsho
 	go s.thaw(ctx, t, thaw) // the deferred call waits for it
 	if stats.Changes == 0 {
 		made.layer = diff.EmptyLayer()
-		return sealed{layer: made.layer}, still(ctx)
+		return sealed{layer: made.layer}, from.still(ctx)
 	}
 	both, bctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return still(bctx) })
+	both.Go(func() error { return from.still(bctx) })
 	both.Go(func() (err error) {
 		made.layer, err = s.store(bctx, t, disk, upper, target.UserXattr, stats)
 		return err
@@ -231,10 +240,10 @@ func (s *Service) store(ctx context.Context, t *phases.Operation, disk *dirtree.
 
 // sealTrees makes the layer by comparing what the container is with what it
 // was, and the snapshot by unpacking the layer.
-func (s *Service) sealTrees(ctx context.Context, t *phases.Operation, ctr *moby.Container, made time.Time, chain []digest.Digest) (layer diff.Layer, err error) {
+func (s *Service) sealTrees(ctx context.Context, t *phases.Operation, ctr *moby.Container, l looked) (layer diff.Layer, err error) {
 	ctx, done := t.Phase(ctx, "seal")
 	defer func() { done(err) }()
-	thaw := pause(ctx)
+	thaw := l.pause.begin()
 	defer thaw()
 	err = s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
 		layer, err = tarlayer.FromTrees(ctx, s.differ, s.content, before, now)
@@ -242,7 +251,7 @@ func (s *Service) sealTrees(ctx context.Context, t *phases.Operation, ctr *moby.
 	})
 	thaw()
 	if err == nil {
-		err = s.unmoved(ctx, ctr, made)
+		err = s.unmoved(ctx, ctr, l.stack.Made)
 	}
 	if err != nil {
 		return diff.Layer{}, fmt.Errorf("read changes: %w", err)
@@ -250,7 +259,7 @@ func (s *Service) sealTrees(ctx context.Context, t *phases.Operation, ctr *moby.
 	if layer.Empty() {
 		return layer, nil
 	}
-	return layer, s.apply(ctx, s.snapshots(ctr.Driver), chain, layer)
+	return layer, s.apply(ctx, s.snapshots(ctr.Driver), l.base.Config.RootFS.DiffIDs, layer)
 }
 
 // apply makes the snapshot of a layer that is stored, and keeps it: there may be

@@ -146,9 +146,9 @@ func (s *Service) snapshots(name string) snapshots.Snapshotter {
 	return s.client.SnapshotService(name)
 }
 
-// lease begins an operation on an object, see [lease.Operations.Begin].
+// lease begins an operation on an object that pauses nothing, see [lease.Operations.Begin].
 func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Context, end func(error), err error) {
-	return s.operations.Begin(ctx, verb, object, pauses(ctx))
+	return s.operations.Begin(ctx, verb, object, false)
 }
 
 // keepSnapshot puts a snapshot, which need not exist yet, under the lease in ctx.

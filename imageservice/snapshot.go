@@ -13,12 +13,14 @@ import (
 // SnapshotOptions says how a snapshot is made.
 type SnapshotOptions struct {
 	Message string
+	// Pause pauses a container that runs while it is read.
+	Pause Pause
 }
 
 // Snapshot keeps a container's present state as a new revision. Of a stopped
 // container no data are copied. A running one, or one whose root is mounted
 // otherwise or that is being committed, is copied, and paused for that as
-// [WithPause] says.
+// [SnapshotOptions] say.
 //
 // It must not be called with the container locked; that holds for all methods
 // that work on revisions.
@@ -40,7 +42,7 @@ func (s *Service) snapshot(ctx context.Context, ctr *moby.Container, o SnapshotO
 	if err != nil {
 		return containerstore.Revision{}, err
 	}
-	ctx, release, err := s.lease(ctx, "snapshot", ctr.ID)
+	ctx, release, err := s.operations.Begin(ctx, "snapshot", ctr.ID, o.Pause != nil)
 	if err != nil {
 		return containerstore.Revision{}, err
 	}
@@ -50,7 +52,7 @@ func (s *Service) snapshot(ctx context.Context, ctr *moby.Container, o SnapshotO
 	if sealed, ok, err := s.sealStopped(ctx, ctr, h, r); ok || err != nil {
 		return sealed, err
 	}
-	return h.SealLive(ctx, r, func() (thaw func()) { return pause(ctx) })
+	return h.SealLive(ctx, r, o.Pause.begin)
 }
 
 // sealStopped seals a container that is stopped; ok is false if it is not, or if

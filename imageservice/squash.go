@@ -139,7 +139,7 @@ func (s *Service) merge(ctx context.Context, t *phases.Operation, chain []digest
 	if err == nil {
 		var made sealed
 		still := func(ctx context.Context) error { _, err := remains(ctx, sn, key); return err }
-		if made, err = s.sealUpper(ctx, t, sn, still, c, chain[:below]); err == nil {
+		if made, err = s.sealUpper(ctx, t, source{sn: sn, changes: c, chain: chain[:below], still: still}); err == nil {
 			return made, nil
 		}
 	}

@@ -225,7 +225,7 @@ func (w *world) Log(_ *moby.Container, action moby.EventAction, attributes map[s
 	w.events = append(w.events, strings.TrimSpace(string(action)+" "+attributes["revision"]+" "+attributes["from"]))
 }
 
-func (w *world) ForCommit(ctx context.Context, _ *moby.Container) context.Context { return ctx }
+func (w *world) Pause(context.Context, *moby.Container) imageservice.Pause { return nil }
 
 func (w *world) GiveUpLost(context.Context, *moby.Container, int, moby.InitLayerFunc) (bool, error) {
 	if err := w.call("give up"); err != nil || !w.canLose {

@@ -50,7 +50,7 @@ func New(c Config) *Operations {
 // Snapshot keeps a container's present state as a revision.
 func (o *Operations) Snapshot(ctx context.Context, name string, req api.SnapshotRequest) (made api.Revision, err error) {
 	err = o.Do(ctx, name, "a snapshot", func(ctx context.Context, c *moby.Container) error {
-		made, err = o.files.Snapshot(o.freezer.ForCommit(ctx, c), c, imageservice.SnapshotOptions{Message: req.Message})
+		made, err = o.files.Snapshot(ctx, c, imageservice.SnapshotOptions{Message: req.Message, Pause: o.freezer.Pause(ctx, c)})
 		if err != nil {
 			return compat.DockerError(err)
 		}

@@ -69,8 +69,9 @@ type Events interface {
 
 // Freezer freezes containers for what reads them. The Freezer of package freeze does.
 type Freezer interface {
-	// ForCommit returns the context of [imageservice.WithPause] for a container.
-	ForCommit(ctx context.Context, c *moby.Container) context.Context
+	// Pause returns what freezes a container while it is read; nil for one that is not to
+	// be frozen.
+	Pause(ctx context.Context, c *moby.Container) imageservice.Pause
 }
 
 // Tasks finds containerd's tasks.

@@ -55,18 +55,18 @@ func IsFreezable(c *moby.Container) bool {
 	return c.HostConfig.Runtime == moby.StockRuntimeName || c.HostConfig.Runtime == "io.containerd.runc.v2"
 }
 
-// ForCommit leaves it to a commit in the context that it returns to freeze a container,
-// for as long as the commit reads it. One that is paused is not noted as frozen by us:
-// after a crash the next daemon would end its user's pause, see [Freezer.ThawInterrupted].
-func (f *Freezer) ForCommit(ctx context.Context, c *moby.Container) context.Context {
+// Pause returns what freezes a container for as long as it is read. It is nil if the
+// container is paused, which must not be noted as frozen by us: after a crash the next
+// daemon would end its user's pause, see [Freezer.ThawInterrupted].
+func (f *Freezer) Pause(ctx context.Context, c *moby.Container) imageservice.Pause {
 	if c.State.IsPaused() {
-		return ctx
+		return nil
 	}
-	return imageservice.WithPause(ctx, func() (thaw func()) { return f.Freeze(ctx, c) })
+	return func() (thaw func()) { return f.Freeze(ctx, c) }
 }
 
 // Commit takes the pause out of what docker commit is made with: in the context that it
-// returns the commit freezes the container, see [Freezer.ForCommit]. find finds the
+// returns the commit freezes the container, see [Freezer.Pause]. find finds the
 // container. With a nil Freezer the pause stays the engine's.
 func (f *Freezer) Commit(ctx context.Context, config *moby.CreateImageConfig, find func() (*moby.Container, error)) (context.Context, error) {
 	if f == nil {
@@ -76,7 +76,7 @@ func (f *Freezer) Commit(ctx context.Context, config *moby.CreateImageConfig, fi
 	if err != nil || !moby.TakePause(config) {
 		return ctx, err
 	}
-	return f.ForCommit(ctx, c), nil
+	return imageservice.WithPause(ctx, f.Pause(ctx, c)), nil
 }
 
 // Freeze stops a container until thaw is called. A container that cannot be stopped,

@@ -267,7 +267,7 @@ func TestFreezeLeavesAPausedContainer(t *testing.T) {
 			w := newWorld(t)
 			w.c.HostConfig.Runtime = runtime
 			w.c.State.Paused = true
-			if ctx := w.f.ForCommit(t.Context(), w.c); ctx != t.Context() {
+			if w.f.Pause(t.Context(), w.c) != nil {
 				t.Error("a commit is to pause it")
 			}
 			w.f.Freeze(t.Context(), w.c)() // paused since the commit began
