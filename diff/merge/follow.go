@@ -199,7 +199,8 @@ func (f *following) landed(c *changes.Change) (err error) {
 	}
 	// Its own there, or what stays there with something of its own, has been told.
 	taken := own.Name != "" && (!f.over.InBase(own.Layer) || !m.image.OK)
-	if taken && !(ok && own.IsDir() && c.IsDir()) {
+	directories := ok && own.IsDir() && c.IsDir()
+	if taken && !directories {
 		return f.taken(m)
 	}
 	if !f.at.reported && !m.stub && f.merge.ReportFollowed != nil {
