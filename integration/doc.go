@@ -4,6 +4,7 @@
 //	commit, build, images        what makes and moves images
 //	revisions, history, moves    snapshots, upgrades and rollbacks: through the API; in
 //	                             containerd's store; by an image service in the test
+//	workloads                    the same for real services and databases
 //	compose                      projects of Docker Compose, and containers that share
 //	                             namespaces
 //	checkpoint                   checkpoints and restore

@@ -72,6 +72,25 @@ func shifted(snapshotLabels map[string]string, spec interface{ GetValue() []byte
 	return json.Unmarshal(spec.GetValue(), &s) == nil && len(s.Linux.UIDMappings)+len(s.Linux.GIDMappings) > 0
 }
 
+// mountTargets are the paths at which a container has mounts by its spec; none if it cannot
+// be read.
+func mountTargets(spec interface{ GetValue() []byte }) []string {
+	if spec == nil {
+		return nil
+	}
+	var s struct {
+		Mounts []struct{ Destination string }
+	}
+	if json.Unmarshal(spec.GetValue(), &s) != nil {
+		return nil
+	}
+	paths := make([]string, len(s.Mounts))
+	for i, m := range s.Mounts {
+		paths[i] = m.Destination
+	}
+	return paths
+}
+
 // adapt has the spec's process follow the new image where it follows the old.
 func (u *upgrade) adapt(ctx context.Context, moved *containers.Container) error {
 	spec := moved.Spec

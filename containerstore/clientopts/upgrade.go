@@ -156,7 +156,7 @@ func (u *upgrade) mergeLayers(ctx context.Context, from []mount.Mount, layers in
 		return fmt.Errorf("%w: %d lower folders for %d layers of its own", diff.ErrUnsupported, len(own.Lowers), layers)
 	}
 	own.Uppers, own.Lowers = append(own.Uppers, own.Lowers[:layers-1]...), own.Lowers[layers-1:]
-	merge := &merge.Changes{Container: &changes.Container{Overlay: own, Whole: true}, New: to.Lowers, Decide: u.decide, Report: u.report, Keep: u.keep}
+	merge := &merge.Changes{Container: &changes.Container{Overlay: own, Whole: true}, New: to.Lowers, Decide: u.decide, Report: u.report, Keep: u.keep, Mounts: mountTargets(u.record.Spec)}
 	return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
 		return snapshotter.SealWhole(ctx, merge, to.Uppers[0])
 	})

@@ -28,6 +28,7 @@ var baseImages = map[string]baseImage{
 	"busybox:glibc":        {rootfs: busyboxGlibcRootfs, cmd: `["sh"]`},
 	"debian:bookworm-slim": {rootfs: debianRootfs, cmd: `["bash"]`},
 	"debian:trixie-slim":   {rootfs: debianTrixieRootfs, cmd: `["bash"]`},
+	"debian:workloads":     {rootfs: workloadsRootfs, cmd: `["bash"]`},
 	"debian:latest":        {rootfs: debianRootfs, cmd: `["bash"]`},
 	"hello-world:latest":   {rootfs: helloRootfs(runtime.GOARCH), cmd: `["/hello"]`},
 	"hello-world:frozen":   {rootfs: helloRootfs(runtime.GOARCH), cmd: `["/hello"]`},

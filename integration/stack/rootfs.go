@@ -70,7 +70,15 @@ var (
 	busyboxGlibcRootfs = rootfs{name: "busybox-glibc", build: buildBusybox("glibc\n")}
 	debianRootfs       = rootfs{name: "debian-bookworm-slim", build: buildDebian("bookworm")}
 	debianTrixieRootfs = rootfs{name: "debian-trixie-slim", build: buildDebian("trixie")}
+	workloadsRootfs    = rootfs{name: "debian-workloads", build: buildDebian("bookworm", workloads...)}
 )
+
+// workloads are the packages of programs that upgrades are tested with. One image has all
+// of them: it takes more than a minute to make.
+var workloads = []string{
+	"cron", "logrotate", "openssh-server", "openssh-client", "procmail", "procps", "sudo",
+	"postgresql-15", "python3", "redis-server", "sqlite3",
+}
 
 func helloRootfs(arch string) rootfs {
 	return rootfs{name: "hello-world-" + arch, build: buildHello(arch)}
@@ -199,14 +207,18 @@ var slimmed = []string{
 	"usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian",
 }
 
-func buildDebian(release string) func(ctx context.Context, path, scratch string) error {
+func buildDebian(release string, packages ...string) func(ctx context.Context, path, scratch string) error {
 	return func(ctx context.Context, path, scratch string) error {
 		mirror := os.Getenv(debianMirrorEnv)
 		if mirror == "" {
 			mirror = debianMirror
 		}
 		root := filepath.Join(scratch, "debian")
-		if err := runIn(ctx, scratch, "debootstrap", "--variant=minbase", release, root, mirror); err != nil {
+		args := []string{"--variant=minbase", release, root, mirror}
+		if len(packages) > 0 {
+			args = append([]string{"--include=" + strings.Join(packages, ",")}, args...)
+		}
+		if err := runIn(ctx, scratch, "debootstrap", args...); err != nil {
 			return err
 		}
 		for _, name := range slimmed {
