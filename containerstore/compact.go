@@ -21,14 +21,10 @@ import (
 // snapshot has just been made, and has nothing yet: it is made again on the
 // merged one. The revisions stay. What an upgrade merged is not merged again,
 // so that what the container changed since can still be told.
-func (h *History) compact(ctx context.Context) error {
-	t, err := h.load(ctx)
-	if err != nil {
-		return err
-	}
+func (h *History) compact(ctx context.Context, t *tree) (done bool, err error) {
 	stack, err := h.stackOf(ctx, t, *t.active)
 	if err != nil || len(stack.Own) <= h.limit() {
-		return err
+		return false, err
 	}
 	merged, base := stack.sealed()
 	return h.mergeTop(ctx, t, merged, base)
@@ -106,29 +102,29 @@ func (h *History) tryMerge(ctx context.Context, top snapshots.Info, base string,
 // compactSealed merges the topmost layers that are no revisions, if they are too
 // many, as compact does. What the container changed since its last revision can
 // still be told then.
-func (h *History) compactSealed(ctx context.Context) error {
-	t, err := h.load(ctx)
-	if err != nil || h.MaxSealed == 0 {
-		return err
+func (h *History) compactSealed(ctx context.Context, t *tree) (done bool, err error) {
+	if h.MaxSealed == 0 {
+		return false, nil
 	}
 	stack, err := h.stackOf(ctx, t, *t.active)
 	if err != nil {
-		return err
+		return false, err
 	}
 	merged := stack.Own[1:]
 	if i := slices.IndexFunc(merged, func(name string) bool { return t.all[name].Labels[label.Record] != "" }); i >= 0 {
 		merged = merged[:i]
 	}
 	if len(merged) < h.MaxSealed {
-		return nil
+		return false, nil
 	}
 	return h.mergeTop(ctx, t, merged, t.all[merged[len(merged)-1]].Parent)
 }
 
-// mergeTop merges the topmost sealed layers of a container, on what they stand on.
-func (h *History) mergeTop(ctx context.Context, t *tree, merged []string, base string) error {
+// mergeTop merges the topmost sealed layers of a container, on what they stand on, and
+// reports whether it has moved the container there.
+func (h *History) mergeTop(ctx context.Context, t *tree, merged []string, base string) (done bool, err error) {
 	if len(merged) < 2 {
-		return nil
+		return false, nil
 	}
 	top := t.all[merged[0]]
 	if on := t.standsOn(top); top.Labels[label.Record] == "" && on > 0 {
@@ -140,13 +136,13 @@ func (h *History) mergeTop(ctx context.Context, t *tree, merged []string, base s
 		if errors.Is(err, diff.ErrUnsupported) {
 			// Such snapshots are no stacks of folders, and know no limit.
 			log.G(ctx).WithError(err).WithField("container", h.Container).Debug("not merging layers")
-			return nil
+			return false, nil
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 	}
-	return h.restack(ctx, *t.active, name)
+	return true, h.restack(ctx, *t.active, name)
 }
 
 // restack makes the active snapshot, which is empty, again on another one.

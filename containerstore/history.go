@@ -146,10 +146,7 @@ func (h *History) open(ctx context.Context) (*tree, error) {
 	if err != nil || t.settled() {
 		return t, err
 	}
-	if err := h.recover(ctx, t); err != nil {
-		return nil, err
-	}
-	return h.load(ctx)
+	return t, h.recover(ctx, t)
 }
 
 // settled reports whether nothing is left of an operation that was cut.

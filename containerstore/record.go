@@ -138,6 +138,10 @@ func (h *History) Revision(ctx context.Context, n int) (Revision, error) {
 	if err != nil {
 		return Revision{}, err
 	}
+	return h.found(ctx, t, n)
+}
+
+func (h *History) found(ctx context.Context, t *tree, n int) (Revision, error) {
 	i, ok := t.revision(n)
 	if !ok {
 		return Revision{}, h.missing(n)

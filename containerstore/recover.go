@@ -30,15 +30,17 @@ const (
 	finishMost  = 800 * time.Millisecond
 )
 
-func (h *History) recoverAlways(ctx context.Context) (err error) {
+// recoverAlways is Recover that is tried again, also after ctx has ended. It returns
+// what there is of the container's snapshots then.
+func (h *History) recoverAlways(ctx context.Context) (t *tree, err error) {
 	ctx, cancel := snap.Cleanup(ctx)
 	defer cancel()
 	wait := finishWait
 	for try := 1; ; {
-		err = h.Recover(ctx)
+		t, err = h.open(ctx)
 		away := errdefs.IsUnavailable(err)
 		if err == nil || ctx.Err() != nil || try == finishTries && !away {
-			return err
+			return t, err
 		}
 		if !away {
 			try++
@@ -52,13 +54,11 @@ func (h *History) recoverAlways(ctx context.Context) (err error) {
 // left that were cut short. A container that has no snapshot and was not on its
 // way to any is errdefs.ErrNotFound.
 func (h *History) Recover(ctx context.Context) error {
-	t, err := h.load(ctx)
-	if err != nil || t.settled() {
-		return err
-	}
-	return h.recover(ctx, t)
+	_, err := h.open(ctx)
+	return err
 }
 
+// recover is Recover for snapshots that were read, and notes in t what it does.
 func (h *History) recover(ctx context.Context, t *tree) error {
 	for _, i := range t.all {
 		if i.Labels[label.Filling] == "" || i.Kind != snapshots.KindCommitted {
@@ -172,15 +172,27 @@ func (h *History) complete(ctx context.Context, t *tree) (snapshots.Info, error)
 // settle removes a snapshot that an operation left, or the marks that it left
 // on one.
 func (h *History) settle(ctx context.Context, t *tree, i snapshots.Info) error {
+	unlabel := func(keys ...string) error {
+		err := h.store().Unlabel(ctx, i.Name, keys...)
+		if err == nil {
+			maps.DeleteFunc(i.Labels, func(key, _ string) bool { return slices.Contains(keys, key) })
+		}
+		return err
+	}
 	pending := i.Labels[label.Pending] != ""
 	switch {
 	case i.Labels[label.Filling] != "":
-		return h.store().Unlabel(ctx, i.Name, append(slices.Clone(noteLabels), label.Pending, label.Filling)...)
+		return unlabel(append(slices.Clone(noteLabels), label.Pending, label.Filling)...)
 	case t.inStack(i.Name) && (pending || i.Labels[label.Next] != ""), i.Labels[label.Next] != "" && !pending:
-		return h.store().Unlabel(ctx, i.Name, append(slices.Clone(noteLabels), label.Pending)...)
+		return unlabel(append(slices.Clone(noteLabels), label.Pending)...)
 	case pending && strings.HasSuffix(i.Name, initSuffix):
+		name := strings.TrimSuffix(i.Name, initSuffix)
+		for _, gone := range []string{name + snap.KeySuffix, name, i.Name} {
+			delete(t.all, gone)
+		}
 		return h.Abandon(ctx, h.numberOf(i.Name))
 	case pending, i.Kind != snapshots.KindCommitted:
+		delete(t.all, i.Name)
 		return h.store().Remove(ctx, i.Name)
 	}
 	return nil

@@ -44,10 +44,10 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 		}
 		log.G(ctx).WithError(err).WithField("container", h.Container).Warn("a snapshot failed half-way, and was completed then")
 	}
-	if err := h.finish(ctx); err != nil {
+	if t, err = h.finish(ctx); err != nil {
 		return Revision{}, err
 	}
-	return h.made(ctx, r, name, labels), nil
+	return h.made(ctx, t, r, name, labels), nil
 }
 
 // SealLayer makes what the container has written a sealed layer of its own, which
@@ -72,23 +72,23 @@ func (h *History) SealLayer(ctx context.Context, goesOn bool) error {
 	if err := h.sealUnder(ctx, *t.active, name, map[string]string{label.Container: h.Container}, goesOn); err != nil {
 		return err
 	}
-	if err := h.finish(ctx); err != nil || !goesOn {
+	if t, err = h.finish(ctx); err != nil || !goesOn {
 		return err
 	}
-	if err := h.compacted(ctx, h.compactSealed(ctx)); err != nil {
+	merged, err := h.compactSealed(ctx, t)
+	if t, err = h.compacted(ctx, t, merged, err); err != nil {
 		return err
 	}
-	h.removeMerged(ctx)
+	h.removeMerged(ctx, t)
 	return nil
 }
 
 // removeMerged removes what nothing stands on and what is no revision.
-func (h *History) removeMerged(ctx context.Context) {
-	t, err := h.load(ctx)
-	if err == nil && t.settled() {
-		_, err = h.removeAll(ctx, t, nil)
+func (h *History) removeMerged(ctx context.Context, t *tree) {
+	if !t.settled() {
+		return
 	}
-	if err != nil {
+	if _, err := h.removeAll(ctx, t, nil); err != nil {
 		log.G(ctx).WithError(err).WithField("container", h.Container).Warn("could not remove layers that were merged; tried again with the next, or a prune")
 	}
 }
@@ -97,7 +97,7 @@ func (h *History) removeMerged(ctx context.Context) {
 // is to go on on that. After an error it has been taken back or completed.
 func (h *History) sealUnder(ctx context.Context, active snapshots.Info, name string, labels map[string]string, durable bool) error {
 	if err := h.store().Seal(ctx, active, name, snap.With(labels, h.note(active, active.Labels[label.State])), durable); err != nil {
-		return errors.Join(fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err), h.recoverAlways(ctx))
+		return h.takenBack(ctx, fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err))
 	}
 	return nil
 }
@@ -130,13 +130,16 @@ func (h *History) SealLive(ctx context.Context, r Record, pause Pause) (_ Revisi
 	if err != nil {
 		return Revision{}, err
 	}
-	return h.made(ctx, r, name, labels), nil
+	if t, err = h.load(ctx); err != nil {
+		t = &tree{id: h.Container}
+	}
+	return h.made(ctx, t, r, name, labels), nil
 }
 
 // made describes a revision that has just been made. It is there also if it
 // cannot be looked up now; then its size is not known.
-func (h *History) made(ctx context.Context, r Record, name string, labels map[string]string) Revision {
-	found, err := h.Revision(ctx, r.Number)
+func (h *History) made(ctx context.Context, t *tree, r Record, name string, labels map[string]string) Revision {
+	found, err := h.found(ctx, t, r.Number)
 	if err == nil {
 		return found
 	}

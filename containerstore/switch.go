@@ -84,7 +84,7 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 	}
 	target, err := h.target(ctx, t, to)
 	if err != nil {
-		return Revision{}, errors.Join(err, h.recoverAlways(ctx))
+		return Revision{}, h.takenBack(ctx, err)
 	}
 	if before.Number == 0 {
 		before.Number = t.next()
@@ -101,17 +101,16 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 		}
 	}
 	if err := h.store().Label(ctx, target.Name, h.note(*t.active, target.Labels[label.Record])); err != nil {
-		return Revision{}, errors.Join(fmt.Errorf("note the switch: %w", err), h.recoverAlways(ctx))
+		return Revision{}, h.takenBack(ctx, fmt.Errorf("note the switch: %w", err))
 	}
 	name := h.revisionKey(before.Number)
 	if err := h.store().Seal(ctx, *t.active, name, labels, true); err != nil {
-		err = fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err)
-		return Revision{}, errors.Join(err, h.recoverAlways(ctx))
+		return Revision{}, h.takenBack(ctx, fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err))
 	}
-	if err := h.finish(ctx); err != nil {
+	if t, err = h.finish(ctx); err != nil {
 		return Revision{}, err
 	}
-	return h.made(ctx, before, name, labels), nil
+	return h.made(ctx, t, before, name, labels), nil
 }
 
 // target finds the snapshot for the container to stand on. A pending one gets
@@ -147,25 +146,40 @@ func (h *History) target(ctx context.Context, t *tree, n int) (snapshots.Info, e
 }
 
 // finish completes a switch of which the first half is done. That is tried also
-// after the request has ended: the container has no active snapshot meanwhile.
-func (h *History) finish(ctx context.Context) error {
-	if err := h.recoverAlways(ctx); err != nil {
-		return fmt.Errorf("complete the switch of container %s; the next start of the daemon or operation on it tries again: %w", h.Container, err)
+// after the request has ended: the container has no active snapshot meanwhile. It
+// returns what there is of the container's snapshots then.
+func (h *History) finish(ctx context.Context) (*tree, error) {
+	t, err := h.recoverAlways(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("complete the switch of container %s; the next start of the daemon or operation on it tries again: %w", h.Container, err)
 	}
-	return h.compacted(ctx, h.compact(ctx))
+	merged, err := h.compact(ctx, t)
+	return h.compacted(ctx, t, merged, err)
+}
+
+// takenBack takes back or completes an operation that failed, and returns its failure
+// with that of doing so.
+func (h *History) takenBack(ctx context.Context, failure error) error {
+	_, err := h.recoverAlways(ctx)
+	return errors.Join(failure, err)
 }
 
 // compacted ends merging layers. It may have failed, even between two active
-// snapshots of the container: that counts then.
-func (h *History) compacted(ctx context.Context, failure error) error {
+// snapshots of the container: that counts then. It returns what there is of the
+// container's snapshots, which is t if no layers were merged.
+func (h *History) compacted(ctx context.Context, t *tree, merged bool, failure error) (*tree, error) {
+	if failure == nil && !merged {
+		return t, nil
+	}
 	if failure == nil {
-		return nil
+		return h.load(ctx)
 	}
 	log.G(ctx).WithError(failure).WithField("container", h.Container).Warn("could not merge the container's many layers; tried again with the next revision or sealed layer")
-	if err := h.recoverAlways(ctx); err != nil {
-		return fmt.Errorf("complete merging the layers of container %s; the next start of the daemon or operation on it tries again: %w", h.Container, err)
+	t, err := h.recoverAlways(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("complete merging the layers of container %s; the next start of the daemon or operation on it tries again: %w", h.Container, err)
 	}
-	return nil
+	return t, nil
 }
 
 // noteLabels are those of a note.

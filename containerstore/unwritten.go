@@ -3,7 +3,6 @@ package containerstore
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/containerd/log"
@@ -33,7 +32,7 @@ func (h *History) Return(ctx context.Context, to int, present Record) (_ Revisio
 	}
 	target, err := h.target(ctx, t, to)
 	if err != nil {
-		return Revision{}, false, errors.Join(err, h.recoverAlways(ctx))
+		return Revision{}, false, h.takenBack(ctx, err)
 	}
 	if err := h.restackTo(ctx, *t.active, target.Name, target.Labels[label.Record]); err != nil {
 		if is, failure := h.Stack(ctx); failure != nil || len(is.Own) < 2 || is.Own[1] != target.Name {
