@@ -3,6 +3,8 @@ package compat
 import (
 	"strconv"
 
+	"github.com/containerd/containerd/v2/pkg/labels"
+
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -26,7 +28,7 @@ const (
 	// that it describes.
 	LabelConfigOfImage = "org.mobyproject.content.image"
 	// LabelUncompressed, on a compressed layer, holds its diffID.
-	LabelUncompressed = "containerd.io/uncompressed"
+	LabelUncompressed = labels.LabelUncompressed
 
 	gcRefContainerConfig = "containerd.io/gc.ref.content.moby/container.config"
 	gcRefContent         = "containerd.io/gc.ref.content."

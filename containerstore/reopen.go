@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/baleen-project/baleen/containerstore/internal/label"
 	"github.com/baleen-project/baleen/containerstore/internal/snap"
+	"github.com/baleen-project/baleen/containerstore/lease"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
 )
@@ -215,20 +215,21 @@ func (h *History) remakeActive(ctx context.Context, active snapshots.Info, o cha
 	})
 }
 
+// errRemade has containerd collect the rest of a snapshot whose folder was moved.
+var errRemade = errors.New("the snapshot has lost its folder to another one")
+
 // remake has a new snapshot made as one that has lost its folder, for the new
 // folder to be put into its place.
 func (h *History) remake(ctx context.Context, lost snapshots.Info, fill func([]mount.Mount) error) error {
 	log.G(ctx).WithFields(log.Fields{"container": h.Container, "snapshot": lost.Name}).
 		Warn("the folder of a snapshot was lost, as in a power cut; it is made again, as it was before the container wrote to it")
-	l, err := h.Leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(remakePatience))
+	under, end, err := lease.Begin(ctx, h.Leases, remakePatience, map[string]string{lease.LabelOperation: "reopen", lease.LabelObject: h.Container})
 	if err != nil {
-		return fmt.Errorf("create lease: %w", err)
+		return err
 	}
 	defer func() {
-		ctx, cancel := snap.Cleanup(ctx)
-		defer cancel()
-		if err := h.Leases.Delete(ctx, l, leases.SynchronousDelete); err != nil {
-			log.G(ctx).WithError(err).WithField("lease", l.ID).Warn("could not delete the lease of a folder that was made again; it ends within an hour")
+		if err := end(errRemade); err != nil {
+			log.G(ctx).WithError(err).Warn("could not delete the lease of a folder that was made again; it ends within an hour")
 		}
 	}()
 	key := h.Container + "-again-" + rand.Text() + snap.KeySuffix
@@ -239,7 +240,7 @@ func (h *History) remake(ctx context.Context, lost snapshots.Info, fill func([]m
 			labels[name] = value
 		}
 	}
-	mounts, err := h.Snapshots.Prepare(leases.WithLease(ctx, l.ID), key, lost.Parent, snapshots.WithLabels(labels))
+	mounts, err := h.Snapshots.Prepare(under, key, lost.Parent, snapshots.WithLabels(labels))
 	if err == nil {
 		err = fill(mounts)
 	}

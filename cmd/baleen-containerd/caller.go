@@ -24,14 +24,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/baleen-project/baleen/compat/version"
+	"github.com/baleen-project/baleen/containerstore/lease"
 )
 
 const (
-	// labelOperation marks our leases; its value is what for.
-	labelOperation = "io.baleen.operation"
-	// labelOwner holds the root of the daemon whose lease it is.
-	labelOwner = "io.baleen.owner"
-
 	operationDiff     = "diff"
 	operationHandover = "handover"
 
@@ -153,7 +149,7 @@ func newLease() leases.Lease { return leases.Lease{ID: "baleen-" + rand.Text()} 
 
 func (h *holder) create(ctx context.Context, l leases.Lease, purpose string, life time.Duration) error {
 	_, err := h.leases.Create(ctx, leases.WithID(l.ID), leases.WithExpiration(life),
-		leases.WithLabels(map[string]string{labelOperation: purpose, labelOwner: h.owner}))
+		leases.WithLabels(map[string]string{lease.LabelOperation: purpose, lease.LabelOwner: h.owner}))
 	if err != nil {
 		return fmt.Errorf("create lease: %w", err)
 	}
@@ -171,7 +167,7 @@ func (h *holder) sweep(ctx context.Context, namespace string) {
 	if h.swept[namespace] {
 		return
 	}
-	found, err := h.leases.List(ctx, fmt.Sprintf("labels.%q==%q,labels.%q==%q", labelOperation, operationDiff, labelOwner, h.owner))
+	found, err := h.leases.List(ctx, fmt.Sprintf("labels.%q==%q,labels.%q==%q", lease.LabelOperation, operationDiff, lease.LabelOwner, h.owner))
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("could not look for what an interrupted comparison left behind")
 		return

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/v2/pkg/labels"
+
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
@@ -24,9 +26,6 @@ import (
 // ErrNotCheckpoint says that an image is none of ours and none of containerd's
 // checkpoints.
 var ErrNotCheckpoint = fmt.Errorf("not a checkpoint of a container: %w", errdefs.ErrInvalidArgument)
-
-// labelUncompressed, on a compressed layer, is its diffID.
-const labelUncompressed = "containerd.io/uncompressed"
 
 // Read reads what an image record has as its target: a checkpoint of
 // ours or of containerd's, [ErrNotCheckpoint] if it is neither. All that it
@@ -201,7 +200,7 @@ func readFlat(ctx context.Context, store content.Store, index ocispec.Index) (*C
 	if err != nil {
 		return nil, Unreadable("the container's layer", own.Blob, err)
 	}
-	if id, err := digest.Parse(info.Labels[labelUncompressed]); err == nil {
+	if id, err := digest.Parse(info.Labels[labels.LabelUncompressed]); err == nil {
 		own.DiffID = id
 	}
 	c.Own = []diff.Layer{own}

@@ -18,12 +18,7 @@ import (
 
 	"github.com/baleen-project/baleen/containerstore/internal/label"
 	"github.com/baleen-project/baleen/containerstore/internal/snap"
-)
-
-const (
-	// On the lease of an operation: its verb, and the container.
-	labelOperation = "io.baleen.operation"
-	labelObject    = "io.baleen.object"
+	"github.com/baleen-project/baleen/containerstore/lease"
 )
 
 // unwrittenAtBirth is the label.Unwritten of a new container's snapshot: once
@@ -178,28 +173,15 @@ func operation(ctx context.Context, cl *client.Client, verb, id string) (context
 	if _, ok := leases.FromContext(ctx); ok {
 		return ctx, func(error) {}, nil
 	}
-	manager := cl.LeasesService()
-	l, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(24*time.Hour),
-		leases.WithLabels(map[string]string{labelOperation: verb, labelObject: id}))
+	under, remove, err := lease.Begin(ctx, cl.LeasesService(), 24*time.Hour, map[string]string{lease.LabelOperation: verb, lease.LabelObject: id})
 	if err != nil {
-		return nil, nil, fmt.Errorf("create lease: %w", err)
+		return nil, nil, err
 	}
-	end := func(failure error) {
-		ctx, cancel := snap.Cleanup(ctx)
-		defer cancel()
-		var opts []leases.DeleteOpt
-		if failure != nil {
-			opts = append(opts, leases.SynchronousDelete)
+	return under, func(failure error) {
+		if err := remove(failure); err != nil {
+			log.G(ctx).WithError(err).Warn("could not delete the lease of an operation; it ends within a day")
 		}
-		err := manager.Delete(ctx, l, opts...)
-		if err != nil && !errdefs.IsNotFound(err) {
-			err = manager.Delete(ctx, l, opts...)
-		}
-		if err != nil && !errdefs.IsNotFound(err) {
-			log.G(ctx).WithError(err).WithField("lease", l.ID).Warn("could not delete the lease of an operation; it ends within a day")
-		}
-	}
-	return leases.WithLease(ctx, l.ID), end, nil
+	}, nil
 }
 
 // snapshotterOf is the snapshotter that a new container has or gets.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/containerstore/lease"
 )
 
 // Revisions lists the revisions of a container that was made with containerd's
@@ -161,7 +162,7 @@ func discard(ctx context.Context, cl *client.Client, id string) (err error) {
 
 // endLeases deletes those of operations whose process ended.
 func (p *clientContainer) endLeases(ctx context.Context) error {
-	found, err := p.Leases.List(ctx, fmt.Sprintf("labels.%q,labels.%q==%q", labelOperation, labelObject, p.Container))
+	found, err := p.Leases.List(ctx, fmt.Sprintf("labels.%q,labels.%q==%q", lease.LabelOperation, lease.LabelObject, p.Container))
 	if err != nil {
 		return fmt.Errorf("list leases: %w", err)
 	}

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"time"
 
+	"github.com/containerd/containerd/v2/pkg/labels"
+
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -19,8 +21,6 @@ import (
 )
 
 const (
-	// labelUncompressed tells the diffID of a blob.
-	labelUncompressed = "containerd.io/uncompressed"
 	// blobPiece is how much goes to the store at a time.
 	blobPiece = 1 << 20
 	// cleanupTimeout bounds what is done after ctx has ended.
@@ -110,10 +110,10 @@ func (b *blob) close(ctx context.Context, failure error) error {
 }
 
 // labelsOf adds the diffID to a caller's labels.
-func labelsOf(labels map[string]string, diffID digest.Digest) map[string]string {
+func labelsOf(given map[string]string, diffID digest.Digest) map[string]string {
 	with := map[string]string{}
-	maps.Copy(with, labels)
-	with[labelUncompressed] = diffID.String()
+	maps.Copy(with, given)
+	with[labels.LabelUncompressed] = diffID.String()
 	return with
 }
 

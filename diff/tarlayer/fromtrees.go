@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/containerd/containerd/v2/pkg/labels"
+
 	"github.com/containerd/containerd/v2/core/content"
 	c8ddiff "github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/mount"
@@ -25,16 +27,12 @@ func FromTrees(ctx context.Context, comparer c8ddiff.Comparer, provider content.
 	if err != nil {
 		return diff.Layer{}, fmt.Errorf("look up layer %s: %w", blob.Digest, err)
 	}
-	diffID, err := digest.Parse(info.Labels[labelUncompressed])
+	diffID, err := digest.Parse(info.Labels[labels.LabelUncompressed])
 	if err != nil {
-		return diff.Layer{}, fmt.Errorf("layer %s has no diffID in label %s: %w", blob.Digest, labelUncompressed, err)
+		return diff.Layer{}, fmt.Errorf("layer %s has no diffID in label %s: %w", blob.Digest, labels.LabelUncompressed, err)
 	}
 	return diff.Layer{
 		Blob:   ocispec.Descriptor{MediaType: blob.MediaType, Digest: blob.Digest, Size: info.Size},
 		DiffID: diffID,
 	}, nil
 }
-
-// labelUncompressed is the label that containerd's differ leaves on a blob to
-// tell its diffID.
-const labelUncompressed = "containerd.io/uncompressed"
