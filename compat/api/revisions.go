@@ -92,6 +92,9 @@ type UpgradeRequest struct {
 	// healthy, or to go on running if it has no health check; in seconds, 0
 	// for the daemon's default.
 	HealthTimeout int `json:",omitempty"`
+	// RestartDependents restarts the containers that run and share namespaces of this one
+	// (docker run --network container:X, --pid, --ipc) after it was started again.
+	RestartDependents bool `json:",omitempty"`
 }
 
 // PathPolicy is a policy for the paths that match a pattern.
@@ -105,12 +108,13 @@ type RollbackRequest struct {
 	Message  string `json:",omitempty"`
 	// Carry brings what the container changed since its upgrade, or else since
 	// its last rollback, along.
-	Carry   bool         `json:",omitempty"`
-	Policy  string       `json:",omitempty"` // as in UpgradeRequest
-	Paths   []PathPolicy `json:",omitempty"`
-	Keep    []string     `json:",omitempty"` // as in UpgradeRequest; with Carry only
-	DryRun  bool         `json:",omitempty"`
-	NoStart bool         `json:",omitempty"`
+	Carry             bool         `json:",omitempty"`
+	Policy            string       `json:",omitempty"` // as in UpgradeRequest
+	Paths             []PathPolicy `json:",omitempty"`
+	Keep              []string     `json:",omitempty"` // as in UpgradeRequest; with Carry only
+	DryRun            bool         `json:",omitempty"`
+	NoStart           bool         `json:",omitempty"`
+	RestartDependents bool         `json:",omitempty"` // as in UpgradeRequest
 }
 
 // PruneRequest asks to remove revisions that the container does not stand on.
@@ -174,8 +178,19 @@ type Plan struct {
 	// image has not and in which the container changed something. The first ones.
 	Whole      []Whole `json:",omitempty"`
 	WholeCount int64   `json:",omitempty"`
+	// Dependents share namespaces of the container.
+	Dependents []Dependent `json:",omitempty"`
 	// Warnings tell in sentences what to look at before the move. The first ones.
 	Warnings []string `json:",omitempty"`
+}
+
+// Dependent is a container that shares namespaces of one that is moved, or of another
+// dependent. It has the old ones until it is restarted.
+type Dependent struct {
+	ID      string
+	Name    string
+	Shares  []string // "network", "pid", "ipc"
+	Running bool
 }
 
 // Whole is a file or directory that stays as the container has it.
@@ -224,6 +239,8 @@ type Result struct {
 	Unseen string `json:",omitempty"`
 	// RolledBack says that the container did not come up, why, and that it is
 	// back in the state Before.
-	RolledBack string   `json:",omitempty"`
-	Warnings   []string `json:",omitempty"`
+	RolledBack string `json:",omitempty"`
+	// Restarted are the names of the dependents that were restarted.
+	Restarted []string `json:",omitempty"`
+	Warnings  []string `json:",omitempty"`
 }

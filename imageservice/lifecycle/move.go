@@ -35,17 +35,22 @@ type move struct {
 	request context.Context // what is prepared ends with it, a switch does not
 	action  moby.EventAction
 
-	prepare  func(ctx context.Context, dryRun bool) (*Prepared, error)
-	dryRun   bool
-	noStart  bool
-	watched  bool          // take it back if the container does not come up
-	patience time.Duration // to wait for that; 0 for what the container's health check needs
-	giveUpTo *int          // the revision for which what is lost of the container is given up
+	prepare           func(ctx context.Context, dryRun bool) (*Prepared, error)
+	dryRun            bool
+	noStart           bool
+	watched           bool          // take it back if the container does not come up
+	patience          time.Duration // to wait for that; 0 for what the container's health check needs
+	restartDependents bool          // restart those that share namespaces of the container
+
+	giveUpTo *int // the revision for which what is lost of the container is given up
 
 	c       *moby.Container
 	restart bool     // it ran, and is to run again
+	stopped bool     // by the move
 	added   []string // paths of new volumes
-	result  api.Result
+	// dependents share namespaces of the container.
+	dependents []dependent
+	result     api.Result
 }
 
 // run makes the move for a request. what names it, with its article.
@@ -69,9 +74,21 @@ func (m *move) work(ctx context.Context, name, what string) error {
 	if err := m.refuse(); err != nil {
 		return err
 	}
+	m.dependents = m.findDependents()
 	if m.dryRun {
 		return m.plan(ctx)
 	}
+	err = m.carryOut(ctx)
+	warnings := m.restartShared(ctx)
+	if err != nil && len(warnings) > 0 {
+		m.emit(api.Progress{Warnings: warnings})
+	}
+	m.result.Warnings = append(m.result.Warnings, warnings...)
+	return err
+}
+
+// carryOut stops the container, switches its files, and starts it.
+func (m *move) carryOut(ctx context.Context) error {
 	prepared, err := m.stopAndPrepare(ctx)
 	if err != nil {
 		return m.giveUp(ctx, err)
@@ -132,6 +149,7 @@ func (m *move) plan(ctx context.Context) error {
 	defer stop()
 	planned, err := m.prepare(ctx, true)
 	if planned != nil {
+		m.tellDependents(&planned.Plan)
 		m.emit(api.Progress{Plan: &planned.Plan})
 	}
 	if err != nil {
@@ -178,6 +196,7 @@ func (m *move) stopAndPrepare(ctx context.Context) (*Prepared, error) {
 	defer stop()
 	prepared, err := m.prepare(early, false)
 	if prepared != nil && !planned {
+		m.tellDependents(&prepared.Plan)
 		m.emit(api.Progress{Plan: &prepared.Plan})
 	}
 	if err != nil {
@@ -200,6 +219,7 @@ func (m *move) stop(ctx context.Context) error {
 	if m.c.State.Running {
 		return fmt.Errorf("stop container %s: it was started again", bare(m.c))
 	}
+	m.stopped = true
 	m.c.HasBeenManuallyStopped = m.noStart
 	m.save(ctx, m.c)
 	return nil

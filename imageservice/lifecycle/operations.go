@@ -100,7 +100,7 @@ func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRe
 	}
 	m := &move{
 		Operations: o, emit: emit, action: upgrade,
-		dryRun: req.DryRun, noStart: req.NoStart,
+		dryRun: req.DryRun, noStart: req.NoStart, restartDependents: req.RestartDependents,
 		watched: true, patience: time.Duration(req.HealthTimeout) * time.Second,
 	}
 	m.prepare = func(ctx context.Context, dryRun bool) (*Prepared, error) {
@@ -140,7 +140,7 @@ func (o *Operations) Rollback(ctx context.Context, name string, req api.Rollback
 	}
 	m := &move{
 		Operations: o, emit: emit, action: rollback,
-		dryRun: req.DryRun, noStart: req.NoStart, giveUpTo: &req.Revision,
+		dryRun: req.DryRun, noStart: req.NoStart, restartDependents: req.RestartDependents, giveUpTo: &req.Revision,
 	}
 	m.prepare = func(ctx context.Context, dryRun bool) (*Prepared, error) {
 		return o.files.PrepareRollback(ctx, m.c, imageservice.RollbackOptions{

@@ -32,6 +32,7 @@ type move struct {
 	keep    []string
 	dryRun  bool
 	noStart bool
+	restart bool // the containers that share namespaces
 	out     show.Output
 }
 
@@ -42,6 +43,7 @@ func (m *move) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&m.keep, "keep", nil, "A file or directory that stays as the container has it, whatever the image has there (may be given more than once)")
 	f.BoolVar(&m.dryRun, "dry-run", false, "Only show what would be done")
 	f.BoolVar(&m.noStart, "no-start", false, "Leave the container stopped")
+	f.BoolVar(&m.restart, "restart-dependents", false, "Restart the containers that share the network, pid or ipc namespace of the container, if they run")
 	f.BoolVarP(&m.out.Quiet, "quiet", "q", false, "Only print the number of the revision that the container then stands on")
 	f.StringVar(&m.out.Format, "format", "", "Print the result, or with --dry-run the plan, as 'json' or by a Go template")
 	completeWith(cmd, "policy", policies...)
@@ -124,6 +126,9 @@ func (m *move) printResult(docker command.Cli, container string, plan api.Plan, 
 	}
 	if err := show.Conflicts(docker.Out(), plan); err != nil {
 		return err
+	}
+	for _, name := range r.Restarted {
+		fmt.Fprintf(docker.Out(), "%s was restarted: it shares namespaces of %s.\n", printable.Line(name), printable.Line(container))
 	}
 	if r.RolledBack == "" {
 		fmt.Fprintf(docker.Out(), "%s is on %s%s.\n", printable.Line(container), where(r.Revision), started(r.Started))

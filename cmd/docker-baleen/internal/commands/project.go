@@ -185,7 +185,7 @@ func (p *project) takeBack(ctx context.Context, name string, failure error) erro
 		if !p.out.Quiet {
 			fmt.Fprintf(p.docker.Err(), "taking back %s\n", printable.Line(d.name))
 		}
-		r := api.RollbackRequest{Revision: d.before, Message: "taken back: " + name + " was not upgraded", NoStart: p.noStart}
+		r := api.RollbackRequest{Revision: d.before, Message: "taken back: " + name + " was not upgraded", NoStart: p.noStart, RestartDependents: p.restart}
 		err := p.run(ctx, p.docker, d.name, func(ctx context.Context, report func(api.Progress)) (api.Result, error) {
 			return connect(p.docker).Rollback(ctx, d.name, r, report)
 		})

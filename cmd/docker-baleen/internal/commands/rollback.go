@@ -39,7 +39,7 @@ on, as it was kept. The state that the container leaves is kept as a revision.`,
 			}
 			r := api.RollbackRequest{
 				Revision: number, Message: m.message, Carry: carry, Policy: m.policy.policy,
-				Paths: m.policy.paths, Keep: m.keep, DryRun: m.dryRun, NoStart: m.noStart,
+				Paths: m.policy.paths, Keep: m.keep, DryRun: m.dryRun, NoStart: m.noStart, RestartDependents: m.restart,
 			}
 			return m.run(cmd.Context(), docker, args[0], func(ctx context.Context, report func(api.Progress)) (api.Result, error) {
 				return connect(docker).Rollback(ctx, args[0], r, report)

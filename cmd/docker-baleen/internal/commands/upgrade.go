@@ -72,7 +72,7 @@ before it are rolled back too.`,
 			}
 			r := api.UpgradeRequest{
 				Message: m.message, Policy: m.policy.policy, Paths: m.policy.paths, Keep: m.keep,
-				DryRun: m.dryRun, NoStart: m.noStart, HealthTimeout: seconds,
+				DryRun: m.dryRun, NoStart: m.noStart, HealthTimeout: seconds, RestartDependents: m.restart,
 			}
 			if in != "" {
 				p := project{move: &m, docker: docker, name: in, pull: pull, request: r}

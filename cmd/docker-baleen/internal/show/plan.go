@@ -26,6 +26,7 @@ func Plan(w io.Writer, container string, p api.Plan) error {
 	if err := printConfig(w, p.Config); err != nil {
 		return err
 	}
+	printDependents(w, p.Dependents)
 	if len(p.Warnings) > 0 {
 		fmt.Fprintln(w)
 		Warnings(w, p.Warnings)
@@ -75,6 +76,21 @@ func Whole(w io.Writer, p api.Plan) error {
 		fmt.Fprintf(w, "  and %d more\n", more)
 	}
 	return nil
+}
+
+// printDependents lists the containers that share namespaces of this one.
+func printDependents(w io.Writer, dependents []api.Dependent) {
+	if len(dependents) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nContainers that share its namespaces")
+	for _, d := range dependents {
+		state := "is stopped"
+		if d.Running {
+			state = "runs"
+		}
+		fmt.Fprintf(w, "  %s (%s) %s\n", printable.Line(d.Name), printable.Line(strings.Join(d.Shares, ", ")), state)
+	}
 }
 
 func printConfig(w io.Writer, changes []api.ConfigChange) error {
