@@ -3,12 +3,14 @@ package imageservice
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -32,14 +34,36 @@ type restoredImages struct {
 	of map[digest.Digest]*restoredImage
 }
 
-// restoredImage is the record of an image, without a name.
+// restoredImage is the record of an image that a restore has made.
 type restoredImage struct {
-	restores int  // under way, that use it
-	used     bool // one of them has ended well
+	name     string // of the record
+	restores int    // under way, that use it
+	used     bool   // one of them has ended well
+}
+
+// restoredRepository is the repository of images that came with a checkpoint alone. It is
+// of Docker's default registry, which has no such user: nobody pulls it by mistake.
+const restoredRepository = "docker.io/baleen-restored/"
+
+// restoredName names the image of a container that a checkpoint has brought, after the name
+// that the container had for it: baleen-restored/app:1-0123456789ab. It never is the name of
+// another image, whatever the checkpoint says.
+func restoredName(image string, dgst digest.Digest) string {
+	const most = 100 // bytes of path and of tag each; a name may have 255, and a tag 128
+	path, tag := "image", dgst.Encoded()[:12]
+	if named, err := reference.ParseNormalizedNamed(image); err == nil {
+		if p := strings.TrimPrefix(reference.Path(named), "library/"); len(p) <= most {
+			path = p
+		}
+		if tagged, ok := named.(reference.Tagged); ok && len(tagged.Tag()) <= most {
+			tag = tagged.Tag() + "-" + tag
+		}
+	}
+	return restoredRepository + path + ":" + tag
 }
 
 // imageRecord finds the image of the container by its id or its manifest, and
-// makes a record without a name if there is none.
+// makes a record of it if there is none.
 func (r *Restore) imageRecord(ctx context.Context, described checkpoint.Container) error {
 	if r.base == nil {
 		return nil
@@ -60,7 +84,7 @@ func (r *Restore) imageRecord(ctx context.Context, described checkpoint.Containe
 			return nil
 		}
 	}
-	return r.makeRecord(ctx)
+	return r.makeRecord(ctx, described.Image)
 }
 
 // share has the record, if a restore under way has made it, stay until this one
@@ -74,7 +98,7 @@ func (r *Restore) share(id digest.Digest) {
 
 // makeRecord makes the record. Also if that fails it may be there, for End to
 // remove: containerd can fail after it has made it.
-func (r *Restore) makeRecord(ctx context.Context) error {
+func (r *Restore) makeRecord(ctx context.Context, image string) error {
 	base, err := baseimage.Read(ctx, r.s.content, *r.base, r.Platform)
 	if err != nil {
 		return fmt.Errorf("read the container's image: %w", err)
@@ -82,30 +106,35 @@ func (r *Restore) makeRecord(ctx context.Context) error {
 	if err := r.s.blobs.Adopt(ctx, r.base.Digest, compat.ManifestLabels(base.Manifest.Config, base.Manifest.Layers)); err != nil {
 		return fmt.Errorf("keep the container's image: %w", err)
 	}
-	_, err = r.s.images.Create(ctx, images.Image{
-		Name: compat.DanglingName(r.base.Digest), Target: *r.base, CreatedAt: time.Now(),
-		Labels: map[string]string{labelRestoring: r.s.owner},
-	})
-	if !errdefs.IsAlreadyExists(err) {
-		r.s.restored.add(r.base.Digest)
+	r.Image = r.base.Digest.String()
+	// The first name can be taken, by another image too. The second is that of this image.
+	for _, name := range []string{restoredName(image, r.base.Digest), compat.DanglingName(r.base.Digest)} {
+		_, err = r.s.images.Create(ctx, images.Image{
+			Name: name, Target: *r.base, CreatedAt: time.Now(), Labels: map[string]string{labelRestoring: r.s.owner},
+		})
+		if errdefs.IsAlreadyExists(err) {
+			continue
+		}
+		r.s.restored.add(r.base.Digest, name)
 		r.share(r.base.Digest)
 		if err != nil {
-			return fmt.Errorf("create image %s: %w", r.base.Digest, err)
+			return fmt.Errorf("create image %s: %w", name, err)
 		}
+		return nil
 	}
-	r.Image = r.base.Digest.String()
 	return nil
 }
 
 // add is for a record that has just been made. One that was made before and is
 // gone, by somebody else, is the same one.
-func (i *restoredImages) add(dgst digest.Digest) {
+func (i *restoredImages) add(dgst digest.Digest, name string) {
 	if i.of == nil {
 		i.of = map[digest.Digest]*restoredImage{}
 	}
 	if i.of[dgst] == nil {
 		i.of[dgst] = &restoredImage{}
 	}
+	i.of[dgst].name = name
 }
 
 // leave ends one restore's use of a record.
@@ -165,19 +194,24 @@ func (s *Service) settleImage(ctx context.Context, dgst digest.Digest) error {
 	if of == nil || of.restores > 0 {
 		return nil // the last one does it
 	}
-	if err := s.keepOrRemove(ctx, dgst, of.used); err != nil {
+	if err := s.keepOrRemove(ctx, of.name, dgst, of.used); err != nil {
 		return err
 	}
 	delete(s.restored.of, dgst)
 	return nil
 }
 
-func (s *Service) keepOrRemove(ctx context.Context, dgst digest.Digest, keep bool) (err error) {
-	name := compat.DanglingName(dgst)
-	if keep {
+// keepOrRemove takes the mark off the record of an image, or removes it. A name that means
+// another image meanwhile is somebody else's.
+func (s *Service) keepOrRemove(ctx context.Context, name string, dgst digest.Digest, keep bool) error {
+	record, err := s.images.Get(ctx, name)
+	switch {
+	case err == nil && record.Target.Digest != dgst:
+		return nil
+	case err == nil && keep:
 		_, err = s.images.Update(ctx, images.Image{Name: name}, "labels."+labelRestoring)
-	} else {
-		err = s.images.Delete(ctx, name)
+	case err == nil:
+		err = s.images.Delete(ctx, name, images.DeleteTarget(&record.Target))
 	}
 	if err != nil && !errdefs.IsNotFound(err) {
 		return err
@@ -194,10 +228,10 @@ func (s *Service) MendRestores(ctx context.Context, used func(manifest digest.Di
 	}
 	for _, record := range found {
 		dgst := record.Target.Digest
-		if record.Name != compat.DanglingName(dgst) {
+		if record.Name != compat.DanglingName(dgst) && !strings.HasPrefix(record.Name, restoredRepository) {
 			continue // it was given a name
 		}
-		if err := s.keepOrRemove(ctx, dgst, used(dgst)); err != nil {
+		if err := s.keepOrRemove(ctx, record.Name, dgst, used(dgst)); err != nil {
 			return compat.DockerError(fmt.Errorf("mend image record %s of an interrupted restore: %w", record.Name, err))
 		}
 	}

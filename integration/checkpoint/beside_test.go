@@ -68,6 +68,30 @@ func TestRestoreBesideTheOriginal(t *testing.T) {
 			t.Errorf("it has ports and network %s", got)
 		}
 	})
+	t.Run("without its image", func(t *testing.T) {
+		e.Must(t, "rm", "-f", "web", "copy", "alone")
+		e.Must(t, "rmi", "busybox")
+		const names = "{{.Repository}}:{{.Tag}}"
+		copied := e.Restore(t, "web:1", "--publish", "none")
+		image := e.Must(t, "images", "--format", names, "baleen-restored/busybox")
+		if !strings.HasPrefix(image, "baleen-restored/busybox:") || strings.Contains(image, "\n") {
+			t.Errorf("the image from the checkpoint is called %q", image)
+		}
+		if got := e.Inspect(t, copied, "{{.Config.Image}}"); got != "busybox" {
+			t.Errorf("the container's image is called %s", got)
+		}
+		if got := e.Must(t, "run", "--rm", image, "echo", "it runs"); got != "it runs" {
+			t.Errorf("the image prints %q", got)
+		}
+		e.Must(t, "rm", "-f", copied)
+		e.Must(t, "rmi", image)
+		if out, err := e.Try(t, "baleen", "restore", "--name", "failing", "--network", "nowhere", "web:1"); err == nil {
+			t.Errorf("on a network that is not there it prints %q", out)
+		}
+		if left := e.Must(t, "images", "-a", "--format", names); left != "web:1" {
+			t.Errorf("there are the images %s", left)
+		}
+	})
 }
 
 // answers is an error if a port that is published does not answer a request for /www.

@@ -57,7 +57,7 @@ func TestRestoreFailsCleanly(t *testing.T) {
 	before := e.StateAtRest(t)
 	remove := func() {
 		e.Remove(t, "web")
-		e.Must(t, "image", "prune", "-f")
+		e.RemoveRestoredImages(t)
 	}
 	restore := func() (string, error) { return e.Try(t, "baleen", "restore", "-q", "web:1") }
 	harness.EachCallOf(t, p, startServices, restore, func(failed, out string, err error) {

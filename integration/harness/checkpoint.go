@@ -122,3 +122,17 @@ func (e *Env) CountsPast(t *testing.T, id string, n int) (now int) {
 	})
 	return now
 }
+
+// RestoredImages lists the images that came with checkpoints alone.
+func (e *Env) RestoredImages(t *testing.T) []string {
+	t.Helper()
+	return strings.Fields(e.Must(t, "images", "--format", "{{.Repository}}:{{.Tag}}", "baleen-restored/*"))
+}
+
+// RemoveRestoredImages removes the images that came with checkpoints alone.
+func (e *Env) RemoveRestoredImages(t *testing.T) {
+	t.Helper()
+	for _, image := range e.RestoredImages(t) {
+		e.Must(t, "rmi", image)
+	}
+}

@@ -117,7 +117,7 @@ func (k *restoreKiller) round(t *testing.T, d stack.Daemon, n int) bool {
 		k.whole++
 		k.isWhole(t, at, there)
 		k.Remove(t, there)
-		k.Must(t, "image", "prune", "-f") // what the container has used
+		k.RemoveRestoredImages(t) // what the container has used
 	} else if k.none++; done {
 		t.Errorf("%s: there is no container, and the restore was said to be done", at)
 	}
@@ -128,7 +128,7 @@ func (k *restoreKiller) round(t *testing.T, d stack.Daemon, n int) bool {
 	again := harness.LastLine(k.Must(t, "baleen", "restore", "-q", "web:1"))
 	k.isWhole(t, "restored after "+at, again)
 	k.Remove(t, again)
-	k.Must(t, "image", "prune", "-f")
+	k.RemoveRestoredImages(t)
 	k.nothing(t, "all to go of the next restore after: "+at)
 	return true
 }
