@@ -18,8 +18,8 @@ import (
 // the daemon's record of the container must say that it does not run, and
 // containerd and the mount table must know of nobody ([containerstore.History.Idle]).
 func (s *Service) whileIdle(ctx context.Context, ctr *moby.Container, h *containerstore.History, f func() error) error {
-	// Not with the turn locked: a container that starts is locked, and waits for its
-	// turn to mount. One that starts after this is mounted, or does not get to that.
+	// Not with the lock held: a container that starts is locked by Moby, and waits for the
+	// lock to mount. One that starts after this is mounted, or does not get to that.
 	if ctr.IsRunning() {
 		return fmt.Errorf("its files are in use: it is running: %w", errdefs.ErrFailedPrecondition)
 	}

@@ -16,20 +16,20 @@ import (
 )
 
 // plan finds out what a merge would do.
-func (m *Move) plan(ctx context.Context, merged *merge.Changes, policy Policy) error {
-	return m.merging(merged, policy, func() error {
+func (m *Move) plan(ctx context.Context, merged *merge.Changes, policies Policies) error {
+	return m.merging(merged, policies, func() error {
 		_, err := merged.Walk(ctx, func(*changes.Change) error { return nil })
 		return err
 	})
 }
 
 // merging has what a merge does told in the plan.
-func (m *Move) merging(merged *merge.Changes, policy Policy, run func() error) error {
+func (m *Move) merging(merged *merge.Changes, policies Policies, run func() error) error {
 	var stats merge.Stats
 	merged.Mounts = moby.MountTargets(m.ctr)
-	merged.Decide, merged.Report, merged.Stats = policy.Decide, m.conflict, &stats
+	merged.Decide, merged.Report, merged.Stats = policies.Decide, m.conflict, &stats
 	merged.ReportFollowed = m.followed
-	merged.Keep, merged.ReportWhole, merged.ReportLeft, merged.ReportOwner = policy.keep, m.whole, m.left, m.owner
+	merged.Keep, merged.ReportWhole, merged.ReportLeft, merged.ReportOwner = policies.keep, m.whole, m.left, m.owner
 	err := run()
 	m.count(stats)
 	return err
@@ -37,8 +37,8 @@ func (m *Move) merging(merged *merge.Changes, policy Policy, run func() error) e
 
 // seal makes a merge a pending revision on a snapshot, which shares the data of the
 // container's files where the file system can, and has copies of them otherwise.
-func (m *Move) seal(ctx context.Context, merged *merge.Changes, policy Policy, r containerstore.Record, on string, previous int) error {
-	err := m.merging(merged, policy, func() error {
+func (m *Move) seal(ctx context.Context, merged *merge.Changes, policies Policies, r containerstore.Record, on string, previous int) error {
+	err := m.merging(merged, policies, func() error {
 		return m.history.Pending(ctx, r, on, previous, func(into []mount.Mount) error {
 			to, err := changes.ParseOverlay(into, on != "")
 			if err != nil {

@@ -38,7 +38,7 @@ type Move struct {
 	unnamed bool        // before need not become a revision if one has that state
 	pending int         // the revision that was made for it; 0 if there is none
 	lease   string      // of the operation
-	release func(error) // ends the lease, and lets others have their turn
+	release func(error) // ends the lease, and lets others change the container
 }
 
 // listed bounds what a plan lists of each kind.

@@ -12,9 +12,9 @@ import (
 	"github.com/baleen-project/baleen/diff/merge"
 )
 
-// Policy decides the conflicts of an upgrade or a rollback by path. The zero
+// Policies decide the conflicts of an upgrade or a rollback by path. The zero
 // value lets the container win all.
-type Policy struct {
+type Policies struct {
 	otherwise merge.Policy
 	paths     []pathPolicy
 	keep      []string // paths that stay whole, in the form of a diff's
@@ -26,23 +26,23 @@ type pathPolicy struct {
 	policy  merge.Policy
 }
 
-// ParsePolicy reads a policy as requests give it, with the paths to keep: see
+// ParsePolicies reads a policy as requests give it, with the paths to keep: see
 // [api.UpgradeRequest].
-func ParsePolicy(otherwise string, paths []api.PathPolicy, keep []string) (p Policy, err error) {
+func ParsePolicies(otherwise string, paths []api.PathPolicy, keep []string) (p Policies, err error) {
 	if p.otherwise, err = parsePolicy(otherwise); err != nil {
-		return Policy{}, compat.DockerError(err)
+		return Policies{}, compat.DockerError(err)
 	}
 	for _, of := range paths {
 		parsed, err := parsePath(of)
 		if err != nil {
-			return Policy{}, compat.DockerError(fmt.Errorf("policy of %s: %w", of.Pattern, err))
+			return Policies{}, compat.DockerError(fmt.Errorf("policy of %s: %w", of.Pattern, err))
 		}
 		p.paths = append(p.paths, parsed)
 	}
 	for _, at := range keep {
 		clean := path.Clean(at)
 		if !path.IsAbs(at) || clean == "/" {
-			return Policy{}, compat.DockerError(fmt.Errorf("keep %q: the path must begin with a slash, and not be the root: %w", at, errdefs.ErrInvalidArgument))
+			return Policies{}, compat.DockerError(fmt.Errorf("keep %q: the path must begin with a slash, and not be the root: %w", at, errdefs.ErrInvalidArgument))
 		}
 		p.keep = append(p.keep, strings.TrimPrefix(clean, "/"))
 	}
@@ -75,7 +75,7 @@ func parsePath(of api.PathPolicy) (parsed pathPolicy, err error) {
 }
 
 // Decide says who wins a conflict at a path, as merge.Changes wants it.
-func (p Policy) Decide(at string) merge.Policy {
+func (p Policies) Decide(at string) merge.Policy {
 	for _, of := range p.paths {
 		if of.match(at) {
 			return of.policy

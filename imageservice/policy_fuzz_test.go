@@ -59,7 +59,7 @@ func FuzzPolicy(f *testing.F) {
 		}
 		names := map[string]merge.Policy{"": merge.Keep, "keep": merge.Keep, "image": merge.Image, "fail": merge.Fail}
 		paths := []api.PathPolicy{{Pattern: first, Policy: its}, {Pattern: second, Policy: others}}
-		p, err := imageservice.ParsePolicy(otherwise, paths, nil)
+		p, err := imageservice.ParsePolicies(otherwise, paths, nil)
 		known := true
 		for _, policy := range []string{otherwise, its, others} {
 			_, ok := names[policy]

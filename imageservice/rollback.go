@@ -21,10 +21,10 @@ type RollbackOptions struct {
 	Message  string // of the revision that the present state becomes
 	// Carry merges what the container changed since its last upgrade, or else
 	// its last rollback, into the revision, as a new one. Conflicts are
-	// Policy's.
-	Carry  bool
-	Policy Policy
-	DryRun bool // only plan; the container may be running
+	// decided by Policies.
+	Carry    bool
+	Policies Policies
+	DryRun   bool // only plan; the container may be running
 }
 
 // PrepareRollback prepares to go to an earlier revision, or a later one again.
@@ -125,12 +125,12 @@ func (m *Move) carry(ctx context.Context, o RollbackOptions, target containersto
 	}
 	merge.New = layers.Lowers
 	if o.DryRun {
-		return m.plan(ctx, merge, o.Policy)
+		return m.plan(ctx, merge, o.Policies)
 	}
 	r, err := m.State.record(api.KindCarry, fmt.Sprintf("revision %d with the changes of revision %d", target.Number, m.before.Number))
 	if err != nil {
 		return err
 	}
 	m.pending, r.Number = m.before.Number+1, m.before.Number+1
-	return m.seal(ctx, merge, o.Policy, r, target.Snapshot, target.Number)
+	return m.seal(ctx, merge, o.Policies, r, target.Snapshot, target.Number)
 }

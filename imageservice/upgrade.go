@@ -24,9 +24,9 @@ type UpgradeOptions struct {
 	Image   string // a name or id of an image that the daemon has
 	Message string
 	// Init fills the new init layer, as in CreateLayer; nil for none.
-	Init   moby.InitLayerFunc
-	Policy Policy
-	DryRun bool // only plan; the container may be running
+	Init     moby.InitLayerFunc
+	Policies Policies
+	DryRun   bool // only plan; the container may be running
 }
 
 // PrepareUpgrade merges what a container changed into another image. The
@@ -106,7 +106,7 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 	}
 	merge.New = layers.Lowers
 	if o.DryRun {
-		return m.plan(ctx, merge, o.Policy)
+		return m.plan(ctx, merge, o.Policies)
 	}
 	return m.merge(ctx, merge, o, chain, stack.IDs)
 }
@@ -163,5 +163,5 @@ func (m *Move) merge(ctx context.Context, merge *merge.Changes, o UpgradeOptions
 			return err
 		}
 	}
-	return m.seal(ctx, merge, o.Policy, r, on, m.before.Number)
+	return m.seal(ctx, merge, o.Policies, r, on, m.before.Number)
 }

@@ -94,7 +94,7 @@ func (o *Operations) Check(ctx context.Context, containers check.Containers, fol
 // Upgrade moves a container to another image. An upgrade whose container does not come up
 // is taken back, and the result says why. emit gets the plan, what goes on and the result.
 func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRequest, emit func(api.Progress)) error {
-	policy, err := imageservice.ParsePolicy(req.Policy, req.Paths, req.Keep)
+	policies, err := imageservice.ParsePolicies(req.Policy, req.Paths, req.Keep)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRe
 			return nil, err
 		}
 		return o.files.PrepareUpgrade(ctx, m.c, imageservice.UpgradeOptions{
-			Image: image, Message: req.Message, Init: o.init, Policy: policy, DryRun: dryRun,
+			Image: image, Message: req.Message, Init: o.init, Policies: policies, DryRun: dryRun,
 		})
 	}
 	return m.run(ctx, name, "an upgrade")
@@ -134,7 +134,7 @@ func upgradeImage(c *moby.Container, asked string) (string, error) {
 
 // Rollback moves a container to one of its revisions. For emit see [Operations.Upgrade].
 func (o *Operations) Rollback(ctx context.Context, name string, req api.RollbackRequest, emit func(api.Progress)) error {
-	policy, err := imageservice.ParsePolicy(req.Policy, req.Paths, req.Keep)
+	policies, err := imageservice.ParsePolicies(req.Policy, req.Paths, req.Keep)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (o *Operations) Rollback(ctx context.Context, name string, req api.Rollback
 	}
 	m.prepare = func(ctx context.Context, dryRun bool) (*Prepared, error) {
 		return o.files.PrepareRollback(ctx, m.c, imageservice.RollbackOptions{
-			Revision: req.Revision, Message: req.Message, Carry: req.Carry, Policy: policy, DryRun: dryRun,
+			Revision: req.Revision, Message: req.Message, Carry: req.Carry, Policies: policies, DryRun: dryRun,
 		})
 	}
 	return m.run(ctx, name, "a rollback")

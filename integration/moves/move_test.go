@@ -120,7 +120,7 @@ func planUpgrade(t *testing.T, m *mover) {
 	if fmt.Sprint(told) != "[Cmd Env VERSION]" {
 		t.Errorf("the configuration changes in %v", told)
 	}
-	if o.Policy, err = imageservice.ParsePolicy("fail", []api.PathPolicy{{Pattern: "/data/**", Policy: "image"}}, nil); err != nil {
+	if o.Policies, err = imageservice.ParsePolicies("fail", []api.PathPolicy{{Pattern: "/data/**", Policy: "image"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if move, err = m.service.PrepareUpgrade(t.Context(), m.ctr, o); err != nil || move.Plan.ConflictCount != 1 || move.Plan.Conflicts[0].Winner != "" {
@@ -135,7 +135,7 @@ func planUpgrade(t *testing.T, m *mover) {
 	}
 	m.e.Settled(t, before)
 
-	if o.Policy, err = imageservice.ParsePolicy("fail", []api.PathPolicy{{Pattern: "/app/co*", Policy: "image"}}, nil); err != nil {
+	if o.Policies, err = imageservice.ParsePolicies("fail", []api.PathPolicy{{Pattern: "/app/co*", Policy: "image"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	move, err = m.service.PrepareUpgrade(t.Context(), m.ctr, o)
