@@ -75,6 +75,21 @@ var interruptions = []interruption{
 		do: func(b *box) error { _, err := b.Prune(b.ctx, containerstore.Retention{}); return err },
 	},
 	{
+		name: "return", before: "1<0* 2<1 a=1; r1 a=1; r2 a=2", after: "1<0 2<1* a=2; r1 a=1; r2 a=2",
+		between: []string{"1<0 2<1* 3<1 a=2; r1 a=1; r2 a=2; r3 a=1"}, // of copies, which are switched
+		prepare: func(t *testing.T, b *box) {
+			_, err := b.Switch(b.ctx, 1, record("before"))
+			must(t, err)
+		},
+		do: func(b *box) error {
+			_, ok, err := b.Return(b.ctx, 2, record("before"))
+			if err == nil && !ok { // snapshots that are copies do not tell
+				_, err = b.Switch(b.ctx, 2, record("before"))
+			}
+			return err
+		},
+	},
+	{
 		name: "reopen", before: start, after: start,
 		do: func(b *box) error { return b.Reopen(b.ctx, containerstore.Remake{}) },
 	},
