@@ -193,15 +193,11 @@ func (f *following) landed(c *changes.Change) (err error) {
 	if m.image, err = tree.Look(f.image, m.in.image, c.Name()); err != nil {
 		return err
 	}
-	own, ok, err := f.over.Lookup(m.in.own, c.Name())
-	if err != nil {
+	if taken, err := f.isTaken(m); err != nil || taken {
+		if err == nil {
+			err = f.drops(m)
+		}
 		return err
-	}
-	// Its own there, or what stays there with something of its own, has been told.
-	taken := own.Name != "" && (!f.over.InBase(own.Layer) || !m.image.OK)
-	directories := ok && own.IsDir() && c.IsDir()
-	if taken && !directories {
-		return f.taken(m)
 	}
 	if !f.at.reported && !m.stub && f.merge.ReportFollowed != nil {
 		f.at.reported = true
@@ -217,9 +213,60 @@ func (f *following) stubMoved(c *changes.Change) (bool, error) {
 	return f.stubs.made(&was)
 }
 
-// taken drops what the container changed under both paths: what stands where the link
-// leads stays.
-func (f *following) taken(m *meeting) error {
+// isTaken reports whether something else has been told at the path to which a change has
+// got, or will be told below it: the container's own there, what stays whole, and what
+// another directory brings that leads to the same place. Directories share a path.
+func (f *following) isTaken(m *meeting) (bool, error) {
+	if f.keeps(m.Path) {
+		return true, nil
+	}
+	if taken, err := f.takenBy(m, m.in.own, m.Name()); err != nil || taken {
+		return taken, err
+	}
+	for i := range f.moved {
+		mv := &f.moved[i]
+		if !m.IsDir() && (mv.to == m.Path || strings.HasPrefix(mv.to, m.Path+"/")) {
+			return true, nil
+		}
+	}
+	for i := range f.moved {
+		mv := &f.moved[i]
+		if mv == f.at {
+			break
+		}
+		rest, below := strings.CutPrefix("/"+m.Path, strings.TrimSuffix("/"+mv.to, "/."))
+		if !below || !strings.HasPrefix(rest, "/") {
+			continue
+		}
+		at := "/" + mv.from + rest
+		dir, err := f.over.Descend(0, 0, path.Dir(at))
+		if err != nil || dir == nil {
+			if err != nil {
+				return false, err
+			}
+			continue
+		}
+		taken, err := f.takenBy(m, dir, path.Base(at))
+		dir.Close()
+		if err != nil || taken {
+			return taken, err
+		}
+	}
+	return false, nil
+}
+
+// takenBy reports whether what the container has under a name in a directory has been told
+// where a change has got to.
+func (f *following) takenBy(m *meeting, dir *tree.Dir, name string) (bool, error) {
+	e, ok, err := f.over.Lookup(dir, name)
+	told := e.Name != "" && (!f.over.InBase(e.Layer) || !m.image.OK)
+	both := ok && e.IsDir() && m.IsDir()
+	return told && !both, err
+}
+
+// drops drops what the container changed under several paths that lead to one: what was
+// told first stays.
+func (f *following) drops(m *meeting) error {
 	to := &fate{conflict: Conflict{Path: f.at.from, Image: Replaced}, decided: true, winner: Image}
 	if m.IsDir() {
 		f.push(&mergeDir{above: m.in, fate: to}, m.Name())

@@ -236,6 +236,9 @@ func (g *merging) left(m *meeting) error {
 	m.in.looked = true
 	var l Left
 	err := m.Untouched(func(name string) error {
+		if err := g.ctx.Err(); err != nil {
+			return err
+		}
 		image, err := tree.Look(g.image, m.in.image, name)
 		if err != nil || image.OK {
 			return err
