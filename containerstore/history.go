@@ -31,6 +31,10 @@ const (
 	// LabelNoted, on the active snapshot, says that whoever mounts it notes so: it is
 	// known whether anything was written to it. See [History.Reopen].
 	LabelNoted = label.Noted
+
+	// LabelRefImage, on a revision and on the snapshot that a container was made with,
+	// has the digest of the manifest of the image, which it keeps in containerd.
+	LabelRefImage = label.RefImage
 )
 
 const (

@@ -82,7 +82,7 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 		}
 		parent = id + initSuffix
 	}
-	mounts, err := sn.Prepare(ctx, id, parent, activeLabels(ids, parent, fill != nil))
+	mounts, err := sn.Prepare(ctx, id, parent, activeLabels(ids, parent, manifest, fill != nil))
 	if err != nil {
 		return nil, fmt.Errorf("prepare snapshot: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/moby/sys/user"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
@@ -141,9 +142,14 @@ func rootToHost(m idmap.Map) idmap.Func {
 
 // activeLabels are for the active snapshot of a container; one without anything
 // below has nothing to map when it is mounted. One that is filled has something
-// from the start.
-func activeLabels(ids containerstore.IDs, parent string, filled bool) snapshots.Opt {
+// from the start. Its image stays in containerd while the container has no revision,
+// also when the image has lost its name: BuildKit keeps no image whose name it gives to
+// another. Revisions keep theirs.
+func activeLabels(ids containerstore.IDs, parent string, image *ocispec.Descriptor, filled bool) snapshots.Opt {
 	labels := map[string]string{}
+	if image != nil {
+		labels[containerstore.LabelRefImage] = image.Digest.String()
+	}
 	if parent != "" {
 		maps.Copy(labels, ids.ActiveLabels())
 	}
