@@ -1,10 +1,7 @@
 package containerstore
 
 import (
-	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -70,30 +67,4 @@ func idsOf(init snapshots.Info) (ids IDs, err error) {
 		}
 	}
 	return ids, nil
-}
-
-// unmap gives the files of a revision the image's ids: layers below a mounted
-// one are all mapped alike. Nothing stands on it yet.
-func (h *History) unmap(ctx context.Context, i snapshots.Info) error {
-	text, err := snap.JoinLabel(i, label.HostIDs)
-	if err != nil {
-		return err
-	}
-	m, err := snap.ParseIDs(text)
-	if err != nil {
-		return fmt.Errorf("label %s of snapshot %s: %w", label.HostIDs, i.Name, err)
-	}
-	folder, err := h.store().Folder(ctx, i)
-	if err == nil {
-		err = snapshotter.Durably(ctx, folder, func() (stats snapshotter.SealStats, err error) {
-			stats.Changes, err = snapshotter.UnmapUpper(ctx, folder, m)
-			return stats, err
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("map ids of snapshot %s: %w", i.Name, err)
-	}
-	keys := slices.Collect(maps.Keys(snap.SplitLabel(label.HostIDs, text)))
-	maps.DeleteFunc(i.Labels, func(key, _ string) bool { return slices.Contains(keys, key) })
-	return h.store().Unlabel(ctx, i.Name, keys...)
 }

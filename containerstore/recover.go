@@ -72,7 +72,7 @@ func (h *History) recover(ctx context.Context, t *tree) error {
 		if i.Labels[label.HostIDs] == "" || i.Kind != snapshots.KindCommitted {
 			continue
 		}
-		if err := h.unmap(ctx, i); err != nil {
+		if err := h.store().Unmap(ctx, i); err != nil {
 			return err
 		}
 	}

@@ -147,6 +147,9 @@ func (p *clientContainer) adopted(ctx context.Context) (containerstore.Record, e
 	img, err := p.client.GetImage(ctx, p.record.Image)
 	if err == nil {
 		_, base := p.own(p.active)
+		if chain, copied := remappedChain(base); copied {
+			base = chain
+		}
 		chain, of, err := imageRecord(ctx, img)
 		if err == nil && chain == base {
 			of.Created, of.Kind = r.Created, r.Kind

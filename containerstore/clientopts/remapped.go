@@ -7,7 +7,6 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -36,8 +35,7 @@ const remapSize = 65536
 // not yet. Snapshots are mounted by this process to map their ids: it must be on
 // containerd's machine, as root.
 //
-// Such containers can be upgraded with [WithUpgrade] or rolled back as little as
-// any whose ids are mapped.
+// [WithUpgrade] and [WithRollback] keep the mapping.
 func WithRemappedSnapshot(id string, i client.Image, uid, gid uint32) client.NewContainerOpts {
 	return remapOpt(id, i, shiftTo(uid, gid), false)
 }
@@ -144,13 +142,6 @@ func (p *clientContainer) mapIDs(ctx context.Context, prepare snapshotter.MakeFu
 	if mounted {
 		return snapshotter.MappedLabels(m), parent, nil
 	}
-	// One that exists may be garbage, which its name in the lease prevents.
-	if lease, ok := leases.FromContext(ctx); ok {
-		copied := leases.Resource{ID: snapshotter.RemappedName(parent, m), Type: "snapshots/" + p.Snapshotter}
-		if err := p.Leases.AddResource(ctx, leases.Lease{ID: lease}, copied); err != nil {
-			return nil, "", fmt.Errorf("keep snapshot %s: %w", copied.ID, err)
-		}
-	}
-	parent, err = snapshotter.Remapped(ctx, p.Snapshots, p.Snapshotter, parent, m)
+	parent, err = p.remapped(ctx, parent, m)
 	return nil, parent, err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 
@@ -65,8 +66,9 @@ func WithRollback(opts ...RollbackOpt) client.UpdateContainerOpts {
 }
 
 func (p *clientContainer) rollback(ctx context.Context, o rollback) error {
-	if shifted(p.active.Labels, nil) {
-		return fmt.Errorf("its user ids are mapped when it is mounted: %w", errdefs.ErrNotImplemented)
+	ids, err := p.lookUpIDs(ctx)
+	if err != nil {
+		return err
 	}
 	target, err := p.target(o)
 	if err != nil {
@@ -79,10 +81,14 @@ func (p *clientContainer) rollback(ctx context.Context, o rollback) error {
 	if s.spec, err = configSpec(s.to.Config); err != nil {
 		return fmt.Errorf("read the spec of revision %d: %w", number(target), err)
 	}
+	if err := sameIDs(ids, &s.spec); err != nil {
+		return fmt.Errorf("revision %d: %w", number(target), err)
+	}
 	s.to.Kind, s.to.Config = kindRollback, nil
 	if s.parent, err = p.standOn(ctx, target); err != nil {
 		return err
 	}
+	s.fill = func(_ context.Context, into []mount.Mount) error { return snap.KeepRoot(into) }
 	return p.move(ctx, s)
 }
 

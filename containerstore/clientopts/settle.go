@@ -98,6 +98,14 @@ func (p *clientContainer) settleAll(ctx context.Context, force bool) error {
 			return err
 		}
 	}
+	for _, i := range p.all {
+		if i.Labels[label.HostIDs] == "" || i.Labels[label.Filling] != "" || i.Kind != snapshots.KindCommitted {
+			continue
+		}
+		if err := p.Unmap(ctx, i); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/containers"
-	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -54,22 +53,6 @@ func configSpec(config json.RawMessage) (s specAny, err error) {
 	}
 	err = json.Unmarshal(config, &s)
 	return s, err
-}
-
-// shifted reports whether a container has ids of its own, so that its files are,
-// or may be, another user's than in the image.
-func shifted(snapshotLabels map[string]string, spec interface{ GetValue() []byte }) bool {
-	if snapshotLabels[snapshots.LabelSnapshotUIDMapping] != "" || snapshotLabels[snapshots.LabelSnapshotGIDMapping] != "" {
-		return true
-	}
-	if spec == nil {
-		return false
-	}
-	var s struct {
-		Linux struct{ UIDMappings, GIDMappings []json.RawMessage }
-	}
-	// One of another kind has none, and is not looked at for anything else.
-	return json.Unmarshal(spec.GetValue(), &s) == nil && len(s.Linux.UIDMappings)+len(s.Linux.GIDMappings) > 0
 }
 
 // mountTargets are the paths at which a container has mounts by its spec; none if it cannot

@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 
+	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/merge"
@@ -57,6 +58,7 @@ type upgrade struct {
 	decide func(path string) merge.Policy
 	report func(merge.Conflict)
 	keep   []string
+	ids    containerstore.IDs
 }
 
 // WithUpgrade moves a container to another image, and what it changed along. It
@@ -81,8 +83,12 @@ type upgrade struct {
 // does so at once. A second upgrade or rollback at the same time is
 // errdefs.ErrConflict.
 //
-// The container need not have been made with [WithNewSnapshot]. One whose user
-// ids are mapped is errdefs.ErrNotImplemented.
+// The container need not have been made with [WithNewSnapshot]. If it has a user
+// namespace, its files keep the ids that they have: those that the layers get when they
+// are mounted (the labels of [snapshotter.MappedLabels]), or those of a copy of the
+// image, of which the new image gets one as [WithRemappedSnapshot] says. Where the ids
+// were given in the container's own snapshot, or the snapshotter does not map them as
+// the labels say, the error is errdefs.ErrNotImplemented.
 func WithUpgrade(image client.Image, opts ...UpgradeOpt) client.UpdateContainerOpts {
 	return func(ctx context.Context, cl *client.Client, c *containers.Container) (err error) {
 		defer func() {
@@ -109,10 +115,14 @@ func WithUpgrade(image client.Image, opts ...UpgradeOpt) client.UpdateContainerO
 }
 
 func (u *upgrade) run(ctx context.Context) error {
-	if shifted(u.active.Labels, u.record.Spec) {
-		return fmt.Errorf("its user ids are mapped: %w", errdefs.ErrNotImplemented)
+	var err error
+	if u.ids, err = u.lookUpIDs(ctx); err != nil {
+		return err
 	}
 	chain, to, err := u.unpacked(ctx, u.image)
+	if err == nil {
+		chain, err = u.onIDs(ctx, chain, u.ids)
+	}
 	if err != nil {
 		return err
 	}
@@ -158,6 +168,10 @@ func (u *upgrade) mergeLayers(ctx context.Context, from []mount.Mount, layers in
 	own.Uppers, own.Lowers = append(own.Uppers, own.Lowers[:layers-1]...), own.Lowers[layers-1:]
 	merge := &merge.Changes{Container: &changes.Container{Overlay: own, Whole: true}, New: to.Lowers, Decide: u.decide, Report: u.report, Keep: u.keep, Mounts: mountTargets(u.record.Spec)}
 	return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
-		return snapshotter.SealWhole(ctx, merge, to.Uppers[0])
+		stats, err := snapshotter.SealWhole(ctx, merge, to.Uppers[0])
+		if err == nil && u.ids.Way == containerstore.Mounted {
+			err = snapshotter.RemapWritten(ctx, into, u.ids.Map.Outside)
+		}
+		return stats, err
 	})
 }

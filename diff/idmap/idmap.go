@@ -154,6 +154,15 @@ func (m Map) Inside(id uint32, of Kind) (uint32, error) {
 	return id, nil
 }
 
+// Outside is ToHost for what is written into a layer below no mapping, and may be
+// there with the ids outside already. One that it lacks stays.
+func (m Map) Outside(id uint32, of Kind) (uint32, error) {
+	if outside, err := m.ToHost(id, of); err == nil {
+		return outside, nil
+	}
+	return id, nil
+}
+
 func (m Map) mapped(id uint32, of Kind, turn func(Range) Range) (uint32, error) {
 	ranges := m.UIDs
 	if of == GroupID {

@@ -246,7 +246,7 @@ func birthLabels(t *testing.T, e *plainEnv) {
 	e.nothingOf(t, "labels")
 }
 
-// mappedIDs upgrades a container in a user namespace.
+// mappedIDs moves a container in a user namespace whose files nobody has mapped.
 func mappedIDs(t *testing.T, e *plainEnv) {
 	one, two, _ := e.plainImages(t)
 	k := e.create(t, "mapped", one)
@@ -260,10 +260,17 @@ func mappedIDs(t *testing.T, e *plainEnv) {
 	if err := k.Update(k.ctx, containerd.UpdateContainerOpts(containerd.WithSpec(spec))); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Update(k.ctx, clientopts.WithUpgrade(two)); !errdefs.IsNotImplemented(err) {
-		t.Errorf("an upgrade with mapped ids gave %v", err)
+	k.upgrade(t, two)
+	k.must(t, files{"etc/both": "image", "etc/new": "two", "etc/same": "same"})
+	k.do(t, func(root string) {
+		if err := os.Lchown(root, 100000, 100000); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err := k.Update(k.ctx, clientopts.WithRollback()); !errdefs.IsNotImplemented(err) {
+		t.Errorf("a rollback of files that were mapped where they are gave %v", err)
 	}
-	k.must(t, files{"etc/both": "old", "etc/gone": "old", "etc/same": "same"})
+	k.must(t, files{"etc/both": "image", "etc/new": "two", "etc/same": "same"})
 }
 
 func deletedContainer(t *testing.T, e *plainEnv) {

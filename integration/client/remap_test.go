@@ -49,6 +49,7 @@ func TestClientRemappedSnapshots(t *testing.T) {
 			t.Run("at once", r.atOnce)
 			t.Run("cut", r.cut)
 			t.Run("run", func(t *testing.T) { r.run(t, s) })
+			t.Run("moves", func(t *testing.T) { r.moves(t, s) })
 			t.Run("collected", r.collected)
 		})
 	}
@@ -68,9 +69,7 @@ func (e *plainEnv) withOwners(t *testing.T, s *stack.Stack) containerd.Image {
 	base := e.busybox(t, s)
 	caps := "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 	acl := "\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x02\x00\x04\x00\x07\x00\x00\x00\x04\x00\x04\x00\xff\xff\xff\xff\x10\x00\x06\x00\xff\xff\xff\xff\x20\x00\x04\x00\xff\xff\xff\xff"
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for _, h := range []tar.Header{
+	return e.imageOfTars(t, "example/owners:1", base, ocispec.ImageConfig{}, ownedTar(t, []tar.Header{
 		{Name: "own/", Typeflag: tar.TypeDir, Mode: 0o2775, Uid: 5, Gid: 6},
 		{Name: "own/suid", Typeflag: tar.TypeReg, Mode: 0o6755, Uid: 7, Gid: 8, PAXRecords: map[string]string{"SCHILY.xattr.user.tag": "mine"}},
 		{Name: "own/caps", Typeflag: tar.TypeReg, Mode: 0o755, PAXRecords: map[string]string{"SCHILY.xattr.security.capability": caps}},
@@ -78,7 +77,15 @@ func (e *plainEnv) withOwners(t *testing.T, s *stack.Stack) containerd.Image {
 		{Name: "own/one", Typeflag: tar.TypeReg, Mode: 0o4755, Uid: 9, Gid: 9},
 		{Name: "own/two", Typeflag: tar.TypeLink, Linkname: "own/one", Mode: 0o4755, Uid: 9, Gid: 9},
 		{Name: "own/link", Typeflag: tar.TypeSymlink, Linkname: "/etc/shadow", Uid: 9, Gid: 9},
-	} {
+	}))
+}
+
+// ownedTar is a layer of empty files.
+func ownedTar(t *testing.T, headers []tar.Header) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range headers {
 		h.ModTime = time.Unix(1e9, 0)
 		if err := w.WriteHeader(&h); err != nil {
 			t.Fatal(err)
@@ -87,7 +94,7 @@ func (e *plainEnv) withOwners(t *testing.T, s *stack.Stack) containerd.Image {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return e.imageOfTars(t, "example/owners:1", base, ocispec.ImageConfig{}, b.Bytes())
+	return b.Bytes()
 }
 
 // make makes a container with an option, and deletes it in the end.
@@ -287,6 +294,24 @@ func (r *remapped) run(t *testing.T, s *stack.Stack) {
 	c := r.make(t, "run", clientopts.WithRemappedSnapshot("run", r.image, r.shift, r.shift), containerd.WithNewSpec(
 		oci.WithDefaultPathEnv, oci.WithUserNamespace(ids, ids), oci.WithProcessArgs("/bin/sh", "-c",
 			`stat -c '%n %a %u:%g' /own /own/suid /own/one; echo new > /own/new && chown 5:5 /own/new && stat -c '%u' /own/new; grep CapBnd /proc/self/status >/dev/null && echo ended`)))
+	out := r.output(t, s, c, func() {
+		options, err := filepath.Glob(fmt.Sprintf("/proc/%d/root/run/containerd/io.containerd.runtime.v2.task/*/run/options.json", s.Pid(stack.Containerd)))
+		if err != nil || len(options) != 1 {
+			t.Fatalf("the task's options are at %v: %v", options, err)
+		}
+		if text, err := os.ReadFile(options[0]); err != nil || !strings.Contains(string(text), `"no_pivot_root":true`) {
+			t.Errorf("the options of the task are %s: %v", text, err)
+		}
+	})
+	if want := "/own 2775 5:6\n/own/suid 6755 7:8\n/own/one 4755 9:9\n5\nended\n"; out != want {
+		t.Errorf("it printed %s", out)
+	}
+}
+
+// output runs a container to its end, and returns what it printed. made is called
+// before it begins.
+func (r *remapped) output(t *testing.T, s *stack.Stack, c containerd.Container, made func()) string {
+	t.Helper()
 	log := filepath.Join(s.Root(), "run.log")
 	task, err := c.NewTask(r.ctx, cio.LogFile(log), clientopts.WithNoPivotRoot)
 	if err != nil {
@@ -297,13 +322,7 @@ func (r *remapped) run(t *testing.T, s *stack.Stack) {
 			t.Error(err)
 		}
 	}()
-	options, err := filepath.Glob(fmt.Sprintf("/proc/%d/root/run/containerd/io.containerd.runtime.v2.task/*/run/options.json", s.Pid(stack.Containerd)))
-	if err != nil || len(options) != 1 {
-		t.Fatalf("the task's options are at %v: %v", options, err)
-	}
-	if text, err := os.ReadFile(options[0]); err != nil || !strings.Contains(string(text), `"no_pivot_root":true`) {
-		t.Errorf("the options of the task are %s: %v", text, err)
-	}
+	made()
 	ended, err := task.Wait(r.ctx)
 	if err == nil {
 		err = task.Start(r.ctx)
@@ -313,12 +332,13 @@ func (r *remapped) run(t *testing.T, s *stack.Stack) {
 	}
 	status := <-ended
 	out, err := os.ReadFile(log)
-	if want := "/own 2775 5:6\n/own/suid 6755 7:8\n/own/one 4755 9:9\n5\nended\n"; err != nil || string(out) != want || status.ExitCode() != 0 {
+	if err != nil || status.ExitCode() != 0 {
 		t.Errorf("it printed %s and ended with %d: %v", out, status.ExitCode(), err)
 	}
 	if err := os.Remove(log); err != nil {
 		t.Error(err)
 	}
+	return string(out)
 }
 
 // collected checks that a copy stays as long as its image.

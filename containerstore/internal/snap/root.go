@@ -64,12 +64,7 @@ func toHost(o changes.Overlay) idmap.Func {
 	if o.Mapped == 0 {
 		return nil
 	}
-	return func(id uint32, of idmap.Kind) (uint32, error) {
-		if host, err := o.IDs.ToHost(id, of); err == nil {
-			return host, nil
-		}
-		return id, nil
-	}
+	return o.IDs.Outside
 }
 
 func copyXattrs(from, to string, ids idmap.Func) error {
