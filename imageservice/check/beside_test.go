@@ -96,7 +96,7 @@ func (w *world) live(ctx context.Context) error {
 func TestBusy(t *testing.T) {
 	eachSnapshotter(t, func(t *testing.T, w *world) {
 		c := w.moved(t)
-		m, err := w.service.PrepareRollback(w.ctx, c, imageservice.RollbackOptions{Revision: 2})
+		m, err := w.service.PrepareRollback(w.ctx, c, imageservice.RollbackOptions{Revision: 2, Message: "before"})
 		must(t, err)
 		w.label(t, c.ID+".r3", "containerd.io/gc.root", "test") // or it would be collected
 		w.unlink(t, c, c.ID+".r3")                              // for there to be something to find

@@ -40,7 +40,7 @@ func (w *world) moved(t *testing.T) *moby.Container {
 		_, err := w.service.Snapshot(w.ctx, c, imageservice.SnapshotOptions{})
 		must(t, err)
 	}
-	m, err := w.service.PrepareRollback(w.ctx, c, imageservice.RollbackOptions{Revision: 1})
+	m, err := w.service.PrepareRollback(w.ctx, c, imageservice.RollbackOptions{Revision: 1, Message: "before"})
 	must(t, err)
 	must(t, m.Run(w.ctx))
 	return c
