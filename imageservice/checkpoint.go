@@ -28,14 +28,6 @@ import (
 	"github.com/baleen-project/baleen/imageservice/internal/progress"
 )
 
-// labelCheckpoint, in the config of a checkpoint, is its kind: images are listed
-// by it.
-const labelCheckpoint = "io.baleen.checkpoint"
-
-// checkpointHint is the command of a checkpoint as an image, for daemons that do
-// not know what it is: they say that they do not find it.
-const checkpointHint = "this image is a checkpoint of a container and not to be run: docker baleen restore makes the container again"
-
 // CheckpointOptions says how a checkpoint is made.
 type CheckpointOptions struct {
 	// Spec is the runtime spec that the container runs with; nil if it does not.
@@ -287,9 +279,9 @@ func hintConfig(of *moby.ContainerConfig, kind string) *moby.ContainerConfig {
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	labels[labelCheckpoint] = kind
+	labels[checkpoint.LabelKind] = kind
 	return &moby.ContainerConfig{
-		User: of.User, Env: of.Env, WorkingDir: of.WorkingDir, Labels: labels, Cmd: []string{checkpointHint},
+		User: of.User, Env: of.Env, WorkingDir: of.WorkingDir, Labels: labels, Cmd: []string{checkpoint.Hint},
 	}
 }
 

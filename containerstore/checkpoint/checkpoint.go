@@ -54,6 +54,13 @@ const (
 	AnnotationKind = "io.baleen.checkpoint.kind"
 )
 
+// LabelKind, in the config of a checkpoint as an image, is its kind.
+const LabelKind = "io.baleen.checkpoint"
+
+// Hint is the command of a checkpoint as an image, for daemons that do not know what it
+// is: they say that they do not find it.
+const Hint = "this image is a checkpoint of a container and not to be run: docker baleen restore makes the container again"
+
 // Kinds of checkpoints.
 const (
 	KindFiles     = "files"

@@ -26,9 +26,9 @@ import (
 )
 
 // WithCheckpoint gives a new container what a checkpoint holds: its image, its
-// files on a snapshot of its own, its runtime and its spec. The checkpoint is one
-// of ours or of containerd's (`ctr containers checkpoint`), and wholly in the
-// content store: if it is not, the error is [MissingParts].
+// files on a snapshot of its own, its runtime and its spec. The checkpoint is one of
+// ours, as [Checkpoint] makes it, or of containerd's (`ctr containers checkpoint`), and
+// wholly in the content store: if it is not, the error is [checkpoint.MissingParts].
 //
 // The container's image must be in the checkpoint, or known here by its name. One
 // that is only in the checkpoint gets its name here. Layers may be packed in any

@@ -10,6 +10,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	runtimespec "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -48,6 +49,9 @@ func (r *remapped) moves(t *testing.T, s *stack.Stack) {
 	want := "/ 751 0:0\n/own 2775 5:6\n/own/acl 664 0:0\n/own/caps 755 0:0\n/own/link 777 9:9\n/own/one 4710 21:22\n/own/suid 6755 7:8\n/own/two 4755 9:9\n/data 604 5:6\n"
 	if before != want {
 		t.Fatalf("at first the container has\n%s\nwant\n%s", before, want)
+	}
+	if _, err := clientopts.Checkpoint(k.ctx, k.client, k.ID(), "example/mapped"); !errdefs.IsNotImplemented(err) {
+		t.Errorf("a checkpoint with mapped ids gave %v", err)
 	}
 	k.upgrade(t, two)
 	root := "/ 751 0:0"
