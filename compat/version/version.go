@@ -1,5 +1,3 @@
-// Package version holds Baleen's version. It imports nothing, so that programs without
-// any Docker, like baleen-containerd, can tell theirs.
 package version
 
 // Version is Baleen's version, by semantic versioning. It shows in

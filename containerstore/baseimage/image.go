@@ -1,4 +1,3 @@
-// Package baseimage reads the image that a container stands on.
 package baseimage
 
 import (

@@ -1,4 +1,3 @@
-// Package blob writes blobs into containerd's content store.
 package blob
 
 import (

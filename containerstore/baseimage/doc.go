@@ -1,0 +1,2 @@
+// Package baseimage reads the image that a container stands on.
+package baseimage

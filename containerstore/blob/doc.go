@@ -1,0 +1,2 @@
+// Package blob writes blobs into containerd's content store.
+package blob
