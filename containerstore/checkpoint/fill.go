@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
@@ -14,15 +16,21 @@ import (
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
-// Fill writes what the container changed into a new snapshot on its image, which
-// these are the mounts of: all of its layers, within a limit, into the one. They
-// are on disk when it returns.
+// Fill writes what the container changed into an active snapshot on its image, which
+// these are the mounts of and nobody has mounted: all of its layers, within a limit,
+// into the one. They are on disk when it returns. What is in the snapshot already stays
+// where the layers have nothing; the upper of an overlay is mounted then, since only the
+// kernel knows all of its marks.
 func (c *Checkpoint) Fill(ctx context.Context, mounts []mount.Mount, fetch snapshotter.Fetch, limit diff.Limit) error {
 	dir := changes.WrittenDir(mounts)
+	ours, err := isOurs(mounts, dir)
+	if err != nil {
+		return err
+	}
 	fill := func() error {
 		for i, layer := range c.Own {
 			// What is mounted for each layer is synced then.
-			opts := apply.Options{Over: i > 0, Sync: dir == "", Limit: limit}
+			opts := apply.Options{Over: i > 0 && ours, Sync: dir == "", Limit: limit}
 			if err := fillLayer(ctx, mounts, layer, fetch, opts); err != nil {
 				return fmt.Errorf("layer %s: %w", layer.Blob.Digest, err)
 			}
@@ -33,6 +41,24 @@ func (c *Checkpoint) Fill(ctx context.Context, mounts []mount.Mount, fetch snaps
 		return fill()
 	}
 	return apply.WriteSynced(dir, fill)
+}
+
+// isOurs reports whether all that is in a snapshot will be of the layers: whether the
+// upper of an overlay is empty.
+func isOurs(mounts []mount.Mount, dir string) (bool, error) {
+	if dir == "" || mounts[0].Type != "overlay" {
+		return true, nil
+	}
+	upper, err := os.Open(dir)
+	if err != nil {
+		return false, err
+	}
+	_, err = upper.Readdirnames(1)
+	empty := errors.Is(err, io.EOF)
+	if empty {
+		err = nil
+	}
+	return empty, errors.Join(err, upper.Close())
 }
 
 // fillLayer writes one layer, and compares what it unpacked to with what it is to

@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/protobuf/proto"
 	ptypes "github.com/containerd/containerd/v2/pkg/protobuf/types"
 	"github.com/containerd/errdefs"
@@ -23,6 +24,7 @@ import (
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/containerstore/internal/snap"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/snapshotter"
 )
 
 // WithCheckpoint gives a new container what a checkpoint holds: its image, its
@@ -34,6 +36,11 @@ import (
 // that is only in the checkpoint gets its name here. Layers may be packed in any
 // way that [apply.ToDir] reads. The snapshotter is the one that an earlier option
 // has chosen, or the namespace's.
+//
+// If an earlier option has set the container's snapshot, as client.WithSnapshot does,
+// that is filled in place of a new one. It must be active on the container's image, and
+// mounted by nobody. Files in it that the checkpoint says nothing of stay. After an error
+// some of the checkpoint's may be there.
 //
 // Options after this one can set others, such as client.WithSpec where the
 // checkpoint has none, since its container did not run, or where its spec names
@@ -123,14 +130,13 @@ func restore(ctx context.Context, cl *client.Client, c *containers.Container, sa
 	if err := from.restoreSpec(ctx, cl.ContentStore(), c); err != nil {
 		return err
 	}
-	// The lease is the caller's, which client.NewContainer is.
-	if err := newSnapshot(ctx, cl, c, base, nil); err != nil {
-		return err
+	if c.SnapshotKey != "" {
+		err = from.restoreOnto(ctx, cl, c, base)
+	} else {
+		err = from.restoreNew(ctx, cl, c, base)
 	}
-	if err := from.fill(ctx, cl, c); err != nil {
-		cctx, cancel := snap.Cleanup(ctx)
-		defer cancel()
-		return errors.Join(err, cl.SnapshotService(c.Snapshotter).Remove(cctx, c.SnapshotKey))
+	if err != nil {
+		return err
 	}
 	if known || base.Name() == "" {
 		return nil
@@ -140,6 +146,45 @@ func restore(ctx context.Context, cl *client.Client, c *containers.Container, sa
 		return fmt.Errorf("make image %s: %w", base.Name(), err)
 	}
 	return nil
+}
+
+// restoreNew makes a snapshot, and fills it.
+func (c restored) restoreNew(ctx context.Context, cl *client.Client, to *containers.Container, base client.Image) error {
+	// The lease is the caller's, which client.NewContainer is.
+	if err := newSnapshot(ctx, cl, to, base, nil); err != nil {
+		return err
+	}
+	if err := c.fill(ctx, cl, to); err != nil {
+		cctx, cancel := snap.Cleanup(ctx)
+		defer cancel()
+		return errors.Join(err, cl.SnapshotService(to.Snapshotter).Remove(cctx, to.SnapshotKey))
+	}
+	return nil
+}
+
+// restoreOnto fills the snapshot that an earlier option has chosen.
+func (c restored) restoreOnto(ctx context.Context, cl *client.Client, to *containers.Container, base client.Image) error {
+	name, err := snapshotterOf(ctx, cl, to)
+	if err != nil {
+		return err
+	}
+	p := newContainer(cl, to.ID, name)
+	i, err := p.Snapshots.Stat(ctx, to.SnapshotKey)
+	if err != nil {
+		return fmt.Errorf("look up snapshot %s: %w", to.SnapshotKey, err)
+	}
+	chain, _, err := imageRecord(ctx, base)
+	if err != nil {
+		return err
+	}
+	if i.Kind != snapshots.KindActive || i.Parent != chain {
+		return fmt.Errorf("snapshot %s is not one to write to on the container's image: %w", i.Name, errdefs.ErrFailedPrecondition)
+	}
+	if _, mapped, err := snapshotter.MappedFromLabels(i.Labels); mapped || err != nil {
+		return fmt.Errorf("the ids of snapshot %s are mapped: %w", i.Name, errors.Join(err, errdefs.ErrNotImplemented))
+	}
+	to.Snapshotter, to.Image = name, base.Name()
+	return c.fill(ctx, cl, to)
 }
 
 // image is that of the container; known if there is a record of it.

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,9 +10,12 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/archive"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/containerstore/clientopts"
@@ -28,6 +32,7 @@ func TestClientKeeps(t *testing.T) {
 		plain := newPlainEnv(t, e.ContainerdAddress(), "keeps-"+sn, sn)
 		t.Run(sn+"/files", func(t *testing.T) { keepsFiles(t, plain) })
 		t.Run(sn+"/refused", func(t *testing.T) { keepsNot(t, plain) })
+		t.Run(sn+"/onto a snapshot", func(t *testing.T) { restoresOnto(t, plain) })
 		t.Run(sn+"/for Docker", func(t *testing.T) { keepsForDocker(t, e, plain) })
 	}
 }
@@ -102,6 +107,67 @@ func keepsNot(t *testing.T, e *plainEnv) {
 		t.Errorf("a checkpoint of no container gave %v", err)
 	}
 	e.sameLeft(t, before)
+}
+
+// restoresOnto restores a checkpoint onto a snapshot with files: also of directories
+// that were renamed there, of which an overlay keeps where they were.
+func restoresOnto(t *testing.T, e *plainEnv) {
+	one := e.image(t, "example/dirs:1", ocispec.ImageConfig{}, files{
+		"old/": "", "old/deep/": "", "old/deep/file": "image", "old/gone": "image", "stays": "image", "both": "image"})
+	k := e.create(t, "onto", one)
+	k.write(t, "both", "kept")
+	k.do(t, func(root string) {
+		if err := os.MkdirAll(filepath.Join(root, "new/deep"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(root, "old")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	k.write(t, "new/deep/kept", "kept")
+	saved := k.kept(t, "example/onto")
+	sn, key := e.client.SnapshotService(e.snapshotter), "onto-another"
+	chain := k.snapshot(t).Parent
+	mounts, err := sn.Prepare(e.ctx, key, chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mounts[0].Type == "overlay" {
+		mounts[0].Options = append(mounts[0].Options, "redirect_dir=on")
+	}
+	err = mount.WithTempMount(e.ctx, mounts, func(root string) error {
+		return errors.Join(os.Rename(filepath.Join(root, "old"), filepath.Join(root, "new")),
+			os.WriteFile(filepath.Join(root, "mine"), []byte("mine"), 0o644))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dir := changes.WrittenDir(mounts); mounts[0].Type == "overlay" {
+		value := make([]byte, 16)
+		if n, err := unix.Getxattr(filepath.Join(dir, "new"), "trusted.overlay.redirect", value); err != nil || n == 0 {
+			t.Fatalf("the renamed directory has no redirect: %v", err)
+		}
+	}
+	c, err := e.client.NewContainer(e.ctx, "onto-it", containerd.WithSnapshotter(e.snapshotter), containerd.WithSnapshot(key), clientopts.WithCheckpoint(saved))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &plainCtr{e, c}
+	r.must(t, files{"new/deep/file": "image", "new/deep/kept": "kept", "new/gone": "image", "mine": "mine", "stays": "image", "both": "kept"})
+	if err := c.Delete(e.ctx, containerd.WithSnapshotCleanup); err != nil {
+		t.Fatal(err)
+	}
+	other, err := sn.Prepare(e.ctx, "on-nothing", "")
+	if err != nil || len(other) == 0 {
+		t.Fatal(err)
+	}
+	_, err = e.client.NewContainer(e.ctx, "wrong", containerd.WithSnapshotter(e.snapshotter), containerd.WithSnapshot("on-nothing"), clientopts.WithCheckpoint(saved))
+	if !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("a snapshot on another image gave %v", err)
+	}
+	if err := sn.Remove(e.ctx, "on-nothing"); err != nil {
+		t.Error(err)
+	}
 }
 
 // keepsForDocker keeps a running container, which Docker makes again from an archive.
