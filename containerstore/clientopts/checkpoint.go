@@ -38,8 +38,8 @@ import (
 // has chosen, or the namespace's.
 //
 // If an earlier option has set the container's snapshot, as client.WithSnapshot does,
-// that is filled in place of a new one. It must be active on the container's image, and
-// mounted by nobody. Files in it that the checkpoint says nothing of stay. After an error
+// that is filled in place of a new one. It must be active on the container's image,
+// mounted by nobody, and kept by a lease or a label until the container has it. Files in it that the checkpoint says nothing of stay. After an error
 // some of the checkpoint's may be there.
 //
 // Options after this one can set others, such as client.WithSpec where the

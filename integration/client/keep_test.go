@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
@@ -109,6 +110,9 @@ func keepsNot(t *testing.T, e *plainEnv) {
 	e.sameLeft(t, before)
 }
 
+// rooted has containerd keep a snapshot that no container has.
+var rooted = snapshots.WithLabels(map[string]string{"containerd.io/gc.root": "2026-11-28T00:00:00Z"})
+
 // restoresOnto restores a checkpoint onto a snapshot with files: also of directories
 // that were renamed there, of which an overlay keeps where they were.
 func restoresOnto(t *testing.T, e *plainEnv) {
@@ -128,7 +132,7 @@ func restoresOnto(t *testing.T, e *plainEnv) {
 	saved := k.kept(t, "example/onto")
 	sn, key := e.client.SnapshotService(e.snapshotter), "onto-another"
 	chain := k.snapshot(t).Parent
-	mounts, err := sn.Prepare(e.ctx, key, chain)
+	mounts, err := sn.Prepare(e.ctx, key, chain, rooted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +161,7 @@ func restoresOnto(t *testing.T, e *plainEnv) {
 	if err := c.Delete(e.ctx, containerd.WithSnapshotCleanup); err != nil {
 		t.Fatal(err)
 	}
-	other, err := sn.Prepare(e.ctx, "on-nothing", "")
+	other, err := sn.Prepare(e.ctx, "on-nothing", "", rooted)
 	if err != nil || len(other) == 0 {
 		t.Fatal(err)
 	}

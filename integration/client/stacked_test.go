@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"testing"
 
+	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/diff/compare"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
@@ -206,6 +208,29 @@ func (s *stacked) throughStock(t *testing.T, store, ref string, id digest.Digest
 
 // restoredPlain makes the container of containerd alone.
 func (s *stacked) restoredPlain(t *testing.T, e *plainEnv, archive string) {
-	r := e.restored(t, "again", e.imported(t, archive))
+	saved := e.imported(t, archive)
+	r := e.restored(t, "again", saved)
 	r.do(t, func(root string) { s.is(t, root) })
+
+	mounts, err := e.client.SnapshotService(e.snapshotter).Prepare(e.ctx, "with-files", r.snapshot(t).Parent, rooted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = mount.WithTempMount(e.ctx, mounts, func(root string) error { return os.WriteFile(filepath.Join(root, "mine"), nil, 0o644) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := e.client.NewContainer(e.ctx, "onto", containerd.WithSnapshotter(e.snapshotter), containerd.WithSnapshot("with-files"), clientopts.WithCheckpoint(saved))
+	if err != nil {
+		t.Fatal(err)
+	}
+	(&plainCtr{e, c}).do(t, func(root string) {
+		s.is(t, root)
+		if _, err := os.Stat(filepath.Join(root, "mine")); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := c.Delete(e.ctx, containerd.WithSnapshotCleanup); err != nil {
+		t.Error(err)
+	}
 }
