@@ -233,7 +233,7 @@ func (c *Checkpoint) ReadContainer(ctx context.Context, provider content.Provide
 type MissingParts struct{ Parts []string }
 
 func (e *MissingParts) Error() string {
-	return "the checkpoint is not whole here, pull or load it again: Unreadable are " + strings.Join(e.Parts, ", ")
+	return "the checkpoint is not whole here, pull or load it again: missing are " + strings.Join(e.Parts, ", ")
 }
 
 // Unwrap has it be errdefs.ErrNotFound.
