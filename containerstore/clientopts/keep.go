@@ -40,8 +40,9 @@ import (
 // Checkpoint keeps a container's image, files, runtime and spec as the image ref, in the
 // format of package checkpoint: [WithCheckpoint] and `docker baleen restore` make a
 // container of it, and registries take it. A container that runs is paused while its
-// files are read. Its processes are not kept; the Checkpoint of containerd's client does
-// so, in containerd's format.
+// files are read; if this process ends meanwhile, it stays paused. If somebody starts or
+// resumes it meanwhile, the error is errdefs.ErrConflict. Its processes are not kept; the
+// Checkpoint of containerd's client does so, in containerd's format.
 //
 // The image must be whole in the content store, or the error is
 // [checkpoint.MissingParts], and the container's record must lead to it: one without is
@@ -148,19 +149,31 @@ func (p *clientContainer) keepFiles(ctx context.Context) (_ diff.Layer, err erro
 	if err == nil {
 		err = p.unmoved(ctx)
 	}
+	if err == nil {
+		err = p.stoodStill(ctx)
+	}
 	return layer, err
 }
 
-// pause pauses the container, if it runs, and returns what lets it go on.
-func (p *clientContainer) pause(ctx context.Context) (thaw func() error, err error) {
-	nothing := func() error { return nil }
+// stoodStill makes sure that nobody has let the container run while it was read: another
+// Checkpoint, which found it running, resumes it.
+func (p *clientContainer) stoodStill(ctx context.Context) error {
+	task, err := p.running(ctx)
+	if err == nil && task != nil {
+		err = fmt.Errorf("it was started or resumed while its files were read: %w", errdefs.ErrConflict)
+	}
+	return err
+}
+
+// running returns the container's task; nil if it has none, or that does not run.
+func (p *clientContainer) running(ctx context.Context) (client.Task, error) {
 	c, err := p.client.LoadContainer(ctx, p.Container)
 	if err != nil {
 		return nil, fmt.Errorf("look up its record: %w", err)
 	}
 	task, err := c.Task(ctx, nil)
 	if errdefs.IsNotFound(err) {
-		return nothing, nil
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look up its task: %w", err)
@@ -170,7 +183,19 @@ func (p *clientContainer) pause(ctx context.Context) (thaw func() error, err err
 		return nil, fmt.Errorf("look up the state of its task: %w", err)
 	}
 	if status.Status != client.Running {
-		return nothing, nil
+		return nil, nil
+	}
+	return task, nil
+}
+
+// pause pauses the container, if it runs, and returns what lets it go on.
+func (p *clientContainer) pause(ctx context.Context) (thaw func() error, err error) {
+	task, err := p.running(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if task == nil {
+		return func() error { return nil }, nil
 	}
 	thaw = func() error {
 		ctx, cancel := snap.Cleanup(ctx)

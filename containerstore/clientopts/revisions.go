@@ -135,8 +135,8 @@ func (p *clientContainer) removeLeaves(ctx context.Context, doomed map[string]sn
 }
 
 // Discard removes what [WithUpgrade] or [WithRollback] made for an Update that
-// then failed, or whose process ended. Nobody may be moving the container
-// meanwhile.
+// then failed, or whose process ended. Nobody may be moving the container, or
+// making a checkpoint of it, meanwhile.
 func Discard(ctx context.Context, cl *client.Client, id string) error {
 	if err := discard(ctx, cl, id); err != nil {
 		return fmt.Errorf("discard what failed moves of container %s have left: %w", id, err)
