@@ -7,6 +7,7 @@
 //	checkpoint/  the format of checkpoints: reading, writing, unpacking
 //	clientopts/  revisions and checkpoints as options for containerd's own client
 //	blob/        writing blobs into containerd's content store
+//	lease/       leases of operations, and their labels
 //	internal/    snap: what both kinds of histories do to snapshots; label: the labels
 //
 // # Revisions
@@ -38,8 +39,9 @@
 // in it wherever it moves: what was sealed of it goes on counting until it is
 // removed, and what is copied of a running one does not count.
 //
-// A revision can be removed when nothing stands on it: neither the container
-// nor a revision that stays. One in the middle of a stack goes later.
+// Any revision but the one that the container stands on can be removed
+// ([History.Prune]). If something stands on its snapshot, that stays as a sealed layer
+// without a record until nothing does.
 //
 // # Ids
 //
