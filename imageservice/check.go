@@ -13,6 +13,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
+	storelease "github.com/baleen-project/baleen/containerstore/lease"
 	"github.com/baleen-project/baleen/imageservice/check"
 	"github.com/baleen-project/baleen/imageservice/internal/lease"
 )
@@ -40,7 +41,7 @@ func (c checked) OwnLeases(ctx context.Context) ([]check.Lease, error) {
 	found, err := c.s.operations.Leases(ctx)
 	own := make([]check.Lease, len(found))
 	for i, l := range found {
-		own[i] = check.Lease{ID: l.ID, Verb: l.Labels[lease.LabelOperation], Object: l.Labels[lease.LabelObject], Pauses: l.Labels[lease.LabelPauses] != ""}
+		own[i] = check.Lease{ID: l.ID, Verb: l.Labels[storelease.LabelOperation], Object: l.Labels[storelease.LabelObject], Pauses: l.Labels[storelease.LabelPauses] != ""}
 	}
 	return own, err
 }

@@ -11,21 +11,11 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/opencontainers/go-digest"
+
+	storelease "github.com/baleen-project/baleen/containerstore/lease"
 )
 
 const (
-	// LabelOperation marks the leases of operations; its value is the verb.
-	// Moby's own mark, moby/prune.images, is not set: `docker image prune`
-	// deletes every lease that carries it, also those in use.
-	LabelOperation = "io.baleen.operation"
-	// LabelOwner holds the id of the daemon whose operation it is: others on
-	// the same containerd do not sweep it.
-	LabelOwner = "io.baleen.owner"
-	// LabelPauses is on the leases of commits that pause their container.
-	LabelPauses = "io.baleen.pauses"
-	// LabelObject names what the operation works on.
-	LabelObject = "io.baleen.object"
-
 	// leaseNet is how long a lease lives at most if neither its operation nor
 	// the sweep of a later start removes it, because the daemon crashed and
 	// was replaced by another. It is no limit on an operation: none runs a
@@ -59,9 +49,9 @@ func New(manager leases.Manager, owner string) *Operations {
 // error: after a failure, end also has containerd collect at once what the operation
 // had created. pauses says that the operation may freeze the container that is its object.
 func (o *Operations) Begin(ctx context.Context, verb, object string, pauses bool) (_ context.Context, end func(error), err error) {
-	labels := map[string]string{LabelOperation: verb, LabelObject: object, LabelOwner: o.owner}
+	labels := map[string]string{storelease.LabelOperation: verb, storelease.LabelObject: object, storelease.LabelOwner: o.owner}
 	if pauses {
-		labels[LabelPauses] = "1"
+		labels[storelease.LabelPauses] = "1"
 	}
 	l := leases.Lease{ID: "baleen-" + rand.Text()}
 	o.Note(l.ID, object)

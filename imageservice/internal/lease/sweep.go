@@ -7,12 +7,14 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+
+	storelease "github.com/baleen-project/baleen/containerstore/lease"
 )
 
 // Leases returns the leases of this daemon's operations, also of those that a crash cut
 // short.
 func (o *Operations) Leases(ctx context.Context) ([]leases.Lease, error) {
-	return o.leases.List(ctx, fmt.Sprintf("labels.%q,labels.%q==%q", LabelOperation, LabelOwner, o.owner))
+	return o.leases.List(ctx, fmt.Sprintf("labels.%q,labels.%q==%q", storelease.LabelOperation, storelease.LabelOwner, o.owner))
 }
 
 // Sweep deletes the leases of this daemon's operations that a crash cut short. None can be
@@ -27,11 +29,11 @@ func (o *Operations) Sweep(ctx context.Context, thaw func(ctx context.Context, i
 		return nil
 	}
 	for _, l := range found {
-		logger := log.G(ctx).WithFields(log.Fields{"lease": l.ID, "operation": l.Labels[LabelOperation], "object": l.Labels[LabelObject]})
-		if l.Labels[LabelPauses] != "" {
-			interrupted = append(interrupted, l.Labels[LabelObject])
+		logger := log.G(ctx).WithFields(log.Fields{"lease": l.ID, "operation": l.Labels[storelease.LabelOperation], "object": l.Labels[storelease.LabelObject]})
+		if l.Labels[storelease.LabelPauses] != "" {
+			interrupted = append(interrupted, l.Labels[storelease.LabelObject])
 			// While it stands still the lease says so, to the next start too.
-			if err := thaw(ctx, l.Labels[LabelObject]); err != nil && !errdefs.IsNotFound(err) {
+			if err := thaw(ctx, l.Labels[storelease.LabelObject]); err != nil && !errdefs.IsNotFound(err) {
 				logger.WithError(err).Error("could not thaw the container after an interrupted commit; restart the daemon to try again")
 				continue
 			}
