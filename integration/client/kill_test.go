@@ -2,14 +2,20 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
 
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
@@ -42,17 +48,97 @@ func TestClientOptionsSurviveContainerd(t *testing.T) {
 		{clientopts.WithRollback(), files{"etc/both": "image", "etc/new": "two", "etc/same": "same", "data": "2"}},
 		{clientopts.WithUpgrade(three), files{"etc/both": "three", "data": "2"}},
 	}
+	k.killedOften(t, s, harness.KillRounds(t), moves, func() {})
+	t.Run("mapped", func(t *testing.T) { killedMapped(t, s, e, one, two, moves) })
+	t.Run("checkpoint", func(t *testing.T) { killedCheckpoint(t, s, e, k) })
+}
+
+// killedOften makes two moves in turns, and kills containerd in each.
+func (k *plainCtr) killedOften(t *testing.T, s *stack.Stack, rounds int, moves []plainMove, check func()) {
+	t.Helper()
 	random, became := harness.SeededRand(t), map[bool]int{}
-	rounds := harness.KillRounds(t)
 	for round := range rounds {
 		is, next := moves[round%2], moves[(round+1)%2]
 		n, wait := 1+random.Int64N(killAt), time.Duration(random.Int64N(int64(4*time.Millisecond)))
 		became[k.killed(t, s, n, wait, is, next)]++
+		check()
 		if t.Failed() {
 			t.Fatalf("containerd was killed %v after call %d", wait, n)
 		}
 	}
 	t.Logf("%d moves in which containerd was killed: %d came about, %d did not", rounds, became[true], became[false])
+}
+
+// killedMapped moves a container whose layers are mapped when they are mounted: what it
+// wrote keeps its owner.
+func killedMapped(t *testing.T, s *stack.Stack, e *plainEnv, one, two containerd.Image, moves []plainMove) {
+	r := &remapped{plainEnv: e, image: one, shift: 100000}
+	k := r.movable(t)
+	put := func(text string) {
+		k.do(t, func(root string) {
+			r.put(t, root, "data", 0o644, 5, 6)
+			if err := os.WriteFile(filepath.Join(root, "data"), []byte(text), 0); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	put("1")
+	k.upgrade(t, two)
+	put("2")
+	for _, m := range []plainMove{moves[1], moves[0]} { // its first snapshot gets another name when it is sealed
+		if err := k.Update(k.ctx, m.option); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.killedOften(t, s, harness.KillRounds(t)/2, moves, func() {
+		k.do(t, func(root string) { r.owned(t, root, "data", 5, 6); r.owned(t, root, "etc/both", 0, 0) })
+	})
+}
+
+// killedCheckpoint kills containerd while a checkpoint is written: there is a whole one
+// then, or nothing.
+func killedCheckpoint(t *testing.T, s *stack.Stack, e *plainEnv, k *plainCtr) {
+	random := harness.SeededRand(t)
+	for range harness.KillRounds(t) / 2 {
+		n, wait := 1+random.Int64N(killAt), time.Duration(random.Int64N(int64(4*time.Millisecond)))
+		before := k.leftWhole(t)
+		down := make(chan error, 1)
+		kill := func() { down <- s.KillContainerd(context.WithoutCancel(t.Context())) }
+		fired := false
+		client := counting(t, s, func(call int64) error {
+			if call == n {
+				fired = true
+				time.AfterFunc(wait, kill)
+			}
+			return nil
+		})
+		_, failed := clientopts.Checkpoint(e.ctx, client, k.ID(), "example/killed")
+		if !fired {
+			kill()
+		}
+		if err := errors.Join(<-down, s.StartContainerd(t.Context()), client.Close()); err != nil {
+			t.Fatal(err)
+		}
+		harness.Eventually(t, "containerd to discard what the checkpoint has left", func() error {
+			return clientopts.Discard(e.ctx, e.client, k.ID())
+		})
+		made, err := e.client.GetImage(e.ctx, "example/killed")
+		if err == nil {
+			k.collect(t)
+			if _, err := checkpoint.Read(e.ctx, e.client.ContentStore(), made.Target()); err != nil {
+				t.Errorf("a checkpoint that was cut by call %d: %v", n, err)
+			}
+			err = e.client.ImageService().Delete(e.ctx, made.Name(), images.SynchronousDelete())
+		} else if failed == nil {
+			t.Errorf("the checkpoint was said to be made, and is not: %v", err)
+		}
+		if err != nil && !errdefs.IsNotFound(err) {
+			t.Fatal(err)
+		}
+		if after := k.leftWhole(t); !slices.Equal(before, after) {
+			t.Fatalf("killed %v after call %d there was %v, and is %v", wait, n, before, after)
+		}
+	}
 }
 
 // plainMove is a move, and what it makes of a container.
