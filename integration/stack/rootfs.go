@@ -73,11 +73,11 @@ var (
 	workloadsRootfs    = rootfs{name: "debian-workloads", build: buildDebian("bookworm", workloads...)}
 )
 
-// workloads are the packages of programs that upgrades are tested with. One image has all
-// of them: it takes more than a minute to make.
+// workloads are the packages of programs that upgrades are shown and tested with. One
+// image has all of them: it takes more than a minute to make.
 var workloads = []string{
-	"cron", "logrotate", "openssh-server", "openssh-client", "procmail", "procps", "sudo",
-	"postgresql-15", "python3", "redis-server", "sqlite3",
+	"cron", "lighttpd", "logrotate", "openssh-server", "openssh-client", "procmail", "procps",
+	"sudo", "postgresql-15", "python3", "redis-server", "sqlite3",
 }
 
 func helloRootfs(arch string) rootfs {
