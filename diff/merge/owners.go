@@ -6,6 +6,7 @@ import (
 
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/internal/accounts"
+	"github.com/baleen-project/baleen/diff/internal/text"
 	"github.com/baleen-project/baleen/diff/internal/tree"
 )
 
@@ -48,7 +49,7 @@ func (o *owners) open(view, image *tree.View, own *changes.Container) (err error
 			will, there := ids[2][name]
 			was, known := ids[0][name]
 			if there && known && was == is && will != is && (*into)[is] == nil {
-				(*into)[is] = &Owner{Name: name, Group: path == "etc/group", Old: is, New: will}
+				(*into)[is] = &Owner{Name: text.Beginning(name), Group: path == "etc/group", Old: is, New: will}
 			}
 		}
 	}

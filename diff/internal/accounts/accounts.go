@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/baleen-project/baleen/diff/internal/text"
 )
 
 // MaxSize is how large a file may be to be merged, in bytes: of /etc/passwd, about 20,000
@@ -106,7 +108,7 @@ type Conflict struct {
 }
 
 // String names the lines. It has nothing of them but names and ids: passwords are among
-// the rest.
+// the rest, also in comments.
 func (c Conflict) String() string {
 	at := func(line int, whose string) string {
 		if line == 0 {
@@ -115,9 +117,17 @@ func (c Conflict) String() string {
 		return fmt.Sprintf("line %d of %s", line, whose)
 	}
 	if c.Name == c.Other {
-		return fmt.Sprintf("%s (%s, %s)", c.Name, at(c.Line, "the container's"), at(c.OtherLine, "the image's"))
+		return fmt.Sprintf("%s (%s, %s)", shown(c.Name), at(c.Line, "the container's"), at(c.OtherLine, "the image's"))
 	}
-	return fmt.Sprintf("id %d: %s (%s), %s (%s)", c.ID, c.Name, at(c.Line, "the container's"), c.Other, at(c.OtherLine, "the image's"))
+	return fmt.Sprintf("id %d: %s (%s), %s (%s)", c.ID, shown(c.Name), at(c.Line, "the container's"), shown(c.Other), at(c.OtherLine, "the image's"))
+}
+
+// shown is a name for people.
+func shown(name string) string {
+	if name[0] == 0 {
+		return "a comment"
+	}
+	return text.Beginning(name)
 }
 
 // Merged is what a merge comes to.
@@ -183,9 +193,12 @@ func (m *Merged) clashes(f Format, old *file) {
 	var all []ids
 	for _, side := range []*file{m.container, m.image} {
 		for _, e := range side.entries {
-			had := f.allIDs(old.byName[e.name])
+			had := map[[2]uint64]bool{}
+			for _, r := range f.allIDs(old.byName[e.name]) {
+				had[r] = true
+			}
 			for _, r := range f.allIDs(e) {
-				if !slices.Contains(had, r) {
+				if !had[r] {
 					all = append(all, ids{e, r[0], r[1], side == m.image})
 				}
 			}
@@ -248,10 +261,9 @@ func (f Format) ids(line string) (r [2]uint64, ok bool) {
 }
 
 // Text is the merged file: the image's lines in their order, with what the container
-// changed. Where they are in conflict it has the lines of whoever wins, and nothing of the
-// other.
+// changed. Names that are in conflict have the lines of whoever wins, which may be none.
 func (m *Merged) Text(containerWins bool) []byte {
-	ours, lost := map[string]bool{}, map[string]bool{} // lost are names of the image's that give way
+	ours := map[string]bool{}
 	for name := range m.ours {
 		ours[name] = true
 	}
@@ -260,7 +272,7 @@ func (m *Merged) Text(containerWins bool) []byte {
 		case c.Name == c.Other:
 			ours[c.Name] = containerWins
 		case containerWins:
-			lost[c.Other] = true
+			ours[c.Other] = true
 		default:
 			ours[c.Name] = false
 		}
@@ -272,10 +284,9 @@ func (m *Merged) Text(containerWins bool) []byte {
 		}
 	}
 	for _, e := range m.image.entries {
-		switch {
-		case ours[e.name]:
+		if ours[e.name] {
 			write(m.container.byName[e.name])
-		case !lost[e.name]:
+		} else {
 			write(e)
 		}
 	}

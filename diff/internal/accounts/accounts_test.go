@@ -54,6 +54,19 @@ func TestMerge(t *testing.T) {
 			conflicts: []string{"id 101: app (line 4 of the container's), db (line 4 of the image's)"},
 		},
 		{
+			name: "one id for two names, one of which the container has with another id", path: "etc/passwd", old: base,
+			container: base + "app:x:82:82::/:/bin/sh\n", image: strings.Replace(base, "www:x:33:33", "www:x:82:82", 1) + "db:x:101:101::/:/bin/false\n",
+			keep:      base + "db:x:101:101::/:/bin/false\napp:x:82:82::/:/bin/sh\n",
+			imageWins: strings.Replace(base, "www:x:33:33", "www:x:82:82", 1) + "db:x:101:101::/:/bin/false\n",
+			conflicts: []string{"id 82: app (line 4 of the container's), www (line 3 of the image's)"},
+		},
+		{
+			name: "a comment that hides a password, repeated by the container", path: "etc/shadow", old: "#a:$y$secret:1\n",
+			container: "#a:$y$secret:1\n#a:$y$secret:1\n", image: "b:!:1\n",
+			keep: "b:!:1\n#a:$y$secret:1\n#a:$y$secret:1\n", imageWins: "b:!:1\n",
+			conflicts: []string{"a comment (line 1 of the container's, not in the image's)"},
+		},
+		{
 			name: "one id for two names that the old image had so", path: "etc/passwd", old: base + "toor:x:0:0::/:/bin/sh\n",
 			container: base + "toor:x:0:0::/:/bin/bash\n", image: strings.Replace(base, "/bin/sh", "/bin/dash", 1) + "toor:x:0:0::/:/bin/sh\n",
 			keep: strings.Replace(base, "/bin/sh", "/bin/dash", 1) + "toor:x:0:0::/:/bin/bash\n",
