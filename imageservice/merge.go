@@ -9,6 +9,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
+	"github.com/baleen-project/baleen/compat/printable"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/merge"
@@ -67,16 +68,16 @@ func (m *Move) whole(w merge.Whole) {
 func (m *Move) left(l merge.Left) {
 	dir := shownAt(l.Path)
 	text := fmt.Sprintf("%s that the container did not touch will go from %s, where it changed others: %s for one",
-		count(l.Names, "file or directory", "files and directories"), dir, l.First)
+		count(l.Names, "file or directory", "files and directories"), printable.Line(dir), printable.Line(l.First))
 	if dir != "/" {
-		text += fmt.Sprintf("; --keep %s keeps that directory whole", dir)
+		text += fmt.Sprintf("; --keep %s keeps that directory whole", printable.Shell(dir))
 	}
 	m.warn(text)
 }
 
 // followed tells where the container's changes go if not where they were.
 func (m *Move) followed(path, to string) {
-	m.warn(fmt.Sprintf("%s is a link to %s in the new image: what the container changed in it goes there", shownAt(path), shownAt(to)))
+	m.warn(fmt.Sprintf("%s is a link to %s in the new image: what the container changed in it goes there", printable.Line(shownAt(path)), printable.Line(shownAt(to))))
 }
 
 // owner warns of files whose owner has another id in the new image.
@@ -85,8 +86,9 @@ func (m *Move) owner(o merge.Owner) {
 	if o.Group {
 		kind = "group"
 	}
+	name := printable.Line(o.Name)
 	m.warn(fmt.Sprintf("%s stay with the id %d, which is the %s %s now; in the new image %s has the id %d: %s for one",
-		count(o.Files, "path", "paths"), o.Old, kind, o.Name, o.Name, o.New, shownAt(o.First)))
+		count(o.Files, "path", "paths"), o.Old, kind, name, name, o.New, printable.Line(shownAt(o.First))))
 }
 
 func count(n int64, one, many string) string {
