@@ -67,9 +67,6 @@ func sameRoot(o changes.Overlay) (bool, error) {
 		return false, err
 	}
 	has, err := rootAttrs(upper, nil)
-	if errors.Is(err, unix.E2BIG) {
-		return false, nil // KeepRoot gives no directory more than can be listed
-	}
 	return slices.Equal(had, has), err
 }
 
