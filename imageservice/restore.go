@@ -127,10 +127,12 @@ func (r *Restore) prepare(ctx context.Context, o RestoreOptions) error {
 	if r.asked, err = settings.Read(described); err != nil {
 		return err
 	}
-	if r.Process != nil && o.Request.Hostname != "" && !o.Request.CreateOnly {
-		return fmt.Errorf("another host name (--hostname): the processes in the checkpoint have theirs: %w", errdefs.ErrNotImplemented)
-	}
 	by := settings.Replacement{RestoreRequest: o.Request}
+	if r.Process != nil && !o.Request.CreateOnly {
+		if err := by.CheckProcesses(r.asked, described.Volumes); err != nil {
+			return err
+		}
+	}
 	volumes := by.Withdraw(&r.asked, described.Volumes)
 	r.Name, r.Config, r.Host = described.Name, r.asked.Config, r.asked.Host
 	if r.Process == nil { // processes find what they had

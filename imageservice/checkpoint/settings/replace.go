@@ -53,6 +53,25 @@ func (by Replacement) Withdraw(c *Configuration, volumes []string) []string {
 	return volumes
 }
 
+// CheckProcesses returns an error if the request replaces what processes keep that go on
+// from a checkpoint: their host name, and where something is mounted for them. CRIU mounts
+// what they had, and nothing else. volumes are the paths of all that was mounted.
+func (by Replacement) CheckProcesses(c Configuration, volumes []string) error {
+	if by.Hostname != "" {
+		return fmt.Errorf("another host name (--hostname): the processes in the checkpoint have theirs: %w", errdefs.ErrNotImplemented)
+	}
+	for _, volume := range by.Volumes {
+		path := mountPath(volume)
+		inMemory := slices.ContainsFunc(c.Host.Mounts, func(m moby.Mount) bool {
+			return m.Type == moby.MountTypeTmpfs && filepath.Clean(m.Target) == path
+		})
+		if inMemory || !slices.ContainsFunc(volumes, func(of string) bool { return filepath.Clean(of) == path }) {
+			return fmt.Errorf("volume %s (--volume): the processes in the checkpoint have no volume at %s: %w", volume, path, errdefs.ErrNotImplemented)
+		}
+	}
+	return nil
+}
+
 // mountPath is the path in the container of a volume as docker run takes it:
 // SOURCE:PATH[:OPTIONS], or PATH alone.
 func mountPath(volume string) string {

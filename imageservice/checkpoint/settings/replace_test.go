@@ -89,3 +89,35 @@ func TestRestoreReplaces(t *testing.T) {
 		})
 	}
 }
+
+// TestProcessesKeepTheirMounts: a volume can be another one where the processes had one, and
+// nowhere else. What was in memory CRIU has in the checkpoint.
+func TestProcessesKeepTheirMounts(t *testing.T) {
+	of := published
+	of.HostConfig = json.RawMessage(`{"Binds":["data:/data"],"Mounts":[{"Type":"volume","Target":"/m"},{"Type":"tmpfs","Target":"/memory"}],"Tmpfs":{"/tmp":""}}`)
+	of.Volumes = []string{"/cache", "/data", "/m", "/memory"}
+	for _, test := range []struct {
+		request api.RestoreRequest
+		error   string
+	}{
+		{request: api.RestoreRequest{Name: "copy", Network: "back", Unpublished: true}},
+		{request: api.RestoreRequest{Volumes: []string{"copy:/data/:ro", "/here:/cache", "n:/m"}}},
+		{api.RestoreRequest{Volumes: []string{"copy:/data", "new:/new"}}, "no volume at /new"},
+		{api.RestoreRequest{Volumes: []string{"new:/data/below"}}, "no volume at /data/below"},
+		{api.RestoreRequest{Volumes: []string{"t:/tmp"}}, "no volume at /tmp"},
+		{api.RestoreRequest{Volumes: []string{"t:/memory/"}}, "no volume at /memory"},
+		{api.RestoreRequest{Hostname: "twin"}, "host name"},
+	} {
+		c, err := settings.Read(of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = settings.Replacement{RestoreRequest: test.request}.CheckProcesses(c, of.Volumes)
+		switch {
+		case test.error == "" && err != nil:
+			t.Errorf("%+v: %v", test.request, err)
+		case test.error != "" && (!errdefs.IsNotImplemented(err) || !strings.Contains(err.Error(), test.error)):
+			t.Errorf("%+v: the error is %v, want one about %s", test.request, err, test.error)
+		}
+	}
+}

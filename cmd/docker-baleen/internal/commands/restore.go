@@ -61,7 +61,7 @@ container is refused without --trust, and listed.`,
 	f.StringVar(&r.Network, "network", "", "Connect it to this network instead of those that it was connected to")
 	f.StringVar(&r.IP, "ip", "", "IP address on its only network")
 	f.StringVar(&r.Hostname, "hostname", "", "Host name (not for restored processes, which have theirs)")
-	f.StringArrayVarP(&r.Volumes, "volume", "v", nil, "Mount this (SOURCE:PATH[:OPTIONS]) instead of what it had at the path, or as well")
+	f.StringArrayVarP(&r.Volumes, "volume", "v", nil, "Mount this (SOURCE:PATH[:OPTIONS]) instead of what it had at the path, or as well (not for restored processes)")
 	f.BoolVar(&r.CreateOnly, "create-only", false, "Do not start the container")
 	f.BoolVar(&r.Trust, "trust", false, "Allow what reaches out of the container, such as privileges and folders of the host")
 	f.BoolVarP(&out.Quiet, "quiet", "q", false, "Only print the id of the container")
