@@ -67,7 +67,8 @@ type RestoreRequest struct {
 	// Hostname cannot be given for processes, which have theirs.
 	Hostname string `json:",omitempty"`
 	// Volumes are SOURCE:PATH[:OPTIONS], as docker run takes them. Each replaces what the
-	// checkpoint has at its path, or is mounted as well.
+	// checkpoint has at its path, or is mounted as well. For processes it can only replace
+	// another volume.
 	Volumes []string `json:",omitempty"`
 }
 
