@@ -253,11 +253,12 @@ func (m *move) settle(ctx context.Context) error {
 }
 
 // adoptMoved writes a new state into the record. A rollback takes off volumes that an
-// upgrade has brought; of other mounts that stay it warns.
+// upgrade has brought; of other mounts that stay it warns. An upgrade that is taken back
+// has dropped its own volumes, and leaves those that the container had before it.
 func (m *move) adoptMoved(ctx context.Context, s imageservice.State) {
 	m.c.State.Lock()
 	defer m.c.State.Unlock()
-	if m.action == rollback {
+	if m.action == rollback && !m.watched {
 		m.result.Warnings = append(m.result.Warnings, m.detachAdded(ctx, m.c, s.Config)...)
 	}
 	for path := range m.c.Config.Volumes {

@@ -57,17 +57,18 @@ func (o *Operations) addVolume(ctx context.Context, c *moby.Container, path stri
 		return errors.Join(err, o.dropVolumes(ctx, c, []string{path}))
 	}
 	if m := c.MountPoints[path]; m != nil {
-		m.Spec.VolumeOptions = &moby.VolumeOptions{Labels: map[string]string{labelAdded: "true"}}
+		m.Spec.VolumeOptions = &moby.VolumeOptions{Labels: map[string]string{labelAdded: c.ID}}
 	}
 	return nil
 }
 
-// labelAdded, in the mount point of a container's record, says that the volume was not there
-// when the container was created: an upgrade brought it.
+// labelAdded, in the mount point of a container's record, has the id of the container if
+// the volume was not there when the container was created: an upgrade brought it. Another
+// container that is created with --volumes-from gets the label too, but is not in it.
 const labelAdded = "io.baleen.added"
 
-func isAdded(m *moby.MountPoint) bool {
-	return m.Volume != nil && m.Spec.VolumeOptions != nil && m.Spec.VolumeOptions.Labels[labelAdded] != ""
+func isAdded(c *moby.Container, m *moby.MountPoint) bool {
+	return m.Volume != nil && m.Spec.VolumeOptions != nil && m.Spec.VolumeOptions.Labels[labelAdded] == c.ID
 }
 
 // detachAdded takes the volumes off a container, which is locked and stopped, that an
@@ -80,7 +81,7 @@ func (o *Operations) detachAdded(ctx context.Context, c *moby.Container, config 
 	}
 	for _, path := range slices.Sorted(maps.Keys(c.MountPoints)) {
 		m := c.MountPoints[path]
-		if asked[path] || !isAdded(m) {
+		if asked[path] || !isAdded(c, m) {
 			continue
 		}
 		delete(c.MountPoints, path)
