@@ -90,10 +90,17 @@ func (p *project) members(ctx context.Context, services []string) ([]member, err
 	var members []member
 	for _, c := range all {
 		if len(services) == 0 || slices.Contains(services, c.Labels[compose.LabelService]) {
-			members = append(members, member{name: strings.TrimPrefix(c.Names[0], "/"), image: c.Labels[compose.LabelImageName]})
+			members = append(members, member{name: ownName(c), image: c.Labels[compose.LabelImageName]})
 		}
 	}
 	return members, nil
+}
+
+// ownName is the name of a container. With `links` on the default bridge it has the names
+// "/OTHER/ALIAS" of links besides, which may come first.
+func ownName(c container.Summary) string {
+	i := slices.IndexFunc(c.Names, func(name string) bool { return strings.LastIndex(name, "/") == 0 })
+	return strings.TrimPrefix(c.Names[max(i, 0)], "/")
 }
 
 // number is that of a container among those of its service.
@@ -119,7 +126,7 @@ func (p *project) outdated(ctx context.Context, members []member) ([]member, err
 				return nil, err
 			}
 		}
-		if !current {
+		if !current || p.dryRun && p.out.Custom() { // a dry run prints plans only
 			old = append(old, m)
 			continue
 		}

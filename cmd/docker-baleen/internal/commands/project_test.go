@@ -27,7 +27,7 @@ func shop(t *testing.T, answers map[string]answer) map[string]answer {
 			labels[compose.LabelImageName] = "web:latest"
 		}
 		name := "shop-" + service + "-1"
-		list = append(list, map[string]any{"Id": service, "Names": []string{"/" + name}, "Labels": labels})
+		list = append(list, map[string]any{"Id": service, "Names": []string{"/other/" + service, "/" + name}, "Labels": labels})
 		answers["GET /containers/"+name+"/json"] = answer{http.StatusOK, map[string]any{
 			"Id": service, "Name": "/" + name, "Image": oldID, "Config": map[string]any{"Image": service + ":latest"},
 		}}
@@ -96,6 +96,19 @@ func TestUpgradeOfAProject(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A program gets a plan of each container, also of those that are to stay.
+func TestDryRunOfAProject(t *testing.T) {
+	answers := shop(t, map[string]answer{})
+	for _, service := range []string{"db", "cache", "web"} {
+		answers["POST /containers/shop-"+service+"-1/upgrade"] = stream(t, api.Progress{Plan: &api.Plan{Kept: 7}}, api.Progress{Result: &api.Result{}})
+	}
+	o := run(t, answers, "upgrade", "--compose-project", "shop", "--dry-run", "--format", "{{.Kept}}")
+	if o.err != nil {
+		t.Fatal(o.err)
+	}
+	same(t, "the output", o.stdout, "7\n7\n7\n")
 }
 
 func TestUpgradeOfAProjectThatIsNotThere(t *testing.T) {
