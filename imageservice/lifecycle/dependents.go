@@ -16,6 +16,9 @@ type dependent struct {
 	*moby.Container
 	shares []string // "network"
 	ran    bool     // before the move
+	// signalled is that somebody had sent it a signal by docker kill, and it ran on. The
+	// daemon takes that for a stop.
+	signalled bool
 }
 
 // findDependents finds the containers that share namespaces of a container. Each comes after
@@ -32,12 +35,18 @@ func (m *move) findDependents() []dependent {
 			}
 			if shares := m.shares(c, of[0]); len(shares) > 0 {
 				seen[c.ID] = true
-				found = append(found, dependent{c, shares, c.State.IsRunning()})
+				found = append(found, newDependent(c, shares))
 				of = append(of, c)
 			}
 		}
 	}
 	return found
+}
+
+func newDependent(c *moby.Container, shares []string) dependent {
+	c.State.Lock()
+	defer c.State.Unlock()
+	return dependent{Container: c, shares: shares, ran: c.State.Running, signalled: c.State.Running && c.HasBeenManuallyStopped}
 }
 
 // shares returns which namespaces of another container a container has.
@@ -81,7 +90,7 @@ func (m *move) restartShared(ctx context.Context) (warnings []string) {
 		if !d.ran {
 			continue
 		}
-		if why := m.restartOne(ctx, d.Container); why != "" {
+		if why := m.restartOne(ctx, d); why != "" {
 			warnings = append(warnings, fmt.Sprintf("container %s shares the %s namespace that %s had before, and was not restarted: %s",
 				bare(d.Container), strings.Join(d.shares, " and "), bare(m.c), why))
 			continue
@@ -92,7 +101,8 @@ func (m *move) restartShared(ctx context.Context) (warnings []string) {
 }
 
 // restartOne says why it did not restart a container; "" if it did.
-func (m *move) restartOne(ctx context.Context, c *moby.Container) (why string) {
+func (m *move) restartOne(ctx context.Context, d dependent) (why string) {
+	c := d.Container
 	switch {
 	case !m.restartDependents:
 		return "docker restart " + bare(c) + " does that"
@@ -106,6 +116,8 @@ func (m *move) restartOne(ctx context.Context, c *moby.Container) (why string) {
 		return "it is paused"
 	case c.State.IsRemovalInProgress() || c.State.IsDead():
 		return "it is being removed"
+	case d.wasStopped():
+		return "somebody stopped it meanwhile"
 	}
 	m.status("restarting " + bare(c))
 	if err := m.daemon.Stop(ctx, c); err != nil {
@@ -115,4 +127,12 @@ func (m *move) restartOne(ctx context.Context, c *moby.Container) (why string) {
 		return err.Error()
 	}
 	return ""
+}
+
+// wasStopped reports whether somebody stopped a dependent since the move began. One that
+// lost its pid namespace has ended by itself.
+func (d dependent) wasStopped() bool {
+	d.State.Lock()
+	defer d.State.Unlock()
+	return d.HasBeenManuallyStopped && !d.State.Running && !d.signalled
 }
