@@ -25,11 +25,12 @@ func digestsOf(st State, img baseimage.Image) compat.ImageDigests {
 }
 
 // warnOfCompose adds a warning to the plan if `docker compose up` would then make the
-// container anew: that removes it, and with it what it wrote and its revisions.
+// container anew: that removes it, and with it what it wrote and its revisions. Containers
+// of `docker compose run` are left alone by it.
 func (m *Move) warnOfCompose(ctx context.Context) {
 	c := m.State.Config
 	has := c.Labels[compose.LabelImage]
-	if has == "" {
+	if has == "" || c.Labels[compose.LabelOneoff] == "True" {
 		return
 	}
 	name := compose.ImageName(c.Labels, c.Image)
