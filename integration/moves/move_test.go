@@ -338,13 +338,13 @@ func snapshotRunning(t *testing.T, m *mover) {
 	m.ctr.Running = true
 	m.mounted.Store(true)
 	var calls []string
-	ctx := imageservice.WithPause(t.Context(), func() func() {
+	pause := func() func() {
 		calls = append(calls, "pause")
 		return func() { calls = append(calls, "thaw") }
-	})
+	}
 	for i := range 2 {
 		m.do(t, fmt.Sprintf("echo %d > data/n", i))
-		r, err := m.service.Snapshot(ctx, m.ctr, imageservice.SnapshotOptions{})
+		r, err := m.service.Snapshot(t.Context(), m.ctr, imageservice.SnapshotOptions{Pause: pause})
 		if err != nil || r.Number != i+1 || r.Current || r.Previous != 0 {
 			t.Fatalf("a snapshot of a running container is %+v, %v", r, err)
 		}
