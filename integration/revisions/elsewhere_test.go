@@ -201,7 +201,7 @@ func TestElsewhereUnrecorded(t *testing.T) {
 	for _, args := range [][]string{
 		{"baleen", "upgrade", "writer", "app:2"}, {"baleen", "rollback", "writer", "1"}, {"rm", "writer"},
 	} {
-		if out, err := e.Try(t, args...); err == nil || !strings.Contains(out, id) || !strings.Contains(out, "containerd has a task of it") {
+		if out, err := e.Try(t, args...); err == nil || !strings.Contains(out, id[:12]) || !strings.Contains(out, "containerd has a task of it") {
 			t.Errorf("docker %v: %v: %s", args, err, out)
 		}
 	}
