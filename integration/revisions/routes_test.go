@@ -146,7 +146,6 @@ func TestRevisionErrors(t *testing.T) {
 		{post, "/containers/web/snapshot", `{"Massage": "x"}`, 400, "Massage"},
 		{post, "/containers/web/snapshot", `{`, 400, "invalid JSON"},
 		{post, "/containers/web/snapshot", `{} {}`, 400, "after JSON"},
-		{post, "/containers/web/upgrade", "", 400, "no image"},
 		{post, "/containers/web/upgrade", `{"Image": "app:2", "Policy": "kep"}`, 400, "kep"},
 		{post, "/containers/web/upgrade", `{"Image": "app:2", "Paths": [{"Pattern": "/a[", "Policy": "keep"}]}`, 400, "/a["},
 		{post, "/containers/web/upgrade", `{"Image": "app:2", "Paths": [{"Pattern": "a", "Policy": "keep"}]}`, 400, "slash"},
