@@ -15,17 +15,8 @@ import (
 	"github.com/baleen-project/baleen/compat/printable"
 )
 
-func newUpgrade(docker command.Cli) *cobra.Command {
-	var (
-		m      move
-		health time.Duration
-		pull   bool
-		in     string // a project of Compose
-	)
-	cmd := &cobra.Command{
-		Use:   "upgrade [OPTIONS] CONTAINER [IMAGE] | --compose-project PROJECT [SERVICE...]",
-		Short: "Move a container to another image, with what it wrote",
-		Long: `Move a container to another image, with what it wrote
+const (
+	upgradeHelp = `Move a container to another image, with what it wrote
 
 Without IMAGE the container moves to the image that its name means now, if that is
 another one than it stands on: the name that it was created from, or was last upgraded
@@ -40,8 +31,9 @@ status is 4. The state that it leaves is kept as a revision.
 With --compose-project the containers of a project of Docker Compose, or of some of its
 services, move to what the names of their services' images mean now: one after the
 other, those that others depend on first. If one fails or does not come up, those
-before it are rolled back too.`,
-		Example: `  # See what would happen, then do it
+before it are rolled back too.`
+
+	upgradeExamples = `  # See what would happen, then do it
   docker pull nginx:1.29
   docker baleen upgrade --dry-run web nginx:1.29
   docker baleen upgrade -m "for the new cipher" web nginx:1.29
@@ -57,7 +49,20 @@ before it are rolled back too.`,
   docker baleen upgrade --policy '/etc/nginx/**=image' --policy fail web nginx:1.29
 
   # Keep the data whole that the image had brought, whatever the new one has there
-  docker baleen upgrade --keep /var/lib/postgresql/15/main db postgres:17`,
+  docker baleen upgrade --keep /var/lib/postgresql/15/main db postgres:17`
+)
+
+func newUpgrade(docker command.Cli) *cobra.Command {
+	var (
+		m      move
+		health time.Duration
+		pull   bool
+		in     string // a project of Compose
+	)
+	cmd := &cobra.Command{
+		Use:   "upgrade [OPTIONS] CONTAINER [IMAGE] | --compose-project PROJECT [SERVICE...]",
+		Short: "Move a container to another image, with what it wrote",
+		Long:  upgradeHelp, Example: upgradeExamples,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if in != "" {
 				return nil
