@@ -78,15 +78,7 @@ func (k *plainCtr) start(t *testing.T, opts ...containerd.NewTaskOpts) {
 // read reads what the running container has written.
 func (k *plainCtr) read(t *testing.T, name string) string {
 	t.Helper()
-	info, err := k.Info(k.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mounts, err := k.client.SnapshotService(info.Snapshotter).Mounts(k.ctx, info.SnapshotKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o, err := changes.ParseOverlay(mounts, true)
+	o, err := changes.ParseOverlay(k.mounts(t), true)
 	if err != nil {
 		t.Fatal(err)
 	}

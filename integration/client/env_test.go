@@ -270,8 +270,8 @@ func (k *plainCtr) snapshot(t *testing.T) snapshots.Info {
 	return snapshot
 }
 
-// do changes the container's files.
-func (k *plainCtr) do(t *testing.T, f func(root string)) {
+// mounts are those of the snapshot that the container is on.
+func (k *plainCtr) mounts(t *testing.T) []mount.Mount {
 	t.Helper()
 	info, err := k.Info(k.ctx)
 	if err != nil {
@@ -281,7 +281,13 @@ func (k *plainCtr) do(t *testing.T, f func(root string)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := mount.WithTempMount(k.ctx, mounts, func(root string) error { f(root); return nil }); err != nil {
+	return mounts
+}
+
+// do changes the container's files.
+func (k *plainCtr) do(t *testing.T, f func(root string)) {
+	t.Helper()
+	if err := mount.WithTempMount(k.ctx, k.mounts(t), func(root string) error { f(root); return nil }); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -221,14 +221,6 @@ func keepsForDocker(t *testing.T, docker *harness.Env, e *plainEnv) {
 // seen reads a file of the running container in its snapshot.
 func (k *plainCtr) seen(t *testing.T, name string) error {
 	t.Helper()
-	info, err := k.Info(k.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mounts, err := k.client.SnapshotService(info.Snapshotter).Mounts(k.ctx, info.SnapshotKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = os.Stat(filepath.Join(changes.WrittenDir(mounts), name))
+	_, err := os.Stat(filepath.Join(changes.WrittenDir(k.mounts(t)), name))
 	return err
 }

@@ -102,23 +102,10 @@ func killedCheckpoint(t *testing.T, s *stack.Stack, e *plainEnv, k *plainCtr) {
 	for range harness.KillRounds(t) / 2 {
 		n, wait := 1+random.Int64N(killAt), time.Duration(random.Int64N(int64(4*time.Millisecond)))
 		before := k.leftWhole(t)
-		down := make(chan error, 1)
-		kill := func() { down <- s.KillContainerd(context.WithoutCancel(t.Context())) }
-		fired := false
-		client := counting(t, s, func(call int64) error {
-			if call == n {
-				fired = true
-				time.AfterFunc(wait, kill)
-			}
-			return nil
+		failed := killedIn(t, s, n, wait, func(client *containerd.Client) error {
+			_, err := clientopts.Checkpoint(e.ctx, client, k.ID(), "example/killed")
+			return errors.Join(err, client.Close())
 		})
-		_, failed := clientopts.Checkpoint(e.ctx, client, k.ID(), "example/killed")
-		if !fired {
-			kill()
-		}
-		if err := errors.Join(<-down, s.StartContainerd(t.Context()), client.Close()); err != nil {
-			t.Fatal(err)
-		}
 		harness.Eventually(t, "containerd to discard what the checkpoint has left", func() error {
 			return clientopts.Discard(e.ctx, e.client, k.ID())
 		})
@@ -141,6 +128,30 @@ func killedCheckpoint(t *testing.T, s *stack.Stack, e *plainEnv, k *plainCtr) {
 	}
 }
 
+// killedIn calls do with a client, which do closes, of containerd, which is killed some time after the nth
+// call, or in the end, and started again. It returns the error of do.
+func killedIn(t *testing.T, s *stack.Stack, n int64, wait time.Duration, do func(*containerd.Client) error) (failed error) {
+	t.Helper()
+	down := make(chan error, 1)
+	kill := func() { down <- s.KillContainerd(context.WithoutCancel(t.Context())) }
+	fired := false
+	client := counting(t, s, func(call int64) error {
+		if call == n {
+			fired = true
+			time.AfterFunc(wait, kill)
+		}
+		return nil
+	})
+	failed = do(client)
+	if !fired {
+		kill()
+	}
+	if err := errors.Join(<-down, s.StartContainerd(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	return failed
+}
+
 // plainMove is a move, and what it makes of a container.
 type plainMove struct {
 	option containerd.UpdateContainerOpts
@@ -152,26 +163,7 @@ type plainMove struct {
 func (k *plainCtr) killed(t *testing.T, s *stack.Stack, n int64, wait time.Duration, is, next plainMove) (moved bool) {
 	t.Helper()
 	before := k.leftWhole(t)
-	down := make(chan error, 1)
-	kill := func() { down <- s.KillContainerd(context.WithoutCancel(t.Context())) }
-	fired := false
-	client := counting(t, s, func(call int64) error {
-		if call == n {
-			fired = true
-			time.AfterFunc(wait, kill)
-		}
-		return nil
-	})
-	failed := k.moveWith(t, client, next.option)
-	if !fired {
-		kill()
-	}
-	if err := <-down; err != nil {
-		t.Fatal(err)
-	}
-	if err := s.StartContainerd(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	failed := killedIn(t, s, n, wait, func(client *containerd.Client) error { return k.moveWith(t, client, next.option) })
 	harness.Eventually(t, "containerd to discard what the move has left", func() error {
 		return clientopts.Discard(k.ctx, k.client, k.ID())
 	})

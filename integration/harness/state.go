@@ -139,6 +139,17 @@ func (s State) Compare(after State) error {
 	return fmt.Errorf("%s", strings.Join(diffs, "\n"))
 }
 
+// LeftOnlyImages fails the test if there is more or less than before of anything but
+// images and their snapshots.
+func (e *Env) LeftOnlyImages(t *testing.T, before State) {
+	t.Helper()
+	after := e.State(t)
+	before.Snapshots, before.Images, after.Snapshots, after.Images = nil, nil, nil, nil
+	if err := before.Compare(after); err != nil {
+		t.Error(err)
+	}
+}
+
 // SettledBut is Settled with the failed call in the message, and but for what
 // Moby keeps if it is a start's.
 func (e *Env) SettledBut(t *testing.T, failed string, before State) {
