@@ -39,8 +39,14 @@ import (
 //
 // If an earlier option has set the container's snapshot, as client.WithSnapshot does,
 // that is filled in place of a new one. It must be active on the container's image,
-// mounted by nobody, and kept by a lease or a label until the container has it. Files in it that the checkpoint says nothing of stay. After an error
-// some of the checkpoint's may be there.
+// mounted by nobody, and kept by a lease or a label until the container has it. Files
+// in it that the checkpoint says nothing of stay. After an error some of the
+// checkpoint's may be there.
+//
+// The container is there with all its files, or not at all. If this process or
+// containerd is killed before, containerd's client leaves a lease that ends after a day
+// and keeps the new snapshot till then. The next container of that id does not mind it,
+// and [Discard] then removes it. An image that has got its name here keeps it.
 //
 // Options after this one can set others, such as client.WithSpec where the
 // checkpoint has none, since its container did not run, or where its spec names

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,10 +14,12 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/containerstore/clientopts"
+	"github.com/baleen-project/baleen/containerstore/lease"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -51,6 +54,7 @@ func TestClientOptionsSurviveContainerd(t *testing.T) {
 	k.killedOften(t, s, harness.KillRounds(t), moves, func() {})
 	t.Run("mapped", func(t *testing.T) { killedMapped(t, s, e, one, two, moves) })
 	t.Run("checkpoint", func(t *testing.T) { killedCheckpoint(t, s, e, k) })
+	t.Run("restore", func(t *testing.T) { killedRestore(t, s, e, k) })
 }
 
 // killedOften makes two moves in turns, and kills containerd in each.
@@ -124,6 +128,84 @@ func killedCheckpoint(t *testing.T, s *stack.Stack, e *plainEnv, k *plainCtr) {
 		}
 		if after := k.leftWhole(t); !slices.Equal(before, after) {
 			t.Fatalf("killed %v after call %d there was %v, and is %v", wait, n, before, after)
+		}
+	}
+}
+
+// killedRestore kills containerd while a container is made of a checkpoint: the container
+// is whole then, or there is none, and the next attempt makes it.
+func killedRestore(t *testing.T, s *stack.Stack, e *plainEnv, k *plainCtr) {
+	const id = "restored.1"
+	want := k.has(t)
+	k.do(t, func(root string) {
+		if err := os.Mkdir(filepath.Join(root, "many"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for n := range 200 {
+			name := fmt.Sprint("many/", n)
+			want[name] = strings.Repeat(name, 1000)
+			harness.WriteFile(t, filepath.Join(root, name), want[name])
+		}
+	})
+	saved := k.kept(t, "example/restored")
+	random, became := harness.SeededRand(t), map[bool]int{}
+	before := k.leftWhole(t)
+	for range harness.KillRounds(t) / 2 {
+		n, wait := 1+random.Int64N(killAt), time.Duration(random.Int64N(int64(8*time.Millisecond)))
+		failed := killedIn(t, s, n, wait, func(client *containerd.Client) error {
+			_, err := client.NewContainer(e.ctx, id, containerd.WithSnapshotter(e.snapshotter), clientopts.WithCheckpoint(containerd.NewImage(client, images.Image{Name: saved.Name(), Target: saved.Target()})))
+			return errors.Join(err, client.Close())
+		})
+		var c containerd.Container
+		harness.Eventually(t, "containerd to tell whether there is a container", func() (err error) {
+			if c, err = e.client.LoadContainer(e.ctx, id); errdefs.IsNotFound(err) {
+				err = nil
+			}
+			return err
+		})
+		became[c != nil]++
+		if c == nil {
+			if failed == nil {
+				t.Errorf("killed %v after call %d the container was said to be made, and is not", wait, n)
+			}
+			var err error
+			if c, err = e.client.NewContainer(e.ctx, id, containerd.WithSnapshotter(e.snapshotter), clientopts.WithCheckpoint(saved)); err != nil {
+				t.Fatalf("restoring again: %v", err)
+			}
+		}
+		r := &plainCtr{e, c}
+		r.must(t, want)
+		if info, err := c.Info(e.ctx); err != nil || info.Spec == nil || info.Runtime.Name == "" {
+			t.Errorf("the container has spec %v and runtime %v: %v", info.Spec, info.Runtime, err)
+		}
+		if err := clientopts.Discard(e.ctx, e.client, id); err != nil {
+			t.Error(err)
+		}
+		if err := c.Delete(e.ctx, clientopts.WithRevisionCleanup); err != nil {
+			t.Fatal(err)
+		}
+		e.endClientLeases(t)
+		if after := k.leftWhole(t); !slices.Equal(before, after) {
+			t.Fatalf("killed %v after call %d there was %v, and is %v", wait, n, before, after)
+		}
+	}
+	t.Logf("of %d restores in which containerd was killed %d came about, and %d did not", became[true]+became[false], became[true], became[false])
+}
+
+// endClientLeases deletes the leases that containerd's client has made for a new
+// container: those that a kill left would end after a day.
+func (e *plainEnv) endClientLeases(t *testing.T) {
+	t.Helper()
+	held, err := e.client.LeasesService().List(e.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range held {
+		if l.Labels[lease.LabelOperation] != "" {
+			t.Errorf("lease %s of %s is left", l.ID, l.Labels[lease.LabelOperation])
+		}
+		if err := e.client.LeasesService().Delete(e.ctx, l, leases.SynchronousDelete); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"archive/tar"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,6 +23,9 @@ import (
 // ownersScript prints the owners of files as a container sees them.
 const ownersScript = `stat -c '%n %a %u:%g' / /own /own/* /data`
 
+// rootAttr is an attribute that a container gives to its root directory.
+const rootAttr = "user.note"
+
 // moves upgrades a container in a user namespace and goes back. Its files have
 // the owners in it that they would have in one without.
 func (r *remapped) moves(t *testing.T, s *stack.Stack) {
@@ -41,12 +45,13 @@ func (r *remapped) moves(t *testing.T, s *stack.Stack) {
 	k.do(t, func(root string) {
 		shifted.put(t, root, "data", 0o604, 5, 6)
 		shifted.put(t, root, "own/one", 0o4710, 21, 22) // a conflict, which the container wins
-		if err := os.Chmod(root, 0o751); err != nil {
+		err := errors.Join(os.Lchown(root, int(shifted.shift+3), int(shifted.shift+4)), os.Chmod(root, 0o751), unix.Setxattr(root, rootAttr, []byte("mine"), 0))
+		if err != nil {
 			t.Fatal(err)
 		}
 	})
 	before := shifted.output(t, s, k, func() {})
-	want := "/ 751 0:0\n/own 2775 5:6\n/own/acl 664 0:0\n/own/caps 755 0:0\n/own/link 777 9:9\n/own/one 4710 21:22\n/own/suid 6755 7:8\n/own/two 4755 9:9\n/data 604 5:6\n"
+	want := "/ 751 3:4\n/own 2775 5:6\n/own/acl 664 0:0\n/own/caps 755 0:0\n/own/link 777 9:9\n/own/one 4710 21:22\n/own/suid 6755 7:8\n/own/two 4755 9:9\n/data 604 5:6\n"
 	if before != want {
 		t.Fatalf("at first the container has\n%s\nwant\n%s", before, want)
 	}
@@ -54,24 +59,24 @@ func (r *remapped) moves(t *testing.T, s *stack.Stack) {
 		t.Errorf("a checkpoint with mapped ids gave %v", err)
 	}
 	k.upgrade(t, two)
-	root := "/ 751 0:0"
-	if r.snapshotter == "native" {
-		root = "/ 755 0:0" // a comparison of trees does not tell the root's mode
-	}
-	want2 := root + "\n/own 2775 5:6\n/own/acl 664 0:0\n/own/brought 640 17:18\n/own/caps 755 0:0\n/own/link 777 9:9\n/own/one 4710 21:22\n/own/suid 6711 13:14\n/data 604 5:6\n"
+	want2 := "/ 751 3:4\n/own 2775 5:6\n/own/acl 664 0:0\n/own/brought 640 17:18\n/own/caps 755 0:0\n/own/link 777 9:9\n/own/one 4710 21:22\n/own/suid 6711 13:14\n/data 604 5:6\n"
 	shifted.shows(t, s, k, "after an upgrade", want2)
 	k.do(t, func(root string) { shifted.put(t, root, "data", 0o600, 7, 8) })
 	k.rollback(t)
 	shifted.shows(t, s, k, "after a rollback", want)
 	k.do(t, func(root string) { shifted.put(t, root, "own/suid", 0o700, 31, 32) })
 	k.upgrade(t, two) // with layers of its own, that have been sealed
-	want3 := root + "\n/own 2775 5:6\n/own/acl 664 0:0\n/own/brought 640 17:18\n/own/caps 755 0:0\n/own/link 777 9:9\n/own/one 4710 21:22\n/own/suid 700 31:32\n/data 604 5:6\n"
+	want3 := "/ 751 3:4\n/own 2775 5:6\n/own/acl 664 0:0\n/own/brought 640 17:18\n/own/caps 755 0:0\n/own/link 777 9:9\n/own/one 4710 21:22\n/own/suid 700 31:32\n/data 604 5:6\n"
 	shifted.shows(t, s, k, "after a second upgrade", want3)
 	k.rollback(t, clientopts.ToRevision(2))
 	k.do(t, func(root string) {
 		shifted.owned(t, root, "data", 7, 8)
 		shifted.owned(t, root, "own/brought", 17, 18)
 		shifted.owned(t, root, "bin/sh", 0, 0)
+		value := make([]byte, 8)
+		if n, err := unix.Getxattr(root, rootAttr, value); err != nil || string(value[:n]) != "mine" {
+			t.Errorf("the root directory has %s %q: %v", rootAttr, value[:max(0, n)], err)
+		}
 	})
 	k.listed(t, "1<0 example/owners:1, 2<1 example/owners:2, 3<1 example/owners:1, 4<3 example/owners:2, 5<2 example/owners:2*")
 }

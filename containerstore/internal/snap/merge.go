@@ -56,7 +56,8 @@ func (s *Store) Merged(ctx context.Context, top snapshots.Info, base string, lay
 	}, nil
 }
 
-// CopyTrees finds what the container has written by comparing whole trees.
+// CopyTrees finds what the container has written by comparing whole trees, and writes it
+// into a new snapshot.
 func (s *Store) CopyTrees(ctx context.Context, parent string, live, into []mount.Mount) (err error) {
 	key := s.Container + ".r-before" + KeySuffix
 	// With the label, what a crash leaves is found and removed.
@@ -66,9 +67,11 @@ func (s *Store) CopyTrees(ctx context.Context, parent string, live, into []mount
 		return fmt.Errorf("view snapshot %q: %w", parent, err)
 	}
 	layer, err := tarlayer.FromTrees(ctx, s.Differ, s.Content, before, live)
-	if err != nil || layer.Empty() {
+	if err == nil && !layer.Empty() {
+		_, err = s.Differ.Apply(ctx, layer.Blob, into, c8ddiff.WithSyncFs(true))
+	}
+	if err != nil {
 		return err
 	}
-	_, err = s.Differ.Apply(ctx, layer.Blob, into, c8ddiff.WithSyncFs(true))
-	return err
+	return carryRoot(ctx, before, live, into)
 }
