@@ -55,10 +55,11 @@ type Options struct {
 // below them no link is followed. What is mounted within a tree is part of it;
 // leave it out with Ignore, /proc and /sys of a running container above all.
 // Both need to be readable in full, which takes root for the root file system of
-// a container. Contents are read piece by piece, and holes are skipped. In memory are
-// the names in one directory, and the paths of files that have several.
+// a container. Contents are read piece by piece, those of files with several names
+// once, and holes are skipped. In memory are the names in one directory, and the paths
+// of files that have several.
 func Trees(ctx context.Context, a, b string, opts Options) error {
-	c := &comparison{ctx: ctx, opts: opts}
+	c := &comparison{ctx: ctx, opts: opts, contents: map[[2]file][]Difference{}}
 	c.result.A, c.result.B = a, b
 	for i, root := range []string{a, b} {
 		fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -93,6 +94,8 @@ type comparison struct {
 	first  [2]map[file]string // of a file with several names, the first that both trees have
 	bufs   [2][128 << 10]byte
 	result TreeDifference
+
+	contents map[[2]file][]Difference // of two files that have several names
 }
 
 // pair is what is found under one name in the directories that the walk is in.

@@ -27,7 +27,7 @@ func plant(t *testing.T) string {
 		os.Chmod(root, 0o755),
 		os.MkdirAll(at("dir/sub"), 0o755),
 		os.WriteFile(at("dir/file"), []byte("a whale of a file\n"), 0o644),
-		os.WriteFile(at("dir/pair"), nil, 0o644),
+		os.WriteFile(at("dir/pair"), []byte("two names\n"), 0o644),
 		os.Link(at("dir/pair"), at("dir/sub/pair")),
 		os.WriteFile(at("single"), nil, 0o644),
 		os.Symlink("dir/file", at("link")),
@@ -129,8 +129,13 @@ func TestCompareTreesTellsEveryKindOfDifference(t *testing.T) {
 					unix.Setxattr(at("dir"), "user.overlay.opaque", []byte("y"), 0))
 			}},
 		{name: "a hard link that was broken", want: []string{"/dir/sub/pair: the same file as /dir/pair in A, a file of its own in B"},
-			change: func(at func(string) string) error { return replace(at("dir/sub/pair"), content("")) }},
-		{name: "a hard link that was made", want: []string{"/single: a file of its own in A, the same file as /dir/pair in B"},
+			change: func(at func(string) string) error { return replace(at("dir/sub/pair"), content("two names\n")) }},
+		{name: "a hard link that was broken and written", want: []string{`/dir/sub/pair: content at byte 0 "two names\n" in A, "TWO NAMES\n" in B; the same file as /dir/pair in A, a file of its own in B`},
+			change: func(at func(string) string) error { return replace(at("dir/sub/pair"), content("TWO NAMES\n")) }},
+		{name: "content of a file that has two names", want: []string{
+			`/dir/pair: content at byte 4 "names\n" in A, "NAMES\n" in B`, `/dir/sub/pair: content at byte 4 "names\n" in A, "NAMES\n" in B`},
+			change: func(at func(string) string) error { return content("two NAMES\n")(at("dir/pair")) }},
+		{name: "a hard link that was made", want: []string{"/single: size 0 in A, 10 in B; a file of its own in A, the same file as /dir/pair in B"},
 			change: func(at func(string) string) error {
 				return replace(at("single"), func(p string) error { return os.Link(at("dir/pair"), p) })
 			}},
@@ -151,7 +156,9 @@ func TestCompareTreesTellsEveryKindOfDifference(t *testing.T) {
 		{name: "not what is ignored", opts: compare.Options{Ignore: func(p string) bool { return p == "/dir" }},
 			change: func(at func(string) string) error { return os.RemoveAll(at("dir/sub")) }},
 		{name: "no hard link to an ignored name", opts: compare.Options{Ignore: func(p string) bool { return p == "/dir/pair" }},
-			change: func(at func(string) string) error { return replace(at("dir/sub/pair"), content("")) }},
+			change: func(at func(string) string) error {
+				return replace(at("dir/sub/pair"), content("two names\n"))
+			}},
 		{name: "not what is accepted", want: []string{"/dir/file: owner 0:0 in A, 1:2 in B"},
 			opts: compare.Options{Accept: func(d compare.Difference) bool { return d.Path == "/dir/file" && d.Aspect == compare.Mode }},
 			change: func(at func(string) string) error {

@@ -157,7 +157,7 @@ func (c *comparison) file(p *pair) ([]Difference, error) {
 	if a.Size != b.Size {
 		found = append(found, Difference{Aspect: Size, A: strconv.FormatInt(a.Size, 10), B: strconv.FormatInt(b.Size, 10)})
 	} else if fileOf(a) != fileOf(b) {
-		more, err := c.content(p)
+		more, err := c.contentOnce(p)
 		if err != nil {
 			return nil, err
 		}
@@ -218,6 +218,20 @@ func nextData(fd int, at, size int64) int64 {
 		return at
 	}
 	return min(next, size)
+}
+
+// contentOnce compares two regular files of one size. Of two files that share several
+// names, such as the applets of busybox, it reads the contents at the first one.
+func (c *comparison) contentOnce(p *pair) ([]Difference, error) {
+	both := [2]file{fileOf(&p.stat[0]), fileOf(&p.stat[1])}
+	if found, ok := c.contents[both]; ok {
+		return found, nil
+	}
+	found, err := c.content(p)
+	if err == nil && p.stat[0].Nlink > 1 && p.stat[1].Nlink > 1 {
+		c.contents[both] = found
+	}
+	return found, err
 }
 
 // content compares two regular files of one size.
