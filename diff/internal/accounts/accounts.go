@@ -182,50 +182,90 @@ func names(files ...*file) []string {
 type ids struct {
 	*entry
 	begin, end uint64
-	image      bool
 }
 
-// clashes finds ids that the container gave to one name and the image to another one.
+// clashes finds ids that the container gave to one name and the image to another one. It
+// names each such name of either side at least once, beside one of the other side: pairs
+// of them all can be as many as the square of the lines.
 func (m *Merged) clashes(f Format, old *file) {
 	if f.id == 0 {
 		return
 	}
-	var all []ids
-	for _, side := range []*file{m.container, m.image} {
-		for _, e := range side.entries {
-			had := map[[2]uint64]bool{}
-			for _, r := range f.allIDs(old.byName[e.name]) {
-				had[r] = true
-			}
-			for _, r := range f.allIDs(e) {
-				if !had[r] {
-					all = append(all, ids{e, r[0], r[1], side == m.image})
-				}
+	ours, theirs := f.given(m.container, old, m.image), f.given(m.image, old, m.container)
+	told := map[[2]string]bool{}
+	tell := func(a, b ids) {
+		if pair := [2]string{a.name, b.name}; !told[pair] {
+			told[pair] = true
+			m.Conflicts = append(m.Conflicts, Conflict{Name: a.name, Other: b.name, ID: max(a.begin, b.begin), Line: a.line(), OtherLine: b.line()})
+		}
+	}
+	search := newOverlaps(theirs)
+	for _, r := range ours {
+		if other, ok := search.with(r); ok {
+			tell(r, other)
+		}
+	}
+	search = newOverlaps(ours)
+	for _, r := range theirs {
+		if other, ok := search.with(r); ok {
+			tell(other, r)
+		}
+	}
+}
+
+// given are the ids that one side alone gave to names that had not had them.
+func (f Format) given(side, old, other *file) (all []ids) {
+	for _, e := range side.entries {
+		had := map[[2]uint64]bool{}
+		for _, r := range append(f.allIDs(old.byName[e.name]), f.allIDs(other.byName[e.name])...) {
+			had[r] = true
+		}
+		for _, r := range f.allIDs(e) {
+			if !had[r] {
+				all = append(all, ids{e, r[0], r[1]})
 			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b ids) int { return cmp.Compare(a.begin, b.begin) })
-	var last [2]ids // of each side, the one that ends last
-	told := map[[2]string]bool{}
-	for _, r := range all {
-		mine, other := &last[0], last[1]
-		if r.image {
-			mine, other = &last[1], last[0]
-		}
-		if other.entry != nil && r.begin < other.end && other.name != r.name {
-			a, b := r, other
-			if r.image {
-				a, b = other, r
+	return all
+}
+
+// overlaps finds ranges in a sorted list that have ids with another range in common.
+type overlaps struct {
+	all []ids
+	// last are, of the first n ranges, the one that ends last, and the one of another name
+	// that does.
+	last [][2]ids
+}
+
+func newOverlaps(all []ids) *overlaps {
+	o := &overlaps{all, make([][2]ids, len(all)+1)}
+	for i, r := range all {
+		last := o.last[i]
+		switch {
+		case last[0].entry == nil || r.name == last[0].name:
+			if r.end > last[0].end {
+				last[0] = r
 			}
-			if !told[[2]string{a.name, b.name}] {
-				told[[2]string{a.name, b.name}] = true
-				m.Conflicts = append(m.Conflicts, Conflict{Name: a.name, Other: b.name, ID: r.begin, Line: a.line(), OtherLine: b.line()})
-			}
+		case r.end > last[0].end:
+			last[0], last[1] = r, last[0]
+		case r.end > last[1].end:
+			last[1] = r
 		}
-		if mine.entry == nil || r.end > mine.end {
-			*mine = r
+		o.last[i+1] = last
+	}
+	return o
+}
+
+// with returns a range of another name that has ids with r in common.
+func (o *overlaps) with(r ids) (ids, bool) {
+	n, _ := slices.BinarySearchFunc(o.all, r.end, func(a ids, end uint64) int { return cmp.Compare(a.begin, end) })
+	for _, last := range o.last[n] {
+		if last.entry != nil && last.name != r.name {
+			return last, last.end > r.begin
 		}
 	}
+	return ids{}, false
 }
 
 // allIDs are those of all lines of an entry, which may be nil.

@@ -61,6 +61,23 @@ func TestMerge(t *testing.T) {
 			conflicts: []string{"id 82: app (line 4 of the container's), www (line 3 of the image's)"},
 		},
 		{
+			name: "one id for two names of the container and one of the image", path: "etc/passwd", old: base,
+			container: base + "app:x:101:101::/:/bin/sh\napp2:x:101:101::/:/bin/sh\n", image: base + "db:x:101:101::/:/bin/false\n",
+			keep:      base + "app:x:101:101::/:/bin/sh\napp2:x:101:101::/:/bin/sh\n",
+			imageWins: base + "db:x:101:101::/:/bin/false\n",
+			conflicts: []string{"id 101: app (line 4 of the container's), db (line 4 of the image's)", "id 101: app2 (line 5 of the container's), db (line 4 of the image's)"},
+		},
+		{
+			name: "one range for two names of the image and one of the container", path: "etc/subuid", old: "",
+			container: "app:100:100\n", image: "db:50:60\nweb:150:1\nfar:300:1\n",
+			keep: "far:300:1\napp:100:100\n", imageWins: "db:50:60\nweb:150:1\nfar:300:1\n",
+			conflicts: []string{"id 150: app (line 1 of the container's), web (line 2 of the image's)", "id 100: app (line 1 of the container's), db (line 1 of the image's)"},
+		},
+		{
+			name: "one id for a name of both and one of the image", path: "etc/group", old: "",
+			container: "app:x:101:\n", image: "app:x:101:\ndb:x:101:\n", keep: "app:x:101:\ndb:x:101:\n",
+		},
+		{
 			name: "a comment that hides a password, repeated by the container", path: "etc/shadow", old: "#a:$y$secret:1\n",
 			container: "#a:$y$secret:1\n#a:$y$secret:1\n", image: "b:!:1\n",
 			keep: "b:!:1\n#a:$y$secret:1\n#a:$y$secret:1\n", imageWins: "b:!:1\n",
@@ -149,6 +166,7 @@ func lines(text []byte) []string {
 func FuzzMerge(f *testing.F) {
 	f.Add("etc/passwd", []byte(base), []byte(base+"app:x:101:1::/:\n"), []byte(base+"db:x:101:1::/:\n"))
 	f.Add("etc/subuid", []byte(""), []byte("a:1:5\na:9:1"), []byte("b:5:3\nb:0:0"))
+	f.Add("etc/subuid", []byte(""), []byte("0:0:1\n1:0:1"), []byte(""))
 	f.Add("etc/group", []byte("# c\na:x:1:\n"), []byte("a:x:1:b\n"), []byte("\n\na:x:2:\n"))
 	f.Fuzz(func(t *testing.T, path string, old, container, image []byte) {
 		format, ok := accounts.FormatOf(path)
