@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,7 +37,7 @@ type Campaign struct {
 	Stock string
 	// Others are the names of the set-ups that are judged.
 	Others []string
-	// Start makes a rig of a set-up.
+	// Start makes a rig of a set-up. It may be called for two at the same time.
 	Start func(ctx context.Context, setup string) (Rig, error)
 	// Key returns all that stock's results depend on besides the selection of tests
 	// and the kernel: values, and paths of files.
@@ -46,6 +48,8 @@ type Campaign struct {
 	Logs, Prefix string
 	Out          io.Writer
 	Options      Options
+
+	saying sync.Mutex // held while Out is written
 
 	// rigs for tests that are run alone.
 	rigs map[string]Rig
@@ -78,11 +82,9 @@ func (c *Campaign) Run(ctx context.Context) (total Tally, err error) {
 	if c.Stock != "" {
 		setups = append([]string{c.Stock}, c.Others...)
 	}
-	outings := map[string]outing{}
-	for _, setup := range setups {
-		if outings[setup], err = c.first(ctx, setup); err != nil {
-			return Tally{}, fmt.Errorf("%s: %w", setup, err)
-		}
+	outings, err := c.firsts(ctx, setups)
+	if err != nil {
+		return Tally{}, err
 	}
 	rep.table(outings, setups)
 	for _, setup := range setups {
@@ -139,6 +141,38 @@ func (c *Campaign) key() (string, error) {
 	return fingerprint(append(values, unix.ByteSliceToString(kernel.Release[:]), c.Suite.Package, sel.run, sel.skip), files...)
 }
 
+// firsts runs the suite on all set-ups, on two at a time: tests of daemons wait more
+// than they compute. Verbose output of two would be mixed, so then it is one at a time.
+func (c *Campaign) firsts(ctx context.Context, setups []string) (map[string]outing, error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(2)
+	if c.Options.Verbose {
+		group.SetLimit(1)
+	}
+	var mu sync.Mutex
+	outings := map[string]outing{}
+	for _, setup := range setups {
+		group.Go(func() error {
+			o, err := c.first(ctx, setup)
+			if err != nil {
+				return fmt.Errorf("%s: %w", setup, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			outings[setup] = o
+			return nil
+		})
+	}
+	return outings, group.Wait()
+}
+
+// say tells what happens. Set-ups that run side by side take turns.
+func (c *Campaign) say(format string, args ...any) {
+	c.saying.Lock()
+	defer c.saying.Unlock()
+	fmt.Fprintf(c.Out, format+"\n", args...)
+}
+
 // first runs the suite on a set-up, or takes stock's results from an earlier
 // time.
 func (c *Campaign) first(ctx context.Context, setup string) (outing, error) {
@@ -152,7 +186,7 @@ func (c *Campaign) first(ctx context.Context, setup string) (outing, error) {
 	}
 	if !c.Options.Fresh {
 		if known, ok := file.find(key); ok {
-			fmt.Fprintf(c.Out, "%s on %s: taken from %s, made %s (-fresh runs it)\n",
+			c.say("%s on %s: taken from %s, made %s (-fresh runs it)",
 				c.Suite.Name, setup, file, known.Made.Local().Format(time.DateTime))
 			return known, nil
 		}
@@ -172,7 +206,7 @@ func (c *Campaign) first(ctx context.Context, setup string) (outing, error) {
 const maxRuns = 4
 
 func (c *Campaign) goOut(ctx context.Context, setup string) (outing, error) {
-	fmt.Fprintf(c.Out, "%s on %s: running, at most %v; output goes to %s\n",
+	c.say("%s on %s: running, at most %v; output goes to %s",
 		c.Suite.Name, setup, c.Suite.Timeout, c.log(setup, ".log"))
 	log, err := os.Create(c.log(setup, ".log"))
 	if err != nil {
@@ -257,7 +291,7 @@ const maxAlone = 10 * time.Minute
 // alone runs one test by itself. All tests that are run so share a rig, as long as
 // nothing goes wrong with it.
 func (c *Campaign) alone(ctx context.Context, setup, name string) (res results, err error) {
-	fmt.Fprintf(c.Out, "%s on %s: running %s alone\n", c.Suite.Name, setup, name)
+	c.say("%s on %s: running %s alone", c.Suite.Name, setup, name)
 	r := c.rigs[setup]
 	if r == nil {
 		if r, err = c.Start(ctx, setup); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -36,9 +37,12 @@ func binary(tests ...string) scriptRig {
 // scripted is a campaign with a rig for each set-up. It counts how often one is started.
 func scripted(t *testing.T, scripts map[string]scriptRig) (c *Campaign, rigs map[string]int) {
 	rigs = map[string]int{}
+	var mu sync.Mutex
 	return &Campaign{
 		Suite: Suite{Name: "s", Timeout: time.Minute}, Stock: "stock", Others: []string{"ours"},
 		Start: func(_ context.Context, setup string) (Rig, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			rigs[setup]++
 			return scripts[setup], nil
 		},
