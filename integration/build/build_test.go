@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/opencontainers/image-spec/identity"
+	"github.com/containerd/containerd/v2/core/mount"
 
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
@@ -132,15 +132,11 @@ COPY file /copied
 		t.Errorf("the history ends with %+v, the config is %+v", last, img.Config.Config)
 	}
 	// Nothing of what was deleted is in the new layer.
-	ctx, sn := e.Context(t), e.Client.SnapshotService(harness.Snapshotter)
-	mounts, err := sn.View(ctx, "look", identity.ChainID(img.Config.RootFS.DiffIDs).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer harness.RemoveView(t, e, "look")
-	for _, name := range []string{"big", "dir/1"} {
-		if _, err := os.Lstat(filepath.Join(harness.TopLayer(t, mounts), name)); err == nil {
-			t.Errorf("the layer holds %s", name)
+	e.WithView(t, harness.ChainOf(img), func(mounts []mount.Mount) {
+		for _, name := range []string{"big", "dir/1"} {
+			if _, err := os.Lstat(filepath.Join(harness.TopLayer(t, mounts), name)); err == nil {
+				t.Errorf("the layer holds %s", name)
+			}
 		}
-	}
+	})
 }

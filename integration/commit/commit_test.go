@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 
@@ -98,20 +99,17 @@ func commitSnapshot(t *testing.T, e *harness.Env) {
 		t.Errorf("the snapshot's parent is %s, want the image's chain %s", info.Parent, base)
 	}
 
-	mounts, err := sn.View(ctx, "look", chain.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer harness.RemoveView(t, e, "look")
-	top := harness.TopLayer(t, mounts)
-	for _, name := range []string{".dockerenv", "etc/hosts", "etc/hostname", "etc/resolv.conf", "etc/mtab", "dev", "proc", "sys"} {
-		if matches, _ := filepath.Glob(filepath.Join(top, name)); len(matches) > 0 {
-			t.Errorf("the snapshot holds the runtime's /%s", name)
+	e.WithView(t, chain.String(), func(mounts []mount.Mount) {
+		top := harness.TopLayer(t, mounts)
+		for _, name := range []string{".dockerenv", "etc/hosts", "etc/hostname", "etc/resolv.conf", "etc/mtab", "dev", "proc", "sys"} {
+			if matches, _ := filepath.Glob(filepath.Join(top, name)); len(matches) > 0 {
+				t.Errorf("the snapshot holds the runtime's /%s", name)
+			}
 		}
-	}
-	if matches, _ := filepath.Glob(filepath.Join(top, "etc/x")); len(matches) != 1 {
-		t.Error("the snapshot does not hold the container's /etc/x")
-	}
+		if matches, _ := filepath.Glob(filepath.Join(top, "etc/x")); len(matches) != 1 {
+			t.Error("the snapshot does not hold the container's /etc/x")
+		}
+	})
 }
 
 func commitPauses(t *testing.T, e *harness.Env) {

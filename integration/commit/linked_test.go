@@ -149,19 +149,11 @@ func linkedBuildKept(t *testing.T, e *harness.Env) {
 // viewed calls f with a snapshot, mounted.
 func viewed(t *testing.T, e *harness.Env, name string, f func(root string)) {
 	t.Helper()
-	sn, ctx := e.Client.SnapshotService(harness.Snapshotter), e.Context(t)
-	mounts, err := sn.View(ctx, "look", name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := sn.Remove(ctx, "look"); err != nil {
-			t.Error(err)
+	e.WithView(t, name, func(mounts []mount.Mount) {
+		if err := mount.WithReadonlyTempMount(t.Context(), mounts, func(root string) error { f(root); return nil }); err != nil {
+			t.Fatal(err)
 		}
-	}()
-	if err := mount.WithReadonlyTempMount(ctx, mounts, func(root string) error { f(root); return nil }); err != nil {
-		t.Fatal(err)
-	}
+	})
 }
 
 // linkedCommit commits a container whose changes a snapshot has sealed.

@@ -13,8 +13,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/opencontainers/image-spec/identity"
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd/containerd/v2/core/mount"
 
 	"github.com/baleen-project/baleen/integration/fault"
 	"github.com/baleen-project/baleen/integration/harness"
@@ -109,14 +110,10 @@ func sealedThrice(t *testing.T, e *harness.Env, id string) {
 // files.
 func sharesLarge(t *testing.T, e *harness.Env, image string) {
 	t.Helper()
-	sn, ctx := e.Client.SnapshotService(harness.Snapshotter), e.Context(t)
-	mounts, err := sn.View(ctx, "look", identity.ChainID(e.Image(t, image).Config.RootFS.DiffIDs).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer harness.RemoveView(t, e, "look")
+	var top string
+	e.WithView(t, harness.ChainOf(e.Image(t, image)), func(mounts []mount.Mount) { top = harness.TopLayer(t, mounts) })
 	var own, shared int64
-	err = filepath.WalkDir(harness.TopLayer(t, mounts), func(_ string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(top, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}

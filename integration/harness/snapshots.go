@@ -35,12 +35,22 @@ func TopLayer(t *testing.T, mounts []mount.Mount) string {
 	return ""
 }
 
-// RemoveView removes a view of a snapshot.
-func RemoveView(t *testing.T, e *Env, key string) {
+// WithView calls f with the mounts of a view of a committed snapshot. The view has a
+// label that keeps it: containerd's garbage collection removes what nobody refers to.
+func (e *Env) WithView(t *testing.T, name string, f func(mounts []mount.Mount)) {
 	t.Helper()
-	if err := e.Client.SnapshotService(Snapshotter).Remove(e.Context(t), key); err != nil {
-		t.Error(err)
+	ctx, sn := e.Context(t), e.Client.SnapshotService(Snapshotter)
+	view := "view of " + name
+	mounts, err := sn.View(ctx, view, name, snapshots.WithLabels(map[string]string{"containerd.io/gc.root": "now"}))
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer func() {
+		if err := sn.Remove(ctx, view); err != nil {
+			t.Error(err)
+		}
+	}()
+	f(mounts)
 }
 
 // Proxied are the containerds that baleen-containerd is used with, as they are: that

@@ -300,19 +300,12 @@ func commitOnRevisions(t *testing.T, m *mover) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, done, err := m.e.Client.WithLease(m.e.Context(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = done(ctx) }()
-	view, err := sn.View(ctx, "committed", harness.ChainOf(img))
-	if err != nil {
-		t.Fatal(err)
-	}
-	differences(t, now, view)
-	if out := sh(t, m.e, view, "ls -A"); strings.Contains(out, ".dockerenv") {
-		t.Error("the image holds files of the init layer")
-	}
+	m.e.WithView(t, harness.ChainOf(img), func(view []mount.Mount) {
+		differences(t, now, view)
+		if out := sh(t, m.e, view, "ls -A"); strings.Contains(out, ".dockerenv") {
+			t.Error("the image holds files of the init layer")
+		}
+	})
 }
 
 // differences compares what a container sees with an image.

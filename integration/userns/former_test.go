@@ -255,15 +255,9 @@ func TestUserNamespacesCostWhatIsWritten(t *testing.T) {
 // countEntries counts what is in the upper of a snapshot.
 func countEntries(t *testing.T, e *harness.Env, name string) (n int) {
 	t.Helper()
-	sn := e.Client.SnapshotService(harness.Snapshotter)
-	mounts, err := sn.Mounts(e.Context(t), name)
+	mounts, err := e.Client.SnapshotService(harness.Snapshotter).Mounts(e.Context(t), name)
 	if err != nil { // it is committed
-		if mounts, err = sn.View(e.Context(t), name+"-look", name); err != nil {
-			t.Fatal(err)
-		}
-		if err := sn.Remove(e.Context(t), name+"-look"); err != nil {
-			t.Fatal(err)
-		}
+		e.WithView(t, name, func(view []mount.Mount) { mounts = view })
 	}
 	err = filepath.WalkDir(topFolder(t, mounts), func(path string, d fs.DirEntry, err error) error {
 		n++
