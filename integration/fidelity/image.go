@@ -83,6 +83,11 @@ func (l *Lab) makeBase(ctx context.Context) error {
 	if err := l.tag(ctx, img); err != nil {
 		return err
 	}
+	for _, layer := range img.manifest.Layers {
+		if l.inflated[layer.Digest], err = l.inflate(ctx, layer); err != nil {
+			return err
+		}
+	}
 	// Unpacked once for all cases. The lease stays as long as the lab.
 	fresh, _, err := l.lease(namespaces.WithNamespace(ctx, freshNamespace), "base")
 	if err != nil {
@@ -172,9 +177,15 @@ func (l *Lab) put(ctx context.Context, mediaType string, text []byte, children [
 // after the other.
 func (l *Lab) withLayers(ctx context.Context, layers []ocispec.Descriptor, f func(i int, path string) error) error {
 	for i, layer := range layers {
+		if path, ok := l.inflated[layer.Digest]; ok {
+			if err := f(i, path); err != nil {
+				return err
+			}
+			continue
+		}
 		path, err := l.inflate(ctx, layer)
 		if err != nil {
-			return fmt.Errorf("inflate layer %s: %w", layer.Digest, err)
+			return err
 		}
 		if err := errors.Join(f(i, path), os.Remove(path)); err != nil {
 			return err

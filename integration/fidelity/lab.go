@@ -11,6 +11,7 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/integration/stack"
@@ -27,6 +28,8 @@ type Lab struct {
 	client   *containerd.Client
 	scratch  string // for plain unpacks and tars
 	baseSize int    // layers of the base image
+	// inflated are files with the tar streams of the base image's layers.
+	inflated map[digest.Digest]string
 }
 
 // Open starts an engine of a flavor in a mode. The caller must Close it.
@@ -38,7 +41,7 @@ func Open(ctx context.Context, flavor stack.Flavor, mode Mode) (_ *Lab, err erro
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Stack: s, mode: mode}
+	l := &Lab{Stack: s, mode: mode, inflated: map[digest.Digest]string{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close(context.WithoutCancel(ctx)))

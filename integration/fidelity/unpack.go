@@ -20,6 +20,11 @@ import (
 
 // inflate writes a layer's tar stream to a file.
 func (l *Lab) inflate(ctx context.Context, layer ocispec.Descriptor) (_ string, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("inflate layer %s: %w", layer.Digest, err)
+		}
+	}()
 	blob, err := l.client.ContentStore().ReaderAt(ctx, layer)
 	if err != nil {
 		return "", err
