@@ -53,7 +53,8 @@ var cutCases = []struct {
 }
 
 // cuts ends each operation at each of its calls. After recovery the container
-// is on one of two states as a whole, and nothing else is left.
+// is on one of two states as a whole, and nothing else is left. Package containerstore
+// does the same without mapped ids and without daemons, at calls of all services.
 func cuts(t *testing.T, e *harness.Env, ids containerstore.IDs) {
 	for _, c := range cutCases {
 		for _, after := range []bool{false, true} {

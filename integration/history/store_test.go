@@ -33,7 +33,6 @@ func TestRevisionStore(t *testing.T) {
 	t.Run("prune merged layers", func(t *testing.T) { pruneMerged(t, newKept(t, e, "merged", harness.Snapshotter)) })
 	t.Run("layers that are no revisions", func(t *testing.T) { sealedLayers(t, newKept(t, e, "layers", harness.Snapshotter)) })
 	t.Run("two hundred", func(t *testing.T) { twoHundred(t, newKept(t, e, "many", harness.Snapshotter)) })
-	t.Run("cuts", func(t *testing.T) { cuts(t, e, containerstore.IDs{}) })
 	t.Run("cuts with mapped ids", func(t *testing.T) {
 		shift := []idmap.Range{{Container: 0, Host: 100000, Size: 65536}}
 		cuts(t, e, containerstore.IDs{Way: containerstore.Mounted, Map: idmap.Map{UIDs: shift, GIDs: shift}})
