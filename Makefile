@@ -78,7 +78,10 @@ man: ## write the manual pages of docker baleen: man -M .build/man docker-baleen
 	$(GO) run ./cmd/docker-baleen/man .build/man/man1
 
 .PHONY: run
-run: build ## build, then show the main job end to end: WITHOUT=criu as if there were none
+run: build demo ## build, then show the main job end to end: WITHOUT=criu as if there were none
+
+.PHONY: demo
+demo: # show it with what is built
 	$(GO) run ./integration/demo $(if $(WITHOUT),-without='$(WITHOUT)')
 
 .PHONY: up
@@ -92,15 +95,16 @@ down: ## stop it and remove all that it had
 .PHONY: test
 test: build test-go test-suites ## all tests: ours, then Moby's suites on fork and stock
 
-# The tests with daemons wait more than they compute, so three packages are tested at a
-# time. Those with daemons come first: they take longest. What each test did is written
-# to a file as well.
+# The tests with daemons wait more than they compute, so four packages are tested at a
+# time. Those that take longest begin first, or else one of them runs alone in the end;
+# then come the others with daemons. What each test did is written to a file as well.
+LONGEST := fidelity commit history checkpoint kill images revisions userns client fixture
 TESTS = $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output --jsonfile=.build/tests-$@.json
 
 .PHONY: test-go
 test-go: newest buildx compose
 	-$(if $(filter criu,$(WITHOUT)),,timeout 5m .ci/criu .build/criu) # what needs it says so if it cannot be had
-	BALEEN_SOAK=2m $(TESTS) -- -timeout=60m -p=3 ./integration/... ./...
+	BALEEN_SOAK=2m $(TESTS) -- -timeout=60m -p=4 $(LONGEST:%=./integration/%) ./integration/... ./...
 	$(GO) -C integration/bench/chart test ./...
 
 .PHONY: test-suites
