@@ -18,19 +18,13 @@ type Checkpoints interface {
 
 // Checkpoint answers with a stream.
 func Checkpoint(b Checkpoints) Handler {
-	return decoded(func(ctx context.Context, w http.ResponseWriter, vars map[string]string, body api.CheckpointRequest) error {
-		return stream(w, func(emit func(api.Progress)) error {
-			return b.ContainerCheckpoint(ctx, vars["name"], body, emit)
-		})
-	})
+	return streamed(b.ContainerCheckpoint)
 }
 
 // Restore answers with a stream.
 func Restore(b Checkpoints) Handler {
-	return decoded(func(ctx context.Context, w http.ResponseWriter, _ map[string]string, body api.RestoreRequest) error {
-		return stream(w, func(emit func(api.Progress)) error {
-			return b.CheckpointRestore(ctx, body, emit)
-		})
+	return streamed(func(ctx context.Context, _ string, body api.RestoreRequest, emit func(api.Progress)) error {
+		return b.CheckpointRestore(ctx, body, emit)
 	})
 }
 

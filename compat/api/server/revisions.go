@@ -61,18 +61,10 @@ func PruneRevisions(b Revisions) Handler {
 
 // Upgrade answers with a stream.
 func Upgrade(b Moves) Handler {
-	return decoded(func(ctx context.Context, w http.ResponseWriter, vars map[string]string, body api.UpgradeRequest) error {
-		return stream(w, func(emit func(api.Progress)) error {
-			return b.Upgrade(ctx, vars["name"], body, emit)
-		})
-	})
+	return streamed(b.Upgrade)
 }
 
 // Rollback answers with a stream.
 func Rollback(b Moves) Handler {
-	return decoded(func(ctx context.Context, w http.ResponseWriter, vars map[string]string, body api.RollbackRequest) error {
-		return stream(w, func(emit func(api.Progress)) error {
-			return b.Rollback(ctx, vars["name"], body, emit)
-		})
-	})
+	return streamed(b.Rollback)
 }

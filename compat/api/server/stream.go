@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"sync"
@@ -9,6 +10,14 @@ import (
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
 )
+
+// streamed returns a handler that answers with what an operation on a container emits. The
+// name is "" for a route without one.
+func streamed[T any, P request[T]](operate func(ctx context.Context, name string, body T, emit func(api.Progress)) error) Handler {
+	return decoded[T, P](func(ctx context.Context, w http.ResponseWriter, vars map[string]string, body T) error {
+		return stream(w, func(emit func(api.Progress)) error { return operate(ctx, vars["name"], body, emit) })
+	})
+}
 
 // stream sends what work emits, one message at a time. An error before the first
 // message is returned: it has a status of its own. An error after that is the last
