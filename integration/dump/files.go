@@ -27,43 +27,47 @@ type File struct {
 	Attributes map[string]string
 }
 
-// Files calls f with a folder and with each file below it, in the order of the names.
+// Files calls f with a folder and with each file below it, in the order of the names. A
+// file of several names is read once, at the first of them: busybox has 400.
 func Files(folder string, f func(File) error) error {
-	first := map[[2]uint64]string{}
+	first := map[[2]uint64]File{}
 	return filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		file, err := read(path)
-		if err != nil {
+		file := File{Path: path}
+		if err := unix.Lstat(path, &file.Stat); err != nil {
+			return &fs.PathError{Op: "stat", Path: path, Err: err}
+		}
+		id := [2]uint64{file.Stat.Dev, file.Stat.Ino}
+		if known, ok := first[id]; ok {
+			file.First, file.Content, file.Attributes = known.Path, known.Content, known.Attributes
+			return f(file)
+		}
+		if err := file.read(); err != nil {
 			return err
 		}
-		if id := [2]uint64{file.Stat.Dev, file.Stat.Ino}; file.Stat.Mode&unix.S_IFMT != unix.S_IFDIR {
-			if file.First = first[id]; file.First == "" {
-				first[id] = path
-			}
+		if file.Stat.Nlink > 1 && file.Stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+			first[id] = file
 		}
 		return f(file)
 	})
 }
 
-func read(path string) (file File, err error) {
-	file.Path = path
-	if err := unix.Lstat(path, &file.Stat); err != nil {
-		return file, &fs.PathError{Op: "stat", Path: path, Err: err}
-	}
-	switch file.Stat.Mode & unix.S_IFMT {
+// read reads what its stat does not tell.
+func (f *File) read() (err error) {
+	switch f.Stat.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		file.Content, err = hash(path)
+		f.Content, err = hash(f.Path)
 	case unix.S_IFLNK:
-		file.Content, err = os.Readlink(path)
+		f.Content, err = os.Readlink(f.Path)
 	case unix.S_IFCHR, unix.S_IFBLK:
-		file.Content = fmt.Sprintf("%d,%d", unix.Major(file.Stat.Rdev), unix.Minor(file.Stat.Rdev))
+		f.Content = fmt.Sprintf("%d,%d", unix.Major(f.Stat.Rdev), unix.Minor(f.Stat.Rdev))
 	}
 	if err == nil {
-		file.Attributes, err = Attributes(path)
+		f.Attributes, err = Attributes(f.Path)
 	}
-	return file, err
+	return err
 }
 
 func hash(path string) (string, error) {
