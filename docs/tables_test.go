@@ -114,9 +114,9 @@ func countHunks(p fork.Patch, files map[string]bool) (n int) {
 	return n
 }
 
-// TestVerbs: guarantees.md says of each verb of the image service whose it is.
+// TestVerbs: guarantees.md says who implements each verb of the image service.
 func TestVerbs(t *testing.T) {
-	_, table, found := strings.Cut(read(t, "docs/guarantees.md"), "| verb of the image service | whose |\n")
+	_, table, found := strings.Cut(read(t, "docs/guarantees.md"), "| verb of the image service | by |\n")
 	if !found {
 		t.Fatal("docs/guarantees.md has no table of verbs")
 	}
