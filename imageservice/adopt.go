@@ -34,7 +34,7 @@ func (s *Service) adoptRoot(ctx context.Context, id string, mounts []mount.Mount
 	if mounted, err := mountinfo.Mounted(target); mounted || err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	h := s.history(id, "")
+	h := s.files.History(id, "")
 	pid, err := h.RunningTask(ctx)
 	if err != nil || pid == 0 {
 		return err

@@ -17,7 +17,7 @@ import (
 // the image's.
 func (s *Service) GetImageAndReleasableLayer(ctx context.Context, refOrID string, opts moby.GetImageAndLayerOptions) (moby.BuilderImage, moby.BuilderROLayer, error) {
 	img, l, err := s.upstream.GetImageAndReleasableLayer(ctx, refOrID, opts)
-	if err != nil || l == nil || s.ids.Empty() {
+	if err != nil || l == nil || s.files.IDs.Empty() {
 		return img, l, err
 	}
 	return img, unmappedROLayer{l, s, ctx}, nil
@@ -45,9 +45,9 @@ type unmappedRWLayer struct {
 
 // Commit makes a layer of what was put on.
 func (l unmappedRWLayer) Commit() (moby.BuilderROLayer, error) {
-	ctx, done := l.s.operations.Live(l.ctx)
+	ctx, done := l.s.files.Operations.Live(l.ctx)
 	defer done()
-	if err := unmapMounted(ctx, l.Root(), l.s.ids); err != nil {
+	if err := unmapMounted(ctx, l.Root(), l.s.files.IDs); err != nil {
 		return nil, err
 	}
 	ro, err := l.BuilderRWLayer.Commit()

@@ -9,15 +9,13 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/log"
+
 	"github.com/moby/go-archive"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
-	"github.com/baleen-project/baleen/diff/idmap"
-	"github.com/baleen-project/baleen/snapshotter"
 )
 
 // Changes lists what differs in a container's file system from what it was
@@ -43,8 +41,8 @@ func (s *Service) Changes(ctx context.Context, ctr *moby.Container) ([]archive.C
 }
 
 func (s *Service) listChanges(ctx context.Context, ctr *moby.Container, list func(archive.Change) error) error {
-	defer s.locks.Read(ctr.ID)()
-	c, _, err := s.overlay(ctx, ctr)
+	defer s.files.Locks.Read(ctr.ID)()
+	c, _, err := s.files.Overlay(ctx, ctr)
 	if errors.Is(err, diff.ErrUnsupported) {
 		log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("listing changes by comparing whole trees")
 		return s.compareTrees(ctx, ctr, list)
@@ -71,13 +69,13 @@ var changeKinds = map[changes.Kind]archive.ChangeType{
 // compareTrees lists changes at a cost that follows the image.
 func (s *Service) compareTrees(ctx context.Context, ctr *moby.Container, list func(archive.Change) error) (err error) {
 	// The view below is garbage to containerd unless a lease holds it.
-	ctx, end, err := s.lease(ctx, "diff", ctr.ID)
+	ctx, end, err := s.files.Operations.Begin(ctx, "diff", ctr.ID, false)
 	if err != nil {
 		return err
 	}
 	defer func() { end(err) }()
 
-	return s.withTrees(ctx, ctr, func(before, now []mount.Mount) error {
+	return s.files.WithTrees(ctx, ctr, func(before, now []mount.Mount) error {
 		return mount.WithReadonlyTempMount(ctx, before, func(old string) error {
 			return mount.WithReadonlyTempMount(ctx, now, func(root string) error {
 				changes, err := archive.ChangesDirs(root, old)
@@ -99,53 +97,3 @@ func (s *Service) compareTrees(ctx context.Context, ctr *moby.Container, list fu
 // asWalked makes of a path what sorts in the order of a walk: a directory before what
 // is in it, and names by their bytes.
 func asWalked(path string) string { return strings.ReplaceAll(path, "/", "\x00") }
-
-// withTrees calls f with the mounts of what the container's own layers stand
-// on, init layer included, and of the container, both with the image's ids. They
-// are to be mounted read-only: the container may be running.
-func (s *Service) withTrees(ctx context.Context, ctr *moby.Container, f func(before, now []mount.Mount) error) error {
-	sn := s.snapshots(ctr.Driver)
-	stack, now, err := s.lookUp(ctx, ctr)
-	if err != nil {
-		return err
-	}
-	on := stack.Init
-	if on == "" {
-		on = stack.Base
-	}
-	key := temporaryKey(ctr.ID, "parent")
-	ids := s.idsBefore(stack.IDs)
-	view := sn.View
-	if ids != nil {
-		view = sn.Prepare // to be changed, below
-	}
-	before, err := view(ctx, key, on)
-	if err != nil {
-		return fmt.Errorf("view parent snapshot %q: %w", on, err)
-	}
-	defer removeSnapshot(ctx, sn, key)
-	if ids != nil {
-		if err := snapshotter.Remap(ctx, before, ids); err != nil {
-			return fmt.Errorf("map ids of snapshot %q: %w", on, err)
-		}
-	}
-	return s.withImageIDs(ctx, ctr, now, func(now []mount.Mount) error { return f(before, now) })
-}
-
-// idsBefore maps the ids of what a container stands on to the image's; nil if
-// they are.
-func (s *Service) idsBefore(ids containerstore.IDs) idmap.Func {
-	switch {
-	case s.ids.Empty(), ids.Way == containerstore.Mounted:
-		return nil
-	case ids.Way == containerstore.Remapped:
-		return ids.Map.Inside
-	}
-	// The image has its own, and the init layer was made with the host's root.
-	return func(id uint32, of idmap.Kind) (uint32, error) {
-		if root, err := s.ids.ToHost(0, of); err == nil && id == root {
-			return 0, nil
-		}
-		return id, nil
-	}
-}

@@ -24,7 +24,7 @@ import (
 func (s *Service) Check(ctx context.Context, containers check.Containers, folder string, req api.CheckRequest) (api.CheckReport, error) {
 	report, err := check.Run(ctx, check.Config{
 		Containers: containers, Folder: folder, Roots: s.roots, TempMounts: s.tempMounts,
-		Snapshotter: s.snapshotter, Snapshots: s.snapshots(""), Content: s.content, Images: s.images, Leases: s.leases,
+		Snapshotter: s.files.Snapshotter, Snapshots: s.files.Snapshots(""), Content: s.files.Content, Images: s.images, Leases: s.files.Leases,
 		Service: checked{s},
 	}, req)
 	if err != nil {
@@ -38,7 +38,7 @@ type checked struct{ s *Service }
 
 // OwnLeases lists the leases of the daemon's operations.
 func (c checked) OwnLeases(ctx context.Context) ([]check.Lease, error) {
-	found, err := c.s.operations.Leases(ctx)
+	found, err := c.s.files.Operations.Leases(ctx)
 	own := make([]check.Lease, len(found))
 	for i, l := range found {
 		own[i] = check.Lease{ID: l.ID, Verb: l.Labels[storelease.LabelOperation], Object: l.Labels[storelease.LabelObject], Pauses: l.Labels[storelease.LabelPauses] != ""}
@@ -46,17 +46,17 @@ func (c checked) OwnLeases(ctx context.Context) ([]check.Lease, error) {
 	return own, err
 }
 
-func (c checked) IsUnderWay(lease string) bool    { return c.s.operations.IsUnderWay(lease) }
-func (c checked) UnderWay() []string              { return c.s.operations.UnderWay() }
-func (c checked) Watch(object string) check.Watch { return c.s.operations.Watch(object) }
+func (c checked) IsUnderWay(lease string) bool    { return c.s.files.Operations.IsUnderWay(lease) }
+func (c checked) UnderWay() []string              { return c.s.files.Operations.UnderWay() }
+func (c checked) Watch(object string) check.Watch { return c.s.files.Operations.Watch(object) }
 
 func (c checked) Mounts(id string) (now, ever int) {
-	m := c.s.locks.Mounts(id)
+	m := c.s.files.Locks.Mounts(id)
 	return m.Now, m.Ever
 }
 
 func (c checked) Complete(ctx context.Context, target ocispec.Descriptor) error {
-	return c.s.Complete(ctx, target)
+	return c.s.complete(ctx, target)
 }
 
 // lookPatience is how long is waited for a container whose files are being moved.
@@ -64,7 +64,7 @@ const lookPatience = 2 * time.Second
 
 // Look calls look with the history of a container whose files do not move meanwhile.
 func (c checked) Look(ctx context.Context, id string, look func(*containerstore.History) error) error {
-	lock := c.s.locks.Of(id)
+	lock := c.s.files.Locks.Of(id)
 	for deadline := time.Now().Add(lookPatience); !lock.TryRLock(); {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("the files of container %s are being moved: %w", id, errdefs.ErrConflict)
@@ -76,29 +76,29 @@ func (c checked) Look(ctx context.Context, id string, look func(*containerstore.
 		}
 	}
 	defer lock.RUnlock()
-	return look(c.s.history(id, ""))
+	return look(c.s.files.History(id, ""))
 }
 
 // Settle completes or takes back what was cut short of a container's operations, as a
 // move of it does before anything else. The container is loaded again before it is next
 // used: its record may say something else than its files are then.
 func (c checked) Settle(ctx context.Context, ctr *moby.Container) (err error) {
-	end, err := c.s.locks.Take(ctr.ID)
+	end, err := c.s.files.Locks.Take(ctr.ID)
 	if err != nil {
 		return err
 	}
 	defer end()
-	ctx, release, err := c.s.lease(ctx, "check", ctr.ID)
+	ctx, release, err := c.s.files.Operations.Begin(ctx, "check", ctr.ID, false)
 	if err != nil {
 		return err
 	}
 	defer func() { release(err) }()
-	h := c.s.history(ctr.ID, ctr.Driver)
-	return c.s.whileIdle(ctx, ctr, h, func() error {
-		if c.s.locks.Readers(ctr.ID) > 0 {
+	h := c.s.files.History(ctr.ID, ctr.Driver)
+	return c.s.files.WhileIdle(ctx, ctr, h, func() error {
+		if c.s.files.Locks.Readers(ctr.ID) > 0 {
 			return fmt.Errorf("a commit or diff of it is under way: %w", errdefs.ErrConflict)
 		}
-		c.s.noteCut(ctr.ID)
+		c.s.files.NoteCut(ctr.ID)
 		return h.Recover(ctx)
 	})
 }
@@ -108,7 +108,7 @@ func (c checked) Settle(ctx context.Context, ctr *moby.Container) (err error) {
 func (c checked) Hold(ctx context.Context, id, snapshot string) (undo func() error, err error) {
 	var made bool
 	err = c.Look(ctx, id, func(*containerstore.History) (err error) {
-		if _, err = c.s.snapshots("").Stat(ctx, snapshot); err == nil {
+		if _, err = c.s.files.Snapshots("").Stat(ctx, snapshot); err == nil {
 			made, err = c.s.hold(ctx, id, snapshot)
 		}
 		return err
@@ -118,12 +118,12 @@ func (c checked) Hold(ctx context.Context, id, snapshot string) (undo func() err
 	}
 	l := leases.Lease{ID: id}
 	if made {
-		return func() error { return c.s.operations.Delete(ctx, l) }, nil
+		return func() error { return c.s.files.Operations.Delete(ctx, l) }, nil
 	}
 	return func() error {
 		ctx, cancel := lease.Cleanup(ctx)
 		defer cancel()
-		if err := c.s.leases.DeleteResource(ctx, l, c.s.snapshotResource(snapshot)); err != nil && !errdefs.IsNotFound(err) {
+		if err := c.s.files.Leases.DeleteResource(ctx, l, c.s.files.Resource(snapshot)); err != nil && !errdefs.IsNotFound(err) {
 			return fmt.Errorf("release snapshot %s: %w", snapshot, err)
 		}
 		return nil

@@ -23,7 +23,10 @@ import (
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/imageservice/checkpoint/settings"
+	"github.com/baleen-project/baleen/imageservice/commit"
 	"github.com/baleen-project/baleen/imageservice/internal/blobs"
+	"github.com/baleen-project/baleen/imageservice/internal/missing"
+	"github.com/baleen-project/baleen/imageservice/internal/pause"
 	"github.com/baleen-project/baleen/imageservice/internal/phases"
 	"github.com/baleen-project/baleen/imageservice/internal/progress"
 )
@@ -40,7 +43,7 @@ type CheckpointOptions struct {
 	// Plain is what the daemon gives to a container of which nothing is asked.
 	Plain *moby.HostConfig
 	// Pause pauses the container while it is read; nil for a container that does not run.
-	Pause Pause
+	Pause pause.Func
 	// Warnings are told with what has been made.
 	Warnings []string
 	// Tell is told what goes on.
@@ -61,10 +64,10 @@ func (s *Service) Checkpoint(ctx context.Context, ctr *moby.Container, o Checkpo
 }
 
 func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o CheckpointOptions) (_ api.Checkpoint, err error) {
-	defer s.locks.Read(ctr.ID)()
+	defer s.files.Locks.Read(ctr.ID)()
 	ctx, t, finish := phases.Begin(ctx, "checkpoint", ctr.ID)
 	defer func() { finish(err) }()
-	ctx, end, err := s.operations.Begin(ctx, "checkpoint", ctr.ID, o.Pause != nil)
+	ctx, end, err := s.files.Operations.Begin(ctx, "checkpoint", ctr.ID, o.Pause != nil)
 	if err != nil {
 		return api.Checkpoint{}, err
 	}
@@ -75,11 +78,11 @@ func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o Checkpo
 	o.Pause = timed(o.Pause, &paused)
 	ctx = progress.With(ctx, o.Bytes)
 	o.Tell("looking at the container")
-	l, err := s.look(ctx, t, ctr)
+	l, err := s.commits.Look(ctx, t, ctr)
 	if err != nil {
 		return api.Checkpoint{}, err
 	}
-	if err := s.wholeBase(ctx, ctr, l.base); err != nil {
+	if err := s.wholeBase(ctx, ctr, l.Base); err != nil {
 		return api.Checkpoint{}, err
 	}
 	own, process, err := s.keepState(ctx, t, ctr, l, o)
@@ -93,7 +96,7 @@ func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o Checkpo
 	}
 	o.Tell("storing the checkpoint")
 	ctx, done := t.Phase(ctx, "publish")
-	published, err := s.publishCheckpoint(ctx, ctr, l.base, own, process, o, began)
+	published, err := s.publishCheckpoint(ctx, ctr, l.Base, own, process, o, began)
 	published.Paused = paused
 	done(err)
 	return published, err
@@ -101,15 +104,15 @@ func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o Checkpo
 
 // keepState stores what a container changed, as layers, and what is asked for of
 // its processes. It is paused while it is read; what is sealed is read before.
-func (s *Service) keepState(ctx context.Context, t *phases.Operation, ctr *moby.Container, l looked, o CheckpointOptions) (own []diff.Layer, process *ocispec.Descriptor, err error) {
+func (s *Service) keepState(ctx context.Context, t *phases.Operation, ctr *moby.Container, l commit.Origin, o CheckpointOptions) (own []diff.Layer, process *ocispec.Descriptor, err error) {
 	live, below, err := s.splitSealed(ctx, t, ctr, l, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	live.pause = o.Pause
+	live.Pause = o.Pause
 	if o.Dump != nil {
 		// One pause for both: the files are those that the processes know.
-		thaw := o.Pause.begin()
+		thaw := o.Pause.Begin()
 		defer thaw()
 		o.Tell("keeping the processes")
 		dumped, err := dump(ctx, t, o)
@@ -117,22 +120,22 @@ func (s *Service) keepState(ctx context.Context, t *phases.Operation, ctr *moby.
 			return nil, nil, err
 		}
 		process = &dumped
-		live.pause = func() func() { return thaw }
+		live.Pause = func() func() { return thaw }
 	}
 	o.Tell("reading what it changed")
-	made, err := s.seal(ctx, t, ctr, live)
+	made, err := s.commits.Seal(ctx, t, ctr, live)
 	if err != nil {
 		return nil, nil, err
 	}
-	made.drop(ctx) // it was for reading alone: a restore applies the layer
-	if made.whole {
+	made.Drop(ctx) // it was for reading alone: a restore applies the layer
+	if made.Whole {
 		below = nil // it is all in there
 	}
-	return s.ownLayers(ctx, ctr, below, made.layer), process, nil
+	return s.ownLayers(ctx, ctr, below, made.Layer), process, nil
 }
 
 // timed returns a pause that tells how long it was when it has ended.
-func timed(pause Pause, took *time.Duration) Pause {
+func timed(pause pause.Func, took *time.Duration) pause.Func {
 	if pause == nil {
 		return nil
 	}
@@ -161,12 +164,12 @@ func (s *Service) wholeBase(ctx context.Context, ctr *moby.Container, base basei
 	if !images.IsManifestType(ctr.ImageManifest.MediaType) {
 		return fmt.Errorf("its image is known as a %s alone: %w", ctr.ImageManifest.MediaType, errdefs.ErrNotImplemented)
 	}
-	gone, err := s.missing(ctx, base.Manifest.Layers)
+	gone, err := missing.Blobs(ctx, s.files.Content, base.Manifest.Layers)
 	if err != nil {
 		return err
 	}
 	if len(gone) > 0 {
-		return fmt.Errorf("a checkpoint holds the container's image, too: %w", missingError{platformManifest{*ctr.ImageManifest, gone}})
+		return fmt.Errorf("a checkpoint holds the container's image, too: %w", missing.Error{Manifest: missing.Manifest{Desc: *ctr.ImageManifest, Missing: gone}})
 	}
 	return nil
 }
@@ -210,7 +213,7 @@ func (s *Service) publishCheckpoint(ctx context.Context, ctr *moby.Container, ba
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return api.Checkpoint{}, fmt.Errorf("create image %s: %w", index.Digest, err)
 	}
-	s.logCreated(moby.ImageID(index.Digest), nil)
+	s.commits.LogCreated(moby.ImageID(index.Digest), nil)
 	return made, nil
 }
 
@@ -218,7 +221,7 @@ func (s *Service) publishCheckpoint(ctx context.Context, ctr *moby.Container, ba
 // the blobs that are not; the last one is its index.
 func (s *Service) checkpointParts(ctr *moby.Container, base baseimage.Image, own []diff.Layer, process *ocispec.Descriptor, described checkpoint.Container, o CheckpointOptions) (*checkpoint.Checkpoint, []blobs.Blob, error) {
 	c := &checkpoint.Checkpoint{
-		Platform: imagePlatform(base.Config.Platform, ctr.ImagePlatform), Image: imageName(described), Own: own,
+		Platform: commit.Platform(base.Config.Platform, ctr.ImagePlatform), Image: imageName(described), Own: own,
 		Runtime: runtimeName(ctr.HostConfig.Runtime), Snapshotter: ctr.Driver, Name: described.Name, Created: described.Created,
 		Process: process, CRIU: o.CRIU,
 	}
@@ -231,13 +234,13 @@ func (s *Service) checkpointParts(ctr *moby.Container, base baseimage.Image, own
 		Config: hintConfig(ctr.Config, c.Kind()), ContainerConfig: ctr.Config,
 		Comment: "checkpoint of container " + described.Name,
 	}, described.Created)
-	c.Layers = img.layers
-	config, text, err := blobs.Encode(ocispec.MediaTypeImageConfig, img.config)
+	c.Layers = img.Layers
+	config, text, err := blobs.Encode(ocispec.MediaTypeImageConfig, img.Config)
 	if err != nil {
 		return nil, nil, err
 	}
 	c.Config = &config
-	parts := []blobs.Blob{{Desc: config, Text: text, Labels: compat.ConfigLabels(s.snapshotter, identity.ChainID(base.Config.RootFS.DiffIDs))}}
+	parts := []blobs.Blob{{Desc: config, Text: text, Labels: compat.ConfigLabels(s.files.Snapshotter, identity.ChainID(base.Config.RootFS.DiffIDs))}}
 	part, err := checkpoint.EncodePart(checkpoint.MediaTypeContainer, described)
 	if err != nil {
 		return nil, nil, err
@@ -291,7 +294,7 @@ func (s *Service) keepBase(ctx context.Context, c *checkpoint.Checkpoint) error 
 	for _, desc := range append(slices.Clone(c.Layers), deref(c.Base), deref(c.BaseConfig)) {
 		if desc.Digest != "" {
 			all.Go(func() error {
-				return s.operations.KeepBlob(ctx, desc.Digest)
+				return s.files.Operations.KeepBlob(ctx, desc.Digest)
 			})
 		}
 	}
@@ -315,7 +318,7 @@ func (s *Service) measure(ctx context.Context, made *api.Checkpoint, c *checkpoi
 		if desc.Digest == "" {
 			continue
 		}
-		info, err := s.content.Info(ctx, desc.Digest)
+		info, err := s.files.Content.Info(ctx, desc.Digest)
 		if err != nil {
 			return fmt.Errorf("look up %s: %w", desc.Digest, err)
 		}

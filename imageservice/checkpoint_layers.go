@@ -16,6 +16,7 @@ import (
 	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/imageservice/commit"
 	"github.com/baleen-project/baleen/imageservice/internal/phases"
 )
 
@@ -36,16 +37,16 @@ type sealedLayer struct {
 // the lowest first, or finds the one that was made before. What is left to read
 // is what is active. If the stack cannot be split, nothing is, and all of it is to
 // be read as one layer, as always without sealed snapshots.
-func (s *Service) splitSealed(ctx context.Context, t *phases.Operation, ctr *moby.Container, l looked, o CheckpointOptions) (looked, []sealedLayer, error) {
+func (s *Service) splitSealed(ctx context.Context, t *phases.Operation, ctr *moby.Container, l commit.Origin, o CheckpointOptions) (commit.Origin, []sealedLayer, error) {
 	// Of what the uppers do not tell only trees can be compared: a whole.
-	if l.readable() != nil || len(l.stack.Own) < 2 || len(l.base.Manifest.Layers)+len(l.stack.Own) > checkpointLayers {
+	if l.Readable() != nil || len(l.Stack.Own) < 2 || len(l.Base.Manifest.Layers)+len(l.Stack.Own) > checkpointLayers {
 		return l, nil, nil
 	}
 	o.Tell("packing what was sealed")
 	ctx, done := t.Phase(ctx, "sealed")
-	parts := l.overlay.Split()
+	parts := l.Overlay.Split()
 	live := len(parts) - 1
-	below, err := s.packSealed(ctx, ctr, l.stack.Own, parts[:live])
+	below, err := s.packSealed(ctx, ctr, l.Stack.Own, parts[:live])
 	done(err)
 	// Then so is the whole, or one layer can hold it: what no layer can, such as a
 	// name that begins with .wh., may be gone since it was sealed.
@@ -53,21 +54,21 @@ func (s *Service) splitSealed(ctx context.Context, t *phases.Operation, ctr *mob
 		log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("keeping all layers of the container as one")
 		return l, nil, nil
 	}
-	l.overlay = parts[live]
+	l.Overlay = parts[live]
 	return l, below, err
 }
 
 // packSealed packs the sealed snapshots among a container's own, which are from the
 // top, and the parts from the bottom.
 func (s *Service) packSealed(ctx context.Context, ctr *moby.Container, own []string, parts []*changes.Container) ([]sealedLayer, error) {
-	h := s.history(ctr.ID, ctr.Driver)
+	h := s.files.History(ctr.ID, ctr.Driver)
 	var packed []sealedLayer
 	for i, part := range parts {
 		l := sealedLayer{snapshot: own[len(own)-1-i]}
 		known, err := s.packedBefore(ctx, h, &l)
 		if err == nil && !known {
 			l.fresh = true
-			l.layer, err = s.shipChanges(ctx, part)
+			l.layer, err = s.commits.ShipChanges(ctx, part)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("pack snapshot %s: %w", l.snapshot, err)
@@ -88,10 +89,10 @@ func (s *Service) packedBefore(ctx context.Context, h *containerstore.History, l
 	if layer.Empty() {
 		return true, nil
 	}
-	if err := s.operations.KeepBlob(ctx, layer.Blob.Digest); err != nil {
+	if err := s.files.Operations.KeepBlob(ctx, layer.Blob.Digest); err != nil {
 		return false, err
 	}
-	info, err := s.content.Info(ctx, layer.Blob.Digest)
+	info, err := s.files.Content.Info(ctx, layer.Blob.Digest)
 	if errdefs.IsNotFound(err) {
 		return false, nil
 	}
@@ -106,7 +107,7 @@ func (s *Service) packedBefore(ctx context.Context, h *containerstore.History, l
 // were read: only now it is certain that nobody has removed a part, and is noted
 // what the sealed ones are.
 func (s *Service) ownLayers(ctx context.Context, ctr *moby.Container, below []sealedLayer, top diff.Layer) []diff.Layer {
-	h := s.history(ctr.ID, ctr.Driver)
+	h := s.files.History(ctr.ID, ctr.Driver)
 	var own []diff.Layer
 	for _, l := range below {
 		own = append(own, l.layer)
@@ -121,7 +122,7 @@ func (s *Service) ownLayers(ctx context.Context, ctr *moby.Container, below []se
 }
 
 // withOwn is committed for any number of layers.
-func withOwn(base baseimage.Image, platform ocispec.Platform, own []diff.Layer, c moby.CommitConfig, now time.Time) newImage {
+func withOwn(base baseimage.Image, platform ocispec.Platform, own []diff.Layer, c moby.CommitConfig, now time.Time) commit.Image {
 	top := diff.EmptyLayer()
 	if len(own) > 0 {
 		top, own = own[len(own)-1], own[:len(own)-1]
@@ -131,8 +132,8 @@ func withOwn(base baseimage.Image, platform ocispec.Platform, own []diff.Layer, 
 	created := now.UTC()
 	for _, l := range own {
 		diffIDs, layers = append(diffIDs, l.DiffID), append(layers, l.Blob)
-		history = append(history, ocispec.History{Created: &created, CreatedBy: createdBy(c.ContainerConfig), Comment: c.Comment})
+		history = append(history, ocispec.History{Created: &created, CreatedBy: commit.CreatedBy(c.ContainerConfig), Comment: c.Comment})
 	}
 	base.Config.RootFS.DiffIDs, base.Manifest.Layers, base.Config.History = diffIDs, layers, history
-	return committed(base, platform, top, c, now)
+	return commit.Describe(base, platform, top, c, now)
 }

@@ -56,13 +56,13 @@ func (s *Service) CreateLayerContext(ctx context.Context, ctr *moby.Container, i
 // what the next start sweeps. fill, if there is one, writes into the new layer,
 // with the ids of the image.
 func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor, id string, size int64, initFunc moby.InitLayerFunc, fill fillFunc) (_ *rwLayer, err error) {
-	sn := s.snapshots("")
+	sn := s.files.Snapshots("")
 	if _, err := sn.Stat(ctx, id); err == nil {
 		return nil, fmt.Errorf("snapshot %s: %w", id, errdefs.ErrAlreadyExists)
 	} else if !errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("look up snapshot: %w", err)
 	}
-	ctx, end, err := s.lease(ctx, "create", id)
+	ctx, end, err := s.files.Operations.Begin(ctx, "create", id, false)
 	if err != nil {
 		return nil, err
 	}
@@ -102,8 +102,8 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 	}
 	if _, err := s.hold(ctx, id, id); err != nil {
 		// The lease may be there even so: containerd can fail after it has made it.
-		if l := (leases.Lease{ID: id}); s.operations.Delete(ctx, l) != nil {
-			go s.operations.DeleteLater(ctx, l)
+		if l := (leases.Lease{ID: id}); s.files.Operations.Delete(ctx, l) != nil {
+			go s.files.Operations.DeleteLater(ctx, l)
 		}
 		return nil, errors.Join(err, unlimit(mounts, project))
 	}

@@ -11,10 +11,10 @@ import (
 
 // DiskUsage returns what the revisions of a container take on disk.
 func (s *Service) DiskUsage(ctx context.Context, ctr *moby.Container) (containerstore.DiskUsage, error) {
-	lock := s.locks.Of(ctr.ID)
+	lock := s.files.Locks.Of(ctr.ID)
 	lock.RLock()
 	defer lock.RUnlock()
-	u, err := s.history(ctr.ID, ctr.Driver).DiskUsage(ctx)
+	u, err := s.files.History(ctr.ID, ctr.Driver).DiskUsage(ctx)
 	if err != nil {
 		return u, compat.DockerError(fmt.Errorf("measure the revisions of container %s: %w", ctr.ID, err))
 	}

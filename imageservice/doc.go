@@ -27,8 +27,7 @@
 // again that a power cut took, and complete or take back the move ([Service.State] says
 // what the container is then). [Service.Shutdown] ends what is under way.
 //
-// A commit has the phases look, seal, thaw, ship and publish, which commit.go, seal.go,
-// ship.go and publish.go are named after. docs/architecture.md tells them, the life of a
+// Package commit has the phases of a commit. docs/architecture.md tells them, the life of a
 // revision and the labels.
 //
 // # Revisions

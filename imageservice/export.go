@@ -11,6 +11,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/bounded"
 	"github.com/baleen-project/baleen/compat/moby"
+	"github.com/baleen-project/baleen/imageservice/internal/missing"
 )
 
 // ExportImage writes an archive of images (`docker save`). It is upstream's, which would
@@ -22,7 +23,7 @@ func (s *Service) ExportImage(ctx context.Context, names []string, platforms mob
 }
 
 func (s *Service) exportImage(ctx context.Context, names []string, platforms moby.Platforms, of []ocispec.Platform, out io.Writer) (err error) {
-	ctx, end, err := s.lease(ctx, "save", strconv.Itoa(len(names))+" names")
+	ctx, end, err := s.files.Operations.Begin(ctx, "save", strconv.Itoa(len(names))+" names", false)
 	if err != nil {
 		return err
 	}
@@ -39,33 +40,38 @@ func (s *Service) exportImage(ctx context.Context, names []string, platforms mob
 
 // keepComplete puts what there is of an image under the lease in ctx, and returns an error
 // if a part is missing that an archive would lack. For one platform that is a part of its
-// manifest, or else see [Service.Complete].
+// manifest, or else see [missing.Complete].
 func (s *Service) keepComplete(ctx context.Context, target ocispec.Descriptor, of []ocispec.Platform) error {
 	if err := s.keepImage(ctx, target); err != nil {
 		return err
 	}
 	if len(of) != 1 {
-		return s.Complete(ctx, target)
+		return s.complete(ctx, target)
 	}
-	all, err := s.manifests(ctx, target)
+	all, err := missing.Manifests(ctx, s.files.Content, target)
 	if err != nil {
 		return err
 	}
 	for _, m := range all {
-		if len(m.missing) > 0 && !m.attests() && s.isFor(ctx, m, of) {
-			return missingError{m}
+		if len(m.Missing) > 0 && !m.Attests() && m.IsFor(ctx, s.files.Content, of) {
+			return missing.Error{Manifest: m}
 		}
 	}
 	return nil
 }
 
+// complete is [missing.Complete] for the daemon's snapshotter.
+func (s *Service) complete(ctx context.Context, target ocispec.Descriptor) error {
+	return missing.Complete(ctx, s.files.Content, s.files.Snapshots(""), target)
+}
+
 // keepImage puts what there is of an image under the lease in ctx.
 func (s *Service) keepImage(ctx context.Context, target ocispec.Descriptor) error {
 	return images.Walk(ctx, images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-		if err := s.operations.KeepBlob(ctx, desc.Digest); err != nil {
+		if err := s.files.Operations.KeepBlob(ctx, desc.Digest); err != nil {
 			return nil, err
 		}
-		parts, err := images.Children(ctx, bounded.Image.Provider(s.content), desc)
+		parts, err := images.Children(ctx, bounded.Image.Provider(s.files.Content), desc)
 		if errdefs.IsNotFound(err) {
 			return nil, nil
 		}

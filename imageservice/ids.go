@@ -16,6 +16,7 @@ import (
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/idmap"
+	"github.com/baleen-project/baleen/imageservice/internal/files"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -40,10 +41,10 @@ type mapsByMount struct {
 // get the ids of the user namespace, and on which snapshot it is to be made. It
 // works under the lease in ctx.
 func (s *Service) mapIDs(ctx context.Context, id, parent string) (on string, ids containerstore.IDs, err error) {
-	if s.ids.Empty() {
+	if s.files.IDs.Empty() {
 		return parent, ids, nil
 	}
-	ids = containerstore.IDs{Way: containerstore.Remapped, Map: s.ids}
+	ids = containerstore.IDs{Way: containerstore.Remapped, Map: s.files.IDs}
 	if parent != "" {
 		mounted, err := s.mapsByMount(ctx, id, parent)
 		if err != nil {
@@ -68,8 +69,8 @@ func (s *Service) mapsByMount(ctx context.Context, id, parent string) (bool, err
 	if s.maps.known {
 		return s.maps.works, nil
 	}
-	sn := s.snapshots("")
-	works, err := snapshotter.MapsByMount(ctx, sn, sn.Prepare, temporaryKey(id, "idmapped"), parent, s.ids)
+	sn := s.files.Snapshots("")
+	works, err := snapshotter.MapsByMount(ctx, sn, sn.Prepare, files.TemporaryKey(id, "idmapped"), parent, s.files.IDs)
 	if err != nil {
 		return false, fmt.Errorf("find out whether ids can be mapped by mounting: %w", err)
 	}
@@ -84,10 +85,10 @@ func (s *Service) remapped(ctx context.Context, parent string) (string, error) {
 		return "", nil
 	}
 	// One that exists may be garbage, which its name in the lease prevents.
-	if err := s.keepSnapshot(ctx, snapshotter.RemappedName(parent, s.ids)); err != nil {
+	if err := s.files.Keep(ctx, snapshotter.RemappedName(parent, s.files.IDs)); err != nil {
 		return "", err
 	}
-	return snapshotter.Remapped(ctx, s.snapshots(""), s.snapshotter, parent, s.ids)
+	return snapshotter.Remapped(ctx, s.files.Snapshots(""), s.files.Snapshotter, parent, s.files.IDs)
 }
 
 // fillInit has a new init layer filled. What the daemon makes there belongs to

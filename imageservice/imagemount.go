@@ -49,7 +49,7 @@ func (s *Service) releaseImageMounts(ctx context.Context, container string) erro
 	if isImageMount(container) {
 		return nil
 	}
-	held, err := s.leases.List(ctx, fmt.Sprintf("id~=%q", "^"+container+mountSeparator))
+	held, err := s.files.Leases.List(ctx, fmt.Sprintf("id~=%q", "^"+container+mountSeparator))
 	if err != nil {
 		return fmt.Errorf("look for image mounts of container %s: %w", container, err)
 	}
@@ -67,7 +67,7 @@ func (s *Service) releaseImageMount(ctx context.Context, lease leases.Lease) err
 		return err
 	}
 	// Moby's mounter does not tell whether it could unmount.
-	mounted, err := s.Mounted(l.id)
+	mounted, err := s.files.Mounted(l.id)
 	if err != nil {
 		return err
 	}

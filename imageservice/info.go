@@ -8,7 +8,7 @@ import (
 
 // StorageDriver returns the name of the snapshotter that new containers get.
 func (s *Service) StorageDriver() string {
-	return s.snapshotter
+	return s.files.Snapshotter
 }
 
 // LayerStoreStatus returns the lines that `docker info` shows below the

@@ -34,7 +34,7 @@ type rwLayer struct {
 var _ moby.RWLayer = (*rwLayer)(nil)
 
 func (s *Service) layer(id string) *rwLayer {
-	return &rwLayer{id: id, s: s, lock: s.locks.Of(id)}
+	return &rwLayer{id: id, s: s, lock: s.files.Locks.Of(id)}
 }
 
 // Mount mounts the container's root file system, or counts one more user of
@@ -56,16 +56,16 @@ func (l *rwLayer) mount(note bool) (_ string, failure error) {
 		return "", compat.DockerError(fmt.Errorf("settle an interrupted move of container %s: %w", l.id, err))
 	}
 	defer l.lock.RUnlock()
-	mounts, err := l.s.snapshots("").Mounts(ctx, l.id)
+	mounts, err := l.s.files.Snapshots("").Mounts(ctx, l.id)
 	if err != nil {
 		return "", compat.DockerError(fmt.Errorf("look up mounts of container %s: %w", l.id, err))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.s.locks.Mount(l.id)
+	l.s.files.Locks.Mount(l.id)
 	defer func() {
 		if failure != nil {
-			l.s.locks.Unmount(l.id)
+			l.s.files.Locks.Unmount(l.id)
 		}
 	}()
 	if err := l.s.adoptRoot(ctx, l.id, mounts); err != nil {
@@ -89,11 +89,11 @@ func (l *rwLayer) mount(note bool) (_ string, failure error) {
 // What the container is then its next load tells: it still counts as cut.
 func (l *rwLayer) settle(ctx context.Context) error {
 	l.lock.RLock()
-	if !l.s.isCut(l.id) {
+	if !l.s.files.IsCut(l.id) {
 		return nil
 	}
 	l.lock.RUnlock()
-	if err := l.s.recoverCut(ctx, l.id); err != nil && !errors.Is(err, containerstore.ErrLeft) {
+	if err := l.s.files.RecoverCut(ctx, l.id); err != nil && !errors.Is(err, containerstore.ErrLeft) {
 		return err
 	}
 	l.lock.RLock()
@@ -120,7 +120,7 @@ func (l *rwLayer) Unmount() error {
 			return fmt.Errorf("unmount root file system of container %s: not mounted", l.id)
 		}
 	}
-	defer l.s.locks.Unmount(l.id) // also if it failed: then it is mounted, and nobody uses it
+	defer l.s.files.Locks.Unmount(l.id) // also if it failed: then it is mounted, and nobody uses it
 	if err := l.s.mounter.Unmount(root); err != nil {
 		return fmt.Errorf("unmount root file system of container %s: %w", l.id, err)
 	}
@@ -152,22 +152,22 @@ func (s *Service) find(ctx context.Context, id string, how containerstore.Remake
 	if id == "" { // as Moby asks for an image mount of --volumes-from
 		return fmt.Errorf("a layer without a name: %w", errdefs.ErrNotFound)
 	}
-	if err := s.reopen(ctx, id, how); err != nil {
+	if err := s.files.Reopen(ctx, id, how); err != nil {
 		return err
 	}
-	if err := s.settle(ctx, id); err != nil {
+	if err := s.files.Settle(ctx, id); err != nil {
 		return fmt.Errorf("settle an interrupted move: %w", err)
 	}
 	err := s.hasLayer(ctx, id)
 	if errdefs.IsNotFound(err) {
-		if err = s.recover(ctx, id); err == nil {
+		if err = s.files.Recover(ctx, id); err == nil {
 			err = s.hasLayer(ctx, id)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	held, err := s.leases.List(ctx, "id=="+id)
+	held, err := s.files.Leases.List(ctx, "id=="+id)
 	if err != nil {
 		return err
 	}
@@ -184,10 +184,10 @@ func (s *Service) find(ctx context.Context, id string, how containerstore.Remake
 
 // hasLayer fails if there is no active snapshot of a layer.
 func (s *Service) hasLayer(ctx context.Context, id string) error {
-	lock := s.locks.Of(id)
+	lock := s.files.Locks.Of(id)
 	lock.RLock()
 	defer lock.RUnlock()
-	_, err := s.snapshots("").Stat(ctx, id)
+	_, err := s.files.Snapshots("").Stat(ctx, id)
 	return err
 }
 
@@ -195,7 +195,7 @@ func (s *Service) hasLayer(ctx context.Context, id string) error {
 // there is none. If it fails it does not delete a lease that it has not made: that may
 // hold all that the container has.
 func (s *Service) hold(ctx context.Context, id, snapshot string) (made bool, err error) {
-	l, err := s.leases.Create(ctx, leases.WithID(id))
+	l, err := s.files.Leases.Create(ctx, leases.WithID(id))
 	made = err == nil
 	if errdefs.IsAlreadyExists(err) {
 		l, err = leases.Lease{ID: id}, nil
@@ -203,11 +203,11 @@ func (s *Service) hold(ctx context.Context, id, snapshot string) (made bool, err
 	if err != nil {
 		return false, fmt.Errorf("create lease: %w", err)
 	}
-	err = s.leases.AddResource(ctx, l, s.snapshotResource(snapshot))
+	err = s.files.Leases.AddResource(ctx, l, s.files.Resource(snapshot))
 	if err != nil {
 		err = fmt.Errorf("hold snapshot: %w", err)
 		if made {
-			err = errors.Join(err, s.operations.Delete(ctx, l))
+			err = errors.Join(err, s.files.Operations.Delete(ctx, l))
 		}
 		return false, err
 	}
@@ -242,21 +242,21 @@ func (s *Service) release(ctx context.Context, l *rwLayer) error {
 	}
 	drop := s.unlimited(ctx, l.id)
 	// Synchronous: when `docker rm` returns, the space is free.
-	err := s.leases.Delete(ctx, leases.Lease{ID: l.id}, leases.SynchronousDelete)
+	err := s.files.Leases.Delete(ctx, leases.Lease{ID: l.id}, leases.SynchronousDelete)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return compat.DockerError(fmt.Errorf("release layer of container %s: %w", l.id, err))
 	}
 	drop()
-	s.locks.Forget(l.id)
+	s.files.Locks.Forget(l.id)
 	s.lost.found(l.id)
-	s.settled(l.id) // there is nothing left to settle
+	s.files.Settled(l.id) // there is nothing left to settle
 	return nil
 }
 
 // releasable gives up the image mounts of a container, unless it runs: the daemon's
 // record is wrong then.
 func (s *Service) releasable(ctx context.Context, id string) error {
-	pid, err := s.history(id, "").RunningTask(ctx)
+	pid, err := s.files.History(id, "").RunningTask(ctx)
 	if err == nil && pid != 0 {
 		err = fmt.Errorf("containerd has a task of it, process %d: %w", pid, errdefs.ErrConflict)
 	}
@@ -277,7 +277,7 @@ func (s *Service) DropLayer(ctx context.Context, id string) error {
 		return s.release(ctx, s.layer(id))
 	}
 	if errdefs.IsNotFound(err) { // its lease may hold nothing yet
-		err = s.operations.Delete(ctx, leases.Lease{ID: id})
+		err = s.files.Operations.Delete(ctx, leases.Lease{ID: id})
 	}
 	if err != nil {
 		return compat.DockerError(fmt.Errorf("drop layer of container %s: %w", id, err))

@@ -62,10 +62,10 @@ func remake(ctr *moby.Container, initFunc moby.InitLayerFunc) containerstore.Rem
 // as in [RollbackOptions]. It reports whether it did so.
 func (s *Service) GiveUpLost(ctx context.Context, ctr *moby.Container, n int, initFunc moby.InitLayerFunc) (bool, error) {
 	how := remake(ctr, initFunc)
-	if err := s.reopen(ctx, ctr.ID, how); !errdefs.IsDataLoss(err) {
+	if err := s.files.Reopen(ctx, ctr.ID, how); !errdefs.IsDataLoss(err) {
 		return false, err
 	}
-	m := &Move{s: s, ctr: ctr, history: s.history(ctr.ID, ctr.Driver)}
+	m := &Move{s: s, ctr: ctr, history: s.files.History(ctr.ID, ctr.Driver)}
 	target, err := m.target(ctx, n)
 	if err != nil {
 		return false, err
@@ -80,7 +80,7 @@ func (s *Service) GiveUpLost(ctx context.Context, ctr *moby.Container, n int, in
 		}
 	}
 	how.GiveUp = true
-	if err := s.reopen(ctx, ctr.ID, how); err != nil {
+	if err := s.files.Reopen(ctx, ctr.ID, how); err != nil {
 		return false, err
 	}
 	return true, nil
@@ -135,7 +135,7 @@ func (s *Service) LoadImageMount(ctx context.Context, id string) (moby.RWLayer, 
 }
 
 func (l *rwLayer) mounted() error {
-	mounted, err := l.s.Mounted(l.id)
+	mounted, err := l.s.files.Mounted(l.id)
 	if err == nil && !mounted {
 		_, err = l.Mount("")
 	}
@@ -146,7 +146,7 @@ func (l *rwLayer) mounted() error {
 // files could not be used, or a move of the container has failed half-way.
 func (s *Service) IsDoubtful(layer moby.RWLayer) bool {
 	l, ok := layer.(*rwLayer)
-	return ok && (s.lost.why(l.id) != nil || s.isCut(l.id))
+	return ok && (s.lost.why(l.id) != nil || s.files.IsCut(l.id))
 }
 
 // mountedNote is a file in a container's folder that names the folder of the

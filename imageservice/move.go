@@ -46,10 +46,10 @@ const listed = 100
 
 // move begins to prepare a move of a container that is stopped, or a plan.
 func (s *Service) move(ctx context.Context, verb string, ctr *moby.Container, dry bool) (_ *Move, _ context.Context, err error) {
-	m := &Move{s: s, verb: verb, ctr: ctr, history: s.history(ctr.ID, ctr.Driver)}
+	m := &Move{s: s, verb: verb, ctr: ctr, history: s.files.History(ctr.ID, ctr.Driver)}
 	end := func() {}
 	if !dry {
-		if end, err = s.locks.Take(ctr.ID); err != nil {
+		if end, err = s.files.Locks.Take(ctr.ID); err != nil {
 			return nil, nil, err
 		}
 		defer func() {
@@ -61,7 +61,7 @@ func (s *Service) move(ctx context.Context, verb string, ctr *moby.Container, dr
 			return nil, nil, err
 		}
 	}
-	ctx, release, err := s.lease(ctx, verb, ctr.ID)
+	ctx, release, err := s.files.Operations.Begin(ctx, verb, ctr.ID, false)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,11 +73,11 @@ func (s *Service) move(ctx context.Context, verb string, ctr *moby.Container, dr
 // settle checks that the container is stopped, and ends what an earlier move
 // has left undone.
 func (m *Move) settle(ctx context.Context) error {
-	return m.s.whileIdle(ctx, m.ctr, m.history, func() error {
+	return m.s.files.WhileIdle(ctx, m.ctr, m.history, func() error {
 		if err := m.history.Recover(ctx); err != nil {
 			return err
 		}
-		m.s.settled(m.ctr.ID)
+		m.s.files.Settled(m.ctr.ID)
 		return nil
 	})
 }
@@ -145,7 +145,7 @@ func (m *Move) Run(ctx context.Context) error {
 
 func (m *Move) run(ctx context.Context) error {
 	began := false
-	err := m.s.whileIdle(ctx, m.ctr, m.history, func() error {
+	err := m.s.files.WhileIdle(ctx, m.ctr, m.history, func() error {
 		began = true
 		before, err := m.change(ctx)
 		if err != nil {
@@ -189,7 +189,7 @@ func (m *Move) settled(ctx context.Context, failure error) error {
 	ctx, cancel := lease.Cleanup(ctx)
 	defer cancel()
 	if err := m.history.Recover(ctx); err != nil {
-		m.s.settleLater(ctx, m.ctr.ID)
+		m.s.files.SettleLater(ctx, m.ctr.ID)
 		return errors.Join(failure, err)
 	}
 	before, err := m.history.Revision(ctx, m.before.Number)
@@ -221,7 +221,7 @@ func (m *Move) dropPending(ctx context.Context) error {
 	}
 	err := m.history.Abandon(ctx, m.pending)
 	if err != nil {
-		m.s.settleLater(ctx, m.ctr.ID)
+		m.s.files.SettleLater(ctx, m.ctr.ID)
 	}
 	return err
 }

@@ -3,15 +3,17 @@ package imageservice
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 
+	"net/url"
+
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/compress"
+	"github.com/baleen-project/baleen/imageservice/commit"
 )
 
 // Options are what an operator sets, by dockerd's --storage-opt or the
@@ -112,8 +114,6 @@ func ParseOptions(storageOpts []string) (Options, error) {
 	return o, nil
 }
 
-type compressionKey struct{}
-
 // WithCommitQuery returns a context for a single commit as the query of its
 // request asks: compression=KIND[:LEVEL] packs its layer otherwise than the
 // daemon's option says. It refuses a name for the image before anything is made;
@@ -132,13 +132,5 @@ func WithCommitQuery(ctx context.Context, query url.Values) (context.Context, er
 	if err != nil {
 		return nil, compat.DockerError(err)
 	}
-	return context.WithValue(ctx, compressionKey{}, c), nil
-}
-
-// compression is how a commit's layer is packed.
-func (s *Service) compression(ctx context.Context) compress.Method {
-	if c, ok := ctx.Value(compressionKey{}).(compress.Method); ok {
-		return c
-	}
-	return s.options.Compression
+	return commit.WithCompression(ctx, c), nil
 }

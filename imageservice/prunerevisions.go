@@ -27,23 +27,23 @@ func (s *Service) PruneRevisions(ctx context.Context, ctr *moby.Container, r api
 var errCollect = errors.New("collect garbage")
 
 func (s *Service) pruneRevisions(ctx context.Context, ctr *moby.Container, r api.PruneRequest) (_ api.PruneReport, err error) {
-	end, err := s.locks.Take(ctr.ID)
+	end, err := s.files.Locks.Take(ctr.ID)
 	if err != nil {
 		return api.PruneReport{}, err
 	}
 	defer end()
-	ctx, release, err := s.lease(ctx, "prune", ctr.ID)
+	ctx, release, err := s.files.Operations.Begin(ctx, "prune", ctr.ID, false)
 	if err != nil {
 		return api.PruneReport{}, err
 	}
 	defer release(errCollect)
-	lock := s.locks.Of(ctr.ID)
+	lock := s.files.Locks.Of(ctr.ID)
 	lock.Lock()
 	defer lock.Unlock()
-	if s.locks.Readers(ctr.ID) > 0 {
+	if s.files.Locks.Readers(ctr.ID) > 0 {
 		return api.PruneReport{}, fmt.Errorf("a commit or diff of it is under way: %w", errdefs.ErrConflict)
 	}
-	pruned, err := s.history(ctr.ID, ctr.Driver).Prune(ctx, containerstore.Retention{Keep: r.Keep, OlderThan: r.OlderThan})
+	pruned, err := s.files.History(ctr.ID, ctr.Driver).Prune(ctx, containerstore.Retention{Keep: r.Keep, OlderThan: r.OlderThan})
 	if err != nil {
 		return api.PruneReport{}, err
 	}

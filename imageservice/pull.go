@@ -22,7 +22,7 @@ import (
 // If that fails the name stands for the new image already; an image that it stood for
 // before keeps a record without a name.
 func (s *Service) PullComplete(ctx context.Context, ref string, opts ...containerd.RemoteOpt) (containerd.Image, error) {
-	return completePull{puller: s.client, images: s.images, complete: s.Complete}.run(ctx, ref, opts...)
+	return completePull{puller: s.files.Client, images: s.images, complete: s.complete}.run(ctx, ref, opts...)
 }
 
 // withoutIDMaps comes behind the options that set the handler.

@@ -71,7 +71,7 @@ func unlimit(mounts []mount.Mount, project uint32) error {
 // given out again.
 func (s *Service) unlimited(ctx context.Context, id string) (drop func()) {
 	logger := log.G(ctx).WithField("container", id)
-	sn := s.snapshots("")
+	sn := s.files.Snapshots("")
 	var project uint32
 	var mounts []mount.Mount
 	info, err := sn.Stat(ctx, id)

@@ -20,6 +20,7 @@ import (
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/imageservice/checkpoint/settings"
+	"github.com/baleen-project/baleen/imageservice/internal/blobs"
 	"github.com/baleen-project/baleen/imageservice/internal/progress"
 )
 
@@ -84,7 +85,7 @@ func (s *Service) prepareRestore(ctx context.Context, ref string, o RestoreOptio
 	if err != nil {
 		return nil, err
 	}
-	ctx, end, err := s.lease(ctx, "restore", img.Target.Digest.String())
+	ctx, end, err := s.files.Operations.Begin(ctx, "restore", img.Target.Digest.String(), false)
 	if err != nil {
 		return nil, err
 	}
@@ -96,10 +97,10 @@ func (s *Service) prepareRestore(ctx context.Context, ref string, o RestoreOptio
 		}
 	}()
 	// Whoever removes the image now does not take it away.
-	if err := s.operations.KeepBlob(ctx, img.Target.Digest); err != nil {
+	if err := s.files.Operations.KeepBlob(ctx, img.Target.Digest); err != nil {
 		return nil, err
 	}
-	c, err := checkpoint.Read(ctx, s.content, img.Target)
+	c, err := checkpoint.Read(ctx, s.files.Content, img.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +118,7 @@ func (r *Restore) prepare(ctx context.Context, o RestoreOptions) error {
 		return fmt.Errorf("it is of a container for %s, and this daemon runs %s: %w",
 			platforms.FormatAll(r.Platform), platforms.FormatAll(host), errdefs.ErrInvalidArgument)
 	}
-	described, err := r.checkpoint.ReadContainer(ctx, r.s.content)
+	described, err := r.checkpoint.ReadContainer(ctx, r.s.files.Content)
 	if err != nil {
 		return err
 	}
@@ -168,7 +169,7 @@ const labelMadeBy = "io.baleen.checkpoint.made-by"
 // image could not: what is run by its configuration may be anything. plain is
 // what the daemon gives to a container of which nothing is asked.
 func (r *Restore) checkTrust(ctx context.Context, plain *moby.HostConfig) error {
-	info, err := r.s.content.Info(ctx, r.index)
+	info, err := r.s.files.Content.Info(ctx, r.index)
 	if err != nil {
 		return fmt.Errorf("look up the checkpoint: %w", err)
 	}
@@ -212,9 +213,9 @@ func (r *Restore) fill(ctx context.Context, mounts []mount.Mount) error {
 	for _, l := range r.checkpoint.Own {
 		total += l.Blob.Size
 	}
-	from := progress.Store{Store: r.s.content, Meter: progress.NewMeter(progress.With(ctx, r.Bytes), total)}
+	from := progress.Store{Store: r.s.files.Content, Meter: progress.NewMeter(progress.With(ctx, r.Bytes), total)}
 	return r.checkpoint.Fill(ctx, mounts, func(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
-		return fetchFrom(ctx, from, layer)
+		return blobs.FetchFrom(ctx, from, layer)
 	}, r.s.options.limit())
 }
 

@@ -99,7 +99,7 @@ func (r *Restore) share(id digest.Digest) {
 // makeRecord makes the record. Also if that fails it may be there, for End to
 // remove: containerd can fail after it has made it.
 func (r *Restore) makeRecord(ctx context.Context, image string) error {
-	base, err := baseimage.Read(ctx, r.s.content, *r.base, r.Platform)
+	base, err := baseimage.Read(ctx, r.s.files.Content, *r.base, r.Platform)
 	if err != nil {
 		return fmt.Errorf("read the container's image: %w", err)
 	}
@@ -152,7 +152,7 @@ func (r *Restore) readable(ctx context.Context, target ocispec.Descriptor) bool 
 	if target.Digest == r.base.Digest {
 		return true
 	}
-	children, err := images.Children(ctx, bounded.Image.Provider(r.s.content), target)
+	children, err := images.Children(ctx, bounded.Image.Provider(r.s.files.Content), target)
 	if err != nil {
 		return false
 	}

@@ -25,7 +25,7 @@ type RevisionImage struct {
 func (s *Service) RevisionImages(ctx context.Context) ([]RevisionImage, error) {
 	var list []RevisionImage
 	seen := map[RevisionImage]bool{} // one that was merged is there twice
-	err := s.snapshots("").Walk(ctx, func(_ context.Context, i snapshots.Info) error {
+	err := s.files.Snapshots("").Walk(ctx, func(_ context.Context, i snapshots.Info) error {
 		r, ok := revisionImage(i)
 		if ok && !seen[r] {
 			seen[r] = true

@@ -2,23 +2,18 @@ package imageservice
 
 import (
 	"context"
-	"sync"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/log"
 	"github.com/moby/sys/user"
 
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/diff/idmap"
+	"github.com/baleen-project/baleen/imageservice/commit"
 	"github.com/baleen-project/baleen/imageservice/internal/blobs"
+	"github.com/baleen-project/baleen/imageservice/internal/files"
 	"github.com/baleen-project/baleen/imageservice/internal/lease"
-	"github.com/baleen-project/baleen/imageservice/internal/locks"
 )
 
 // Containers finds a container of the daemon by its full id; nil if it has
@@ -67,65 +62,61 @@ type Config struct {
 // embeds one level deeper. The methods may be called at the same time, also for one
 // container.
 type Service struct {
-	client      *containerd.Client
-	content     content.Store
+	files       *files.Containers
+	commits     *commit.Maker
+	blobs       *blobs.Store
 	images      images.Store
-	leases      leases.Manager
-	differ      containerstore.Differ
 	upstream    Upstream
-	snapshotter string
 	owner       string
 	containers  Containers
 	mounter     Mounter
 	roots       string
-	ids         idmap.Map // of --userns-remap
 	maps        mapsByMount
-	events      Events
 	options     Options
 	sealCommits func() bool
 	interrupted []string
 	tempMounts  string
-	locks       locks.Containers
-	operations  *lease.Operations
-	blobs       *blobs.Store
 	restored    restoredImages
 	lost        lostLayers
-	cut         struct {
-		mu  sync.Mutex
-		ids []string // of containers whose moves a crash has cut short
-	}
 }
 
 // New returns a service, and removes what operations left behind that a crash
 // cut short. It does not fail: if containerd cannot be asked, that is logged,
 // and tried again at the next start.
 func New(c Config) *Service {
+	operations := lease.New(c.Client.LeasesService(), c.Owner)
 	s := &Service{
-		client:      c.Client,
-		content:     c.Client.ContentStore(),
+		files: files.New(files.Config{
+			Client:      c.Client,
+			Content:     c.Client.ContentStore(),
+			Leases:      c.Client.LeasesService(),
+			Differ:      c.Client.DiffService(),
+			Snapshotter: c.Snapshotter,
+			IDs:         idMap(c.IDMapping),
+			Mounter:     c.Mounter,
+			Operations:  operations,
+		}),
+		blobs:       blobs.New(c.Client, operations),
 		images:      c.Client.ImageService(),
-		leases:      c.Client.LeasesService(),
-		differ:      c.Client.DiffService(),
 		upstream:    c.Upstream,
-		snapshotter: c.Snapshotter,
 		owner:       c.Owner,
 		containers:  c.Containers,
 		mounter:     c.Mounter,
 		roots:       c.Roots,
-		ids:         idMap(c.IDMapping),
-		events:      c.Events,
 		options:     c.Options,
 		sealCommits: c.SealCommits,
 		tempMounts:  c.TempMounts,
 	}
-	if !s.ids.Empty() && !moby.StockMapsIDs {
+	s.commits = &commit.Maker{
+		Files: s.files, Images: s.images, Blobs: s.blobs, Events: c.Events, Resolver: c.Upstream,
+		Compression: c.Options.Compression, Limit: c.Options.limit(),
+	}
+	if !s.files.IDs.Empty() && !moby.StockMapsIDs {
 		log.G(s.background()).Warn(NoWayBackWarning)
 	}
-	s.operations = lease.New(s.leases, s.owner)
-	s.blobs = blobs.New(c.Client, s.operations)
-	s.interrupted = s.operations.Sweep(s.background(), c.Thaw)
+	s.interrupted = operations.Sweep(s.background(), c.Thaw)
 	useTempMounts(s.background(), c.TempMounts)
-	s.interruptedMoves(s.background())
+	s.files.NoteInterrupted(s.background())
 	return s
 }
 
@@ -137,32 +128,17 @@ func (s *Service) background() context.Context {
 	return context.Background()
 }
 
-// snapshots is the snapshotter of that name: the daemon's, or the one that a
-// container was created with.
-func (s *Service) snapshots(name string) snapshots.Snapshotter {
-	if name == "" {
-		name = s.snapshotter
-	}
-	return s.client.SnapshotService(name)
-}
-
-// lease begins an operation on an object that pauses nothing, see [lease.Operations.Begin].
-func (s *Service) lease(ctx context.Context, verb, object string) (_ context.Context, end func(error), err error) {
-	return s.operations.Begin(ctx, verb, object, false)
-}
-
-// keepSnapshot puts a snapshot, which need not exist yet, under the lease in ctx.
-func (s *Service) keepSnapshot(ctx context.Context, name string) error {
-	return s.operations.Keep(ctx, s.snapshotResource(name))
-}
-
-// snapshotResource is a snapshot of the daemon's snapshotter, for a lease to hold.
-func (s *Service) snapshotResource(name string) leases.Resource {
-	return leases.Resource{ID: name, Type: "snapshots/" + s.snapshotter}
-}
-
 // Shutdown ends the operations that are under way, also those that Moby has asked for
 // without a context, and waits until they have cleaned up, or until ctx ends. A switch
 // of a container's files is brought to its end. Layers can still be mounted, unmounted
 // and given up.
-func (s *Service) Shutdown(ctx context.Context) { s.operations.Shutdown(ctx) }
+func (s *Service) Shutdown(ctx context.Context) { s.files.Operations.Shutdown(ctx) }
+
+// Interrupted returns the ids of the containers that a commit may have paused
+// when the daemon crashed. They are for the daemon to thaw, once it has loaded
+// its containers.
+func (s *Service) Interrupted() []string { return s.interrupted }
+
+// Mounted reports whether the root of a container is mounted, also if an earlier
+// daemon has mounted it.
+func (s *Service) Mounted(id string) (bool, error) { return s.files.Mounted(id) }

@@ -30,10 +30,10 @@ func (s *Service) GetContainerLayerSize(ctx context.Context, id string) (own, to
 
 func (s *Service) layerSize(ctx context.Context, ctr *moby.Container) (own, below int64) {
 	logger := log.G(ctx).WithField("container", ctr.ID)
-	lock := s.locks.Of(ctr.ID)
+	lock := s.files.Locks.Of(ctr.ID)
 	lock.RLock()
 	defer lock.RUnlock()
-	h := s.history(ctr.ID, ctr.Driver)
+	h := s.files.History(ctr.ID, ctr.Driver)
 	stack, err := h.Stack(ctx)
 	if err != nil {
 		logger.WithError(err).Warn("could not find the layers of the container to measure them")
@@ -47,7 +47,7 @@ func (s *Service) layerSize(ctx context.Context, ctr *moby.Container) (own, belo
 		}
 		own += size
 	}
-	below, err = usageBelow(ctx, s.snapshots(ctr.Driver), stack.Own[len(stack.Own)-1])
+	below, err = usageBelow(ctx, s.files.Snapshots(ctr.Driver), stack.Own[len(stack.Own)-1])
 	if err != nil && !errdefs.IsNotFound(err) {
 		logger.WithError(err).Warn("could not add up the size of the layers below the container")
 	}

@@ -8,13 +8,15 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/imageservice/internal/files"
+	"github.com/baleen-project/baleen/imageservice/internal/pause"
 )
 
 // SnapshotOptions says how a snapshot is made.
 type SnapshotOptions struct {
 	Message string
 	// Pause pauses a container that runs while it is read.
-	Pause Pause
+	Pause pause.Func
 }
 
 // Snapshot keeps a container's present state as a new revision. Of a stopped
@@ -33,7 +35,7 @@ func (s *Service) Snapshot(ctx context.Context, ctr *moby.Container, o SnapshotO
 }
 
 func (s *Service) snapshot(ctx context.Context, ctr *moby.Container, o SnapshotOptions) (_ containerstore.Revision, err error) {
-	end, err := s.locks.Take(ctr.ID)
+	end, err := s.files.Locks.Take(ctr.ID)
 	if err != nil {
 		return containerstore.Revision{}, err
 	}
@@ -42,33 +44,33 @@ func (s *Service) snapshot(ctx context.Context, ctr *moby.Container, o SnapshotO
 	if err != nil {
 		return containerstore.Revision{}, err
 	}
-	ctx, release, err := s.operations.Begin(ctx, "snapshot", ctr.ID, o.Pause != nil)
+	ctx, release, err := s.files.Operations.Begin(ctx, "snapshot", ctr.ID, o.Pause != nil)
 	if err != nil {
 		return containerstore.Revision{}, err
 	}
 	defer func() { release(err) }()
 
-	h := s.history(ctr.ID, ctr.Driver)
+	h := s.files.History(ctr.ID, ctr.Driver)
 	if sealed, ok, err := s.sealStopped(ctx, ctr, h, r); ok || err != nil {
 		return sealed, err
 	}
-	return h.SealLive(ctx, r, o.Pause.begin)
+	return h.SealLive(ctx, r, o.Pause.Begin)
 }
 
 // sealStopped seals a container that is stopped; ok is false if it is not, or if
 // somebody is about to read its upper where it is.
 func (s *Service) sealStopped(ctx context.Context, ctr *moby.Container, h *containerstore.History, r containerstore.Record) (sealed containerstore.Revision, ok bool, _ error) {
-	err := s.whileIdle(ctx, ctr, h, func() (err error) {
-		if s.locks.Readers(ctr.ID) > 0 {
+	err := s.files.WhileIdle(ctx, ctr, h, func() (err error) {
+		if s.files.Locks.Readers(ctr.ID) > 0 {
 			return nil
 		}
 		ok = true
 		if sealed, err = h.Seal(ctx, r); err != nil && h.Recover(ctx) != nil {
-			s.settleLater(ctx, ctr.ID)
+			s.files.SettleLater(ctx, ctr.ID)
 		}
 		return err
 	})
-	if !ok && inUse(err) {
+	if !ok && files.InUse(err) {
 		err = nil
 	}
 	return sealed, ok, err

@@ -2,28 +2,12 @@ package imageservice
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"time"
 
-	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/containerd/errdefs"
-	"github.com/containerd/log"
-	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
-	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/identity"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/containerstore/baseimage"
-	"github.com/baleen-project/baleen/diff"
-	"github.com/baleen-project/baleen/diff/changes"
-	"github.com/baleen-project/baleen/diff/tarlayer"
-	"github.com/baleen-project/baleen/imageservice/internal/phases"
 )
 
 // SquashImage makes an image like one that exists, with the layers of parent
@@ -67,137 +51,9 @@ func (b buildImages) SquashImage(id, parent string) (string, error) {
 }
 
 func (s *Service) squashImage(ctx context.Context, id, parent string) (string, error) {
-	squashed, err := s.squash(ctx, id, parent)
+	squashed, err := s.commits.Squash(ctx, id, parent)
 	if err != nil {
 		return "", compat.DockerError(fmt.Errorf("squash image %s: %w", id, err))
 	}
 	return squashed, nil
-}
-
-func (s *Service) squash(ctx context.Context, id, parent string) (_ string, err error) {
-	ctx, t, finish := phases.Begin(ctx, "squash", id)
-	defer func() { finish(err) }()
-	ctx, end, err := s.lease(ctx, "squash", id)
-	if err != nil {
-		return "", err
-	}
-	defer func() { end(err) }()
-	names, err := s.blobs.Names(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer names.Close()
-
-	img, err := s.readImage(ctx, id)
-	if err != nil {
-		return "", err
-	}
-	var base baseimage.Image
-	comment := "create new from " + id
-	if parent != "" {
-		if base, err = s.readImage(ctx, parent); err != nil {
-			return "", fmt.Errorf("read parent: %w", err)
-		}
-		comment = "merge " + id + " to " + parent
-	}
-	all, below := img.Config.RootFS.DiffIDs, base.Config.RootFS.DiffIDs
-	if len(below) > len(all) || !slices.Equal(all[:len(below)], below) {
-		return "", fmt.Errorf("image %s is not made of image %s: %w", id, parent, errdefs.ErrInvalidArgument)
-	}
-	made, err := s.merge(ctx, t, all, len(below))
-	if err != nil {
-		return "", err
-	}
-	defer made.drop(ctx)
-	squashed, err := s.publish(ctx, merged(img, base, made.layer, comment, time.Now()), names, made.commit)
-	return squashed.String(), err
-}
-
-// readImage reads an image by its id, and keeps it.
-func (s *Service) readImage(ctx context.Context, id string) (baseimage.Image, error) {
-	record, err := s.upstream.ResolveImage(ctx, id)
-	if err != nil {
-		return baseimage.Image{}, err
-	}
-	if err := s.operations.KeepBlob(ctx, record.Target.Digest); err != nil {
-		return baseimage.Image{}, err
-	}
-	return baseimage.Read(ctx, s.content, record.Target, platforms.DefaultSpec())
-}
-
-// merge makes one layer, and its snapshot, of the layers of a chain after the
-// first few.
-func (s *Service) merge(ctx context.Context, t *phases.Operation, chain []digest.Digest, below int) (sealed, error) {
-	sn := s.snapshots("")
-	key := temporaryKey(identity.ChainID(chain).String(), "squash")
-	mounts, err := sn.View(ctx, key, identity.ChainID(chain).String())
-	if err != nil {
-		return sealed{}, fmt.Errorf("view snapshot: %w", err)
-	}
-	defer removeSnapshot(ctx, sn, key)
-	c, err := stackOf(mounts, len(chain), below)
-	if err == nil {
-		var made sealed
-		still := func(ctx context.Context) error { _, err := remains(ctx, sn, key); return err }
-		if made, err = s.sealUpper(ctx, t, source{sn: sn, changes: c, chain: chain[:below], still: still}); err == nil {
-			return made, nil
-		}
-	}
-	if !errors.Is(err, diff.ErrUnsupported) {
-		return sealed{}, err
-	}
-	log.G(ctx).WithError(err).Info("squashing by comparing whole trees")
-	layer, err := s.mergeTrees(ctx, sn, mounts, chain[:below])
-	return sealed{layer: layer}, err
-}
-
-// stackOf takes a view of an image for a container that consists of the layers
-// after the first few, on those.
-func stackOf(mounts []mount.Mount, layers, below int) (*changes.Container, error) {
-	o, err := changes.ParseOverlay(mounts, layers > 1)
-	if err != nil {
-		return nil, err
-	}
-	dirs := slices.Concat(o.Uppers, o.Lowers)
-	if len(dirs) != layers {
-		return nil, fmt.Errorf("%w: %d folders for %d layers", diff.ErrUnsupported, len(dirs), layers)
-	}
-	o.Uppers, o.Lowers = dirs[:layers-below], dirs[layers-below:]
-	return &changes.Container{Overlay: o}, nil
-}
-
-// mergeTrees is merge for snapshotters whose mounts tell no layers.
-func (s *Service) mergeTrees(ctx context.Context, sn snapshots.Snapshotter, image []mount.Mount, chain []digest.Digest) (diff.Layer, error) {
-	parent := identity.ChainID(chain).String()
-	key := temporaryKey(parent, "squash")
-	before, err := sn.View(ctx, key, parent)
-	if err != nil {
-		return diff.Layer{}, fmt.Errorf("view snapshot of parent: %w", err)
-	}
-	defer removeSnapshot(ctx, sn, key)
-	layer, err := tarlayer.FromTrees(ctx, s.differ, s.content, before, image)
-	if err != nil || layer.Empty() {
-		return layer, err
-	}
-	return layer, s.apply(ctx, sn, chain, layer)
-}
-
-// merged describes the squashed image. As in Moby, its history tells the steps
-// still, as empty ones, and the merge.
-func merged(img, base baseimage.Image, layer diff.Layer, comment string, now time.Time) newImage {
-	now = now.UTC()
-	config := img.Config
-	config.Created = &now
-	config.RootFS.DiffIDs = slices.Clone(base.Config.RootFS.DiffIDs)
-	config.History = slices.Clone(img.Config.History)
-	for i := len(base.Config.History); i < len(config.History); i++ {
-		config.History[i].EmptyLayer = true
-	}
-	layers := compat.OCILayers(base.Manifest.Layers)
-	if !layer.Empty() {
-		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, layer.DiffID)
-		layers = append(layers, layer.Blob)
-	}
-	config.History = append(config.History, ocispec.History{Created: &now, Comment: comment, EmptyLayer: layer.Empty()})
-	return newImage{config: config, layers: layers}
 }

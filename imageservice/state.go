@@ -2,12 +2,16 @@ package imageservice
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
+	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 )
@@ -33,12 +37,12 @@ func (s *Service) State(ctx context.Context, id string) (*State, error) {
 }
 
 func (s *Service) state(ctx context.Context, id string) (*State, error) {
-	if err := s.settle(ctx, id); err != nil {
+	if err := s.files.Settle(ctx, id); err != nil {
 		return nil, err
 	}
 	r, err := s.readState(ctx, id)
 	if errdefs.IsNotFound(err) {
-		if err = s.recover(ctx, id); err == nil {
+		if err = s.files.Recover(ctx, id); err == nil {
 			r, err = s.readState(ctx, id)
 		}
 	}
@@ -50,8 +54,50 @@ func (s *Service) state(ctx context.Context, id string) (*State, error) {
 }
 
 func (s *Service) readState(ctx context.Context, id string) (*containerstore.Record, error) {
-	lock := s.locks.Of(id)
+	lock := s.files.Locks.Of(id)
 	lock.RLock()
 	defer lock.RUnlock()
-	return s.history(id, "").State(ctx)
+	return s.files.History(id, "").State(ctx)
+}
+
+// record describes what a container is now, as a revision to be made.
+func record(ctr *moby.Container, kind api.Kind, message string) (containerstore.Record, error) {
+	st := stateOf(ctr)
+	return st.record(kind, message)
+}
+
+func stateOf(ctr *moby.Container) State {
+	return State{Config: ctr.Config, ImageID: ctr.ImageID, Manifest: ctr.ImageManifest, Platform: ctr.ImagePlatform}
+}
+
+func (st State) record(kind api.Kind, message string) (containerstore.Record, error) {
+	config, err := json.Marshal(st.Config)
+	if err != nil {
+		return containerstore.Record{}, fmt.Errorf("encode the container's configuration: %w", err)
+	}
+	r := containerstore.Record{
+		Created: time.Now().UTC(), Kind: string(kind), Message: message,
+		ImageID: digest.Digest(st.ImageID), Manifest: st.Manifest, Platform: st.Platform, Config: config,
+	}
+	if st.Config != nil {
+		r.Image = st.Config.Image
+	}
+	return r, nil
+}
+
+// stateFrom reads back what record has written.
+func stateFrom(r containerstore.Record) (State, error) {
+	st := State{ImageID: moby.ImageID(r.ImageID), Manifest: r.Manifest, Platform: r.Platform}
+	st.Config = &moby.ContainerConfig{}
+	if err := json.Unmarshal(r.Config, st.Config); err != nil {
+		return State{}, fmt.Errorf("decode the configuration of revision %d: %w", r.Number, err)
+	}
+	return st, nil
+}
+
+func revision(r containerstore.Revision) api.Revision {
+	return api.Revision{
+		Number: r.Number, Created: r.Created, Message: r.Message, Kind: api.Kind(r.Kind),
+		Image: r.Image, ImageID: r.ImageID, Previous: r.Previous, Size: r.Size, Current: r.Current,
+	}
 }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"runtime"
 	"slices"
 	"strings"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
@@ -31,7 +29,7 @@ import (
 func (s *Service) Unpack(ctx context.Context, manifest ocispec.Descriptor) (err error) {
 	if _, leased := leases.FromContext(ctx); !leased {
 		var end func(error)
-		if ctx, end, err = s.lease(ctx, "unpack", manifest.Digest.String()); err != nil {
+		if ctx, end, err = s.files.Operations.Begin(ctx, "unpack", manifest.Digest.String(), false); err != nil {
 			return err
 		}
 		defer func() { end(err) }()
@@ -54,7 +52,7 @@ func (s *Service) unpack(ctx context.Context, target *ocispec.Descriptor) (strin
 		return "", nil
 	}
 	// The manifest is for one platform already; which one is not our concern.
-	manifest, err := baseimage.ReadManifest(ctx, s.content, *target, platforms.DefaultSpec())
+	manifest, err := baseimage.ReadManifest(ctx, s.files.Content, *target, platforms.DefaultSpec())
 	if err != nil {
 		return "", err
 	}
@@ -64,7 +62,7 @@ func (s *Service) unpack(ctx context.Context, target *ocispec.Descriptor) (strin
 	if checkpoint.IsCheckpoint(manifest) {
 		return "", fmt.Errorf("image %s: %w", target.Digest, errCheckpoint)
 	}
-	img, err := baseimage.ReadConfig(ctx, s.content, manifest)
+	img, err := baseimage.ReadConfig(ctx, s.files.Content, manifest)
 	if err != nil {
 		return "", err
 	}
@@ -72,7 +70,7 @@ func (s *Service) unpack(ctx context.Context, target *ocispec.Descriptor) (strin
 	if chainID == "" {
 		return "", nil
 	}
-	_, err = s.snapshots("").Stat(ctx, chainID.String())
+	_, err = s.files.Snapshots("").Stat(ctx, chainID.String())
 	if errdefs.IsNotFound(err) {
 		err = s.unpackLayers(ctx, *target, img)
 	}
@@ -85,7 +83,7 @@ func (s *Service) unpack(ctx context.Context, target *ocispec.Descriptor) (strin
 // unpackLayers makes the snapshots of an image, and has the image keep them.
 func (s *Service) unpackLayers(ctx context.Context, target ocispec.Descriptor, img baseimage.Image) error {
 	if slices.ContainsFunc(img.Manifest.Layers, foreign) {
-		return containerd.NewImageWithPlatform(s.client, images.Image{Target: target}, platforms.All).Unpack(ctx, s.snapshotter)
+		return containerd.NewImageWithPlatform(s.files.Client, images.Image{Target: target}, platforms.All).Unpack(ctx, s.files.Snapshotter)
 	}
 	diffIDs := img.Config.RootFS.DiffIDs
 	layers := make([]diff.Layer, len(diffIDs))
@@ -93,11 +91,11 @@ func (s *Service) unpackLayers(ctx context.Context, target ocispec.Descriptor, i
 		layers[i] = diff.Layer{Blob: img.Manifest.Layers[i], DiffID: id}
 		// One that exists may be garbage, which its name in the lease prevents.
 		chainID := identity.ChainID(diffIDs[:i+1])
-		if err := s.keepSnapshot(ctx, chainID.String()); err != nil {
+		if err := s.files.Keep(ctx, chainID.String()); err != nil {
 			return err
 		}
 	}
-	top, err := snapshotter.ApplyLayers(ctx, s.snapshots(""), layers, s.fetch, snapshotter.ChainOptions{AtOnce: unpackAtOnce(), Limit: s.options.limit()})
+	top, err := snapshotter.ApplyLayers(ctx, s.files.Snapshots(""), layers, s.blobs.Fetch, snapshotter.ChainOptions{AtOnce: unpackAtOnce(), Limit: s.options.limit()})
 	if err != nil {
 		return err
 	}
@@ -106,7 +104,7 @@ func (s *Service) unpackLayers(ctx context.Context, target ocispec.Descriptor, i
 			return err
 		}
 	}
-	return s.blobs.Adopt(ctx, img.Manifest.Config.Digest, compat.ConfigLabels(s.snapshotter, top))
+	return s.blobs.Adopt(ctx, img.Manifest.Config.Digest, compat.ConfigLabels(s.files.Snapshotter, top))
 }
 
 // unpackAtOnce is how many layers are unpacked at the same time: two for each
@@ -119,24 +117,4 @@ func unpackAtOnce() int { return min(2*runtime.GOMAXPROCS(0), 8) }
 func foreign(layer ocispec.Descriptor) bool {
 	_, known := compress.KindOf(layer.MediaType)
 	return !known
-}
-
-// fetch opens a layer in the content store.
-func (s *Service) fetch(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
-	blob, err := fetchFrom(ctx, s.content, layer)
-	if errdefs.IsNotFound(err) {
-		return nil, fmt.Errorf("%w: %s", err, missingHint)
-	}
-	return blob, err
-}
-
-func fetchFrom(ctx context.Context, from content.Provider, layer ocispec.Descriptor) (io.ReadCloser, error) {
-	blob, err := from.ReaderAt(ctx, layer)
-	if err != nil {
-		return nil, err
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{content.NewReader(blob), blob}, nil
 }

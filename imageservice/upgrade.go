@@ -72,7 +72,7 @@ func (m *Move) planOnly(err error) *Move {
 }
 
 func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
-	old, err := m.s.base(ctx, m.ctr)
+	old, err := m.s.files.Base(ctx, m.ctr)
 	if err != nil {
 		return fmt.Errorf("read the image that it stands on: %w", err)
 	}
@@ -114,7 +114,7 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 // mergeable is a container's own layers as they can be merged on others, with
 // the ids that those have.
 func (s *Service) mergeable(ctx context.Context, ctr *moby.Container) (*changes.Container, containerstore.Stack, error) {
-	own, stack, err := s.overlay(ctx, ctr)
+	own, stack, err := s.files.Overlay(ctx, ctr)
 	if err != nil {
 		return nil, stack, err
 	}
@@ -140,10 +140,10 @@ func (s *Service) resolve(ctx context.Context, name string, platform ocispec.Pla
 		return st, baseimage.Image{}, fmt.Errorf("image %s has no manifest: %w", name, errdefs.ErrFailedPrecondition)
 	}
 	st.Manifest = img.Details.ManifestDescriptor
-	if err := s.operations.KeepBlob(ctx, st.Manifest.Digest); err != nil {
+	if err := s.files.Operations.KeepBlob(ctx, st.Manifest.Digest); err != nil {
 		return st, baseimage.Image{}, err
 	}
-	base, err := baseimage.Read(ctx, s.content, *st.Manifest, st.Platform)
+	base, err := baseimage.Read(ctx, s.files.Content, *st.Manifest, st.Platform)
 	return st, base, err
 }
 

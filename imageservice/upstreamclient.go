@@ -89,7 +89,7 @@ func (s upstreamSnapshots) Walk(ctx context.Context, fn snapshots.WalkFunc, filt
 // its client belongs to; as containerd does if there is none, or by another snapshotter.
 func Unpack(ctx context.Context, img containerd.Image, target ocispec.Descriptor, snapshotter string, opts ...containerd.UnpackOpt) error {
 	s := behind(img.ContentStore())
-	if s == nil || snapshotter != s.snapshotter {
+	if s == nil || snapshotter != s.files.Snapshotter {
 		return img.Unpack(ctx, snapshotter, opts...)
 	}
 	return s.Unpack(ctx, target)

@@ -17,6 +17,7 @@ import (
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/check"
+	"github.com/baleen-project/baleen/imageservice/internal/pause"
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
 )
 
@@ -225,7 +226,7 @@ func (w *world) Log(_ *moby.Container, action moby.EventAction, attributes map[s
 	w.events = append(w.events, strings.TrimSpace(string(action)+" "+attributes["revision"]+" "+attributes["from"]))
 }
 
-func (w *world) Pause(context.Context, *moby.Container) imageservice.Pause { return nil }
+func (w *world) Pause(context.Context, *moby.Container) pause.Func { return nil }
 
 func (w *world) GiveUpLost(context.Context, *moby.Container, int, moby.InitLayerFunc) (bool, error) {
 	if err := w.call("give up"); err != nil || !w.canLose {

@@ -10,6 +10,7 @@ import (
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/check"
+	"github.com/baleen-project/baleen/imageservice/internal/pause"
 )
 
 // Daemon is what the daemon does for its containers.
@@ -71,7 +72,7 @@ type Events interface {
 type Freezer interface {
 	// Pause returns what freezes a container while it is read; nil for one that is not to
 	// be frozen.
-	Pause(ctx context.Context, c *moby.Container) imageservice.Pause
+	Pause(ctx context.Context, c *moby.Container) pause.Func
 }
 
 // Tasks finds containerd's tasks.

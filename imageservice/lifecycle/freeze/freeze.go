@@ -11,7 +11,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/freezer"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/internal/pause"
 )
 
 // Daemon is what the daemon does for its containers.
@@ -58,7 +58,7 @@ func IsFreezable(c *moby.Container) bool {
 // Pause returns what freezes a container for as long as it is read. It is nil if the
 // container is paused, which must not be noted as frozen by us: after a crash the next
 // daemon would end its user's pause, see [Freezer.ThawInterrupted].
-func (f *Freezer) Pause(ctx context.Context, c *moby.Container) imageservice.Pause {
+func (f *Freezer) Pause(ctx context.Context, c *moby.Container) pause.Func {
 	if c.State.IsPaused() {
 		return nil
 	}
@@ -76,7 +76,7 @@ func (f *Freezer) Commit(ctx context.Context, config *moby.CreateImageConfig, fi
 	if err != nil || !moby.TakePause(config) {
 		return ctx, err
 	}
-	return imageservice.WithPause(ctx, f.Pause(ctx, c)), nil
+	return pause.With(ctx, f.Pause(ctx, c)), nil
 }
 
 // Freeze stops a container until thaw is called. A container that cannot be stopped,

@@ -1,4 +1,4 @@
-package imageservice
+package commit
 
 import (
 	"context"
@@ -23,9 +23,9 @@ import (
 // costs hardly more than to link them.
 const linkFrom = 1 << 20
 
-// sealFirst says when a container that is stopped is sealed before its commit, so
+// SealFirst says when a container that is stopped is sealed before its commit, so
 // that its large files can be linked into the image.
-type sealFirst struct {
+type SealFirst struct {
 	worth int64 // so many bytes there have to be to link
 	looks int   // so many changes are looked at for that
 	// goesOn says that the container is not thrown away: what it wrote must be on
@@ -34,16 +34,16 @@ type sealFirst struct {
 }
 
 var (
-	// step is for steps of the classic builder, and for speed: sealing takes ten
+	// BuildStep is for steps of the classic builder, and for speed: sealing takes ten
 	// calls of containerd. On ext4, from the end of a step to its image took an
 	// eighth less with 130 MB, and a third less with 300 MB; with 66 MB it took
 	// longer.
-	step = sealFirst{worth: 128 << 20, looks: 4096}
-	// sparing is for `docker commit` with [FeatureSealCommits], and for the disk: so
-	// it begins earlier. What is less than this is not worth a layer of the
+	BuildStep = SealFirst{worth: 128 << 20, looks: 4096}
+	// Sparing is for `docker commit` with FeatureSealCommits of package imageservice, and
+	// for the disk: so it begins earlier. What is less than this is not worth a layer of the
 	// container's, of which each makes the next opening of a file slower, and a
 	// copy of the file when it is next written.
-	sparing = sealFirst{worth: 16 << 20, looks: math.MaxInt, goesOn: true}
+	Sparing = SealFirst{worth: 16 << 20, looks: math.MaxInt, goesOn: true}
 )
 
 // sparingLayers is how many layers a container has at most above its last revision
@@ -57,48 +57,48 @@ const sparingLayers = 16
 // its ids are those of a copy of the image, for the files have other owners.
 //
 // `docker commit` does that only if the daemon is told to, for its container goes
-// on: see [FeatureSealCommits]. The container of a build step is thrown away, which
-// leaves the image's files with one name.
-func (s *Service) lookSealed(when sealFirst) lookFunc {
-	return func(ctx context.Context, t *phases.Operation, ctr *moby.Container) (looked, error) {
-		l, err := s.look(ctx, t, ctr)
+// on: see FeatureSealCommits of package imageservice. The container of a build step is
+// thrown away, which leaves the image's files with one name.
+func (m *Maker) lookSealed(when SealFirst) lookFunc {
+	return func(ctx context.Context, t *phases.Operation, ctr *moby.Container) (Origin, error) {
+		l, err := m.Look(ctx, t, ctr)
 		if err != nil || l.unreadable != nil {
 			return l, err
 		}
 		if ctr.IsRunning() { // others are found out below, at the cost of looking twice
 			return l, nil
 		}
-		if l.stack.IDs.Way == containerstore.Remapped || !when.holds(ctx, l.overlay) {
+		if l.Stack.IDs.Way == containerstore.Remapped || !when.holds(ctx, l.Overlay) {
 			return l, nil
 		}
 		sctx, done := t.Phase(ctx, "seal layer")
-		err = s.sealLayer(sctx, ctr, when.goesOn)
+		err = m.sealLayer(sctx, ctr, when.goesOn)
 		done(err)
 		if err != nil {
 			log.G(ctx).WithError(err).WithField("container", ctr.ID).Info("the files of a container are copied by its commit: it could not be sealed")
 		}
-		return s.look(ctx, t, ctr)
+		return m.Look(ctx, t, ctr)
 	}
 }
 
 // sealLayer seals a container that is stopped, and that nobody else moves or reads.
-func (s *Service) sealLayer(ctx context.Context, ctr *moby.Container, goesOn bool) error {
-	end, err := s.locks.Take(ctr.ID)
+func (m *Maker) sealLayer(ctx context.Context, ctr *moby.Container, goesOn bool) error {
+	end, err := m.Files.Locks.Take(ctr.ID)
 	if err != nil {
 		return err
 	}
 	defer end()
-	h := s.history(ctr.ID, ctr.Driver)
+	h := m.Files.History(ctr.ID, ctr.Driver)
 	if goesOn {
 		h.MaxSealed = sparingLayers
 	}
-	return s.whileIdle(ctx, ctr, h, func() error {
-		if s.locks.Readers(ctr.ID) > 1 { // besides this commit
+	return m.Files.WhileIdle(ctx, ctr, h, func() error {
+		if m.Files.Locks.Readers(ctr.ID) > 1 { // besides this commit
 			return fmt.Errorf("another commit or diff of it is under way: %w", errdefs.ErrConflict)
 		}
 		err := h.SealLayer(ctx, goesOn)
 		if err != nil {
-			s.settleLater(ctx, ctr.ID)
+			m.Files.SettleLater(ctx, ctr.ID)
 		}
 		return err
 	})
@@ -107,7 +107,7 @@ func (s *Service) sealLayer(ctx context.Context, ctr *moby.Container, goesOn boo
 var errEnough = errors.New("enough was seen")
 
 // holds reports whether a container has much to link that is not sealed.
-func (w sealFirst) holds(ctx context.Context, o *changes.Container) bool {
+func (w SealFirst) holds(ctx context.Context, o *changes.Container) bool {
 	if links, err := snapshotter.Links(o, o.Uppers[0]); err != nil || !links {
 		return false // the commit says what is wrong
 	}

@@ -1,4 +1,4 @@
-package imageservice
+package commit
 
 import (
 	"context"
@@ -21,29 +21,29 @@ import (
 // it takes a minute or more.
 const slowLayer = 64 << 30
 
-// ship makes a layer of a sealed upper, in one pass, and stores it under the
+// shipUpper makes a layer of a sealed upper, in one pass, and stores it under the
 // lease in ctx.
-func (s *Service) ship(ctx context.Context, upper string, userXattr bool, stats snapshotter.SealStats) (diff.Layer, error) {
+func (m *Maker) shipUpper(ctx context.Context, upper string, userXattr bool, stats snapshotter.SealStats) (diff.Layer, error) {
 	warnIfSlow(ctx, stats.Bytes)
-	return s.shipBy(ctx, func(w io.Writer) (diff.Layer, error) {
-		opts := tarlayer.Options{UserXattr: userXattr, Root: stats.Root, Limit: s.options.limit(), Wrote: progress.NewMeter(ctx, stats.Bytes).Add}
-		layer, _, err := tarlayer.Pack(ctx, w, upper, opts, s.compression(ctx))
+	return m.Ship(ctx, func(w io.Writer) (diff.Layer, error) {
+		opts := tarlayer.Options{UserXattr: userXattr, Root: stats.Root, Limit: m.Limit, Wrote: progress.NewMeter(ctx, stats.Bytes).Add}
+		layer, _, err := tarlayer.Pack(ctx, w, upper, opts, m.compression(ctx))
 		return layer, err
 	})
 }
 
-// shipChanges is ship for changes that are sealed where they lie. It stores
+// ShipChanges makes a layer as a commit does, of changes that are sealed where they lie. It stores
 // nothing if there are none.
-func (s *Service) shipChanges(ctx context.Context, c *changes.Container) (diff.Layer, error) {
+func (m *Maker) ShipChanges(ctx context.Context, c *changes.Container) (diff.Layer, error) {
 	// Nothing is packed in vain for what turns out to be too large.
-	size, err := changes.LayerSize(ctx, c, s.options.limit())
+	size, err := changes.LayerSize(ctx, c, m.Limit)
 	if err != nil {
 		return diff.Layer{}, err
 	}
 	warnIfSlow(ctx, size)
-	return s.shipBy(ctx, func(w io.Writer) (diff.Layer, error) {
-		opts := tarlayer.Options{Limit: s.options.limit(), Wrote: progress.NewMeter(ctx, size).Add}
-		layer, _, err := tarlayer.PackChanges(ctx, w, c, opts, s.compression(ctx))
+	return m.Ship(ctx, func(w io.Writer) (diff.Layer, error) {
+		opts := tarlayer.Options{Limit: m.Limit, Wrote: progress.NewMeter(ctx, size).Add}
+		layer, _, err := tarlayer.PackChanges(ctx, w, c, opts, m.compression(ctx))
 		return layer, err
 	})
 }
@@ -55,12 +55,12 @@ func warnIfSlow(ctx context.Context, size int64) {
 	}
 }
 
-// shipBy stores the layer that pack writes. Layers are packed at the same time, however
+// Ship stores the layer that pack writes. Layers are packed at the same time, however
 // many: how long one takes is a container's choice, and no other must wait for that.
 // They share the processors, and with them the memory of the compressors; each takes
 // some 10 MiB besides.
-func (s *Service) shipBy(ctx context.Context, pack func(io.Writer) (diff.Layer, error)) (_ diff.Layer, err error) {
-	w, err := s.blobs.Open(ctx)
+func (m *Maker) Ship(ctx context.Context, pack func(io.Writer) (diff.Layer, error)) (_ diff.Layer, err error) {
+	w, err := m.Blobs.Open(ctx)
 	if err != nil {
 		return diff.Layer{}, fmt.Errorf("open layer for writing: %w", err)
 	}

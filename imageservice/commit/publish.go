@@ -1,4 +1,4 @@
-package imageservice
+package commit
 
 import (
 	"context"
@@ -18,12 +18,13 @@ import (
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice/internal/blobs"
+	"github.com/baleen-project/baleen/imageservice/internal/missing"
 )
 
-// newImage is an image whose layers are stored and that has no record yet.
-type newImage struct {
-	config imagespec.DockerOCIImage
-	layers []ocispec.Descriptor // of one media type family, base first
+// Image is an image whose layers are stored and that has no record yet.
+type Image struct {
+	Config imagespec.DockerOCIImage
+	Layers []ocispec.Descriptor // of one media type family, base first
 	// What the image was committed from; unset if it was not.
 	parent          digest.Digest // "" for FROM scratch
 	containerConfig *moby.ContainerConfig
@@ -32,8 +33,8 @@ type newImage struct {
 // publish stores an image's config and manifest and makes its record, without
 // a name. It returns the image's id. Meanwhile it does besides what the image
 // needs too. names are of before the image's first blob was written.
-func (s *Service) publish(ctx context.Context, img newImage, names *blobs.Names, besides func(context.Context) error) (moby.ImageID, error) {
-	config, configText, err := blobs.Encode(ocispec.MediaTypeImageConfig, img.config)
+func (m *Maker) publish(ctx context.Context, img Image, names *blobs.Names, besides func(context.Context) error) (moby.ImageID, error) {
+	config, configText, err := blobs.Encode(ocispec.MediaTypeImageConfig, img.Config)
 	if err != nil {
 		return "", err
 	}
@@ -41,15 +42,15 @@ func (s *Service) publish(ctx context.Context, img newImage, names *blobs.Names,
 		Versioned: specs.Versioned{SchemaVersion: 2},
 		MediaType: ocispec.MediaTypeImageManifest,
 		Config:    config,
-		Layers:    img.layers,
+		Layers:    img.Layers,
 	})
 	if err != nil {
 		return "", err
 	}
-	chainID := identity.ChainID(img.config.RootFS.DiffIDs)
+	chainID := identity.ChainID(img.Config.RootFS.DiffIDs)
 	parts := []blobs.Blob{
-		{Desc: config, Text: configText, Labels: compat.ConfigLabels(s.snapshotter, chainID)},
-		{Desc: manifest, Text: manifestText, Labels: compat.ManifestLabels(config, img.layers)},
+		{Desc: config, Text: configText, Labels: compat.ConfigLabels(m.Files.Snapshotter, chainID)},
+		{Desc: manifest, Text: manifestText, Labels: compat.ManifestLabels(config, img.Layers)},
 	}
 	var labels map[string]string // of the record
 	if img.containerConfig != nil {
@@ -64,11 +65,11 @@ func (s *Service) publish(ctx context.Context, img newImage, names *blobs.Names,
 	all, actx := errgroup.WithContext(ctx)
 	all.Go(func() error { return besides(actx) })
 	all.Go(func() error {
-		s.warnMissing(actx, manifest.Digest, img.layers)
+		missing.Warn(actx, m.Files.Content, manifest.Digest, img.Layers)
 		return nil
 	})
 	all.Go(func() error {
-		if err := s.blobs.WriteAll(actx, parts); err != nil {
+		if err := m.Blobs.WriteAll(actx, parts); err != nil {
 			return err
 		}
 		return names.Sync()
@@ -77,7 +78,7 @@ func (s *Service) publish(ctx context.Context, img newImage, names *blobs.Names,
 		return "", err
 	}
 
-	_, err = s.images.Create(ctx, images.Image{
+	_, err = m.Images.Create(ctx, images.Image{
 		Name:      compat.DanglingName(manifest.Digest),
 		Target:    manifest,
 		CreatedAt: time.Now(),
@@ -89,17 +90,17 @@ func (s *Service) publish(ctx context.Context, img newImage, names *blobs.Names,
 		return "", fmt.Errorf("create image %s: %w", manifest.Digest, err)
 	}
 	id := moby.ImageID(manifest.Digest)
-	s.logCreated(id, img.config.Config.Labels)
+	m.LogCreated(id, img.Config.Config.Labels)
 	return id, nil
 }
 
-// logCreated tells `docker events` of a new image. Its attributes are the
+// LogCreated tells `docker events` of a new image. Its attributes are the
 // image's labels and its name, which is still its id.
-func (s *Service) logCreated(id moby.ImageID, labels map[string]string) {
+func (m *Maker) LogCreated(id moby.ImageID, labels map[string]string) {
 	attributes := maps.Clone(labels)
 	if attributes == nil {
 		attributes = map[string]string{}
 	}
 	attributes["name"] = id.String()
-	s.events.Log(moby.ActionCreate, moby.EventTypeImage, moby.EventActor{ID: id.String(), Attributes: attributes})
+	m.Events.Log(moby.ActionCreate, moby.EventTypeImage, moby.EventActor{ID: id.String(), Attributes: attributes})
 }

@@ -1,4 +1,4 @@
-package imageservice
+package files
 
 import (
 	"context"
@@ -12,12 +12,12 @@ import (
 	"github.com/baleen-project/baleen/diff/changes"
 )
 
-// overlay says where a container's files lie, for reading what it changed from
+// Overlay says where a container's files lie, for reading what it changed from
 // there, and on which snapshot: its own layers, and the init layer if it has
 // one, are above that. The error is diff.ErrUnsupported if the mounts do not
 // tell: then whole trees have to be compared.
-func (s *Service) overlay(ctx context.Context, ctr *moby.Container) (*changes.Container, containerstore.Stack, error) {
-	stack, mounts, err := s.lookUp(ctx, ctr)
+func (c *Containers) Overlay(ctx context.Context, ctr *moby.Container) (*changes.Container, containerstore.Stack, error) {
+	stack, mounts, err := c.LookUp(ctx, ctr)
 	if err != nil {
 		return nil, stack, err
 	}
@@ -34,22 +34,22 @@ func (s *Service) overlay(ctx context.Context, ctr *moby.Container) (*changes.Co
 	case stack.IDs.Way == containerstore.Remapped:
 		// All down to the copy of the image, of which one layer has everything.
 		o.IDs, o.Mapped = stack.IDs.Map, len(o.Uppers)+min(len(o.Lowers), 2)
-	case stack.IDs.Way == containerstore.AsStored && !s.ids.Empty():
+	case stack.IDs.Way == containerstore.AsStored && !c.IDs.Empty():
 		return nil, stack, fmt.Errorf("%w: the owners of all its files were changed when it was created", diff.ErrUnsupported)
 	}
 	return &changes.Container{Overlay: o, Init: stack.Init != ""}, stack, nil
 }
 
-// lookUp finds a container's snapshots and mounts. What it returns is there as
+// LookUp finds a container's snapshots and mounts. What it returns is there as
 // long as the container is, also if it moves meanwhile.
-func (s *Service) lookUp(ctx context.Context, ctr *moby.Container) (stack containerstore.Stack, mounts []mount.Mount, err error) {
-	lock := s.locks.Of(ctr.ID)
+func (c *Containers) LookUp(ctx context.Context, ctr *moby.Container) (stack containerstore.Stack, mounts []mount.Mount, err error) {
+	lock := c.Locks.Of(ctr.ID)
 	lock.RLock()
 	defer lock.RUnlock()
-	if stack, err = s.history(ctr.ID, ctr.Driver).Stack(ctx); err != nil {
+	if stack, err = c.History(ctr.ID, ctr.Driver).Stack(ctx); err != nil {
 		return stack, nil, err
 	}
-	if mounts, err = s.snapshots(ctr.Driver).Mounts(ctx, ctr.ID); err != nil {
+	if mounts, err = c.Snapshots(ctr.Driver).Mounts(ctx, ctr.ID); err != nil {
 		return stack, nil, fmt.Errorf("look up mounts: %w", err)
 	}
 	return stack, mounts, nil
