@@ -109,7 +109,7 @@ func (c checked) Hold(ctx context.Context, id, snapshot string) (undo func() err
 	var made bool
 	err = c.Look(ctx, id, func(*containerstore.History) (err error) {
 		if _, err = c.s.files.Snapshots("").Stat(ctx, snapshot); err == nil {
-			made, err = c.s.hold(ctx, id, snapshot)
+			made, err = c.s.layers.Hold(ctx, id, snapshot)
 		}
 		return err
 	})

@@ -190,21 +190,13 @@ func (r *Restore) checkTrust(ctx context.Context, plain *moby.HostConfig) error 
 // CreateLayer makes the writable layer of the container, with the files that it
 // had. When it fails, nothing remains.
 func (r *Restore) CreateLayer(ctx context.Context, ctr *moby.Container, initFunc moby.InitLayerFunc) (moby.RWLayer, error) {
-	l, err := r.createLayer(ctx, ctr, initFunc)
+	// The one of the checkpoint, should the daemon have chosen another platform's.
+	ctr.ImageManifest = r.base
+	l, err := r.s.layers.Create(ctx, ctr, initFunc, r.fill)
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("restore the files of container %s: %w", ctr.ID, err))
 	}
 	return l, nil
-}
-
-func (r *Restore) createLayer(ctx context.Context, ctr *moby.Container, initFunc moby.InitLayerFunc) (*rwLayer, error) {
-	// The one of the checkpoint, should the daemon have chosen another platform's.
-	ctr.ImageManifest = r.base
-	size, err := storageSize(ctr.HostConfig.StorageOpt)
-	if err != nil {
-		return nil, err
-	}
-	return r.s.createLayer(ctx, r.base, ctr.ID, size, initFunc, r.fill)
 }
 
 // fill writes the container's changes into its layer, which is empty.

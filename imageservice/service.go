@@ -5,31 +5,18 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/log"
 	"github.com/moby/sys/user"
 
 	"github.com/baleen-project/baleen/compat/moby"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/imageservice/commit"
 	"github.com/baleen-project/baleen/imageservice/internal/blobs"
 	"github.com/baleen-project/baleen/imageservice/internal/files"
 	"github.com/baleen-project/baleen/imageservice/internal/lease"
+	"github.com/baleen-project/baleen/imageservice/layers"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
-
-// Containers finds a container of the daemon by its full id; nil if it has
-// none of that id.
-type Containers interface {
-	Get(id string) *moby.Container
-}
-
-// Mounter mounts the root file systems of containers, and counts who uses
-// each, so that one is never mounted twice. Moby's daemon/snapshotter has it.
-type Mounter interface {
-	Mount(mounts []mount.Mount, containerID string) (target string, err error)
-	Unmount(target string) error
-	// Mounted returns the mount point of a mounted root, else "".
-	Mounted(containerID string) (target string, err error)
-}
 
 // Events takes what `docker events` shows. Moby's daemon/events has it.
 type Events interface {
@@ -40,10 +27,10 @@ type Events interface {
 // The process must not have a second service: temporary mounts are in one place.
 type Config struct {
 	Client      *containerd.Client // its default namespace is the daemon's
-	Containers  Containers
+	Containers  layers.Containers
 	Snapshotter string // the daemon's storage driver, "overlayfs"
 	Owner       string // the daemon's id, kept in its data root
-	Mounter     Mounter
+	Mounter     layers.Mounter
 	Roots       string               // the folder in which Mounter mounts the root of each container on its id; "" if unknown
 	IDMapping   user.IdentityMapping // of --userns-remap; empty without
 	Events      Events
@@ -63,21 +50,20 @@ type Config struct {
 // container.
 type Service struct {
 	files       *files.Containers
+	layers      *layers.Store
 	commits     *commit.Maker
+	revisions   *revisions.Store
 	blobs       *blobs.Store
 	images      images.Store
 	upstream    Upstream
 	owner       string
-	containers  Containers
-	mounter     Mounter
+	containers  layers.Containers
 	roots       string
-	maps        mapsByMount
 	options     Options
 	sealCommits func() bool
 	interrupted []string
 	tempMounts  string
 	restored    restoredImages
-	lost        lostLayers
 }
 
 // New returns a service, and removes what operations left behind that a crash
@@ -101,12 +87,16 @@ func New(c Config) *Service {
 		upstream:    c.Upstream,
 		owner:       c.Owner,
 		containers:  c.Containers,
-		mounter:     c.Mounter,
 		roots:       c.Roots,
 		options:     c.Options,
 		sealCommits: c.SealCommits,
 		tempMounts:  c.TempMounts,
 	}
+	s.layers = layers.New(layers.Config{
+		Files: s.files, Blobs: s.blobs, Containers: c.Containers, Mounter: c.Mounter,
+		Roots: c.Roots, CopyIDs: c.Options.CopyIDs, Limit: c.Options.limit(),
+	})
+	s.revisions = &revisions.Store{Files: s.files, Layers: s.layers, Upstream: c.Upstream}
 	s.commits = &commit.Maker{
 		Files: s.files, Images: s.images, Blobs: s.blobs, Events: c.Events, Resolver: c.Upstream,
 		Compression: c.Options.Compression, Limit: c.Options.limit(),
@@ -142,3 +132,17 @@ func (s *Service) Interrupted() []string { return s.interrupted }
 // Mounted reports whether the root of a container is mounted, also if an earlier
 // daemon has mounted it.
 func (s *Service) Mounted(id string) (bool, error) { return s.files.Mounted(id) }
+
+// RevisionStore returns the revisions of the daemon's containers.
+func (s *Service) RevisionStore() *revisions.Store { return s.revisions }
+
+// idMap is the daemon's mapping.
+func idMap(m user.IdentityMapping) idmap.Map {
+	ranges := func(all []user.IDMap) (ranges []idmap.Range) {
+		for _, r := range all {
+			ranges = append(ranges, idmap.Range{Container: uint32(r.ID), Host: uint32(r.ParentID), Size: uint32(r.Count)})
+		}
+		return ranges
+	}
+	return idmap.Map{UIDs: ranges(m.UIDMaps), GIDs: ranges(m.GIDMaps)}
+}

@@ -18,7 +18,7 @@ import (
 // is logged and counts nothing: an error would take the list of all containers away.
 func (s *Service) GetContainerLayerSize(ctx context.Context, id string) (own, total int64, err error) {
 	ctr := s.containers.Get(id)
-	if ctr == nil || s.lost.why(id) != nil {
+	if ctr == nil || s.layers.Lost(id) != nil {
 		return 0, 0, nil
 	}
 	own, below := s.layerSize(ctx, ctr)

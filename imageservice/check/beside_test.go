@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/baleen-project/baleen/compat/api"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 // TestBesideOperations: while containers are made, kept, moved, pruned and removed, and
@@ -69,12 +69,12 @@ func (w *world) live(ctx context.Context) error {
 		return fmt.Errorf("create: %w", err)
 	}
 	for range 3 {
-		if _, err := w.service.Snapshot(ctx, c, imageservice.SnapshotOptions{}); err != nil {
+		if _, err := w.service.RevisionStore().Snapshot(ctx, c, revisions.SnapshotOptions{}); err != nil {
 			return fmt.Errorf("snapshot: %w", err)
 		}
 	}
 	for _, n := range []int{1, 3} {
-		m, err := w.service.PrepareRollback(ctx, c, imageservice.RollbackOptions{Revision: n})
+		m, err := w.service.RevisionStore().PrepareRollback(ctx, c, revisions.RollbackOptions{Revision: n})
 		if err == nil {
 			err = m.Run(ctx)
 		}
@@ -82,7 +82,7 @@ func (w *world) live(ctx context.Context) error {
 			return fmt.Errorf("rollback to %d: %w", n, err)
 		}
 	}
-	if _, err := w.service.PruneRevisions(ctx, c, api.PruneRequest{Keep: 1}); err != nil {
+	if _, err := w.service.RevisionStore().PruneRevisions(ctx, c, api.PruneRequest{Keep: 1}); err != nil {
 		return fmt.Errorf("prune: %w", err)
 	}
 	if err := w.remove(ctx, c); err != nil {
@@ -96,7 +96,7 @@ func (w *world) live(ctx context.Context) error {
 func TestBusy(t *testing.T) {
 	eachSnapshotter(t, func(t *testing.T, w *world) {
 		c := w.moved(t)
-		m, err := w.service.PrepareRollback(w.ctx, c, imageservice.RollbackOptions{Revision: 2, Message: "before"})
+		m, err := w.service.RevisionStore().PrepareRollback(w.ctx, c, revisions.RollbackOptions{Revision: 2, Message: "before"})
 		must(t, err)
 		w.label(t, c.ID+".r3", "containerd.io/gc.root", "test") // or it would be collected
 		w.unlink(t, c, c.ID+".r3")                              // for there to be something to find

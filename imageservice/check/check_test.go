@@ -15,7 +15,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 // Labels as they are on disk.
@@ -37,10 +37,10 @@ func (w *world) moved(t *testing.T) *moby.Container {
 	t.Helper()
 	c := w.container(t)
 	for range 2 {
-		_, err := w.service.Snapshot(w.ctx, c, imageservice.SnapshotOptions{})
+		_, err := w.service.RevisionStore().Snapshot(w.ctx, c, revisions.SnapshotOptions{})
 		must(t, err)
 	}
-	m, err := w.service.PrepareRollback(w.ctx, c, imageservice.RollbackOptions{Revision: 1, Message: "before"})
+	m, err := w.service.RevisionStore().PrepareRollback(w.ctx, c, revisions.RollbackOptions{Revision: 1, Message: "before"})
 	must(t, err)
 	must(t, m.Run(w.ctx))
 	return c

@@ -4,11 +4,11 @@ import (
 	"slices"
 
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 // adopt writes the state of a container's files into its record, which is locked.
-func (o *Operations) adopt(c *moby.Container, s imageservice.State) {
+func (o *Operations) adopt(c *moby.Container, s revisions.State) {
 	c.Config = s.Config
 	if argv := command(s.Config); len(argv) > 0 {
 		c.Path, c.Args = argv[0], argv[1:]

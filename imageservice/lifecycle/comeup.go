@@ -7,7 +7,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 // comeUp adds the volumes of the new state and starts the container. If that fails, or the
@@ -71,7 +71,7 @@ func (m *move) takeBack(ctx context.Context, before api.Revision) error {
 	if err := m.stop(ctx); err != nil {
 		return err
 	}
-	back, err := m.files.PrepareRollback(ctx, m.c, imageservice.RollbackOptions{
+	back, err := m.files.PrepareRollback(ctx, m.c, revisions.RollbackOptions{
 		Revision: before.Number,
 		Message:  string(m.action) + " that failed: " + m.result.RolledBack,
 	})

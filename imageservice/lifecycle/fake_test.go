@@ -15,10 +15,10 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/check"
 	"github.com/baleen-project/baleen/imageservice/internal/pause"
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 const id = "0123456789abcdef"
@@ -48,7 +48,7 @@ type world struct {
 	canLose  bool              // what is lost can be given up
 	doubtful bool              // the layer is to be loaded again
 	task     *task             // containerd's
-	images   []imageservice.RevisionImage
+	images   []revisions.Image
 	plan     api.Plan
 	to       *moby.ContainerConfig // of the image "new"
 
@@ -236,7 +236,7 @@ func (w *world) GiveUpLost(context.Context, *moby.Container, int, moby.InitLayer
 	return true, nil
 }
 
-func (w *world) LoadLayer(ctx context.Context, _ *moby.Container, _ moby.InitLayerFunc) (moby.RWLayer, *imageservice.State, error) {
+func (w *world) LoadLayer(ctx context.Context, _ *moby.Container, _ moby.InitLayerFunc) (moby.RWLayer, *revisions.State, error) {
 	if err := w.call("load"); err != nil {
 		return layer{}, nil, err
 	}
@@ -254,7 +254,7 @@ func (w *world) LoadImageMount(context.Context, string) (moby.RWLayer, error) {
 
 func (w *world) IsDoubtful(l moby.RWLayer) bool { return l != nil && w.doubtful }
 
-func (w *world) Snapshot(ctx context.Context, _ *moby.Container, _ imageservice.SnapshotOptions) (api.Revision, error) {
+func (w *world) Snapshot(ctx context.Context, _ *moby.Container, _ revisions.SnapshotOptions) (api.Revision, error) {
 	if err := w.call("snapshot"); err != nil {
 		return api.Revision{}, err
 	}
@@ -280,13 +280,13 @@ func (w *world) Check(context.Context, check.Containers, string, api.CheckReques
 	return api.CheckReport{}, w.call("check")
 }
 
-func (w *world) RevisionImages(context.Context) ([]imageservice.RevisionImage, error) {
+func (w *world) RevisionImages(context.Context) ([]revisions.Image, error) {
 	return slices.Clone(w.images), w.call("revision images")
 }
 
 func (w *world) Shutdown(context.Context) { _ = w.call("shutdown") }
 
-func (w *world) State(context.Context, string) (*imageservice.State, error) {
+func (w *world) State(context.Context, string) (*revisions.State, error) {
 	if err := w.call("state"); err != nil {
 		return nil, err
 	}
@@ -295,27 +295,27 @@ func (w *world) State(context.Context, string) (*imageservice.State, error) {
 }
 
 // state is that of the container's files.
-func (w *world) state() imageservice.State {
+func (w *world) state() revisions.State {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.stateOf(w.files)
 }
 
-func (w *world) stateOf(image string) imageservice.State {
+func (w *world) stateOf(image string) revisions.State {
 	if image == "old" {
-		return imageservice.State{Config: &moby.ContainerConfig{Image: "old", Cmd: []string{"serve"}}}
+		return revisions.State{Config: &moby.ContainerConfig{Image: "old", Cmd: []string{"serve"}}}
 	}
 	config := *w.to
 	config.Volumes = maps.Clone(w.to.Volumes)
-	return imageservice.State{Config: &config}
+	return revisions.State{Config: &config}
 }
 
-func (w *world) PrepareUpgrade(ctx context.Context, c *moby.Container, o imageservice.UpgradeOptions) (*lifecycle.Prepared, error) {
+func (w *world) PrepareUpgrade(ctx context.Context, c *moby.Container, o revisions.UpgradeOptions) (*lifecycle.Prepared, error) {
 	w.upgradedTo = o.Image
 	return w.prepare(ctx, c, o.DryRun, "new", 2)
 }
 
-func (w *world) PrepareRollback(ctx context.Context, c *moby.Container, o imageservice.RollbackOptions) (*lifecycle.Prepared, error) {
+func (w *world) PrepareRollback(ctx context.Context, c *moby.Container, o revisions.RollbackOptions) (*lifecycle.Prepared, error) {
 	if w.files == "new" { // the upgrade is taken back
 		return w.prepare(ctx, c, o.DryRun, "old", o.Revision)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 // Images are the daemon's containers for its image service, and a stopped one for each
@@ -88,14 +88,14 @@ func (i *Images) read(ctx context.Context) ([]*moby.Container, error) {
 	if i.known || i.history == nil {
 		return i.standIns, nil
 	}
-	revisions, err := i.history.RevisionImages(ctx)
+	list, err := i.history.RevisionImages(ctx)
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(revisions, func(a, b imageservice.RevisionImage) int { return cmp.Compare(a.Revision, b.Revision) })
-	seen := map[imageservice.RevisionImage]bool{}
-	for _, r := range revisions {
-		of := imageservice.RevisionImage{Container: r.Container, Image: r.Image}
+	slices.SortFunc(list, func(a, b revisions.Image) int { return cmp.Compare(a.Revision, b.Revision) })
+	seen := map[revisions.Image]bool{}
+	for _, r := range list {
+		of := revisions.Image{Container: r.Container, Image: r.Image}
 		if !seen[of] {
 			seen[of] = true
 			i.standIns = append(i.standIns, standIn(r))
@@ -105,7 +105,7 @@ func (i *Images) read(ctx context.Context) ([]*moby.Container, error) {
 	return i.standIns, nil
 }
 
-func standIn(r imageservice.RevisionImage) *moby.Container {
+func standIn(r revisions.Image) *moby.Container {
 	c := moby.NewContainer(r.Container, "")
 	c.Name = fmt.Sprintf("revision %d", r.Revision)
 	c.ImageID = r.Image

@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/lifecycle"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 func TestImagesOfRevisionsCount(t *testing.T) {
 	w := newWorld(t, true)
 	w.c.ImageID = "sha256:now"
-	w.images = []imageservice.RevisionImage{
+	w.images = []revisions.Image{
 		{Container: id, Revision: 3, Image: "sha256:former"},
 		{Container: id, Revision: 2, Image: "sha256:former"},
 		{Container: "of one that is removed", Revision: 1, Image: "sha256:gone"},
@@ -52,7 +52,7 @@ func TestImagesOfRevisionsAreReadAgain(t *testing.T) {
 	if list := images.List(); len(list) != 1 {
 		t.Errorf("containers %v", list)
 	}
-	w.images = []imageservice.RevisionImage{{Container: id, Revision: 1, Image: "sha256:former"}}
+	w.images = []revisions.Image{{Container: id, Revision: 1, Image: "sha256:former"}}
 	if list := images.List(); len(list) != 2 {
 		t.Errorf("after a failure: %v", list)
 	}
@@ -64,7 +64,7 @@ func TestImagesOfRevisionsAreReadAgain(t *testing.T) {
 		if list := images.List(); len(list) != 1 {
 			t.Errorf("during an operation: %v", list)
 		}
-		w.images = []imageservice.RevisionImage{{Container: id, Revision: 1, Image: "sha256:former"}}
+		w.images = []revisions.Image{{Container: id, Revision: 1, Image: "sha256:former"}}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestImagesOfRevisionsAreReadAgain(t *testing.T) {
 func TestDeleteErrorNamesTheRevision(t *testing.T) {
 	w := newWorld(t, true)
 	w.c.ImageID = "sha256:now"
-	w.images = []imageservice.RevisionImage{{Container: id, Revision: 4, Image: "sha256:former"}}
+	w.images = []revisions.Image{{Container: id, Revision: 4, Image: "sha256:former"}}
 	images := lifecycle.NewImages(store{w})
 	images.Use(w)
 	resolved := func(id moby.ImageID, err error) func(context.Context, string) (moby.ImageID, error) {

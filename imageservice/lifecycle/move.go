@@ -13,7 +13,7 @@ import (
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 // What a move is called in docker events.
@@ -255,7 +255,7 @@ func (m *move) settle(ctx context.Context) error {
 // adoptMoved writes a new state into the record. A rollback takes off volumes that an
 // upgrade has brought; of other mounts that stay it warns. An upgrade that is taken back
 // has dropped its own volumes, and leaves those that the container had before it.
-func (m *move) adoptMoved(ctx context.Context, s imageservice.State) {
+func (m *move) adoptMoved(ctx context.Context, s revisions.State) {
 	m.c.State.Lock()
 	defer m.c.State.Unlock()
 	if m.action == rollback && !m.watched {

@@ -12,8 +12,8 @@ import (
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/check"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 // Config is what [Operations] work with. All fields are needed.
@@ -50,7 +50,7 @@ func New(c Config) *Operations {
 // Snapshot keeps a container's present state as a revision.
 func (o *Operations) Snapshot(ctx context.Context, name string, req api.SnapshotRequest) (made api.Revision, err error) {
 	err = o.Do(ctx, name, "a snapshot", func(ctx context.Context, c *moby.Container) error {
-		made, err = o.files.Snapshot(ctx, c, imageservice.SnapshotOptions{Message: req.Message, Pause: o.freezer.Pause(ctx, c)})
+		made, err = o.files.Snapshot(ctx, c, revisions.SnapshotOptions{Message: req.Message, Pause: o.freezer.Pause(ctx, c)})
 		if err != nil {
 			return compat.DockerError(err)
 		}
@@ -94,7 +94,7 @@ func (o *Operations) Check(ctx context.Context, containers check.Containers, fol
 // Upgrade moves a container to another image. An upgrade whose container does not come up
 // is taken back, and the result says why. emit gets the plan, what goes on and the result.
 func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRequest, emit func(api.Progress)) error {
-	policies, err := imageservice.ParsePolicies(req.Policy, req.Paths, req.Keep)
+	policies, err := revisions.ParsePolicies(req.Policy, req.Paths, req.Keep)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (o *Operations) Upgrade(ctx context.Context, name string, req api.UpgradeRe
 		if err != nil {
 			return nil, err
 		}
-		return o.files.PrepareUpgrade(ctx, m.c, imageservice.UpgradeOptions{
+		return o.files.PrepareUpgrade(ctx, m.c, revisions.UpgradeOptions{
 			Image: image, Message: req.Message, Init: o.init, Policies: policies, DryRun: dryRun,
 		})
 	}
@@ -134,7 +134,7 @@ func upgradeImage(c *moby.Container, asked string) (string, error) {
 
 // Rollback moves a container to one of its revisions. For emit see [Operations.Upgrade].
 func (o *Operations) Rollback(ctx context.Context, name string, req api.RollbackRequest, emit func(api.Progress)) error {
-	policies, err := imageservice.ParsePolicies(req.Policy, req.Paths, req.Keep)
+	policies, err := revisions.ParsePolicies(req.Policy, req.Paths, req.Keep)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (o *Operations) Rollback(ctx context.Context, name string, req api.Rollback
 		dryRun: req.DryRun, noStart: req.NoStart, restartDependents: req.RestartDependents, giveUpTo: &req.Revision,
 	}
 	m.prepare = func(ctx context.Context, dryRun bool) (*Prepared, error) {
-		return o.files.PrepareRollback(ctx, m.c, imageservice.RollbackOptions{
+		return o.files.PrepareRollback(ctx, m.c, revisions.RollbackOptions{
 			Revision: req.Revision, Message: req.Message, Carry: req.Carry, Policies: policies, DryRun: dryRun,
 		})
 	}

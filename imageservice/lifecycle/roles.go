@@ -8,9 +8,9 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
-	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/check"
 	"github.com/baleen-project/baleen/imageservice/internal/pause"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 // Daemon is what the daemon does for its containers.
@@ -92,42 +92,43 @@ type Files interface {
 	Shutdown(ctx context.Context)
 }
 
-// Layers finds and mounts the layers of containers. [*imageservice.Service] does.
+// Layers finds and mounts the layers of containers. [*imageservice.Service] and
+// [*revisions.Store] do.
 type Layers interface {
-	LoadLayer(ctx context.Context, c *moby.Container, init moby.InitLayerFunc) (moby.RWLayer, *imageservice.State, error)
+	LoadLayer(ctx context.Context, c *moby.Container, init moby.InitLayerFunc) (moby.RWLayer, *revisions.State, error)
 	GiveUpLost(ctx context.Context, c *moby.Container, revision int, init moby.InitLayerFunc) (bool, error)
 	LoadImageMount(ctx context.Context, id string) (moby.RWLayer, error)
 	IsDoubtful(layer moby.RWLayer) bool
 	MountUnnoted(layer moby.RWLayer) (root string, _ error)
 }
 
-// History keeps the revisions of containers. [*imageservice.Service] does.
+// History keeps the revisions of containers. [*revisions.Store] does.
 type History interface {
-	Snapshot(ctx context.Context, c *moby.Container, o imageservice.SnapshotOptions) (api.Revision, error)
+	Snapshot(ctx context.Context, c *moby.Container, o revisions.SnapshotOptions) (api.Revision, error)
 	Revisions(ctx context.Context, c *moby.Container) ([]api.Revision, error)
 	PruneRevisions(ctx context.Context, c *moby.Container, r api.PruneRequest) (api.PruneReport, error)
 	DiskUsage(ctx context.Context, c *moby.Container) (containerstore.DiskUsage, error)
-	RevisionImages(ctx context.Context) ([]imageservice.RevisionImage, error)
+	RevisionImages(ctx context.Context) ([]revisions.Image, error)
 }
 
 // Mover prepares moves of containers.
 type Mover interface {
-	// PrepareUpgrade and PrepareRollback are those of [*imageservice.Service]. Together
-	// with an error there may be a move that has a plan and nothing else.
-	PrepareUpgrade(ctx context.Context, c *moby.Container, o imageservice.UpgradeOptions) (*Prepared, error)
-	PrepareRollback(ctx context.Context, c *moby.Container, o imageservice.RollbackOptions) (*Prepared, error)
-	// State is that of [*imageservice.Service].
-	State(ctx context.Context, id string) (*imageservice.State, error)
+	// PrepareUpgrade and PrepareRollback are those of [*revisions.Store]. Together with
+	// an error there may be a move that has a plan and nothing else.
+	PrepareUpgrade(ctx context.Context, c *moby.Container, o revisions.UpgradeOptions) (*Prepared, error)
+	PrepareRollback(ctx context.Context, c *moby.Container, o revisions.RollbackOptions) (*Prepared, error)
+	// State is that of [*revisions.Store].
+	State(ctx context.Context, id string) (*revisions.State, error)
 }
 
 // Prepared is a move whose files have been prepared.
 type Prepared struct {
 	Plan   api.Plan
-	State  imageservice.State // what the record must say after Run
-	Switch                    // nil in a plan
+	State  revisions.State // what the record must say after Run
+	Switch                 // nil in a plan
 }
 
-// Switch gives a container other files. [*imageservice.Move] does.
+// Switch gives a container other files. [*revisions.Move] does.
 type Switch interface {
 	// Run switches the files of a stopped container. It returns the revision that the
 	// container's state has become, and the one that the container stands on.

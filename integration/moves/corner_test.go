@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 	"github.com/baleen-project/baleen/integration/harness"
 )
 
@@ -22,8 +22,8 @@ func readMeanwhile(t *testing.T, m *mover) {
 	for name, read := range map[string]func() error{
 		"changes":   func() error { _, err := m.service.Changes(ctx, m.ctr); return err },
 		"size":      func() error { _, _, err := m.service.GetContainerLayerSize(ctx, m.ctr.ID); return err },
-		"state":     func() error { _, err := m.service.State(ctx, m.ctr.ID); return err },
-		"revisions": func() error { _, err := m.service.Revisions(ctx, m.ctr); return err },
+		"state":     func() error { _, err := m.service.RevisionStore().State(ctx, m.ctr.ID); return err },
+		"revisions": func() error { _, err := m.service.RevisionStore().Revisions(ctx, m.ctr); return err },
 		"layer":     func() error { _, err := m.service.GetLayerByID(m.ctr.ID); return err },
 	} {
 		readers.Go(func() error {
@@ -37,7 +37,7 @@ func readMeanwhile(t *testing.T, m *mover) {
 	}
 	for range 10 {
 		m.snapshot(t)
-		move, err := m.service.PrepareRollback(t.Context(), m.ctr, imageservice.RollbackOptions{Revision: 1})
+		move, err := m.service.RevisionStore().PrepareRollback(t.Context(), m.ctr, revisions.RollbackOptions{Revision: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,27 +87,27 @@ func rootDirectory(t *testing.T, m *mover) {
 	m.snapshot(t)
 	m.mounted.Store(false)
 	m.do(t, "chmod 755 . && chown 0:0 .")
-	m.rollback(t, imageservice.RollbackOptions{Revision: 2})
+	m.rollback(t, revisions.RollbackOptions{Revision: 2})
 	check("going back to one of the running container")
-	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	move, err := m.service.RevisionStore().PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
 	m.run(t, move, err)
 	check("an upgrade")
 	m.do(t, "chmod 755 . && chown 0:0 .")
-	m.rollback(t, imageservice.RollbackOptions{})
+	m.rollback(t, revisions.RollbackOptions{})
 	check("a rollback")
 }
 
 // reservedNames keeps files that an image's layers cannot hold.
 func reservedNames(t *testing.T, m *mover) {
 	m.do(t, "echo x > data/.wh.b; echo b > data/b")
-	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	move, err := m.service.RevisionStore().PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
 	m.run(t, move, err)
 	want := []string{"app/conf=mine", "app/only2=2", "app/version=v2", "data/.wh.b=x", "data/a=mine", "data/b=b"}
 	m.has(t, want...)
 	m.mounted.Store(true)
 	m.snapshot(t)
 	m.mounted.Store(false)
-	m.rollback(t, imageservice.RollbackOptions{Revision: 3})
+	m.rollback(t, revisions.RollbackOptions{Revision: 3})
 	m.has(t, want...)
 }
 
@@ -138,7 +138,7 @@ func leftovers(t *testing.T, m *mover) {
 		t.Fatal(err)
 	}
 	again := newMover(t, m.e, m.client, id) // as at the next start of the daemon
-	layer, _, err := again.service.LoadLayer(t.Context(), again.ctr, nil)
+	layer, _, err := again.service.RevisionStore().LoadLayer(t.Context(), again.ctr, nil)
 	if err != nil {
 		t.Errorf("the container cannot be used: %v", err)
 	}
@@ -148,7 +148,7 @@ func leftovers(t *testing.T, m *mover) {
 	if err := sn.Remove(ctx, on); err != nil {
 		t.Fatal(err)
 	}
-	if layer, _, err = again.service.LoadLayer(t.Context(), again.ctr, nil); err != nil || again.service.IsDoubtful(layer) {
+	if layer, _, err = again.service.RevisionStore().LoadLayer(t.Context(), again.ctr, nil); err != nil || again.service.IsDoubtful(layer) {
 		t.Errorf("with nothing on what is left the container is doubtful, %v", err)
 	}
 	if _, err := sn.Stat(ctx, left); !errdefs.IsNotFound(err) {

@@ -9,7 +9,7 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -51,7 +51,7 @@ func TestRevisionsKeepImages(t *testing.T) {
 	defer e.Remove(t, id)
 	m := newMover(t, e, e.Client, id)
 	m.do(t, change)
-	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	move, err := m.service.RevisionStore().PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
 	m.run(t, move, err)
 	collect := func() {
 		t.Helper()
@@ -66,7 +66,7 @@ func TestRevisionsKeepImages(t *testing.T) {
 	e.Must(t, "rmi", "-f", "app:1")
 	e.Must(t, "image", "prune", "-f")
 	collect()
-	m.rollback(t, imageservice.RollbackOptions{})
+	m.rollback(t, revisions.RollbackOptions{})
 	e.Must(t, "rmi", "-f", "app:2")
 	e.Must(t, "image", "prune", "-f")
 	collect()
@@ -76,7 +76,7 @@ func TestRevisionsKeepImages(t *testing.T) {
 		t.Errorf("the image that was committed has %q", got)
 	}
 	e.Must(t, "rmi", image)
-	m.rollback(t, imageservice.RollbackOptions{Revision: 2})
+	m.rollback(t, revisions.RollbackOptions{Revision: 2})
 	m.has(t, "app/conf=mine", "app/only2=2", "app/version=v2", "data/a=mine")
 	e.Remove(t, id)
 	e.Must(t, "image", "prune", "-f")
@@ -136,7 +136,7 @@ func revisionsWithoutLayers(t *testing.T, e *harness.Env, client *containerd.Cli
 	if got := e.Must(t, "run", "--rm", image, "sh", "-c", "cat /data/*; ls /bin/wget 2>/dev/null || true"); got != "1\n2" {
 		t.Errorf("the image has %q", got)
 	}
-	m.rollback(t, imageservice.RollbackOptions{Revision: 1})
+	m.rollback(t, revisions.RollbackOptions{Revision: 1})
 	m.has(t, "data/a=1")
 	e.Must(t, "start", id)
 	if got := e.Must(t, "exec", id, "sh", "-c", "cat /data/*"); got != "1" {
@@ -144,7 +144,7 @@ func revisionsWithoutLayers(t *testing.T, e *harness.Env, client *containerd.Cli
 	}
 	e.Must(t, "kill", id)
 	m.ctr.Running = false
-	_, err := m.service.PrepareUpgrade(t.Context(), m.ctr, imageservice.UpgradeOptions{Image: "busybox:latest"})
+	_, err := m.service.RevisionStore().PrepareUpgrade(t.Context(), m.ctr, revisions.UpgradeOptions{Image: "busybox:latest"})
 	if m.ctr.Driver != harness.Snapshotter && !errdefs.IsNotImplemented(err) {
 		t.Errorf("an upgrade where changes cannot be told gave %v", err)
 	}
@@ -160,7 +160,7 @@ func TestRevisionsOnStock(t *testing.T) {
 	m := newMover(t, e, e.Client, id)
 	m.do(t, change)
 	m.snapshot(t)
-	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	move, err := m.service.RevisionStore().PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
 	m.run(t, move, err)
 	m.do(t, "echo more > data/b")
 	m.snapshot(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 
 	"github.com/baleen-project/baleen/compat/api"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 	"github.com/baleen-project/baleen/integration/fault"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
@@ -54,12 +54,12 @@ func TestRevisionsWithoutSizes(t *testing.T) {
 		t.Error("the snapshot's size was not asked for by a view")
 	}
 	p.Set(fault.Plan{Methods: []string{"Snapshots/View"}, Nth: 1})
-	list, err := m.service.Revisions(t.Context(), m.ctr)
+	list, err := m.service.RevisionStore().Revisions(t.Context(), m.ctr)
 	p.Clear()
 	if err != nil || len(list) != 1 || list[0].Size != -1 {
 		t.Errorf("got %+v, %v", list, err)
 	}
-	if list, err = m.service.Revisions(t.Context(), m.ctr); err != nil || list[0].Size <= 0 {
+	if list, err = m.service.RevisionStore().Revisions(t.Context(), m.ctr); err != nil || list[0].Size <= 0 {
 		t.Errorf("when it can be measured: %+v, %v", list, err)
 	}
 	e.Remove(t, id)
@@ -75,14 +75,14 @@ func TestMovesFailCleanly(t *testing.T) {
 	old := []string{"app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine"}
 	for _, c := range []struct {
 		name    string
-		prepare func(context.Context, *mover) (*imageservice.Move, error)
+		prepare func(context.Context, *mover) (*revisions.Move, error)
 		moved   []string
 	}{
-		{"upgrade", func(ctx context.Context, m *mover) (*imageservice.Move, error) {
-			return m.service.PrepareUpgrade(ctx, m.ctr, upgradeOptions())
+		{"upgrade", func(ctx context.Context, m *mover) (*revisions.Move, error) {
+			return m.service.RevisionStore().PrepareUpgrade(ctx, m.ctr, upgradeOptions())
 		}, []string{"app/conf=mine", "app/only2=2", "app/version=v2", "data/a=mine"}},
-		{"rollback", func(ctx context.Context, m *mover) (*imageservice.Move, error) {
-			return m.service.PrepareRollback(ctx, m.ctr, imageservice.RollbackOptions{Carry: true})
+		{"rollback", func(ctx context.Context, m *mover) (*revisions.Move, error) {
+			return m.service.RevisionStore().PrepareRollback(ctx, m.ctr, revisions.RollbackOptions{Carry: true})
 		}, append(old, "data/b=more")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestMovesFailCleanly(t *testing.T) {
 // movedOrNot reports whether a container has moved, and checks that the move said so.
 func movedOrNot(t *testing.T, m *mover, failed string, err error) bool {
 	t.Helper()
-	st, serr := m.service.State(t.Context(), m.ctr.ID)
+	st, serr := m.service.RevisionStore().State(t.Context(), m.ctr.ID)
 	if serr != nil {
 		t.Fatalf("%s failed, and then: %v", failed, serr)
 	}
@@ -140,7 +140,7 @@ func movedOrNot(t *testing.T, m *mover, failed string, err error) bool {
 // its revisions.
 func (m *mover) onlyWhatCounts(t *testing.T, failed string) {
 	t.Helper()
-	list, err := m.service.Revisions(t.Context(), m.ctr)
+	list, err := m.service.RevisionStore().Revisions(t.Context(), m.ctr)
 	if err != nil {
 		t.Fatal(err)
 	}

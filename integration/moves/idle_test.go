@@ -8,7 +8,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 // runsByItsRecord: the daemon's record says that a container runs, and neither
@@ -48,11 +48,11 @@ func staysInPlace(t *testing.T, m *mover, why string) {
 	if r := m.snapshot(t); r.Current {
 		t.Errorf("a snapshot of a container in use is %+v", r)
 	}
-	_, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	_, err := m.service.RevisionStore().PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
 	if !errdefs.IsConflict(err) || !strings.Contains(err.Error(), "its files are in use") || !strings.Contains(err.Error(), why) {
 		t.Errorf("an upgrade gave %v", err)
 	}
-	_, err = m.service.PrepareRollback(t.Context(), m.ctr, imageservice.RollbackOptions{Revision: 1})
+	_, err = m.service.RevisionStore().PrepareRollback(t.Context(), m.ctr, revisions.RollbackOptions{Revision: 1})
 	if !errdefs.IsConflict(err) || !strings.Contains(err.Error(), "its files are in use") {
 		t.Errorf("a rollback gave %v", err)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/diff/compare"
 	"github.com/baleen-project/baleen/diff/merge"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -55,7 +55,7 @@ func upgradeAndBack(t *testing.T, m *mover) {
 		t.Errorf("the snapshot is %+v", r)
 	}
 	m.do(t, "echo more > data/b")
-	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	move, err := m.service.RevisionStore().PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
 	m.run(t, move, err)
 	upgraded := []string{"app/conf=mine", "app/only2=2", "app/version=v2", "data/a=mine", "data/b=more"}
 	m.has(t, upgraded...)
@@ -74,7 +74,7 @@ func upgradeAndBack(t *testing.T, m *mover) {
 	}
 
 	m.do(t, "echo after > data/c")
-	back := m.rollback(t, imageservice.RollbackOptions{})
+	back := m.rollback(t, revisions.RollbackOptions{})
 	if back.To.Number != 2 || back.Before.Number != 4 {
 		t.Errorf("it went back from %d to %d", back.Before.Number, back.To.Number)
 	}
@@ -84,14 +84,14 @@ func upgradeAndBack(t *testing.T, m *mover) {
 		t.Errorf("the configuration is %s, was %s", a, b)
 	}
 	for range 2 {
-		m.rollback(t, imageservice.RollbackOptions{Revision: 4})
+		m.rollback(t, revisions.RollbackOptions{Revision: 4})
 		m.has(t, append(upgraded, "data/c=after")...)
 		m.do(t, "rm -r data")
 	}
-	m.rollback(t, imageservice.RollbackOptions{Revision: 1})
+	m.rollback(t, revisions.RollbackOptions{Revision: 1})
 	m.has(t, first[:4]...)
 
-	pruned, err := m.service.PruneRevisions(t.Context(), m.ctr, api.PruneRequest{})
+	pruned, err := m.service.RevisionStore().PruneRevisions(t.Context(), m.ctr, api.PruneRequest{})
 	if err != nil || fmt.Sprint(pruned.Removed) != "[2 3 4 5 6]" {
 		t.Errorf("pruned %+v, %v", pruned, err)
 	}
@@ -103,7 +103,7 @@ func planUpgrade(t *testing.T, m *mover) {
 	o := upgradeOptions()
 	o.DryRun = true
 	m.ctr.Running = true // does not matter to a plan
-	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, o)
+	move, err := m.service.RevisionStore().PrepareUpgrade(t.Context(), m.ctr, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,25 +120,25 @@ func planUpgrade(t *testing.T, m *mover) {
 	if fmt.Sprint(told) != "[Cmd Env VERSION]" {
 		t.Errorf("the configuration changes in %v", told)
 	}
-	if o.Policies, err = imageservice.ParsePolicies("fail", []api.PathPolicy{{Pattern: "/data/**", Policy: "image"}}, nil); err != nil {
+	if o.Policies, err = revisions.ParsePolicies("fail", []api.PathPolicy{{Pattern: "/data/**", Policy: "image"}}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if move, err = m.service.PrepareUpgrade(t.Context(), m.ctr, o); err != nil || move.Plan.ConflictCount != 1 || move.Plan.Conflicts[0].Winner != "" {
+	if move, err = m.service.RevisionStore().PrepareUpgrade(t.Context(), m.ctr, o); err != nil || move.Plan.ConflictCount != 1 || move.Plan.Conflicts[0].Winner != "" {
 		t.Errorf("a plan to fail is %+v, %v", move, err)
 	}
 	m.ctr.Running = false
 	o.DryRun = false
-	move, err = m.service.PrepareUpgrade(t.Context(), m.ctr, o)
+	move, err = m.service.RevisionStore().PrepareUpgrade(t.Context(), m.ctr, o)
 	var conflicts *merge.ConflictError
 	if !errors.As(err, &conflicts) || !errdefs.IsConflict(err) || move == nil || move.Plan.ConflictCount != 1 {
 		t.Errorf("an upgrade to fail gave %+v, %v", move, err)
 	}
 	m.e.Settled(t, before)
 
-	if o.Policies, err = imageservice.ParsePolicies("fail", []api.PathPolicy{{Pattern: "/app/co*", Policy: "image"}}, nil); err != nil {
+	if o.Policies, err = revisions.ParsePolicies("fail", []api.PathPolicy{{Pattern: "/app/co*", Policy: "image"}}, nil); err != nil {
 		t.Fatal(err)
 	}
-	move, err = m.service.PrepareUpgrade(t.Context(), m.ctr, o)
+	move, err = m.service.RevisionStore().PrepareUpgrade(t.Context(), m.ctr, o)
 	m.run(t, move, err)
 	m.has(t, "app/conf=conf2", "app/only2=2", "app/version=v2", "data/a=mine")
 }
@@ -152,28 +152,28 @@ func refusedMoves(t *testing.T, m *mover) {
 			t.Errorf("%s gave %v", what, err)
 		}
 	}
-	_, err := m.service.PrepareRollback(ctx, m.ctr, imageservice.RollbackOptions{})
+	_, err := m.service.RevisionStore().PrepareRollback(ctx, m.ctr, revisions.RollbackOptions{})
 	must("rolling back to nothing", err, errdefs.IsNotFound, "no previous revision")
-	_, err = m.service.PrepareRollback(ctx, m.ctr, imageservice.RollbackOptions{Revision: 9})
+	_, err = m.service.RevisionStore().PrepareRollback(ctx, m.ctr, revisions.RollbackOptions{Revision: 9})
 	must("an unknown revision", err, errdefs.IsNotFound, "revision 9")
-	_, err = m.service.PrepareUpgrade(ctx, m.ctr, imageservice.UpgradeOptions{Image: "no:such"})
+	_, err = m.service.RevisionStore().PrepareUpgrade(ctx, m.ctr, revisions.UpgradeOptions{Image: "no:such"})
 	must("an unknown image", err, errdefs.IsNotFound, "no:such")
 	m.mounted.Store(true)
-	_, err = m.service.PrepareUpgrade(ctx, m.ctr, upgradeOptions())
+	_, err = m.service.RevisionStore().PrepareUpgrade(ctx, m.ctr, upgradeOptions())
 	must("upgrading a mounted container, as a running one is", err, errdefs.IsConflict, "it is running")
 	m.mounted.Store(false)
 
-	move, err := m.service.PrepareUpgrade(ctx, m.ctr, upgradeOptions())
+	move, err := m.service.RevisionStore().PrepareUpgrade(ctx, m.ctr, upgradeOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = m.service.PrepareUpgrade(ctx, m.ctr, upgradeOptions())
+	_, err = m.service.RevisionStore().PrepareUpgrade(ctx, m.ctr, upgradeOptions())
 	must("two upgrades at once", err, errdefs.IsConflict, "under way")
-	_, err = m.service.Snapshot(ctx, m.ctr, imageservice.SnapshotOptions{})
+	_, err = m.service.RevisionStore().Snapshot(ctx, m.ctr, revisions.SnapshotOptions{})
 	must("a snapshot during an upgrade", err, errdefs.IsConflict, "under way")
-	_, err = m.service.PruneRevisions(ctx, m.ctr, api.PruneRequest{})
+	_, err = m.service.RevisionStore().PruneRevisions(ctx, m.ctr, api.PruneRequest{})
 	must("pruning during an upgrade", err, errdefs.IsConflict, "under way")
-	if list, err := m.service.Revisions(ctx, m.ctr); err != nil || len(list) > 0 {
+	if list, err := m.service.RevisionStore().Revisions(ctx, m.ctr); err != nil || len(list) > 0 {
 		t.Errorf("what is only prepared is listed: %v, %v", list, err)
 	}
 	if err := move.Abandon(ctx); err != nil {
@@ -184,7 +184,7 @@ func refusedMoves(t *testing.T, m *mover) {
 	}
 	m.e.Settled(t, before)
 
-	if move, err = m.service.PrepareUpgrade(ctx, m.ctr, upgradeOptions()); err != nil {
+	if move, err = m.service.RevisionStore().PrepareUpgrade(ctx, m.ctr, upgradeOptions()); err != nil {
 		t.Fatal(err)
 	}
 	m.mounted.Store(true)
@@ -195,24 +195,24 @@ func refusedMoves(t *testing.T, m *mover) {
 }
 
 func carryChanges(t *testing.T, m *mover) {
-	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	move, err := m.service.RevisionStore().PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
 	m.run(t, move, err)
 	m.do(t, "echo after > data/b; echo later > app/conf; rm app/only2")
 	m.snapshot(t) // so the changes are spread over two layers
 	m.do(t, "echo after > data/c; rm data/a")
-	plan, err := m.service.PrepareRollback(t.Context(), m.ctr, imageservice.RollbackOptions{Carry: true, DryRun: true})
+	plan, err := m.service.RevisionStore().PrepareRollback(t.Context(), m.ctr, revisions.RollbackOptions{Carry: true, DryRun: true})
 	if err != nil || plan.Plan.ConflictCount != 0 || plan.To.Number != 1 {
 		t.Errorf("the plan is %+v, %v", plan, err)
 	}
-	carried := m.rollback(t, imageservice.RollbackOptions{Carry: true})
+	carried := m.rollback(t, revisions.RollbackOptions{Carry: true})
 	m.has(t, "app/conf=later", "app/only1=1", "app/version=v1", "data/b=after", "data/c=after")
 	if carried.To.Kind != api.KindCarry || carried.To.Previous != 1 || m.ctr.Config.Image != "app:1" {
 		t.Errorf("it went to %+v, of image %s", carried.To, m.ctr.Config.Image)
 	}
-	m.rollback(t, imageservice.RollbackOptions{Revision: 1})
+	m.rollback(t, revisions.RollbackOptions{Revision: 1})
 	m.has(t, "app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine")
 	m.do(t, "echo forth > data/d")
-	m.rollback(t, imageservice.RollbackOptions{Revision: 2, Carry: true})
+	m.rollback(t, revisions.RollbackOptions{Revision: 2, Carry: true})
 	m.has(t, "app/conf=mine", "app/only2=2", "app/version=v2", "data/a=mine", "data/d=forth")
 }
 
@@ -268,7 +268,7 @@ func verbsOnRevisions(t *testing.T, m *mover) {
 
 // commitOnRevisions commits a container that was upgraded, and compares.
 func commitOnRevisions(t *testing.T, m *mover) {
-	move, err := m.service.PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
+	move, err := m.service.RevisionStore().PrepareUpgrade(t.Context(), m.ctr, upgradeOptions())
 	m.run(t, move, err)
 	m.do(t, "echo b > data/b; ln data/b data/linked")
 	m.snapshot(t)
@@ -337,7 +337,7 @@ func snapshotRunning(t *testing.T, m *mover) {
 	}
 	for i := range 2 {
 		m.do(t, fmt.Sprintf("echo %d > data/n", i))
-		r, err := m.service.Snapshot(t.Context(), m.ctr, imageservice.SnapshotOptions{Pause: pause})
+		r, err := m.service.RevisionStore().Snapshot(t.Context(), m.ctr, revisions.SnapshotOptions{Pause: pause})
 		if err != nil || r.Number != i+1 || r.Current || r.Previous != 0 {
 			t.Fatalf("a snapshot of a running container is %+v, %v", r, err)
 		}
@@ -348,10 +348,10 @@ func snapshotRunning(t *testing.T, m *mover) {
 	m.ctr.Running = false
 	m.mounted.Store(false)
 	m.do(t, "rm -r data")
-	if back := m.rollback(t, imageservice.RollbackOptions{}); back.To.Number != 2 {
+	if back := m.rollback(t, revisions.RollbackOptions{}); back.To.Number != 2 {
 		t.Errorf("it went back to %+v, not to the last snapshot", back.To)
 	}
 	m.has(t, "app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine", "data/n=1")
-	m.rollback(t, imageservice.RollbackOptions{Revision: 1})
+	m.rollback(t, revisions.RollbackOptions{Revision: 1})
 	m.has(t, "app/conf=mine", "app/only1=1", "app/version=v1", "data/a=mine", "data/n=0")
 }

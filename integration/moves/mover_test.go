@@ -21,6 +21,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 	"github.com/baleen-project/baleen/integration/harness"
 )
 
@@ -135,7 +136,7 @@ func (m *mover) has(t *testing.T, want ...string) {
 }
 
 // run runs a move and does the daemon's part of it.
-func (m *mover) run(t *testing.T, move *imageservice.Move, err error) *imageservice.Move {
+func (m *mover) run(t *testing.T, move *revisions.Move, err error) *revisions.Move {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +151,7 @@ func (m *mover) run(t *testing.T, move *imageservice.Move, err error) *imageserv
 // follow makes the container's record equal its state.
 func (m *mover) follow(t *testing.T) {
 	t.Helper()
-	st, err := m.service.State(t.Context(), m.ctr.ID)
+	st, err := m.service.RevisionStore().State(t.Context(), m.ctr.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,15 +160,15 @@ func (m *mover) follow(t *testing.T) {
 	}
 }
 
-func (m *mover) rollback(t *testing.T, o imageservice.RollbackOptions) *imageservice.Move {
+func (m *mover) rollback(t *testing.T, o revisions.RollbackOptions) *revisions.Move {
 	t.Helper()
-	move, err := m.service.PrepareRollback(t.Context(), m.ctr, o)
+	move, err := m.service.RevisionStore().PrepareRollback(t.Context(), m.ctr, o)
 	return m.run(t, move, err)
 }
 
 func (m *mover) snapshot(t *testing.T) api.Revision {
 	t.Helper()
-	r, err := m.service.Snapshot(t.Context(), m.ctr, imageservice.SnapshotOptions{Message: "a message"})
+	r, err := m.service.RevisionStore().Snapshot(t.Context(), m.ctr, revisions.SnapshotOptions{Message: "a message"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,8 +176,8 @@ func (m *mover) snapshot(t *testing.T) api.Revision {
 }
 
 // upgradeOptions are those of an upgrade to app:2.
-func upgradeOptions() imageservice.UpgradeOptions {
-	return imageservice.UpgradeOptions{Image: "app:2", Message: "to 2", Init: func(root string) error {
+func upgradeOptions() revisions.UpgradeOptions {
+	return revisions.UpgradeOptions{Image: "app:2", Message: "to 2", Init: func(root string) error {
 		return os.WriteFile(filepath.Join(root, ".dockerenv"), nil, 0o755)
 	}}
 }

@@ -61,7 +61,7 @@ func (daemon *Daemon) newBaleenService(cfg mobyImagesConfig) ImageService {
 		Upstream:    upstream,
 	})
 	service.Serve(upstreamClient)
-	images.Use(service)
+	images.Use(service.RevisionStore())
 	freezer := freeze.New(baleenRoles{daemon})
 	operations := lifecycle.New(lifecycle.Config{
 		Daemon:    baleenRoles{daemon},

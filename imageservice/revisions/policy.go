@@ -1,11 +1,12 @@
-package imageservice
+package revisions
 
 import (
 	"fmt"
-	"path"
 	"strings"
 
 	"github.com/containerd/errdefs"
+
+	"path"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"

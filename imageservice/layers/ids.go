@@ -1,4 +1,4 @@
-package imageservice
+package layers
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
-	"github.com/moby/sys/user"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat/moby"
@@ -20,17 +19,6 @@ import (
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
-// idMap is the daemon's mapping.
-func idMap(m user.IdentityMapping) idmap.Map {
-	ranges := func(all []user.IDMap) (ranges []idmap.Range) {
-		for _, r := range all {
-			ranges = append(ranges, idmap.Range{Container: uint32(r.ID), Host: uint32(r.ParentID), Size: uint32(r.Count)})
-		}
-		return ranges
-	}
-	return idmap.Map{UIDs: ranges(m.UIDMaps), GIDs: ranges(m.GIDMaps)}
-}
-
 // mapsByMount remembers whether ids can be mapped by mounting.
 type mapsByMount struct {
 	mu           sync.Mutex
@@ -40,11 +28,11 @@ type mapsByMount struct {
 // mapIDs says how the files of a new container on the image's snapshot parent
 // get the ids of the user namespace, and on which snapshot it is to be made. It
 // works under the lease in ctx.
-func (s *Service) mapIDs(ctx context.Context, id, parent string) (on string, ids containerstore.IDs, err error) {
-	if s.files.IDs.Empty() {
+func (s *Store) mapIDs(ctx context.Context, id, parent string) (on string, ids containerstore.IDs, err error) {
+	if s.Files.IDs.Empty() {
 		return parent, ids, nil
 	}
-	ids = containerstore.IDs{Way: containerstore.Remapped, Map: s.files.IDs}
+	ids = containerstore.IDs{Way: containerstore.Remapped, Map: s.Files.IDs}
 	if parent != "" {
 		mounted, err := s.mapsByMount(ctx, id, parent)
 		if err != nil {
@@ -55,13 +43,13 @@ func (s *Service) mapIDs(ctx context.Context, id, parent string) (on string, ids
 			return parent, ids, nil
 		}
 	}
-	on, err = s.remapped(ctx, parent)
+	on, err = s.Remapped(ctx, parent)
 	return on, ids, err
 }
 
 // mapsByMount finds out once whether ids can be mapped by mounting.
-func (s *Service) mapsByMount(ctx context.Context, id, parent string) (bool, error) {
-	if s.options.CopyIDs {
+func (s *Store) mapsByMount(ctx context.Context, id, parent string) (bool, error) {
+	if s.CopyIDs {
 		return false, nil
 	}
 	s.maps.mu.Lock()
@@ -69,8 +57,8 @@ func (s *Service) mapsByMount(ctx context.Context, id, parent string) (bool, err
 	if s.maps.known {
 		return s.maps.works, nil
 	}
-	sn := s.files.Snapshots("")
-	works, err := snapshotter.MapsByMount(ctx, sn, sn.Prepare, files.TemporaryKey(id, "idmapped"), parent, s.files.IDs)
+	sn := s.Files.Snapshots("")
+	works, err := snapshotter.MapsByMount(ctx, sn, sn.Prepare, files.TemporaryKey(id, "idmapped"), parent, s.Files.IDs)
 	if err != nil {
 		return false, fmt.Errorf("find out whether ids can be mapped by mounting: %w", err)
 	}
@@ -78,23 +66,23 @@ func (s *Service) mapsByMount(ctx context.Context, id, parent string) (bool, err
 	return works, nil
 }
 
-// remapped returns the copy of an image's snapshot whose files have the host's
+// Remapped returns the copy of an image's snapshot whose files have the host's
 // ids, and makes it if it is not there. Without an image it is "".
-func (s *Service) remapped(ctx context.Context, parent string) (string, error) {
+func (s *Store) Remapped(ctx context.Context, parent string) (string, error) {
 	if parent == "" {
 		return "", nil
 	}
 	// One that exists may be garbage, which its name in the lease prevents.
-	if err := s.files.Keep(ctx, snapshotter.RemappedName(parent, s.files.IDs)); err != nil {
+	if err := s.Files.Keep(ctx, snapshotter.RemappedName(parent, s.Files.IDs)); err != nil {
 		return "", err
 	}
-	return snapshotter.Remapped(ctx, s.files.Snapshots(""), s.files.Snapshotter, parent, s.files.IDs)
+	return snapshotter.Remapped(ctx, s.Files.Snapshots(""), s.Files.Snapshotter, parent, s.Files.IDs)
 }
 
-// fillInit has a new init layer filled. What the daemon makes there belongs to
+// FillInit has a new init layer filled. What the daemon makes there belongs to
 // the root of the user namespace or to its own. In a layer that is mapped when it
 // is mounted it must be the image's root's, and in others the namespace's.
-func fillInit(ctx context.Context, mounts []mount.Mount, hasParent bool, ids containerstore.IDs, init moby.InitLayerFunc) error {
+func FillInit(ctx context.Context, mounts []mount.Mount, hasParent bool, ids containerstore.IDs, init moby.InitLayerFunc) error {
 	if err := mount.WithTempMount(ctx, mounts, init); err != nil || ids.Way == containerstore.AsStored {
 		return err
 	}
@@ -108,12 +96,12 @@ func fillInit(ctx context.Context, mounts []mount.Mount, hasParent bool, ids con
 	return err
 }
 
-// fillFunc writes into a layer that is empty, as if there were no user namespace.
-type fillFunc func(ctx context.Context, mounts []mount.Mount) error
+// FillFunc writes into a layer that is empty, as if there were no user namespace.
+type FillFunc func(ctx context.Context, mounts []mount.Mount) error
 
 // fillMapped has a new layer filled, and gives what is in it then the host's ids.
 // Directories that had to be made on the way may have those already.
-func fillMapped(ctx context.Context, mounts []mount.Mount, m idmap.Map, fill fillFunc) error {
+func fillMapped(ctx context.Context, mounts []mount.Mount, m idmap.Map, fill FillFunc) error {
 	if m.Empty() {
 		return fill(ctx, mounts)
 	}

@@ -1,4 +1,4 @@
-package imageservice_test
+package revisions_test
 
 import (
 	"testing"
@@ -7,11 +7,11 @@ import (
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/diff/merge"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 func TestPolicy(t *testing.T) {
-	p, err := imageservice.ParsePolicies("", []api.PathPolicy{
+	p, err := revisions.ParsePolicies("", []api.PathPolicy{
 		{Pattern: "/etc/nginx/*", Policy: "image"},
 		{Pattern: "/etc/**", Policy: "fail"},
 		{Pattern: "/srv/*/cache/**", Policy: "image"},
@@ -35,20 +35,20 @@ func TestPolicy(t *testing.T) {
 			t.Errorf("the policy of %s is %s, want %s", path, got, want)
 		}
 	}
-	if all, err := imageservice.ParsePolicies("fail", []api.PathPolicy{{Pattern: "/**", Policy: "image"}}, nil); err != nil || all.Decide("a/b") != merge.Image || all.Decide(".") != merge.Image {
+	if all, err := revisions.ParsePolicies("fail", []api.PathPolicy{{Pattern: "/**", Policy: "image"}}, nil); err != nil || all.Decide("a/b") != merge.Image || all.Decide(".") != merge.Image {
 		t.Errorf("the policy of all is %s, %v", all.Decide("a/b"), err)
 	}
 	for _, wrong := range []struct{ policy, pattern string }{{"both", "/a"}, {"keep", "a"}, {"keep", "/[a"}, {"keep", ""}} {
-		if _, err := imageservice.ParsePolicies("", []api.PathPolicy{{Pattern: wrong.pattern, Policy: wrong.policy}}, nil); !errdefs.IsInvalidArgument(err) {
+		if _, err := revisions.ParsePolicies("", []api.PathPolicy{{Pattern: wrong.pattern, Policy: wrong.policy}}, nil); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("policy %s of %q gave %v", wrong.policy, wrong.pattern, err)
 		}
 	}
 	for _, wrong := range []string{"", "/", "/a/..", "a"} {
-		if _, err := imageservice.ParsePolicies("", nil, []string{wrong}); !errdefs.IsInvalidArgument(err) {
+		if _, err := revisions.ParsePolicies("", nil, []string{wrong}); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("to keep %q gave %v", wrong, err)
 		}
 	}
-	if _, err := imageservice.ParsePolicies("both", nil, nil); !errdefs.IsInvalidArgument(err) {
+	if _, err := revisions.ParsePolicies("both", nil, nil); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("policy both gave %v", err)
 	}
 }

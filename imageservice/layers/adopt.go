@@ -1,4 +1,4 @@
-package imageservice
+package layers
 
 import (
 	"context"
@@ -11,8 +11,9 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
-	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"github.com/moby/sys/mountinfo"
 
 	"github.com/baleen-project/baleen/snapshotter"
 )
@@ -26,15 +27,15 @@ import (
 //
 // The mounter finds it mounted then, as it does when the daemon was started again in
 // the same mount namespace, and counts the container as its user.
-func (s *Service) adoptRoot(ctx context.Context, id string, mounts []mount.Mount) error {
-	if s.roots == "" || len(mounts) != 1 || mounts[0].Type != "overlay" {
+func (s *Store) adoptRoot(ctx context.Context, id string, mounts []mount.Mount) error {
+	if s.Roots == "" || len(mounts) != 1 || mounts[0].Type != "overlay" {
 		return nil
 	}
-	target := filepath.Join(s.roots, id)
+	target := filepath.Join(s.Roots, id)
 	if mounted, err := mountinfo.Mounted(target); mounted || err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	h := s.files.History(id, "")
+	h := s.Files.History(id, "")
 	pid, err := h.RunningTask(ctx)
 	if err != nil || pid == 0 {
 		return err

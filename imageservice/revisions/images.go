@@ -1,4 +1,4 @@
-package imageservice
+package revisions
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"github.com/baleen-project/baleen/containerstore"
 )
 
-// RevisionImage says that a revision of a container is of an image.
-type RevisionImage struct {
+// Image says that a revision of a container is of an image.
+type Image struct {
 	Container string // id
 	Revision  int
 	Image     moby.ImageID
@@ -22,10 +22,10 @@ type RevisionImage struct {
 
 // RevisionImages lists the images of all revisions of all containers, in one
 // call to containerd.
-func (s *Service) RevisionImages(ctx context.Context) ([]RevisionImage, error) {
-	var list []RevisionImage
-	seen := map[RevisionImage]bool{} // one that was merged is there twice
-	err := s.files.Snapshots("").Walk(ctx, func(_ context.Context, i snapshots.Info) error {
+func (s *Store) RevisionImages(ctx context.Context) ([]Image, error) {
+	var list []Image
+	seen := map[Image]bool{} // one that was merged is there twice
+	err := s.Files.Snapshots("").Walk(ctx, func(_ context.Context, i snapshots.Info) error {
 		r, ok := revisionImage(i)
 		if ok && !seen[r] {
 			seen[r] = true
@@ -41,11 +41,11 @@ func (s *Service) RevisionImages(ctx context.Context) ([]RevisionImage, error) {
 
 // revisionImage reads the name of a revision's snapshot, "<container>.r<number>"
 // or "<container>.c<number>", and its label.
-func revisionImage(i snapshots.Info) (RevisionImage, bool) {
+func revisionImage(i snapshots.Info) (Image, bool) {
 	dot := strings.LastIndexByte(i.Name, '.')
 	if dot < 0 || len(i.Name) < dot+2 {
-		return RevisionImage{}, false
+		return Image{}, false
 	}
 	n, err := strconv.Atoi(i.Name[dot+2:])
-	return RevisionImage{Container: i.Name[:dot], Revision: n, Image: moby.ImageID(i.Labels[containerstore.LabelImage])}, err == nil
+	return Image{Container: i.Name[:dot], Revision: n, Image: moby.ImageID(i.Labels[containerstore.LabelImage])}, err == nil
 }

@@ -1,4 +1,4 @@
-package imageservice
+package layers
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -21,69 +20,39 @@ import (
 	"github.com/baleen-project/baleen/containerstore"
 )
 
-// LoadLayer finds the writable layer of a container when the daemon loads the
-// container, or tries again to: it settles what a crash has cut short, and makes
-// folders again that a power cut took, if that loses nothing. initFunc fills an init
-// layer, as in CreateLayer. The state is as that of [Service.State].
+// Load finds the writable layer of a container when the daemon loads the container, or tries
+// again to: it settles what a crash has cut short, and makes folders again that a power cut
+// took, if that loses nothing. initFunc fills an init layer, as in Create. then is called if
+// the layer can be used; its error is one of the layer.
 //
 // No container is lost for its files: together with an error there is a layer that
 // cannot be mounted, and can be released.
-func (s *Service) LoadLayer(ctx context.Context, ctr *moby.Container, initFunc moby.InitLayerFunc) (moby.RWLayer, *State, error) {
+func (s *Store) Load(ctx context.Context, ctr *moby.Container, initFunc moby.InitLayerFunc, then func(context.Context) error) (moby.RWLayer, error) {
 	l, again := ctr.RWLayer.(*rwLayer)
 	if !again {
 		l = s.layer(ctr.ID)
 	} // else somebody may be mounting it just now, which its lock keeps apart
-	err := s.find(ctx, ctr.ID, remake(ctr, initFunc))
-	var st *State
+	err := s.find(ctx, ctr.ID, Remake(ctr, initFunc))
 	if err == nil {
-		st, err = s.state(ctx, ctr.ID)
+		err = then(ctx)
 	}
 	if err != nil {
-		return l, nil, s.lost.lose(ctr.ID, fmt.Errorf("the files of the container cannot be used: %w", err))
+		return l, s.lost.lose(ctr.ID, fmt.Errorf("the files of the container cannot be used: %w", err))
 	}
 	s.lost.found(ctr.ID)
-	return l, st, nil
+	return l, nil
 }
 
-func remake(ctr *moby.Container, initFunc moby.InitLayerFunc) containerstore.Remake {
+// Remake says how what a power cut took of a container's layer is made again.
+func Remake(ctr *moby.Container, initFunc moby.InitLayerFunc) containerstore.Remake {
 	return containerstore.Remake{
 		Written: func(active snapshots.Info, upper string) bool {
 			return ctr.StartedAt.After(active.Created) || noted(ctr, upper)
 		},
 		FillInit: func(ctx context.Context, mounts []mount.Mount, hasParent bool, ids containerstore.IDs) error {
-			return fillInit(ctx, mounts, hasParent, ids, initFunc)
+			return FillInit(ctx, mounts, hasParent, ids, initFunc)
 		},
 	}
-}
-
-// GiveUpLost makes the folder of a container's active snapshot again if a power cut took
-// it. What the container wrote since its last revision is lost then. It does so only if
-// the folders of revision n are there, to which the container is to be rolled back; n is
-// as in [RollbackOptions]. It reports whether it did so.
-func (s *Service) GiveUpLost(ctx context.Context, ctr *moby.Container, n int, initFunc moby.InitLayerFunc) (bool, error) {
-	how := remake(ctr, initFunc)
-	if err := s.files.Reopen(ctx, ctr.ID, how); !errdefs.IsDataLoss(err) {
-		return false, err
-	}
-	m := &Move{s: s, ctr: ctr, history: s.files.History(ctr.ID, ctr.Driver)}
-	target, err := m.target(ctx, n)
-	if err != nil {
-		return false, err
-	}
-	layers, err := m.history.Layers(ctx, target.Snapshot)
-	if err != nil {
-		return false, err
-	}
-	for _, folder := range slices.Concat(layers.Uppers, layers.Lowers) {
-		if _, err := os.Lstat(folder); err != nil {
-			return false, fmt.Errorf("revision %d: %w", target.Number, err)
-		}
-	}
-	how.GiveUp = true
-	if err := s.files.Reopen(ctx, ctr.ID, how); err != nil {
-		return false, err
-	}
-	return true, nil
 }
 
 // lostLayers are the layers that could not be loaded, by name, and why.
@@ -117,9 +86,9 @@ func (l *lostLayers) why(id string) error {
 	return l.reasons[id]
 }
 
-// LoadImageMount is LoadLayer for an image that is mounted into a container. It
+// LoadImageMount is Load for an image that is mounted into a container. It
 // is mounted again if it is not, as after a restart of the machine.
-func (s *Service) LoadImageMount(ctx context.Context, id string) (moby.RWLayer, error) {
+func (s *Store) LoadImageMount(ctx context.Context, id string) (moby.RWLayer, error) {
 	l := s.layer(id)
 	s.lost.found(id)
 	err := s.find(ctx, id, containerstore.Remake{
@@ -135,18 +104,22 @@ func (s *Service) LoadImageMount(ctx context.Context, id string) (moby.RWLayer, 
 }
 
 func (l *rwLayer) mounted() error {
-	mounted, err := l.s.files.Mounted(l.id)
+	mounted, err := l.s.Files.Mounted(l.id)
 	if err == nil && !mounted {
 		_, err = l.Mount("")
 	}
 	return err
 }
 
+// Lost returns an error that says why a layer cannot be used; nil if it can, or if nobody
+// has loaded it.
+func (s *Store) Lost(id string) error { return s.lost.why(id) }
+
 // IsDoubtful reports whether a layer has to be loaded again before it is used: its
 // files could not be used, or a move of the container has failed half-way.
-func (s *Service) IsDoubtful(layer moby.RWLayer) bool {
+func (s *Store) IsDoubtful(layer moby.RWLayer) bool {
 	l, ok := layer.(*rwLayer)
-	return ok && (s.lost.why(l.id) != nil || s.files.IsCut(l.id))
+	return ok && (s.lost.why(l.id) != nil || s.Files.IsCut(l.id))
 }
 
 // mountedNote is a file in a container's folder that names the folder of the
@@ -158,13 +131,13 @@ const mountedNote = "baleen-mounted"
 // note notes that the files are mounted, and may be written. What mounts them before
 // the container is known to the daemon creates it, and would write the same again.
 func (l *rwLayer) note(mounts []mount.Mount) {
-	ctr := l.s.containers.Get(l.id)
+	ctr := l.s.Containers.Get(l.id)
 	upper := upperOf(mounts)
 	if ctr == nil || upper == "" || upper == l.noted {
 		return
 	}
 	if err := os.WriteFile(filepath.Join(ctr.Root, mountedNote), []byte(upper), 0o600); err != nil {
-		log.G(l.s.background()).WithError(err).WithField("container", l.id).Warn("could not note that the container's files are mounted")
+		log.G(background()).WithError(err).WithField("container", l.id).Warn("could not note that the container's files are mounted")
 		return
 	}
 	l.noted = upper
@@ -183,7 +156,7 @@ func upperOf(mounts []mount.Mount) string {
 
 // MountUnnoted mounts a container's root as its layer does, for who writes nothing
 // that would not be written again.
-func (s *Service) MountUnnoted(layer moby.RWLayer) (string, error) {
+func (s *Store) MountUnnoted(layer moby.RWLayer) (string, error) {
 	l, ok := layer.(*rwLayer)
 	if !ok {
 		return "", fmt.Errorf("mount layer: not a layer of this service: %T", layer)

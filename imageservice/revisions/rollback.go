@@ -1,4 +1,4 @@
-package imageservice
+package revisions
 
 import (
 	"context"
@@ -28,8 +28,8 @@ type RollbackOptions struct {
 }
 
 // PrepareRollback prepares to go to an earlier revision, or a later one again.
-// For the rest it is as [Service.PrepareUpgrade].
-func (s *Service) PrepareRollback(ctx context.Context, ctr *moby.Container, o RollbackOptions) (*Move, error) {
+// For the rest it is as [Store.PrepareUpgrade].
+func (s *Store) PrepareRollback(ctx context.Context, ctr *moby.Container, o RollbackOptions) (*Move, error) {
 	m, ctx, err := s.move(ctx, "rollback", ctr, o.DryRun)
 	if err == nil {
 		err = m.prepared(m.rollback(ctx, o), o.DryRun)

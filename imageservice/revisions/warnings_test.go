@@ -1,17 +1,17 @@
-package imageservice_test
+package revisions_test
 
 import (
 	"slices"
 	"testing"
 
 	"github.com/baleen-project/baleen/diff/merge"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 // TestWarningsOfHostileNames: a container chose the names in warnings, one of which is in a
 // command to paste.
 func TestWarningsOfHostileNames(t *testing.T) {
-	got := imageservice.MergeWarnings(
+	got := revisions.MergeWarnings(
 		merge.Left{Path: "srv/a; reboot", First: "x\nWARNING: y", Names: 2},
 		merge.Owner{Name: "db\x1b[2J", Old: 1, New: 2, Files: 1, First: "a\rb"},
 		"bin\t", "usr/\u202ebin",

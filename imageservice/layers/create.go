@@ -1,4 +1,4 @@
-package imageservice
+package layers
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
-	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/snapshotter"
@@ -25,50 +24,44 @@ const (
 	initKeySuffix = "-init-key"
 )
 
-// CreateLayer makes the writable layer of a new container, on the layers of
-// its image, which are unpacked if they have not been, and on an init layer
-// that initFunc fills. When it fails, nothing remains. The container's storage
-// option "size" limits what the layer takes on disk.
-func (s *Service) CreateLayer(ctr *moby.Container, initFunc moby.InitLayerFunc) (moby.RWLayer, error) {
-	return s.CreateLayerContext(s.background(), ctr, initFunc)
-}
-
-// CreateLayerContext is CreateLayer for a request: how long it takes to unpack an
-// image is the image's choice.
-func (s *Service) CreateLayerContext(ctx context.Context, ctr *moby.Container, initFunc moby.InitLayerFunc) (moby.RWLayer, error) {
+// Create makes the writable layer of a new container, on the layers of its image, which are
+// unpacked if they have not been, and on an init layer that initFunc fills. fill, if there is
+// one, writes into the new layer, with the ids of the image. When it fails, nothing remains.
+// The container's storage option "size" limits what the layer takes on disk.
+func (s *Store) Create(ctx context.Context, ctr *moby.Container, initFunc moby.InitLayerFunc, fill FillFunc) (moby.RWLayer, error) {
 	var options map[string]string
 	if ctr.HostConfig != nil {
 		options = ctr.HostConfig.StorageOpt
 	}
 	size, err := storageSize(options)
-	var l *rwLayer
-	if err == nil {
-		l, err = s.createLayer(ctx, ctr.ImageManifest, ctr.ID, size, initFunc, nil)
-	}
 	if err != nil {
-		return nil, compat.DockerError(fmt.Errorf("create layer of container %s: %w", ctr.ID, err))
+		return nil, err
+	}
+	l, err := s.create(ctx, ctr.ImageManifest, ctr.ID, size, initFunc, fill)
+	if err != nil {
+		return nil, err
 	}
 	return l, nil
 }
 
-// createLayer works under the lease of an operation. The lease that holds the
+// create works under the lease of an operation. The lease that holds the
 // layer for the container's life is made last: until then a crash leaves only
 // what the next start sweeps. fill, if there is one, writes into the new layer,
 // with the ids of the image.
-func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor, id string, size int64, initFunc moby.InitLayerFunc, fill fillFunc) (_ *rwLayer, err error) {
-	sn := s.files.Snapshots("")
+func (s *Store) create(ctx context.Context, manifest *ocispec.Descriptor, id string, size int64, initFunc moby.InitLayerFunc, fill FillFunc) (_ *rwLayer, err error) {
+	sn := s.Files.Snapshots("")
 	if _, err := sn.Stat(ctx, id); err == nil {
 		return nil, fmt.Errorf("snapshot %s: %w", id, errdefs.ErrAlreadyExists)
 	} else if !errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("look up snapshot: %w", err)
 	}
-	ctx, end, err := s.files.Operations.Begin(ctx, "create", id, false)
+	ctx, end, err := s.Files.Operations.Begin(ctx, "create", id, false)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { end(err) }()
 
-	parent, err := s.unpack(ctx, manifest)
+	parent, err := s.Unpack(ctx, manifest)
 	if err != nil {
 		return nil, err
 	}
@@ -100,10 +93,10 @@ func (s *Service) createLayer(ctx context.Context, manifest *ocispec.Descriptor,
 			return nil, errors.Join(fmt.Errorf("fill snapshot: %w", err), unlimit(mounts, project))
 		}
 	}
-	if _, err := s.hold(ctx, id, id); err != nil {
+	if _, err := s.Hold(ctx, id, id); err != nil {
 		// The lease may be there even so: containerd can fail after it has made it.
-		if l := (leases.Lease{ID: id}); s.files.Operations.Delete(ctx, l) != nil {
-			go s.files.Operations.DeleteLater(ctx, l)
+		if l := (leases.Lease{ID: id}); s.Files.Operations.Delete(ctx, l) != nil {
+			go s.Files.Operations.DeleteLater(ctx, l)
 		}
 		return nil, errors.Join(err, unlimit(mounts, project))
 	}
@@ -115,7 +108,7 @@ func prepareInit(ctx context.Context, sn snapshots.Snapshotter, id, parent strin
 	if err != nil {
 		return err
 	}
-	if err := fillInit(ctx, mounts, parent != "", ids, initFunc); err != nil {
+	if err := FillInit(ctx, mounts, parent != "", ids, initFunc); err != nil {
 		if errors.Is(err, unix.EROFS) {
 			err = fmt.Errorf("%w (the kernel mounts an overlay read-only when its disk is full)", err)
 		}

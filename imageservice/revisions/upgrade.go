@@ -1,4 +1,4 @@
-package imageservice
+package revisions
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/merge"
+	"github.com/baleen-project/baleen/imageservice/layers"
 )
 
 // UpgradeOptions says to what a container is upgraded, and how.
@@ -36,7 +37,7 @@ type UpgradeOptions struct {
 // If a policy is to fail and there are conflicts, the error is a
 // [*merge.ConflictError], and the move is not nil but has the plan alone. A dry
 // run tells them in the plan, and is no failure.
-func (s *Service) PrepareUpgrade(ctx context.Context, ctr *moby.Container, o UpgradeOptions) (*Move, error) {
+func (s *Store) PrepareUpgrade(ctx context.Context, ctr *moby.Container, o UpgradeOptions) (*Move, error) {
 	m, ctx, err := s.move(ctx, "upgrade", ctr, o.DryRun)
 	if err == nil {
 		err = m.prepared(m.upgrade(ctx, o), o.DryRun)
@@ -72,7 +73,7 @@ func (m *Move) planOnly(err error) *Move {
 }
 
 func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
-	old, err := m.s.files.Base(ctx, m.ctr)
+	old, err := m.s.Files.Base(ctx, m.ctr)
 	if err != nil {
 		return fmt.Errorf("read the image that it stands on: %w", err)
 	}
@@ -86,7 +87,7 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 	if err := m.describe(ctx, to, "", o.DryRun); err != nil {
 		return err
 	}
-	chain, err := m.s.unpack(ctx, to.Manifest)
+	chain, err := m.s.Layers.Unpack(ctx, to.Manifest)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 		return err
 	}
 	if stack.IDs.Way == containerstore.Remapped {
-		if chain, err = m.s.remapped(ctx, chain); err != nil {
+		if chain, err = m.s.Layers.Remapped(ctx, chain); err != nil {
 			return err
 		}
 	}
@@ -113,8 +114,8 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 
 // mergeable is a container's own layers as they can be merged on others, with
 // the ids that those have.
-func (s *Service) mergeable(ctx context.Context, ctr *moby.Container) (*changes.Container, containerstore.Stack, error) {
-	own, stack, err := s.files.Overlay(ctx, ctr)
+func (s *Store) mergeable(ctx context.Context, ctr *moby.Container) (*changes.Container, containerstore.Stack, error) {
+	own, stack, err := s.Files.Overlay(ctx, ctr)
 	if err != nil {
 		return nil, stack, err
 	}
@@ -126,12 +127,12 @@ func (s *Service) mergeable(ctx context.Context, ctr *moby.Container) (*changes.
 }
 
 // resolve finds an image for a container of that platform, and keeps it.
-func (s *Service) resolve(ctx context.Context, name string, platform ocispec.Platform) (st State, _ baseimage.Image, err error) {
+func (s *Store) resolve(ctx context.Context, name string, platform ocispec.Platform) (st State, _ baseimage.Image, err error) {
 	var wanted *ocispec.Platform
 	if platform.OS != "" && platform.Architecture != "" {
 		wanted = &platform
 	}
-	img, err := s.upstream.GetImage(ctx, name, moby.GetImageOpts{Platform: wanted})
+	img, err := s.Upstream.GetImage(ctx, name, moby.GetImageOpts{Platform: wanted})
 	if err != nil {
 		return st, baseimage.Image{}, err
 	}
@@ -140,10 +141,10 @@ func (s *Service) resolve(ctx context.Context, name string, platform ocispec.Pla
 		return st, baseimage.Image{}, fmt.Errorf("image %s has no manifest: %w", name, errdefs.ErrFailedPrecondition)
 	}
 	st.Manifest = img.Details.ManifestDescriptor
-	if err := s.files.Operations.KeepBlob(ctx, st.Manifest.Digest); err != nil {
+	if err := s.Files.Operations.KeepBlob(ctx, st.Manifest.Digest); err != nil {
 		return st, baseimage.Image{}, err
 	}
-	base, err := baseimage.Read(ctx, s.files.Content, *st.Manifest, st.Platform)
+	base, err := baseimage.Read(ctx, s.Files.Content, *st.Manifest, st.Platform)
 	return st, base, err
 }
 
@@ -157,7 +158,7 @@ func (m *Move) merge(ctx context.Context, merge *merge.Changes, o UpgradeOptions
 	if o.Init != nil {
 		image := on
 		on, err = m.history.PendingInit(ctx, r.Number, image, ids, func(mounts []mount.Mount) error {
-			return fillInit(ctx, mounts, image != "", ids, o.Init)
+			return layers.FillInit(ctx, mounts, image != "", ids, o.Init)
 		})
 		if err != nil {
 			return err

@@ -1,4 +1,4 @@
-package imageservice
+package revisions
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 
 // PruneRevisions removes revisions of a container, as the request says. The one that the
 // container stands on stays.
-func (s *Service) PruneRevisions(ctx context.Context, ctr *moby.Container, r api.PruneRequest) (api.PruneReport, error) {
+func (s *Store) PruneRevisions(ctx context.Context, ctr *moby.Container, r api.PruneRequest) (api.PruneReport, error) {
 	report, err := s.pruneRevisions(ctx, ctr, r)
 	if err != nil {
 		return api.PruneReport{}, compat.DockerError(fmt.Errorf("prune revisions of container %s: %w", ctr.ID, err))
@@ -26,24 +26,24 @@ func (s *Service) PruneRevisions(ctx context.Context, ctr *moby.Container, r api
 // errCollect has containerd collect at once what an operation gave up.
 var errCollect = errors.New("collect garbage")
 
-func (s *Service) pruneRevisions(ctx context.Context, ctr *moby.Container, r api.PruneRequest) (_ api.PruneReport, err error) {
-	end, err := s.files.Locks.Take(ctr.ID)
+func (s *Store) pruneRevisions(ctx context.Context, ctr *moby.Container, r api.PruneRequest) (_ api.PruneReport, err error) {
+	end, err := s.Files.Locks.Take(ctr.ID)
 	if err != nil {
 		return api.PruneReport{}, err
 	}
 	defer end()
-	ctx, release, err := s.files.Operations.Begin(ctx, "prune", ctr.ID, false)
+	ctx, release, err := s.Files.Operations.Begin(ctx, "prune", ctr.ID, false)
 	if err != nil {
 		return api.PruneReport{}, err
 	}
 	defer release(errCollect)
-	lock := s.files.Locks.Of(ctr.ID)
+	lock := s.Files.Locks.Of(ctr.ID)
 	lock.Lock()
 	defer lock.Unlock()
-	if s.files.Locks.Readers(ctr.ID) > 0 {
+	if s.Files.Locks.Readers(ctr.ID) > 0 {
 		return api.PruneReport{}, fmt.Errorf("a commit or diff of it is under way: %w", errdefs.ErrConflict)
 	}
-	pruned, err := s.files.History(ctr.ID, ctr.Driver).Prune(ctx, containerstore.Retention{Keep: r.Keep, OlderThan: r.OlderThan})
+	pruned, err := s.Files.History(ctr.ID, ctr.Driver).Prune(ctx, containerstore.Retention{Keep: r.Keep, OlderThan: r.OlderThan})
 	if err != nil {
 		return api.PruneReport{}, err
 	}

@@ -1,4 +1,4 @@
-package imageservice
+package revisions
 
 import (
 	"context"
@@ -28,7 +28,7 @@ type State struct {
 // State returns what a container is by its files: what the daemon's own record
 // must say, also if the daemon ended before it had written it. It is nil if the
 // container has never moved. A move that a crash has cut in two is completed.
-func (s *Service) State(ctx context.Context, id string) (*State, error) {
+func (s *Store) State(ctx context.Context, id string) (*State, error) {
 	st, err := s.state(ctx, id)
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("look up the state of container %s: %w", id, err))
@@ -36,13 +36,13 @@ func (s *Service) State(ctx context.Context, id string) (*State, error) {
 	return st, nil
 }
 
-func (s *Service) state(ctx context.Context, id string) (*State, error) {
-	if err := s.files.Settle(ctx, id); err != nil {
+func (s *Store) state(ctx context.Context, id string) (*State, error) {
+	if err := s.Files.Settle(ctx, id); err != nil {
 		return nil, err
 	}
 	r, err := s.readState(ctx, id)
 	if errdefs.IsNotFound(err) {
-		if err = s.files.Recover(ctx, id); err == nil {
+		if err = s.Files.Recover(ctx, id); err == nil {
 			r, err = s.readState(ctx, id)
 		}
 	}
@@ -53,11 +53,11 @@ func (s *Service) state(ctx context.Context, id string) (*State, error) {
 	return &st, err
 }
 
-func (s *Service) readState(ctx context.Context, id string) (*containerstore.Record, error) {
-	lock := s.files.Locks.Of(id)
+func (s *Store) readState(ctx context.Context, id string) (*containerstore.Record, error) {
+	lock := s.Files.Locks.Of(id)
 	lock.RLock()
 	defer lock.RUnlock()
-	return s.files.History(id, "").State(ctx)
+	return s.Files.History(id, "").State(ctx)
 }
 
 // record describes what a container is now, as a revision to be made.

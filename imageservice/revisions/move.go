@@ -1,4 +1,4 @@
-package imageservice
+package revisions
 
 import (
 	"context"
@@ -30,7 +30,7 @@ type Move struct {
 	// State is what the daemon's record of the container must say after Run.
 	State State
 
-	s       *Service
+	s       *Store
 	verb    string
 	ctr     *moby.Container
 	history *containerstore.History
@@ -45,11 +45,11 @@ type Move struct {
 const listed = 100
 
 // move begins to prepare a move of a container that is stopped, or a plan.
-func (s *Service) move(ctx context.Context, verb string, ctr *moby.Container, dry bool) (_ *Move, _ context.Context, err error) {
-	m := &Move{s: s, verb: verb, ctr: ctr, history: s.files.History(ctr.ID, ctr.Driver)}
+func (s *Store) move(ctx context.Context, verb string, ctr *moby.Container, dry bool) (_ *Move, _ context.Context, err error) {
+	m := &Move{s: s, verb: verb, ctr: ctr, history: s.Files.History(ctr.ID, ctr.Driver)}
 	end := func() {}
 	if !dry {
-		if end, err = s.files.Locks.Take(ctr.ID); err != nil {
+		if end, err = s.Files.Locks.Take(ctr.ID); err != nil {
 			return nil, nil, err
 		}
 		defer func() {
@@ -61,7 +61,7 @@ func (s *Service) move(ctx context.Context, verb string, ctr *moby.Container, dr
 			return nil, nil, err
 		}
 	}
-	ctx, release, err := s.files.Operations.Begin(ctx, verb, ctr.ID, false)
+	ctx, release, err := s.Files.Operations.Begin(ctx, verb, ctr.ID, false)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,11 +73,11 @@ func (s *Service) move(ctx context.Context, verb string, ctr *moby.Container, dr
 // settle checks that the container is stopped, and ends what an earlier move
 // has left undone.
 func (m *Move) settle(ctx context.Context) error {
-	return m.s.files.WhileIdle(ctx, m.ctr, m.history, func() error {
+	return m.s.Files.WhileIdle(ctx, m.ctr, m.history, func() error {
 		if err := m.history.Recover(ctx); err != nil {
 			return err
 		}
-		m.s.files.Settled(m.ctr.ID)
+		m.s.Files.Settled(m.ctr.ID)
 		return nil
 	})
 }
@@ -130,7 +130,7 @@ func (m *Move) count(stats merge.Stats) {
 
 // Run keeps the present state as Before, and gives the container the files of
 // To. The container must be stopped. A failure leaves the container as it was,
-// unless containerd fails too; in any case [Service.State] tells.
+// unless containerd fails too; in any case [Store.State] tells.
 func (m *Move) Run(ctx context.Context) error {
 	if m.release == nil {
 		return nil
@@ -145,7 +145,7 @@ func (m *Move) Run(ctx context.Context) error {
 
 func (m *Move) run(ctx context.Context) error {
 	began := false
-	err := m.s.files.WhileIdle(ctx, m.ctr, m.history, func() error {
+	err := m.s.Files.WhileIdle(ctx, m.ctr, m.history, func() error {
 		began = true
 		before, err := m.change(ctx)
 		if err != nil {
@@ -189,7 +189,7 @@ func (m *Move) settled(ctx context.Context, failure error) error {
 	ctx, cancel := lease.Cleanup(ctx)
 	defer cancel()
 	if err := m.history.Recover(ctx); err != nil {
-		m.s.files.SettleLater(ctx, m.ctr.ID)
+		m.s.Files.SettleLater(ctx, m.ctr.ID)
 		return errors.Join(failure, err)
 	}
 	before, err := m.history.Revision(ctx, m.before.Number)
@@ -221,7 +221,7 @@ func (m *Move) dropPending(ctx context.Context) error {
 	}
 	err := m.history.Abandon(ctx, m.pending)
 	if err != nil {
-		m.s.files.SettleLater(ctx, m.ctr.ID)
+		m.s.Files.SettleLater(ctx, m.ctr.ID)
 	}
 	return err
 }

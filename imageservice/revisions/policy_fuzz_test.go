@@ -1,4 +1,4 @@
-package imageservice_test
+package revisions_test
 
 import (
 	"path"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/diff/merge"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 // patternModel is a pattern as a regular expression, by the words of path.Match
@@ -59,7 +59,7 @@ func FuzzPolicy(f *testing.F) {
 		}
 		names := map[string]merge.Policy{"": merge.Keep, "keep": merge.Keep, "image": merge.Image, "fail": merge.Fail}
 		paths := []api.PathPolicy{{Pattern: first, Policy: its}, {Pattern: second, Policy: others}}
-		p, err := imageservice.ParsePolicies(otherwise, paths, nil)
+		p, err := revisions.ParsePolicies(otherwise, paths, nil)
 		known := true
 		for _, policy := range []string{otherwise, its, others} {
 			_, ok := names[policy]

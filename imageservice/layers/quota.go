@@ -1,4 +1,4 @@
-package imageservice
+package layers
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+
 	"github.com/docker/go-units"
 
 	"github.com/baleen-project/baleen/containerstore"
@@ -69,9 +70,9 @@ func unlimit(mounts []mount.Mount, project uint32) error {
 // unlimited finds out how to drop the limit of a container that is about to be
 // removed. What fails leaves a record of the file system, of a number that is not
 // given out again.
-func (s *Service) unlimited(ctx context.Context, id string) (drop func()) {
+func (s *Store) unlimited(ctx context.Context, id string) (drop func()) {
 	logger := log.G(ctx).WithField("container", id)
-	sn := s.files.Snapshots("")
+	sn := s.Files.Snapshots("")
 	var project uint32
 	var mounts []mount.Mount
 	info, err := sn.Stat(ctx, id)

@@ -1,4 +1,4 @@
-package imageservice
+package layers
 
 import (
 	"context"
@@ -26,17 +26,17 @@ const (
 // container.
 func isImageMount(layer string) bool { return strings.Contains(layer, mountSeparator) }
 
-// CreateLayerFromImage makes a writable layer on an image, for mounting the
+// CreateFromImage makes a writable layer on an image, for mounting the
 // image into a container. A nil image gives an empty one. It is not limited: what
 // is mounted cannot be written. Of the name only the container's id is used: a
 // container can mount one image several times. The layer's metadata tell its own.
-func (s *Service) CreateLayerFromImage(img *moby.Image, name string, _ *moby.CreateRWLayerOpts) (moby.RWLayer, error) {
+func (s *Store) CreateFromImage(img *moby.Image, name string) (moby.RWLayer, error) {
 	var manifest *ocispec.Descriptor
 	if img != nil && img.Details != nil {
 		manifest = img.Details.ManifestDescriptor
 	}
 	owner, _, _ := strings.Cut(name, mountSeparator)
-	l, err := s.createLayer(s.background(), manifest, owner+mountInfix+rand.Text(), 0, nil, nil)
+	l, err := s.create(background(), manifest, owner+mountInfix+rand.Text(), 0, nil, nil)
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("create layer %s: %w", name, err))
 	}
@@ -45,11 +45,11 @@ func (s *Service) CreateLayerFromImage(img *moby.Image, name string, _ *moby.Cre
 
 // releaseImageMounts gives up what images are mounted for a container, whether or
 // not the daemon has come to note them.
-func (s *Service) releaseImageMounts(ctx context.Context, container string) error {
+func (s *Store) releaseImageMounts(ctx context.Context, container string) error {
 	if isImageMount(container) {
 		return nil
 	}
-	held, err := s.files.Leases.List(ctx, fmt.Sprintf("id~=%q", "^"+container+mountSeparator))
+	held, err := s.Files.Leases.List(ctx, fmt.Sprintf("id~=%q", "^"+container+mountSeparator))
 	if err != nil {
 		return fmt.Errorf("look for image mounts of container %s: %w", container, err)
 	}
@@ -61,13 +61,13 @@ func (s *Service) releaseImageMounts(ctx context.Context, container string) erro
 	return nil
 }
 
-func (s *Service) releaseImageMount(ctx context.Context, lease leases.Lease) error {
+func (s *Store) releaseImageMount(ctx context.Context, lease leases.Lease) error {
 	l := s.layer(lease.ID)
 	if err := l.Unmount(); err != nil {
 		return err
 	}
 	// Moby's mounter does not tell whether it could unmount.
-	mounted, err := s.files.Mounted(l.id)
+	mounted, err := s.Files.Mounted(l.id)
 	if err != nil {
 		return err
 	}

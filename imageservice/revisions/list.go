@@ -1,4 +1,4 @@
-package imageservice
+package revisions
 
 import (
 	"context"
@@ -10,11 +10,11 @@ import (
 )
 
 // Revisions lists the kept states of a container, the oldest first.
-func (s *Service) Revisions(ctx context.Context, ctr *moby.Container) ([]api.Revision, error) {
-	lock := s.files.Locks.Of(ctr.ID)
+func (s *Store) Revisions(ctx context.Context, ctr *moby.Container) ([]api.Revision, error) {
+	lock := s.Files.Locks.Of(ctr.ID)
 	lock.RLock()
 	defer lock.RUnlock()
-	list, err := s.files.History(ctr.ID, ctr.Driver).List(ctx)
+	list, err := s.Files.History(ctr.ID, ctr.Driver).List(ctx)
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("list revisions of container %s: %w", ctr.ID, err))
 	}

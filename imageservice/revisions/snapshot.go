@@ -1,4 +1,4 @@
-package imageservice
+package revisions
 
 import (
 	"context"
@@ -26,7 +26,7 @@ type SnapshotOptions struct {
 //
 // It must not be called with the container locked; that holds for all methods
 // that work on revisions.
-func (s *Service) Snapshot(ctx context.Context, ctr *moby.Container, o SnapshotOptions) (api.Revision, error) {
+func (s *Store) Snapshot(ctx context.Context, ctr *moby.Container, o SnapshotOptions) (api.Revision, error) {
 	r, err := s.snapshot(ctx, ctr, o)
 	if err != nil {
 		return api.Revision{}, compat.DockerError(fmt.Errorf("snapshot container %s: %w", ctr.ID, err))
@@ -34,8 +34,8 @@ func (s *Service) Snapshot(ctx context.Context, ctr *moby.Container, o SnapshotO
 	return revision(r), nil
 }
 
-func (s *Service) snapshot(ctx context.Context, ctr *moby.Container, o SnapshotOptions) (_ containerstore.Revision, err error) {
-	end, err := s.files.Locks.Take(ctr.ID)
+func (s *Store) snapshot(ctx context.Context, ctr *moby.Container, o SnapshotOptions) (_ containerstore.Revision, err error) {
+	end, err := s.Files.Locks.Take(ctr.ID)
 	if err != nil {
 		return containerstore.Revision{}, err
 	}
@@ -44,13 +44,13 @@ func (s *Service) snapshot(ctx context.Context, ctr *moby.Container, o SnapshotO
 	if err != nil {
 		return containerstore.Revision{}, err
 	}
-	ctx, release, err := s.files.Operations.Begin(ctx, "snapshot", ctr.ID, o.Pause != nil)
+	ctx, release, err := s.Files.Operations.Begin(ctx, "snapshot", ctr.ID, o.Pause != nil)
 	if err != nil {
 		return containerstore.Revision{}, err
 	}
 	defer func() { release(err) }()
 
-	h := s.files.History(ctr.ID, ctr.Driver)
+	h := s.Files.History(ctr.ID, ctr.Driver)
 	if sealed, ok, err := s.sealStopped(ctx, ctr, h, r); ok || err != nil {
 		return sealed, err
 	}
@@ -59,14 +59,14 @@ func (s *Service) snapshot(ctx context.Context, ctr *moby.Container, o SnapshotO
 
 // sealStopped seals a container that is stopped; ok is false if it is not, or if
 // somebody is about to read its upper where it is.
-func (s *Service) sealStopped(ctx context.Context, ctr *moby.Container, h *containerstore.History, r containerstore.Record) (sealed containerstore.Revision, ok bool, _ error) {
-	err := s.files.WhileIdle(ctx, ctr, h, func() (err error) {
-		if s.files.Locks.Readers(ctr.ID) > 0 {
+func (s *Store) sealStopped(ctx context.Context, ctr *moby.Container, h *containerstore.History, r containerstore.Record) (sealed containerstore.Revision, ok bool, _ error) {
+	err := s.Files.WhileIdle(ctx, ctr, h, func() (err error) {
+		if s.Files.Locks.Readers(ctr.ID) > 0 {
 			return nil
 		}
 		ok = true
 		if sealed, err = h.Seal(ctx, r); err != nil && h.Recover(ctx) != nil {
-			s.files.SettleLater(ctx, ctr.ID)
+			s.Files.SettleLater(ctx, ctr.ID)
 		}
 		return err
 	})

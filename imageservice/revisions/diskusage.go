@@ -1,4 +1,4 @@
-package imageservice
+package revisions
 
 import (
 	"context"
@@ -10,11 +10,11 @@ import (
 )
 
 // DiskUsage returns what the revisions of a container take on disk.
-func (s *Service) DiskUsage(ctx context.Context, ctr *moby.Container) (containerstore.DiskUsage, error) {
-	lock := s.files.Locks.Of(ctr.ID)
+func (s *Store) DiskUsage(ctx context.Context, ctr *moby.Container) (containerstore.DiskUsage, error) {
+	lock := s.Files.Locks.Of(ctr.ID)
 	lock.RLock()
 	defer lock.RUnlock()
-	u, err := s.files.History(ctr.ID, ctr.Driver).DiskUsage(ctx)
+	u, err := s.Files.History(ctr.ID, ctr.Driver).DiskUsage(ctx)
 	if err != nil {
 		return u, compat.DockerError(fmt.Errorf("measure the revisions of container %s: %w", ctr.ID, err))
 	}
