@@ -102,6 +102,7 @@ func remembers(ctx context.Context, s *stack.Stack) error {
 	return nil
 }
 
+// median is that of an odd number of durations. By hand, as in package bench/results.
 func median(d []time.Duration) time.Duration {
 	d = slices.Clone(d)
 	slices.Sort(d)
