@@ -1,4 +1,4 @@
-package dump_test
+package dump
 
 import (
 	"fmt"
@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-
-	"github.com/baleen-project/baleen/integration/dump"
 )
 
 // TestFilesTellsAllOfEachName: a name of a file that was read before has what the first
@@ -26,7 +24,7 @@ func TestFilesTellsAllOfEachName(t *testing.T) {
 	// Of printf %s shared | sha256sum, and of single.
 	const shared, single = "a4d26868", "947f1875"
 	var got []string
-	err := dump.Files(dir, func(f dump.File) error {
+	err := Files(dir, func(f File) error {
 		first, _ := filepath.Rel(dir, f.First)
 		got = append(got, fmt.Sprintf("%s %o %.8s %s", filepath.Base(f.Path), f.Stat.Mode&0o777, f.Content, first))
 		return nil
