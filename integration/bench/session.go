@@ -13,6 +13,7 @@ import (
 	"github.com/baleen-project/baleen/integration/bench/results"
 	"github.com/baleen-project/baleen/integration/bench/volume"
 	"github.com/baleen-project/baleen/integration/stack"
+	"github.com/baleen-project/baleen/integration/stack/baseimage"
 )
 
 // How long all of it should take. The first round of everything is always
@@ -36,7 +37,7 @@ type session struct {
 	workloads []workload
 	report    *results.Report
 	began     time.Time
-	newest    stack.GeneratedImage // that newImage has written
+	newest    baseimage.Generated // that newImage has written
 }
 
 func newSession(opts options, dir string) *session {
@@ -138,29 +139,33 @@ func (s *session) archive(files int) string {
 // writeImage writes the archive of an image, so that it is generated once and
 // not for every contestant.
 func (s *session) writeImage(ctx context.Context, files int) error {
-	image := stack.GeneratedImage{Name: imageName(files), Base: "busybox:latest", Files: files, Bytes: imageBytes, Seed: 1}
+	image := baseimage.Generated{Name: imageName(files), Base: "busybox:latest", Files: files, Bytes: imageBytes, Seed: 1}
 	if s.opts.quick {
 		image.Bytes = quickImageBytes
 	}
 	return writeArchive(ctx, image, s.archive(files))
 }
 
-func writeArchive(ctx context.Context, image stack.GeneratedImage, path string) error {
+func writeArchive(ctx context.Context, image baseimage.Generated, path string) error {
+	bin, err := stack.BinDir()
+	if err != nil {
+		return err
+	}
 	file, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(image.WriteArchive(ctx, file), file.Close())
+	return errors.Join(image.WriteArchive(ctx, bin, file), file.Close())
 }
 
 // newImage writes the archive of an image unless it was the last one that was
 // asked for.
-func (s *session) newImage(ctx context.Context, image stack.GeneratedImage) (string, error) {
+func (s *session) newImage(ctx context.Context, image baseimage.Generated) (string, error) {
 	path := filepath.Join(s.dir, "new.tar")
 	if s.newest == image {
 		return path, nil
 	}
-	s.newest = stack.GeneratedImage{}
+	s.newest = baseimage.Generated{}
 	if err := writeArchive(ctx, image, path); err != nil {
 		return "", err
 	}

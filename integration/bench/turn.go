@@ -11,7 +11,7 @@ import (
 
 	"github.com/baleen-project/baleen/integration/bench/procfs"
 	"github.com/baleen-project/baleen/integration/bench/results"
-	"github.com/baleen-project/baleen/integration/stack"
+	"github.com/baleen-project/baleen/integration/stack/baseimage"
 )
 
 // contestant is an engine that takes part. What is timed returns the time that
@@ -226,7 +226,7 @@ func (t *turn) builds(ctx context.Context) (results.Sample, error) {
 func (t *turn) loads(ctx context.Context) (results.Sample, error) {
 	const image = "result-load"
 	t.images = append(t.images, image)
-	archive, err := t.arena.newImage(ctx, stack.GeneratedImage{
+	archive, err := t.arena.newImage(ctx, baseimage.Generated{
 		Name: image, Base: "busybox:latest", Files: t.workload.files, Bytes: t.workload.bytes,
 		Layers: t.workload.layers, Seed: t.workload.seed(t.round, 0, 0),
 	})

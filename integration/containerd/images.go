@@ -19,6 +19,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/integration/stack"
+	"github.com/baleen-project/baleen/integration/stack/baseimage"
 )
 
 // image is one that the tests pull, made here because no registry is at hand.
@@ -118,7 +119,15 @@ func images(ctx context.Context) ([]image, error) {
 
 // busyboxLayer has the files of the stack's busybox image.
 func busyboxLayer(ctx context.Context) (layer, error) {
-	path, err := stack.BaseImageTar(ctx, "busybox:latest")
+	bin, err := stack.BinDir()
+	if err != nil {
+		return nil, err
+	}
+	image, err := baseimage.Find("busybox:latest")
+	if err != nil {
+		return nil, err
+	}
+	path, err := image.Tar(ctx, bin)
 	if err != nil {
 		return nil, err
 	}

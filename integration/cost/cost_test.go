@@ -13,6 +13,7 @@ import (
 
 	"github.com/baleen-project/baleen/integration/harness"
 	"github.com/baleen-project/baleen/integration/stack"
+	"github.com/baleen-project/baleen/integration/stack/baseimage"
 )
 
 // onlyForCost skips a test that measures times, which says little beside others.
@@ -60,7 +61,7 @@ func differCost(t *testing.T, change func(t *testing.T, e *harness.Env, round in
 	} {
 		c.Flavor = stack.Stock
 		e := harness.Start(t, c)
-		image := stack.GeneratedImage{Name: "large", Base: "busybox:latest", Files: 25_000, Bytes: 32 << 20}
+		image := baseimage.Generated{Name: "large", Base: "busybox:latest", Files: 25_000, Bytes: 32 << 20}
 		if err := e.GenerateImage(t.Context(), image); err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +110,7 @@ func TestUserNamespaceCost(t *testing.T) {
 	for name, c := range map[string]stack.Config{"mounted": harness.UsernsConfig("", nil), "copied": harness.UsernsConfig("copy", nil), "stock": stock} {
 		e := harness.Start(t, c)
 		for _, files := range []int{1_000, 25_000} {
-			image := stack.GeneratedImage{Name: fmt.Sprint("files-", files), Base: "busybox:latest", Files: files, Bytes: 32 << 20}
+			image := baseimage.Generated{Name: fmt.Sprint("files-", files), Base: "busybox:latest", Files: files, Bytes: 32 << 20}
 			if err := e.GenerateImage(t.Context(), image); err != nil {
 				t.Fatal(err)
 			}

@@ -16,10 +16,11 @@ import (
 	"time"
 
 	"github.com/baleen-project/baleen/integration/stack"
+	"github.com/baleen-project/baleen/integration/stack/baseimage"
 )
 
 // The image that the story starts from: Debian and an application's files.
-var app = stack.GeneratedImage{Name: "app", Base: "debian:bookworm-slim", Files: 15_000, Bytes: 50 << 20}
+var app = baseimage.Generated{Name: "app", Base: "debian:bookworm-slim", Files: 15_000, Bytes: 50 << 20}
 
 func main() {
 	without := flag.String("without", "", "`program` that the daemons do not find, though the machine has it")

@@ -1,7 +1,8 @@
 // Package stack starts and stops a whole engine, containerd and dockerd, in
 // namespaces and folders of its own, so that tests, benchmarks and a developer
 // can each have one without touching the machine's or another's. A test begins with
-// package harness, which starts one and tells how to write a test.
+// package harness, which starts one and tells how to write a test. Package baseimage
+// makes the images that LoadImages and GenerateImage put into it.
 //
 // # Words
 //

@@ -8,13 +8,14 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/baleen-project/baleen/integration/stack"
+	"github.com/baleen-project/baleen/integration/stack/baseimage"
 )
 
 func TestBaseImagesAreWhatMobysSuitesExpect(t *testing.T) {
 	t.Parallel()
 	s := stack.ForTest(t, stock)
 	// That of workloads is for our tests alone, and takes a minute.
-	load(t, s, slices.DeleteFunc(stack.BaseImages(), func(name string) bool { return name == "debian:workloads" })...)
+	load(t, s, slices.DeleteFunc(baseimage.Names(), func(name string) bool { return name == "debian:workloads" })...)
 
 	id := func(name string) string { return docker(t, s, "image", "inspect", "-f", "{{.Id}}", name) }
 	if id("busybox") == id("busybox:glibc") {
@@ -43,7 +44,7 @@ func TestGeneratedImageIsDeterministic(t *testing.T) {
 	t.Parallel()
 	s := stack.ForTest(t, stock)
 	layers := map[uint64]string{}
-	for _, image := range []stack.GeneratedImage{{Name: "a", Seed: 1}, {Name: "b", Seed: 1}, {Name: "c", Seed: 2}} {
+	for _, image := range []baseimage.Generated{{Name: "a", Seed: 1}, {Name: "b", Seed: 1}, {Name: "c", Seed: 2}} {
 		image.Base, image.Files, image.Bytes = "busybox:latest", 1234, 5_000_000
 		if err := s.GenerateImage(t.Context(), image); err != nil {
 			t.Fatal(err)
@@ -59,5 +60,29 @@ func TestGeneratedImageIsDeterministic(t *testing.T) {
 	}
 	if got := docker(t, s, "run", "--rm", "a", "sh", "-c", "find /data -type f | wc -l; cat $(find /data -type f) | wc -c"); got != "1234\n5000000" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestGeneratedImageLoadsOnEveryStore(t *testing.T) {
+	t.Parallel()
+	image := baseimage.Generated{Name: "store:tagged", Base: "busybox", Files: 250, Bytes: 100_000, Seed: 3}
+	layers := map[string]bool{}
+	for _, driver := range []string{"", "overlay2"} {
+		s := stack.ForTest(t, stack.Config{Flavor: stack.Stock, StorageDriver: driver})
+		if err := s.GenerateImage(t.Context(), image); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("a base without its tag: %v", err)
+		}
+		image := image
+		image.Base = "busybox:latest"
+		if err := s.GenerateImage(t.Context(), image); err != nil {
+			t.Fatal(err)
+		}
+		layers[docker(t, s, "image", "inspect", "-f", "{{.RootFS.Layers}}", image.Name)] = true
+		if got := docker(t, s, "run", "--rm", image.Name, "sh", "-c", "find /data -type f | wc -l; cat $(find /data -type f) | wc -c"); got != "250\n100000" {
+			t.Errorf("on %q: got %q", driver, got)
+		}
+	}
+	if len(layers) != 1 {
+		t.Errorf("the stores have different layers: %v", layers)
 	}
 }

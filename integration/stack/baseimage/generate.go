@@ -1,4 +1,4 @@
-package stack
+package baseimage
 
 import (
 	"archive/tar"
@@ -19,17 +19,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// GeneratedImage describes an image of any number and size of files. The same
+// Generated describes an image of any number and size of files. The same
 // description gives the same layer, byte for byte.
-type GeneratedImage struct {
+type Generated struct {
 	// Name to tag it with.
 	Name string
-	// Base is a base image (see BaseImages) whose files come first, so that
+	// Base is a base image (see [Names]) whose files come first, so that
 	// containers can run. If empty there are only generated files.
 	Base string
 	// Files is how many there are, below /data, 100 to a folder.
@@ -45,48 +44,32 @@ type GeneratedImage struct {
 	Layers int
 }
 
-// GenerateImage makes the image and puts it into dockerd.
-func (s *Stack) GenerateImage(ctx context.Context, image GeneratedImage) error {
-	if _, err := image.base(); err != nil {
-		return fmt.Errorf("generate image %s: %w", image.Name, err)
-	}
-	reader, writer := io.Pipe()
-	go func() { writer.CloseWithError(image.writeArchive(ctx, s.bin, writer)) }()
-	defer reader.Close() // or else the writer would wait for ever after an error
-
-	cmd := s.Docker(ctx, "load", "--quiet")
-	cmd.Stdin = reader
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("generate image %s: docker load: %w: %s", image.Name, err, out)
-	}
-	return nil
-}
-
-// WriteArchive writes the image in the form that `docker load` and `podman load`
-// read: for a caller that wants it in several places.
-func (image GeneratedImage) WriteArchive(ctx context.Context, to io.Writer) error {
-	bin, err := BinDir()
-	if err == nil {
-		err = image.writeArchive(ctx, bin, to)
-	}
-	if err != nil {
+// WriteArchive writes the image in the form that `docker load` and `podman load` read.
+// The base image is made in bin (see [Image.Tar]).
+func (image Generated) WriteArchive(ctx context.Context, bin string, to io.Writer) error {
+	if err := image.writeArchive(ctx, bin, to); err != nil {
 		return fmt.Errorf("write archive of image %s: %w", image.Name, err)
 	}
 	return nil
 }
 
-// base is the zero baseImage if there is none.
-func (image GeneratedImage) base() (baseImage, error) {
-	base, ok := baseImages[image.Base]
-	if !ok && image.Base != "" {
-		return baseImage{}, errdefs.ErrInvalidArgument.WithMessage(image.Base + " is none of the base images")
+// Check returns an error of the class invalid argument if there is no such base image.
+func (image Generated) Check() error {
+	_, err := image.base()
+	return err
+}
+
+// base is the zero Image if there is none.
+func (image Generated) base() (Image, error) {
+	if image.Base == "" {
+		return Image{}, nil
 	}
-	return base, nil
+	return Find(image.Base)
 }
 
 // writeArchive makes each layer twice: a file in a tar stream follows its size,
 // and keeping hundreds of megabytes somewhere takes longer than making them.
-func (image GeneratedImage) writeArchive(ctx context.Context, bin string, to io.Writer) error {
+func (image Generated) writeArchive(ctx context.Context, bin string, to io.Writer) error {
 	base, err := image.base()
 	if err != nil {
 		return err
@@ -104,7 +87,7 @@ func (image GeneratedImage) writeArchive(ctx context.Context, bin string, to io.
 		// Loads at the same time must not ingest under the same name.
 		names = append(names, diffIDs[i].Encoded()+"/layer.tar")
 	}
-	config, err := imageConfig(base.cmd, diffIDs)
+	config, err := imageConfig(base.Command, diffIDs)
 	if err != nil {
 		return err
 	}
@@ -128,19 +111,19 @@ func (image GeneratedImage) writeArchive(ctx context.Context, bin string, to io.
 
 // part is a layer of an image.
 type part struct {
-	GeneratedImage     // as if its files were all
-	first          int // number of the first of them
-	based          bool
-	packed         bool
+	Generated     // as if its files were all
+	first     int // number of the first of them
+	based     bool
+	packed    bool
 }
 
-func (image GeneratedImage) parts() []part {
+func (image Generated) parts() []part {
 	if image.Layers == 0 {
-		return []part{{GeneratedImage: image, based: true}}
+		return []part{{Generated: image, based: true}}
 	}
 	var parts []part
 	for i := range image.Layers {
-		p := part{GeneratedImage: image, first: image.Files * i / image.Layers, based: i == 0, packed: true}
+		p := part{Generated: image, first: image.Files * i / image.Layers, based: i == 0, packed: true}
 		p.Files = image.Files*(i+1)/image.Layers - p.first
 		p.Bytes = image.Bytes*int64(i+1)/int64(image.Layers) - image.Bytes*int64(i)/int64(image.Layers)
 		p.Seed = image.Seed + uint64(i)<<32
@@ -172,7 +155,7 @@ type archiveManifest struct {
 	Layers   []string
 }
 
-func (image GeneratedImage) tag() string {
+func (image Generated) tag() string {
 	if strings.Contains(image.Name, ":") {
 		return image.Name
 	}
@@ -185,7 +168,7 @@ func imageConfig(cmd string, diffIDs []digest.Digest) ([]byte, error) {
 	config := ocispec.Image{
 		Created:  &created,
 		Platform: ocispec.Platform{Architecture: runtime.GOARCH, OS: "linux"},
-		Config:   ocispec.ImageConfig{Env: []string{imagePath}},
+		Config:   ocispec.ImageConfig{Env: []string{Path}},
 		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: diffIDs},
 		History:  slices.Repeat([]ocispec.History{{Created: &created, Comment: "generated"}}, len(diffIDs)),
 	}
