@@ -50,6 +50,10 @@ const (
 	AnnotationContainer = "io.baleen.checkpoint.container"
 	// AnnotationCRIU is the version of CRIU that kept the processes.
 	AnnotationCRIU = "io.baleen.checkpoint.criu"
+	// AnnotationIDs is the mapping of the container's user namespace, as UIDS GIDS, each
+	// as idmap.Parse reads it. The layers have the ids inside of it. Nothing is mapped
+	// because of it alone: it comes from whoever made the checkpoint.
+	AnnotationIDs = "io.baleen.checkpoint.ids"
 	// AnnotationKind is "files", or "processes" if those are in it.
 	AnnotationKind = "io.baleen.checkpoint.kind"
 )
@@ -96,6 +100,7 @@ type Checkpoint struct {
 	Name        string // of the container; "" if not known
 	Created     time.Time
 	CRIU        string // version that kept the processes; "" if not known
+	IDs         string // see AnnotationIDs; "" if its files have the ids that it saw
 
 	// Config is that of the checkpoint as an image: the container's files. Layers
 	// are those of the container's image, and its own on top.

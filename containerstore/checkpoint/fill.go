@@ -13,15 +13,22 @@ import (
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/apply"
 	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
-// Fill writes what the container changed into an active snapshot on its image, which
+// Fill is [Checkpoint.FillMapped] with the ids that the layers have.
+func (c *Checkpoint) Fill(ctx context.Context, mounts []mount.Mount, fetch snapshotter.Fetch, limit diff.Limit) error {
+	return c.FillMapped(ctx, mounts, fetch, nil, limit)
+}
+
+// FillMapped writes what the container changed into an active snapshot on its image, which
 // these are the mounts of and nobody has mounted: all of its layers, within a limit,
-// into the one. They are on disk when it returns. What is in the snapshot already stays
+// into the one, and what they say of the root directory. The ids of files are mapped, but
+// not by a nil function. They are on disk when it returns. What is in the snapshot already stays
 // where the layers have nothing; the upper of an overlay is mounted then, since only the
 // kernel knows all of its marks.
-func (c *Checkpoint) Fill(ctx context.Context, mounts []mount.Mount, fetch snapshotter.Fetch, limit diff.Limit) error {
+func (c *Checkpoint) FillMapped(ctx context.Context, mounts []mount.Mount, fetch snapshotter.Fetch, ids idmap.Func, limit diff.Limit) error {
 	dir := changes.WrittenDir(mounts)
 	ours, err := isOurs(mounts, dir)
 	if err != nil {
@@ -30,7 +37,7 @@ func (c *Checkpoint) Fill(ctx context.Context, mounts []mount.Mount, fetch snaps
 	fill := func() error {
 		for i, layer := range c.Own {
 			// What is mounted for each layer is synced then.
-			opts := apply.Options{Over: i > 0 && ours, Sync: dir == "", Limit: limit}
+			opts := apply.Options{Over: i > 0 && ours, Root: true, Sync: dir == "", MapIDs: ids, Limit: limit}
 			if err := fillLayer(ctx, mounts, layer, fetch, opts); err != nil {
 				return fmt.Errorf("layer %s: %w", layer.Blob.Digest, err)
 			}

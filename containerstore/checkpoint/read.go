@@ -121,7 +121,7 @@ func fromAnnotations(a map[string]string) *Checkpoint {
 	return &Checkpoint{
 		Image: a[AnnotationImage], Runtime: a[AnnotationRuntime],
 		Snapshotter: a[AnnotationSnapshotter], Name: a[AnnotationContainer],
-		CRIU: a[AnnotationCRIU], Created: created,
+		CRIU: a[AnnotationCRIU], IDs: a[AnnotationIDs], Created: created,
 	}
 }
 

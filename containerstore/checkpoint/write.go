@@ -83,6 +83,7 @@ func (c *Checkpoint) annotations() map[string]string {
 		AnnotationContainer:       c.Name,
 		AnnotationKind:            c.Kind(),
 		AnnotationCRIU:            c.CRIU,
+		AnnotationIDs:             c.IDs,
 		ocispec.AnnotationCreated: c.Created.UTC().Format(time.RFC3339),
 	}
 	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"time"
 
 	"github.com/containerd/containerd/api/types"
@@ -24,6 +25,7 @@ import (
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/containerstore/internal/snap"
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -36,6 +38,9 @@ import (
 // that is only in the checkpoint gets its name here. Layers may be packed in any
 // way that [apply.ToDir] reads. The snapshotter is the one that an earlier option
 // has chosen, or the namespace's.
+//
+// The files of a container with a user namespace get the ids of the host, as
+// [WithUserNSRemappedSnapshot] gives them; the mapping is that of the checkpoint's spec.
 //
 // If an earlier option has set the container's snapshot, as client.WithSnapshot does,
 // that is filled in place of a new one. It must be active on the container's image,
@@ -85,11 +90,14 @@ func WithTaskCheckpoint(saved client.Image) client.NewTaskOpts {
 }
 
 // restored is a checkpoint of which a container or a task is made.
-type restored struct{ *checkpoint.Checkpoint }
+type restored struct {
+	*checkpoint.Checkpoint
+	ids idmap.Map // of the container's files
+}
 
 func readSaved(ctx context.Context, cl *client.Client, saved client.Image) (restored, error) {
 	c, err := checkpoint.Read(ctx, cl.ContentStore(), saved.Target())
-	return restored{c}, err
+	return restored{Checkpoint: c}, err
 }
 
 // taskPatience is how long what was unpacked for a new task is kept at least.
@@ -136,6 +144,9 @@ func restore(ctx context.Context, cl *client.Client, c *containers.Container, sa
 	if err := from.restoreSpec(ctx, cl.ContentStore(), c); err != nil {
 		return err
 	}
+	if from.ids, err = from.mapping(c); err != nil {
+		return err
+	}
 	if c.SnapshotKey != "" {
 		err = from.restoreOnto(ctx, cl, c, base)
 	} else {
@@ -157,7 +168,7 @@ func restore(ctx context.Context, cl *client.Client, c *containers.Container, sa
 // restoreNew makes a snapshot, and fills it.
 func (c restored) restoreNew(ctx context.Context, cl *client.Client, to *containers.Container, base client.Image) error {
 	// The lease is the caller's, which client.NewContainer is.
-	if err := newSnapshot(ctx, cl, to, base, nil); err != nil {
+	if err := newSnapshot(ctx, cl, to, base, c.ids, nil); err != nil {
 		return err
 	}
 	if err := c.fill(ctx, cl, to); err != nil {
@@ -183,14 +194,35 @@ func (c restored) restoreOnto(ctx context.Context, cl *client.Client, to *contai
 	if err != nil {
 		return err
 	}
-	if i.Kind != snapshots.KindActive || i.Parent != chain {
+	if i.Kind != snapshots.KindActive || i.Parent != chain && (c.ids.Empty() || i.Parent != snapshotter.RemappedName(chain, c.ids)) {
 		return fmt.Errorf("snapshot %s is not one to write to on the container's image: %w", i.Name, errdefs.ErrFailedPrecondition)
 	}
-	if _, mapped, err := snapshotter.MappedFromLabels(i.Labels); mapped || err != nil {
-		return fmt.Errorf("the ids of snapshot %s are mapped: %w", i.Name, errors.Join(err, errdefs.ErrNotImplemented))
+	mapping, mapped, err := snapshotter.MappedFromLabels(i.Labels)
+	if err != nil {
+		return fmt.Errorf("read the mapping of snapshot %s: %w", i.Name, err)
+	}
+	if c.ids.Empty() && mapped || i.Parent == chain && !reflect.DeepEqual(mapping, c.ids) {
+		return fmt.Errorf("the ids of snapshot %s are mapped in another way than the checkpoint's: %w", i.Name, errdefs.ErrFailedPrecondition)
 	}
 	to.Snapshotter, to.Image = name, base.Name()
 	return c.fill(ctx, cl, to)
+}
+
+// mapping is that of the ids of the container's files. Only that of its spec, which the
+// caller has chosen to run, is heeded.
+func (c restored) mapping(to *containers.Container) (idmap.Map, error) {
+	if c.IDs == "" {
+		return idmap.Map{}, nil
+	}
+	m, err := snap.ParseIDs(c.IDs)
+	if err != nil {
+		return m, fmt.Errorf("annotation %s: %w", checkpoint.AnnotationIDs, err)
+	}
+	of, err := specIDs(to.Spec)
+	if err == nil && !reflect.DeepEqual(m, of) {
+		err = fmt.Errorf("annotation %s and the runtime spec map ids in two ways: %w", checkpoint.AnnotationIDs, errdefs.ErrInvalidArgument)
+	}
+	return m, err
 }
 
 // image is that of the container; known if there is a record of it.
@@ -284,7 +316,11 @@ func (c restored) fill(ctx context.Context, cl *client.Client, into *containers.
 	if err != nil {
 		return fmt.Errorf("look up mounts of %s: %w", into.SnapshotKey, err)
 	}
-	return c.Fill(ctx, mounts, func(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
+	var ids idmap.Func
+	if !c.ids.Empty() {
+		ids = c.ids.Outside
+	}
+	return c.FillMapped(ctx, mounts, func(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
 		blob, err := cl.ContentStore().ReaderAt(ctx, layer)
 		if err != nil {
 			return nil, checkpoint.Unreadable("the container's layer", layer, err)
@@ -293,5 +329,5 @@ func (c restored) fill(ctx context.Context, cl *client.Client, into *containers.
 			io.Reader
 			io.Closer
 		}{content.NewReader(blob), blob}, nil
-	}, diff.Limit{})
+	}, ids, diff.Limit{})
 }

@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
@@ -15,8 +14,6 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/containerd/v2/pkg/protobuf/proto"
 	"github.com/containerd/errdefs"
@@ -31,24 +28,26 @@ import (
 	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/containerstore/blob"
 	"github.com/baleen-project/baleen/containerstore/checkpoint"
-	"github.com/baleen-project/baleen/containerstore/internal/label"
 	"github.com/baleen-project/baleen/containerstore/internal/snap"
 	"github.com/baleen-project/baleen/diff"
-	"github.com/baleen-project/baleen/diff/tarlayer"
 )
 
 // Checkpoint keeps a container's image, files, runtime and spec as the image ref, in the
 // format of package checkpoint: [WithCheckpoint] and `docker baleen restore` make a
 // container of it, and registries take it. A container that runs is paused while its
-// files are read; if this process ends meanwhile, it stays paused. If somebody starts or
-// resumes it meanwhile, the error is errdefs.ErrConflict. Its processes are not kept; the
-// Checkpoint of containerd's client does so, in containerd's format.
+// files are read. If this process ends meanwhile, it stays paused until [Thaw] or [Discard]
+// is called, or Checkpoint after a minute. If somebody starts or resumes it meanwhile, or
+// makes another checkpoint of it, the error is errdefs.ErrConflict. Its processes are not
+// kept; the Checkpoint of containerd's client does so, in containerd's format.
 //
 // The image must be whole in the content store, or the error is
 // [checkpoint.MissingParts], and the container's record must lead to it: one without is
 // errdefs.ErrFailedPrecondition. A name that exists is errdefs.ErrAlreadyExists.
-// Containers whose ids are mapped are errdefs.ErrNotImplemented. After an error nothing
-// is left.
+// After an error nothing is left.
+//
+// Of a container with a user namespace the checkpoint has the ids that files have inside
+// of it, and says the mapping. Files that got other ids in the container's own snapshot
+// are errdefs.ErrNotImplemented.
 //
 // To Docker the container is its image with the arguments, environment, directory and
 // user of its spec; what else the spec asks for [WithCheckpoint] alone restores.
@@ -86,19 +85,18 @@ func (p *clientContainer) keep(ctx context.Context) (ocispec.Descriptor, error) 
 	if p.record.SnapshotKey == "" {
 		return ocispec.Descriptor{}, fmt.Errorf("it has no snapshot: %w", errdefs.ErrFailedPrecondition)
 	}
-	if p.active.Name == "" { // it was made without WithNewSnapshot
-		active, err := p.Snapshots.Stat(ctx, p.record.SnapshotKey)
-		if err != nil {
-			return ocispec.Descriptor{}, fmt.Errorf("look up snapshot %s: %w", p.record.SnapshotKey, err)
-		}
-		p.active = active
-	}
-	ids, err := p.lookUpIDs(ctx)
-	if err != nil {
+	if err := p.lookUpActive(ctx); err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	if ids.Way != containerstore.AsStored {
-		return ocispec.Descriptor{}, fmt.Errorf("its user ids are mapped: %w", errdefs.ErrNotImplemented)
+	if err := p.thawLeft(ctx, false); err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	ids, err := p.lookUpIDs(ctx)
+	if err == nil {
+		err = restorable(ids, p.record.Spec)
+	}
+	if err != nil {
+		return ocispec.Descriptor{}, err
 	}
 	r, err := p.present(ctx)
 	if err != nil {
@@ -107,11 +105,11 @@ func (p *clientContainer) keep(ctx context.Context) (ocispec.Descriptor, error) 
 	if r.Manifest == nil {
 		return ocispec.Descriptor{}, fmt.Errorf("the image that it stands on is not known: %w", errdefs.ErrFailedPrecondition)
 	}
-	k := keeping{clientContainer: p}
+	k := keeping{clientContainer: p, ids: ids}
 	if err := k.readImage(ctx, r); err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	layer, err := p.keepFiles(ctx)
+	layer, err := p.keepFiles(ctx, ids)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
@@ -123,97 +121,23 @@ func (p *clientContainer) keep(ctx context.Context) (ocispec.Descriptor, error) 
 	return k.index, err
 }
 
-// keepFiles stores what the container changed in its image as a layer. It is paused
-// while that is read.
-func (p *clientContainer) keepFiles(ctx context.Context) (_ diff.Layer, err error) {
-	thaw, err := p.pause(ctx)
-	if err != nil {
-		return diff.Layer{}, err
-	}
-	defer func() { err = errors.Join(err, thaw()) }()
-	live, err := p.Snapshots.Mounts(ctx, p.active.Name)
-	if err != nil {
-		return diff.Layer{}, fmt.Errorf("look up mounts of %s: %w", p.active.Name, err)
-	}
-	var below []mount.Mount
-	if _, base := p.own(p.active); base != "" {
-		key := p.Container + ":checkpoint-" + rand.Text() + snap.KeySuffix
-		// With the label, what a crash leaves is found and removed.
-		below, err = p.Snapshots.View(ctx, key, base, snapshots.WithLabels(map[string]string{label.Container: p.Container}))
-		defer func() { err = errors.Join(err, p.Undo(ctx, key)) }()
-		if err != nil {
-			return diff.Layer{}, fmt.Errorf("view snapshot %s: %w", base, err)
-		}
-	}
-	layer, err := tarlayer.FromTrees(ctx, p.Differ, p.Content, below, live)
-	if err == nil {
-		err = p.unmoved(ctx)
-	}
-	if err == nil {
-		err = p.stoodStill(ctx)
-	}
-	return layer, err
-}
-
-// stoodStill makes sure that nobody has let the container run while it was read: another
-// Checkpoint, which found it running, resumes it.
-func (p *clientContainer) stoodStill(ctx context.Context) error {
-	task, err := p.running(ctx)
-	if err == nil && task != nil {
-		err = fmt.Errorf("it was started or resumed while its files were read: %w", errdefs.ErrConflict)
-	}
-	return err
-}
-
-// running returns the container's task; nil if it has none, or that does not run.
-func (p *clientContainer) running(ctx context.Context) (client.Task, error) {
-	c, err := p.client.LoadContainer(ctx, p.Container)
-	if err != nil {
-		return nil, fmt.Errorf("look up its record: %w", err)
-	}
-	task, err := c.Task(ctx, nil)
-	if errdefs.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look up its task: %w", err)
-	}
-	status, err := task.Status(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("look up the state of its task: %w", err)
-	}
-	if status.Status != client.Running {
-		return nil, nil
-	}
-	return task, nil
-}
-
-// pause pauses the container, if it runs, and returns what lets it go on.
-func (p *clientContainer) pause(ctx context.Context) (thaw func() error, err error) {
-	task, err := p.running(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if task == nil {
-		return func() error { return nil }, nil
-	}
-	thaw = func() error {
-		ctx, cancel := snap.Cleanup(ctx)
-		defer cancel()
-		if err := task.Resume(ctx); err != nil {
-			return fmt.Errorf("resume its task: %w", err)
-		}
+// restorable makes sure that the spec has the mapping of the container's files, by which
+// WithCheckpoint maps them again.
+func restorable(ids containerstore.IDs, spec interface{ GetValue() []byte }) error {
+	if ids.Way == containerstore.AsStored {
 		return nil
 	}
-	if err := task.Pause(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("pause its task: %w", err), thaw())
+	m, err := specIDs(spec)
+	if err == nil && !reflect.DeepEqual(m, ids.Map) {
+		err = fmt.Errorf("its spec maps ids in another way than its files: %w", errdefs.ErrFailedPrecondition)
 	}
-	return thaw, nil
+	return err
 }
 
 // keeping is a checkpoint that is being written.
 type keeping struct {
 	*clientContainer
+	ids      containerstore.IDs
 	manifest ocispec.Descriptor // of the container's image
 	image    baseimage.Image
 	index    ocispec.Descriptor
@@ -247,6 +171,9 @@ func (k *keeping) describe(ctx context.Context, r containerstore.Record, layer d
 	c := &checkpoint.Checkpoint{
 		Platform: k.image.Config.Platform, Image: r.Image, Runtime: k.record.Runtime.Name, Snapshotter: k.Snapshotter,
 		Name: k.Container, Created: now, Layers: ociLayers(k.image.Manifest.Layers), Base: &k.manifest, BaseConfig: &k.image.Manifest.Config,
+	}
+	if k.ids.Way != containerstore.AsStored {
+		c.IDs = snap.FormatIDs(k.ids.Map)
 	}
 	config := k.image.Config
 	config.RootFS.DiffIDs, config.History = slices.Clone(config.RootFS.DiffIDs), slices.Clone(config.History)

@@ -193,8 +193,8 @@ func (p *clientContainer) gcRef(what string) string {
 
 func claimUntil() string { return time.Now().Add(claimTime).UTC().Format(time.RFC3339Nano) }
 
-// hold renews a claim until it is released.
-func (p *clientContainer) hold(ctx context.Context, name string) (release func()) {
+// hold renews a claim, a label of a snapshot, until it is released.
+func (p *clientContainer) hold(ctx context.Context, name, key string) (release func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -207,8 +207,8 @@ func (p *clientContainer) hold(ctx context.Context, name string) (release func()
 				return
 			case <-tick.C:
 			}
-			if err := p.Label(ctx, name, map[string]string{label.Unwritten: claimUntil()}); err != nil && ctx.Err() == nil {
-				log.G(ctx).WithError(err).Warn("could not renew the claim on a container's next snapshot; trying again")
+			if err := p.Label(ctx, name, map[string]string{key: claimUntil()}); err != nil && ctx.Err() == nil {
+				log.G(ctx).WithError(err).Warn("could not renew the claim on a container; trying again")
 			}
 		}
 	}()

@@ -18,6 +18,7 @@ import (
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/containerstore/baseimage"
 	"github.com/baleen-project/baleen/containerstore/internal/label"
+	"github.com/baleen-project/baleen/diff/idmap"
 )
 
 // Kinds of revisions of a container that has no daemon.
@@ -35,14 +36,15 @@ const (
 // and Image. The key is chosen here, and is another one after each move.
 func WithNewSnapshot(image client.Image, opts ...snapshots.Opt) client.NewContainerOpts {
 	return func(ctx context.Context, cl *client.Client, c *containers.Container) error {
-		if err := newSnapshot(ctx, cl, c, image, opts); err != nil {
+		if err := newSnapshot(ctx, cl, c, image, idmap.Map{}, opts); err != nil {
 			return fmt.Errorf("make the snapshot of container %s: %w", c.ID, err)
 		}
 		return nil
 	}
 }
 
-func newSnapshot(ctx context.Context, cl *client.Client, c *containers.Container, image client.Image, opts []snapshots.Opt) (err error) {
+// newSnapshot makes a snapshot in which ids are mapped, if the mapping is not empty.
+func newSnapshot(ctx context.Context, cl *client.Client, c *containers.Container, image client.Image, ids idmap.Map, opts []snapshots.Opt) (err error) {
 	name, err := snapshotterOf(ctx, cl, c)
 	if err != nil {
 		return err
@@ -69,8 +71,8 @@ func newSnapshot(ctx context.Context, cl *client.Client, c *containers.Container
 	labels[label.Number] = strconv.Itoa(r.Number)
 	labels[label.Unwritten] = unwrittenAtBirth
 	key := p.activeName(r.Number)
-	if _, err := p.Snapshots.Prepare(ctx, key, chain, append(opts, snapshots.WithLabels(labels))...); err != nil {
-		return fmt.Errorf("prepare snapshot %s on %q: %w", key, chain, err)
+	if err := p.prepareMapped(ctx, p.Snapshots.Prepare, key, chain, ids, append(opts, snapshots.WithLabels(labels))); err != nil {
+		return err
 	}
 	c.Snapshotter, c.SnapshotKey, c.Image = name, key, image.Name()
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
@@ -96,9 +97,6 @@ func remapOpt(id string, i client.Image, m idmap.Map, readonly bool) client.NewC
 }
 
 func remappedSnapshot(ctx context.Context, cl *client.Client, c *containers.Container, id string, image client.Image, m idmap.Map, readonly bool) error {
-	if _, _, err := idmap.Func(m.ToHost).Pair(0, 0); err != nil {
-		return fmt.Errorf("the mapping lacks root: %w", err)
-	}
 	name, err := snapshotterOf(ctx, cl, c)
 	if err != nil {
 		return err
@@ -112,21 +110,36 @@ func remappedSnapshot(ctx context.Context, cl *client.Client, c *containers.Cont
 	if readonly {
 		prepare = p.Snapshots.View
 	}
-	labels, parent, err := p.mapIDs(ctx, prepare, id, parent, m)
-	if err != nil {
+	if err := p.prepareMapped(ctx, prepare, id, parent, m, nil); err != nil {
 		return err
-	}
-	mounts, err := prepare(ctx, id, parent, snapshots.WithLabels(labels))
-	if err != nil {
-		return fmt.Errorf("prepare snapshot %s on %q: %w", id, parent, err)
-	}
-	if parent == "" && !readonly { // there is but the root
-		if err := snapshotter.Remap(ctx, mounts, m.ToHost); err != nil {
-			return err
-		}
 	}
 	c.Snapshotter, c.SnapshotKey, c.Image = name, id, image.Name()
 	return nil
+}
+
+// prepareMapped makes a snapshot in which ids are mapped, if the mapping is not empty.
+// Without a parent there is but the root directory: it gets the owner that root has
+// outside.
+func (p *clientContainer) prepareMapped(ctx context.Context, prepare snapshotter.MakeFunc, key, chain string, m idmap.Map, opts []snapshots.Opt) error {
+	parent := chain
+	if !m.Empty() {
+		if _, _, err := idmap.Func(m.ToHost).Pair(0, 0); err != nil {
+			return fmt.Errorf("the mapping lacks root: %w", err)
+		}
+		labels, on, err := p.mapIDs(ctx, prepare, key, chain, m)
+		if err != nil {
+			return err
+		}
+		parent, opts = on, append(opts, snapshots.WithLabels(labels))
+	}
+	mounts, err := prepare(ctx, key, parent, opts...)
+	if err != nil {
+		return fmt.Errorf("prepare snapshot %s on %q: %w", key, parent, err)
+	}
+	if parent != "" || m.Empty() || len(mounts) > 0 && slices.Contains(mounts[0].Options, "ro") {
+		return nil
+	}
+	return snapshotter.Remap(ctx, mounts, m.ToHost)
 }
 
 // mapIDs returns the labels with which a snapshot on parent has mapped ids, or

@@ -135,7 +135,7 @@ func (p *clientContainer) removeLeaves(ctx context.Context, doomed map[string]sn
 }
 
 // Discard removes what [WithUpgrade] or [WithRollback] made for an Update that
-// then failed, or whose process ended. Nobody may be moving the container, or
+// then failed, or whose process ended, and resumes a container as [Thaw] does. Nobody may be moving the container, or
 // making a checkpoint of it, meanwhile.
 func Discard(ctx context.Context, cl *client.Client, id string) error {
 	if err := discard(ctx, cl, id); err != nil {
@@ -154,7 +154,13 @@ func discard(ctx context.Context, cl *client.Client, id string) (err error) {
 		return err
 	}
 	defer func() { end(err) }()
+	if err := p.lookUpActive(ctx); err != nil && !errdefs.IsNotFound(err) {
+		return err
+	}
 	if err := p.settleAll(ctx, true); err != nil {
+		return err
+	}
+	if err := p.thawLeft(ctx, true); err != nil {
 		return err
 	}
 	return p.endLeases(ctx)

@@ -42,7 +42,7 @@ func (p *clientContainer) lock(ctx context.Context) (release func(), err error) 
 		return nil, fmt.Errorf("prepare snapshot %s: %w", name, err)
 	}
 	p.claim = name
-	stop := p.hold(ctx, name)
+	stop := p.hold(ctx, name, label.Unwritten)
 	return func() {
 		stop()
 		if err := p.Undo(ctx, name); err != nil {

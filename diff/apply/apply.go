@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/diff/inode"
 	"github.com/baleen-project/baleen/diff/internal/chunk"
 	"github.com/baleen-project/baleen/diff/internal/mark"
@@ -47,6 +48,9 @@ type Options struct {
 	// so do we by default: archives of a temporary directory have one with
 	// mode 0700.
 	Root bool
+	// MapIDs maps the owners that entries have, and the ids in their access control
+	// lists; nil leaves them. What is copied from the lowers stays as it is there.
+	MapIDs idmap.Func
 	// Limit bounds the layer's size, holes of sparse files included, and its entries.
 	Limit diff.Limit
 	// Sync writes all to disk at the end.
@@ -171,7 +175,11 @@ func (a *applier) run() error {
 		if err := a.opts.Limit.CheckEntries(a.entries); err != nil {
 			return err
 		}
-		if err := a.entry(hdr, contentOf(tr, hdr)); err != nil {
+		content := contentOf(tr, hdr)
+		if err = mapIDs(hdr, a.opts.MapIDs); err == nil {
+			err = a.entry(hdr, content)
+		}
+		if err != nil {
 			return fmt.Errorf("entry %.500q: %w", hdr.Name, badEntry(err))
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/baleen-project/baleen/diff/apply"
 	"github.com/baleen-project/baleen/diff/compare"
+	"github.com/baleen-project/baleen/diff/idmap"
 	"github.com/baleen-project/baleen/diff/internal/difftest"
 	"github.com/baleen-project/baleen/diff/tarlayer"
 )
@@ -200,6 +201,35 @@ func TestApplyKeepsMetadata(t *testing.T) {
 		if got := metadata(t, filepath.Join(root, name)); got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
+	}
+}
+
+// TestApplyMapsIDs: owners and the ids of access control lists get those that a function
+// says, and directories that the layer does not tell are root's by it.
+func TestApplyMapsIDs(t *testing.T) {
+	difftest.NeedRoot(t)
+	root := t.TempDir()
+	file := difftest.Member{Header: tar.Header{Typeflag: tar.TypeReg, Name: "implied/file", Mode: 0o640, Uid: 3, Gid: 4, ModTime: time.Unix(1, 0), PAXRecords: map[string]string{
+		"SCHILY.xattr.system.posix_acl_access": string(difftest.AclOf(3)),
+	}}}
+	top := difftest.Folder("./")
+	top.Mode = 0o751
+	shift := func(id uint32, _ idmap.Kind) (uint32, error) { return id + 100, nil }
+	difftest.Apply(t, root, difftest.LayerOf(t, top, file), apply.Options{Root: true, MapIDs: shift})
+	for name, want := range map[string]string{".": "751 100:100", "implied": "755 100:100", "implied/file": "103:104"} {
+		if got := metadata(t, filepath.Join(root, name)); !strings.Contains(got, want) {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	list := make([]byte, 256)
+	n, err := unix.Getxattr(filepath.Join(root, "implied/file"), "system.posix_acl_access", list)
+	difftest.Do(t, err)
+	if !bytes.Equal(list[:n], difftest.AclOf(103)) {
+		t.Errorf("the access control list is %x, want %x", list[:n], difftest.AclOf(103))
+	}
+	failing := func(uint32, idmap.Kind) (uint32, error) { return 0, errdefs.ErrOutOfRange }
+	if _, _, err := apply.ToDir(t.Context(), bytes.NewReader(difftest.LayerOf(t, file)), t.TempDir(), apply.Options{MapIDs: failing}); !errdefs.IsOutOfRange(err) {
+		t.Errorf("ids that cannot be mapped gave %v", err)
 	}
 }
 

@@ -119,6 +119,9 @@ func (a *applier) implied(at folder, name string, seen bool) error {
 		return err
 	}
 	hdr := &tar.Header{Typeflag: tar.TypeDir, Mode: 0o755, ModTime: time.Now()}
+	if err := mapIDs(hdr, a.opts.MapIDs); err != nil {
+		return err
+	}
 	if seen && a.opts.Overlay {
 		_, err := a.lookBelow(at.path, name, func(_ *tree.Dir, e *tree.Entry) error {
 			if !e.IsDir() {

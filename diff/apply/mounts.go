@@ -20,7 +20,7 @@ import (
 // ToMounts unpacks a layer, as [ToDir] does, into what a snapshotter says is
 // to be mounted. The upper of an overlay, and what a bind mount shows, is written
 // to as it is; only everything else is mounted, for as long as it takes. Of opts
-// count Over, Limit and Sync: the mounts say the rest.
+// count Over, Root, MapIDs, Limit and Sync: the mounts say the rest.
 func ToMounts(ctx context.Context, r io.Reader, mounts []mount.Mount, opts Options) (diffID digest.Digest, stats Stats, err error) {
 	target, opts, err := applyTarget(mounts, opts)
 	if err == nil {
@@ -31,7 +31,7 @@ func ToMounts(ctx context.Context, r io.Reader, mounts []mount.Mount, opts Optio
 	}
 	log.G(ctx).WithError(err).Debug("mounting a snapshot to unpack a layer")
 	write := func(root string) (err error) {
-		diffID, stats, err = ToDir(ctx, r, root, Options{Limit: opts.Limit})
+		diffID, stats, err = ToDir(ctx, r, root, Options{Root: opts.Root, MapIDs: opts.MapIDs, Limit: opts.Limit})
 		return err
 	}
 	if opts.Sync {

@@ -196,6 +196,10 @@ func keepsForDocker(t *testing.T, docker *harness.Env, e *plainEnv) {
 	if status, err := task.Status(e.ctx); err != nil || status.Status != containerd.Running {
 		t.Errorf("after the checkpoint its task is %v: %v", status.Status, err)
 	}
+	k.keepsStill(t, docker.Stack)
+	if e.snapshotter == "overlayfs" { // the calls are the same on all
+		k.keepDies(t, docker.Stack)
+	}
 	if read, err := checkpoint.Read(e.ctx, e.client.ContentStore(), saved.Target()); err != nil || len(read.Own) != 1 || read.Kind() != checkpoint.KindFiles {
 		t.Errorf("the checkpoint is %+v: %v", read, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -16,6 +17,7 @@ import (
 	runtimespec "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/baleen-project/baleen/containerstore/checkpoint"
 	"github.com/baleen-project/baleen/containerstore/clientopts"
 	"github.com/baleen-project/baleen/integration/stack"
 )
@@ -55,9 +57,7 @@ func (r *remapped) moves(t *testing.T, s *stack.Stack) {
 	if before != want {
 		t.Fatalf("at first the container has\n%s\nwant\n%s", before, want)
 	}
-	if _, err := clientopts.Checkpoint(k.ctx, k.client, k.ID(), "example/mapped"); !errdefs.IsNotImplemented(err) {
-		t.Errorf("a checkpoint with mapped ids gave %v", err)
-	}
+	shifted.restores(t, s, k, want, two)
 	k.upgrade(t, two)
 	want2 := "/ 751 3:4\n/own 2775 5:6\n/own/acl 664 0:0\n/own/brought 640 17:18\n/own/caps 755 0:0\n/own/link 777 9:9\n/own/one 4710 21:22\n/own/suid 6711 13:14\n/data 604 5:6\n"
 	shifted.shows(t, s, k, "after an upgrade", want2)
@@ -79,6 +79,41 @@ func (r *remapped) moves(t *testing.T, s *stack.Stack) {
 		}
 	})
 	k.listed(t, "1<0 example/owners:1, 2<1 example/owners:2, 3<1 example/owners:1, 4<3 example/owners:2, 5<2 example/owners:2*")
+}
+
+// restores makes a container of a checkpoint, which moves as the first one does.
+func (r *remapped) restores(t *testing.T, s *stack.Stack, k *plainCtr, want string, two containerd.Image) {
+	t.Helper()
+	saved := k.kept(t, "example/mapped")
+	c, err := r.client.NewContainer(r.ctx, "mapped", containerd.WithSnapshotter(r.snapshotter), clientopts.WithCheckpoint(saved))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := &plainCtr{r.plainEnv, c}
+	defer func() {
+		if err := c.Delete(r.ctx, clientopts.WithRevisionCleanup); err != nil {
+			t.Error(err)
+		}
+		r.nothingOf(t, "mapped")
+	}()
+	if r.snapshotter == "native" { // layers of whole trees do not tell the root
+		want = strings.Replace(want, "/ 751 3:4", "/ 755 0:0", 1)
+	}
+	r.shows(t, s, again, "after a restore", want)
+	again.do(t, func(root string) { r.owned(t, root, "data", 5, 6); r.owned(t, root, "bin/sh", 0, 0) })
+	if read, err := checkpoint.Read(r.ctx, r.client.ContentStore(), saved.Target()); err != nil || read.IDs != fmt.Sprintf("0:%d:65536 0:%[1]d:65536", r.shift) {
+		t.Errorf("the checkpoint says of ids %+v: %v", read, err)
+	}
+	again.upgrade(t, two)
+	again.do(t, func(root string) { r.owned(t, root, "data", 5, 6); r.owned(t, root, "own/suid", 13, 14) })
+	_, err = r.client.NewContainer(r.ctx, "other", containerd.WithSnapshotter(r.snapshotter),
+		clientopts.WithRemappedSnapshot("other", r.image, r.shift+1, r.shift+1), clientopts.WithCheckpoint(saved))
+	if !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("onto a snapshot with another mapping: %v", err)
+	}
+	if err := r.client.SnapshotService(r.snapshotter).Remove(r.ctx, "other"); err != nil {
+		t.Error(err)
+	}
 }
 
 // movable makes a container in a user namespace.

@@ -72,6 +72,9 @@ const (
 	Unwritten = "io.baleen.unwritten"
 	// Claim, on an empty snapshot by which one mover keeps others away, has its number.
 	Claim = "io.baleen.claim"
+	// Paused, on an active snapshot, says that a checkpoint has paused the container to
+	// read its files. Its value is the time until which nobody else may resume it.
+	Paused = "io.baleen.paused"
 )
 
 // Labels by which a snapshot keeps content, as containerd's garbage collector reads them.
