@@ -36,6 +36,7 @@ type world struct {
 	frozen     int                               // pauses that have not ended
 	pauses     int
 	toEnd      int      // pauses until the container ends
+	kept       int      // calls of KeepPaused that have not ended
 	images     []string // names of checkpoints
 	options    imageservice.CheckpointOptions
 	messages   []api.Progress
@@ -150,6 +151,23 @@ func (w *world) TagImage(_ context.Context, _ moby.ImageID, name reference.Named
 	return nil
 }
 
+// KeepPaused ends after the container has been thawed.
+func (w *world) KeepPaused(ctx context.Context, of string) (context.Context, func(error), error) {
+	if err := w.call("KeepPaused"); err != nil {
+		return nil, nil, err
+	}
+	if of != id {
+		w.t.Errorf("%s is to be kept paused", of)
+	}
+	w.kept++
+	return ctx, func(error) {
+		w.kept--
+		if w.frozen > 0 {
+			w.t.Error("nothing says any more that the container is frozen, and it is")
+		}
+	}, nil
+}
+
 func (w *world) Spec(context.Context, string) ([]byte, error) {
 	return []byte("spec"), w.call("Spec")
 }
@@ -176,6 +194,9 @@ func (w *world) Freeze(context.Context, *moby.Container) (thaw func()) {
 }
 
 func (w *world) FreezeToEnd(ctx context.Context, c *moby.Container) (thaw func()) {
+	if w.kept == 0 {
+		w.t.Error("frozen to its end, and nothing says so")
+	}
 	w.toEnd++
 	return w.Freeze(ctx, c)
 }

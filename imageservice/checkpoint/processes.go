@@ -57,7 +57,7 @@ func (p clientProcesses) Dump(ctx context.Context, id string) (ocispec.Descripto
 // keepProcesses makes a checkpoint with the processes of a container. They stand still
 // until it is read; if they are not to go on, until the checkpoint is whole, and then they
 // end: a checkpoint that fails leaves them running.
-func (m *Maker) keepProcesses(ctx context.Context, c *moby.Container, ref reference.Named, options imageservice.CheckpointOptions, goOn bool) (api.Checkpoint, error) {
+func (m *Maker) keepProcesses(ctx context.Context, c *moby.Container, ref reference.Named, options imageservice.CheckpointOptions, goOn bool) (made api.Checkpoint, err error) {
 	version, err := criu.Version(ctx)
 	if err == nil {
 		err = keepable(c, goOn)
@@ -74,13 +74,19 @@ func (m *Maker) keepProcesses(ctx context.Context, c *moby.Container, ref refere
 		options.Pause = func() func() { return m.Freezer.Freeze(ctx, c) }
 		return m.keep(ctx, c, ref, options)
 	}
+	// The image service says so only until the checkpoint is whole.
+	ctx, end, err := m.Images.KeepPaused(ctx, c.ID)
+	if err != nil {
+		return api.Checkpoint{}, err
+	}
+	defer func() { end(err) }()
 	thaw := func() {}
 	defer func() { thaw() }()
 	options.Pause = func() func() {
 		thaw = sync.OnceFunc(m.Freezer.FreezeToEnd(ctx, c))
 		return func() {}
 	}
-	made, err := m.keep(ctx, c, ref, options)
+	made, err = m.keep(ctx, c, ref, options)
 	if err != nil {
 		return made, err
 	}

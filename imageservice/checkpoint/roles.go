@@ -26,6 +26,9 @@ type Operations interface {
 type Images interface {
 	Checkpoint(ctx context.Context, c *moby.Container, o imageservice.CheckpointOptions) (api.Checkpoint, error)
 	TagImage(ctx context.Context, id moby.ImageID, name reference.Named) error
+	// KeepPaused has the next daemon thaw the container if this one is killed before end
+	// is called.
+	KeepPaused(ctx context.Context, id string) (_ context.Context, end func(error), _ error)
 }
 
 // Processes finds what containerd has of the processes of a running container.

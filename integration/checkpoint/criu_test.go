@@ -1,6 +1,7 @@
 package checkpoint_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -252,6 +253,13 @@ func TestProcessesCannotBeKept(t *testing.T) {
 	e.Remove(t, id)
 	newerCRIU(t, e, "kept:1", "newer")
 	before = e.State(t)
+	for _, network := range []string{"host", "container:any"} {
+		out, err := e.Try(t, "baleen", "restore", "--network", network, "kept:1")
+		if err == nil || !strings.Contains(out, "network "+network) || !strings.Contains(out, "a network namespace of their own") {
+			t.Errorf("onto network %s: %v, %s", network, err, out)
+		}
+	}
+	e.Settled(t, before)
 	if out, err := e.Try(t, "baleen", "restore", "--trust", "newer"); err == nil || !strings.Contains(out, "CRIU 99.1 kept them, and the daemon has") {
 		t.Errorf("of a newer CRIU: %v, %s", err, out)
 	}
@@ -294,5 +302,29 @@ func TestKilledWhileKeeping(t *testing.T) {
 		}
 		e.Must(t, "image", "prune", "-f") // one that had no name yet
 	}
+	e.Settled(t, before)
+}
+
+// TestKilledBeforeTheEnd kills the daemon when a checkpoint is whole and the processes,
+// which stand still, are about to be ended: they go on. The checkpoint stays.
+func TestKilledBeforeTheEnd(t *testing.T) {
+	harness.NeedCRIU(t)
+	e, p := harness.StartFaultyWith(t, stack.Config{DaemonConfig: map[string]any{"live-restore": true}}, "busybox")
+	id := e.RunCounter(t, "counter")
+	before := e.State(t)
+	killed := make(chan error, 1)
+	p.Set(fault.Plan{Methods: []string{"Tasks/Kill"}, Nth: 1, Do: func() { killed <- e.KillDockerd(context.WithoutCancel(t.Context())) }})
+	if out, err := e.Try(t, "baleen", "checkpoint", id, "kept:1"); err == nil {
+		t.Errorf("the command prints %s", out)
+	}
+	if err := <-killed; err != nil {
+		t.Fatal(err)
+	}
+	p.Clear()
+	if err := e.StartDockerd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e.CountsPast(t, id, e.Counted(t, id))
+	e.Must(t, "rmi", "kept:1")
 	e.Settled(t, before)
 }

@@ -54,11 +54,17 @@ func (by Replacement) Withdraw(c *Configuration, volumes []string) []string {
 }
 
 // CheckProcesses returns an error if the request replaces what processes keep that go on
-// from a checkpoint: their host name, and where something is mounted for them. CRIU mounts
-// what they had, and nothing else. volumes are the paths of all that was mounted.
+// from a checkpoint: their host name, where something is mounted for them, and whether they
+// have a network namespace of their own. CRIU mounts what they had, and nothing else, and
+// makes the namespace that they had, whatever the container is created with. volumes are
+// the paths of all that was mounted. c is as the checkpoint has it.
 func (by Replacement) CheckProcesses(c Configuration, volumes []string) error {
 	if by.Hostname != "" {
 		return fmt.Errorf("another host name (--hostname): the processes in the checkpoint have theirs: %w", errdefs.ErrNotImplemented)
+	}
+	had := namespaceOf(c.Host.NetworkMode)
+	if by.Network != "" && namespaceOf(moby.NetworkMode(by.Network)) != had {
+		return fmt.Errorf("network %s (--network): %s: %w", by.Network, networkRules[had], errdefs.ErrNotImplemented)
 	}
 	for _, volume := range by.Volumes {
 		path := mountPath(volume)
@@ -70,6 +76,32 @@ func (by Replacement) CheckProcesses(c Configuration, volumes []string) error {
 		}
 	}
 	return nil
+}
+
+// networkNamespace says whose network namespace a container has.
+type networkNamespace int
+
+const (
+	ownNetwork networkNamespace = iota
+	hostNetwork
+	othersNetwork // another container's
+)
+
+func namespaceOf(mode moby.NetworkMode) networkNamespace {
+	switch {
+	case mode.IsHost():
+		return hostNetwork
+	case mode.IsContainer():
+		return othersNetwork
+	}
+	return ownNetwork
+}
+
+// networkRules say what --network can be for processes that had a network namespace.
+var networkRules = map[networkNamespace]string{
+	ownNetwork:    "the processes in the checkpoint had a network namespace of their own, and cannot have that of the host or of another container",
+	hostNetwork:   "the processes in the checkpoint had the network of the host, and can have no other",
+	othersNetwork: "the processes in the checkpoint shared the network of another container, and can have only that of a container: --network container:NAME",
 }
 
 // mountPath is the path in the container of a volume as docker run takes it:

@@ -90,6 +90,30 @@ func TestRestoreReplaces(t *testing.T) {
 	}
 }
 
+// TestProcessesKeepTheirNetworkNamespace: another network is one for a namespace of the
+// same owner.
+func TestProcessesKeepTheirNetworkNamespace(t *testing.T) {
+	kinds := [][]string{{"", "default", "bridge", "none", "back"}, {"host"}, {"container:db", "container:web"}}
+	for had, from := range kinds {
+		for has, to := range kinds {
+			for _, mode := range from {
+				for _, network := range to {
+					of := published
+					of.HostConfig = json.RawMessage(`{"NetworkMode":"` + mode + `"}`)
+					c, err := settings.Read(of)
+					if err != nil {
+						t.Fatal(err)
+					}
+					err = settings.Replacement{RestoreRequest: api.RestoreRequest{Network: network}}.CheckProcesses(c, nil)
+					if refused := errdefs.IsNotImplemented(err); refused != (had != has && network != "") || !refused && err != nil {
+						t.Errorf("from network %q to %q: %v", mode, network, err)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestProcessesKeepTheirMounts: a volume can be another one where the processes had one, and
 // nowhere else. What was in memory CRIU has in the checkpoint.
 func TestProcessesKeepTheirMounts(t *testing.T) {

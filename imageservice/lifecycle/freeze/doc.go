@@ -20,8 +20,7 @@
 // when the patience of docker stop ends.
 //
 // Every freeze ends. What cannot be thawed is tried again in the background until it
-// can; but not that of a container which runs and, by the daemon's record, does not: that
-// is logged.
+// can.
 //
 // # Caveats
 //

@@ -113,6 +113,18 @@ func hierarchy(t *testing.T) string {
 	return ""
 }
 
+// control is the file by which the control group is frozen and thawed.
+func (w *world) control(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"freezer.state", "cgroup.freeze"} {
+		if _, err := os.Stat(filepath.Join(w.group, name)); err == nil {
+			return filepath.Join(w.group, name)
+		}
+	}
+	t.Fatal("the control group has no freezer")
+	return ""
+}
+
 // frozen asks the kernel.
 func (w *world) frozen(t *testing.T) bool {
 	t.Helper()

@@ -178,11 +178,7 @@ func (f *Freezer) freezeUnrecorded(ctx context.Context, c *moby.Container) (thaw
 		logger.WithError(err).Warn("not paused for the commit")
 		return func() {}
 	}
-	return func() {
-		if _, err := release(); err != nil {
-			logger.WithError(err).Error("could not let the container go on after a commit")
-		}
-	}
+	return func() { thawUnrecorded(context.WithoutCancel(ctx), int(task.Pid()), c.ID, release) }
 }
 
 // AwaitPause waits as AwaitThaw, before a container is paused, which is done with the

@@ -3,13 +3,17 @@ package freeze_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	cerrdefs "github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/imageservice/lifecycle/freeze"
@@ -290,6 +294,43 @@ func TestFreezeOfAnUnrecordedContainer(t *testing.T) {
 	}
 	thaw()
 	wantCalls(t, w)
+}
+
+// TestThawOfAnUnrecordedContainerIsTriedAgain: while its control group cannot be written,
+// it stands still, and then it goes on.
+func TestThawOfAnUnrecordedContainerIsTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.c.State.Running = false
+	w.unrecorded = true
+	thaw := w.f.Freeze(t.Context(), w.c)
+	control := w.control(t)
+	blocked := filepath.Join(t.TempDir(), "blocked")
+	if err := os.WriteFile(blocked, nil, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(blocked, control, "", unix.MS_BIND, ""); err != nil {
+		t.Skipf("needs to mount: %v", err)
+	}
+	unblock := sync.OnceFunc(func() {
+		if err := unix.Unmount(control, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	defer unblock()
+	if err := unix.Mount("", control, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	thaw()
+	unblock()
+	if !w.frozen(t) {
+		t.Error("it went on although that could not be asked for")
+	}
+	for began := time.Now(); w.frozen(t) && time.Since(began) < 10*time.Second; {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if w.frozen(t) {
+		t.Error("it stands still for good")
+	}
 }
 
 func TestThawInterrupted(t *testing.T) {

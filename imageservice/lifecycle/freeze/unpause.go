@@ -25,10 +25,32 @@ func (f *Freezer) Unpause(ctx context.Context, c *moby.Container) {
 	logger := log.G(ctx).WithField("container", c.ID)
 	logger.WithError(err).Warn("could not thaw the container after a commit; trying again")
 	go func() {
-		for wait := 100 * time.Millisecond; err != nil; wait = min(2*wait, 5*time.Second) {
-			time.Sleep(wait)
-			err = f.resume(ctx, c)
+		tryUntilDone(func() error { return f.resume(ctx, c) })
+		logger.Info("the container goes on after a commit")
+	}()
+}
+
+// tryUntilDone tries again and again what has just failed.
+func tryUntilDone(try func() error) {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		time.Sleep(wait)
+		if try() == nil {
+			return
 		}
+	}
+}
+
+// thawUnrecorded thaws a container that does not run by the daemon's record: neither the
+// daemon nor its user can unpause it. What fails is tried again in the background.
+func thawUnrecorded(ctx context.Context, pid int, id string, release func() (last bool, _ error)) {
+	_, err := release()
+	if err == nil {
+		return
+	}
+	logger := log.G(ctx).WithField("container", id)
+	logger.WithError(err).Errorf("could not thaw the container after a commit: its process %d stands still; trying again", pid)
+	go func() {
+		tryUntilDone(func() error { return freezer.Thaw(pid, id) })
 		logger.Info("the container goes on after a commit")
 	}()
 }
