@@ -7,6 +7,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
@@ -58,6 +59,12 @@ func (c checked) Mounts(id string) (now, ever int) {
 func (c checked) Complete(ctx context.Context, target ocispec.Descriptor) error {
 	return c.s.complete(ctx, target)
 }
+
+func (c checked) UnknownBlobs(ctx context.Context) (map[digest.Digest]int64, error) {
+	return c.s.blobs.Unknown(ctx)
+}
+
+func (c checked) CollectBlobs(ctx context.Context) error { return c.s.blobs.Collect(ctx) }
 
 // lookPatience is how long is waited for a container whose files are being moved.
 const lookPatience = 2 * time.Second

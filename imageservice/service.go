@@ -62,6 +62,7 @@ type Service struct {
 	options     Options
 	sealCommits func() bool
 	interrupted []string
+	cutShort    bool // a crash may have cut operations short
 	tempMounts  string
 	restored    restoredImages
 }
@@ -104,10 +105,21 @@ func New(c Config) *Service {
 	if !s.files.IDs.Empty() && !moby.StockMapsIDs {
 		log.G(s.background()).Warn(NoWayBackWarning)
 	}
+	left, err := operations.Leases(s.background())
+	s.cutShort = err != nil || len(left) > 0
 	s.interrupted = operations.Sweep(s.background(), c.Thaw)
 	useTempMounts(s.background(), c.TempMounts)
 	s.files.NoteInterrupted(s.background())
 	return s
+}
+
+// CollectBlobs has containerd remove the files of blobs that operations left behind which
+// a crash cut short. containerd removes all that nothing holds; so it comes when the
+// daemon has loaded its containers, and each is held again.
+func (s *Service) CollectBlobs() {
+	if s.cutShort {
+		s.blobs.CollectLater(s.background())
+	}
 }
 
 // background is the context of the methods that Moby calls without one. They

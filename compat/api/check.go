@@ -68,4 +68,5 @@ const (
 	FindingMount         FindingKind = "mount-left"                 // a mount of Baleen's that nobody uses
 	FindingBlobMissing   FindingKind = "blob-missing"               // an image that was unpacked lacks a blob
 	FindingBlobDamaged   FindingKind = "blob-damaged"               // a blob has another digest than its name
+	FindingBlobUnknown   FindingKind = "blob-unknown"               // a file in containerd's folder of blobs that it has no record of
 )

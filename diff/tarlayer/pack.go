@@ -17,8 +17,7 @@ import (
 )
 
 // Pack writes the layer of a sealed upper directory to w, see [Write], and
-// returns what it is. On an error what was written to w is worthless. A w that
-// is a [Digester] is asked for the blob's digest.
+// returns what it is. On an error what was written to w is worthless.
 func Pack(ctx context.Context, w io.Writer, dir string, opts Options, c compress.Method) (diff.Layer, Stats, error) {
 	layer, stats, err := pack(w, c, func(w io.Writer) (Stats, error) { return writeTar(ctx, w, dir, opts) })
 	if err != nil {
@@ -44,14 +43,6 @@ func pack(w io.Writer, c compress.Method, write func(io.Writer) (Stats, error)) 
 	return lw.Layer(), stats, nil
 }
 
-// Digester is a writer that digests what is written to it.
-type Digester interface {
-	io.Writer
-	// Digest returns the digest of all that has been written. It is asked for
-	// once, in the end.
-	Digest() (digest.Digest, error)
-}
-
 // Writer makes a layer of a tar stream: it compresses the stream, and
 // digests what goes in and what comes out. Digesting, compressing and the
 // caller's own work go on at the same time.
@@ -67,7 +58,7 @@ type Writer struct {
 }
 
 // NewWriter returns a writer of a tar stream that writes a blob to w. It
-// always has to be closed. If w is a [Digester], the blob is digested by it.
+// always has to be closed.
 func NewWriter(w io.Writer, c compress.Method) (*Writer, error) {
 	by := func(w io.Writer) (io.WriteCloser, error) { return compress.NewWriter(w, c) }
 	return newLayerWriter(w, c.MediaType(), c.MediaType() != ocispec.MediaTypeImageLayer, by)
@@ -81,7 +72,7 @@ func NewWriterBy(w io.Writer, mediaType string, compress func(io.Writer) (io.Wri
 
 func newLayerWriter(w io.Writer, mediaType string, changes bool, compress func(io.Writer) (io.WriteCloser, error)) (*Writer, error) {
 	blob := &digestWriter{w: w}
-	if _, digests := w.(Digester); !digests && changes {
+	if changes {
 		blob.h = digest.Canonical.Hash()
 	}
 	z, err := compress(blob)
@@ -143,13 +134,8 @@ func (l *Writer) Close() error {
 	if l.err != nil {
 		return l.err
 	}
-	blob, err := l.blob.digest(diffID)
-	if err != nil {
-		l.err = fmt.Errorf("digest blob: %w", err)
-		return l.err
-	}
 	l.layer = diff.Layer{
-		Blob:   ocispec.Descriptor{MediaType: l.media, Digest: blob, Size: l.blob.n},
+		Blob:   ocispec.Descriptor{MediaType: l.media, Digest: l.blob.digest(diffID), Size: l.blob.n},
 		DiffID: diffID,
 	}
 	return nil
@@ -167,14 +153,11 @@ type digestWriter struct {
 
 // digest returns the digest of all that was written. What was not compressed is
 // the tar stream, whose digest is known.
-func (d *digestWriter) digest(diffID digest.Digest) (digest.Digest, error) {
-	if w, ok := d.w.(Digester); ok {
-		return w.Digest()
-	}
+func (d *digestWriter) digest(diffID digest.Digest) digest.Digest {
 	if d.h == nil {
-		return diffID, nil
+		return diffID
 	}
-	return digest.NewDigest(digest.Canonical, d.h), nil
+	return digest.NewDigest(digest.Canonical, d.h)
 }
 
 func (d *digestWriter) Write(p []byte) (int, error) {

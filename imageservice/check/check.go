@@ -75,6 +75,10 @@ type Service interface {
 	Mounts(container string) (now, ever int)
 	// Complete returns errdefs.ErrNotFound if an image lacks a blob.
 	Complete(ctx context.Context, target ocispec.Descriptor) error
+	// UnknownBlobs returns the sizes of the files in containerd's folder of blobs that it
+	// has no record of, and CollectBlobs has it remove them.
+	UnknownBlobs(ctx context.Context) (map[digest.Digest]int64, error)
+	CollectBlobs(ctx context.Context) error
 
 	// Look calls look while the container's files do not move. It returns
 	// errdefs.ErrConflict if they are moved for so long that it gives up waiting.
@@ -94,7 +98,7 @@ func Run(ctx context.Context, c Config, req api.CheckRequest) (api.CheckReport, 
 	}
 	// containerd collects garbage when a lease is deleted. What containers lack a hold on
 	// must be held before.
-	steps := []func(context.Context) error{k.containers, k.operationLeases, k.containerLeases, k.mounts, k.images}
+	steps := []func(context.Context) error{k.containers, k.operationLeases, k.containerLeases, k.mounts, k.images, k.unknown}
 	if req.Content {
 		steps = append(steps, k.content)
 	}

@@ -17,6 +17,8 @@
 //     on it was under way. If one was each time, the report says that it is busy;
 //   - a container that is being made has a folder before it has a lease, and a container
 //     that is removed has one for longer than its lease;
+//   - a file of a blob gets its name before containerd has a record of it. It counts if
+//     all operations and builds have ended that were under way when it was found;
 //   - a mount counts if all operations and builds have ended that were under way when it
 //     was found.
 //
@@ -24,7 +26,8 @@
 // labels, records of revisions and names on disk are looked at.
 //
 // Repaired are leases of operations that are not under way, operations that were cut
-// short ([containerstore.History.Recover] completes them or takes them back), and
+// short ([containerstore.History.Recover] completes them or takes them back), files of
+// blobs that containerd has no record of (it is made to remove them), and
 // snapshots that the lease of their container does not hold. The last come first: when
 // a lease is deleted, containerd removes what no lease holds.
 //

@@ -55,8 +55,8 @@ func (k *checker) leaked(ctx context.Context, l Lease) {
 		return
 	}
 	k.found(ctx, f, func(ctx context.Context) error {
-		if k.failed || len(k.report.Busy) > 0 {
-			return errors.New("it may keep snapshots of the containers that could not be judged or repaired: check again when they are")
+		if err := k.mayCollect(); err != nil {
+			return err
 		}
 		err := k.Leases.Delete(ctx, leases.Lease{ID: l.ID}, leases.SynchronousDelete)
 		if errdefs.IsNotFound(err) {
@@ -64,6 +64,14 @@ func (k *checker) leaked(ctx context.Context, l Lease) {
 		}
 		return err
 	})
+}
+
+// mayCollect returns an error if containerd could collect what a container lacks a hold on.
+func (k *checker) mayCollect() error {
+	if k.failed || len(k.report.Busy) > 0 {
+		return errors.New("containerd may remove snapshots of the containers that could not be judged or repaired: check again when they are")
+	}
+	return nil
 }
 
 // containerLease is the id of the lease of a container's layer or of an image mount:

@@ -136,6 +136,19 @@ func (k *checker) makers(ctx context.Context) ([]string, error) {
 	return makers, nil
 }
 
+// makersEnded waits until all makers have ended that there are, and reports false if some
+// did not.
+func (k *checker) makersEnded(ctx context.Context) (bool, error) {
+	makers, err := k.makers(ctx)
+	if err != nil {
+		return false, err
+	}
+	return again(ctx, func() (bool, error) {
+		now, err := k.makers(ctx)
+		return !slices.ContainsFunc(makers, func(m string) bool { return slices.Contains(now, m) }), err
+	})
+}
+
 // temporary looks at the mounts that operations and builds make, and unmount before they
 // end.
 func (k *checker) temporary(ctx context.Context) error {
@@ -144,14 +157,7 @@ func (k *checker) temporary(ctx context.Context) error {
 		return err
 	}
 	k.report.Looked.Mounts += len(infos)
-	makers, err := k.makers(ctx) // one of these may have made them
-	if err != nil {
-		return err
-	}
-	done, err := again(ctx, func() (bool, error) {
-		now, err := k.makers(ctx)
-		return !slices.ContainsFunc(makers, func(m string) bool { return slices.Contains(now, m) }), err
-	})
+	done, err := k.makersEnded(ctx) // one of these may have made them
 	if err != nil || !done {
 		return err
 	}

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/diff"
@@ -69,10 +67,6 @@ func (m *Maker) Ship(ctx context.Context, pack func(io.Writer) (diff.Layer, erro
 	layer, err := pack(w)
 	if err != nil || layer.Empty() {
 		return layer, err
-	}
-	// What is not compressed has been digested on both sides.
-	if layer.Blob.MediaType == ocispec.MediaTypeImageLayer && layer.Blob.Digest != layer.DiffID {
-		return diff.Layer{}, fmt.Errorf("containerd received layer %s as %s: %w", layer.DiffID, layer.Blob.Digest, errdefs.ErrDataLoss)
 	}
 	if err := w.Commit(ctx, layer.Blob, map[string]string{compat.LabelUncompressed: layer.DiffID.String()}); err != nil {
 		return diff.Layer{}, fmt.Errorf("store layer %s: %w", layer.Blob.Digest, err)

@@ -11,12 +11,15 @@ import (
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/log"
 	"github.com/opencontainers/go-digest"
+	"google.golang.org/grpc"
 )
 
 // folder is where containerd keeps blobs.
 type folder struct {
 	mu   sync.Mutex
 	path string // "" as long as it is not known
+	// sharing is the policy by which containerd takes blobs of other namespaces.
+	sharing string
 }
 
 // Names puts the names of blobs on disk. containerd syncs what a blob holds and
@@ -74,14 +77,27 @@ func (s *Store) folderPath(ctx context.Context) (string, error) {
 	if s.folder.path != "" {
 		return s.folder.path, nil
 	}
-	found, err := s.client.IntrospectionService().Plugins(ctx, "type=="+plugins.ContentPlugin.String())
+	if conn, ok := s.client.Conn().(*grpc.ClientConn); ok && conn == nil { // all stores are in this process
+		return "", nil
+	}
+	found, err := s.client.IntrospectionService().Plugins(ctx, "type=="+plugins.ContentPlugin.String(), "type=="+plugins.MetadataPlugin.String())
 	if err != nil {
 		return "", err
 	}
 	for _, p := range found.Plugins {
+		if policy := p.Exports["policy"]; policy != "" {
+			s.folder.sharing = policy
+		}
 		if root := p.Exports["root"]; root != "" {
 			s.folder.path = filepath.Join(root, "blobs", digest.Canonical.String())
 		}
 	}
 	return s.folder.path, nil
+}
+
+// sharingPolicy is what containerd has told of it by the time that its folder is known.
+func (s *Store) sharingPolicy() string {
+	s.folder.mu.Lock()
+	defer s.folder.mu.Unlock()
+	return s.folder.sharing
 }

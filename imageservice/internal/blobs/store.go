@@ -22,6 +22,7 @@ type Store struct {
 	content    content.Store
 	operations *lease.Operations
 	folder     folder
+	placing    placing
 }
 
 // New returns a store that writes through client.

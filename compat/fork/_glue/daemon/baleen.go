@@ -87,6 +87,7 @@ func (daemon *Daemon) startBaleen(ctx context.Context, load func() error) error 
 	return state.operations.Start(ctx, state.err, load, func(ctx context.Context) {
 		state.freezer.ThawInterrupted(ctx, state.service.Interrupted(), daemon.containers.Get)
 		state.cleaner.Mend(ctx)
+		state.service.CollectBlobs()
 	})
 }
 

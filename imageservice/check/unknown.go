@@ -1,0 +1,48 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/baleen-project/baleen/compat/api"
+)
+
+// unknown looks for files in containerd's folder of blobs that it has no record of.
+func (k *checker) unknown(ctx context.Context) error {
+	found, err := k.Service.UnknownBlobs(ctx)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	done, err := k.makersEnded(ctx) // one of these may be about to have them recorded
+	if err != nil || !done {
+		return err
+	}
+	still, err := k.Service.UnknownBlobs(ctx)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(still, func(d digest.Digest, _ int64) bool { _, before := found[d]; return !before })
+	if len(still) == 0 {
+		return nil
+	}
+	var bytes int64
+	for _, size := range still {
+		bytes += size
+	}
+	first := slices.Min(slices.Collect(maps.Keys(still)))
+	k.found(ctx, api.Finding{
+		Kind: api.FindingBlobUnknown, Object: first.String(),
+		Text: fmt.Sprintf("containerd's folder of blobs has %d files of %d bytes that containerd has no record of; this is the first", len(still), bytes),
+		Help: "containerd removes them when it next removes another blob; docker baleen check --repair has it do so now",
+	}, func(ctx context.Context) error {
+		if err := k.mayCollect(); err != nil {
+			return err
+		}
+		return k.Service.CollectBlobs(ctx)
+	})
+	return nil
+}
