@@ -30,6 +30,7 @@ const (
 	pauseShare    = 0.1 // of stock's pause, without reflink
 	reflinkPause  = 0.050
 	readsOfChange = 1.2
+	sentOfBlob    = 0.01
 	quickRollback = 0.100 // of a stopped container, W2 and W3
 	// tinyFiles is the image of W1 that the targets speak of.
 	tinyFiles = 25_000
@@ -55,6 +56,7 @@ func (r *Report) Judge() {
 		}
 		for _, workload := range []string{"W2", "W3", "W4"} {
 			j.readsOnce(workload)
+			j.sendsNothing(workload)
 		}
 		for _, workload := range []string{"W2", "W3"} {
 			j.rollsBackAtOnce(workload)
@@ -160,6 +162,18 @@ func (j judge) readsOnce(workload string) {
 	}}
 	got, known := j.report.median(c, Fork, share)
 	j.say(workload, fmt.Sprintf("%s: bytes read at most %g times the change", c.name(), readsOfChange), ratio(got), known, got <= readsOfChange)
+}
+
+// sendsNothing looks at what containerd reads of the new layers.
+func (j judge) sendsNothing(workload string) {
+	c := j.commitOf(workload)
+	share := measure{of: func(s Sample) (float64, bool) {
+		return float64(s.Usage["containerd"].ReadChars) / float64(s.Blob), s.Blob > 0
+	}}
+	got, known := j.report.median(c, Fork, share)
+	used, _ := j.report.median(c, Fork, measure{of: func(s Sample) (float64, bool) { return s.Usage["containerd"].CPU.Seconds(), true }})
+	j.say(workload, fmt.Sprintf("%s: containerd reads at most %g of the layer", c.name(), sentOfBlob),
+		fmt.Sprintf("%.3f (%s of a processor)", got, seconds(used)), known, got <= sentOfBlob)
 }
 
 // rollsBackAtOnce tells the time of the start beside that of the rollback.
