@@ -96,7 +96,7 @@ func surviveStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInf
 
 // panicked logs where a request panicked, and returns the answer to it.
 func panicked(ctx context.Context, method string, p any) error {
-	log.G(ctx).WithFields(log.Fields{"method": method, "stack": string(debug.Stack())}).Errorf("a request made the daemon panic: %v", p)
+	log.G(ctx).WithFields(log.Fields{"method": method, "stack": string(debug.Stack())}).Errorf("recovered from a panic in a request: %v", p)
 	return status.Errorf(codes.Internal, "%s: panic: %v", method, p)
 }
 

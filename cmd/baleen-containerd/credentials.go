@@ -38,7 +38,7 @@ func newUnixCredentials() credentials.TransportCredentials {
 func (unixCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	socket, ok := conn.(*net.UnixConn)
 	if !ok {
-		return nil, nil, fmt.Errorf("a connection by %T: %w", conn, errdefs.ErrInvalidArgument)
+		return nil, nil, fmt.Errorf("connection of type %T: want a unix socket: %w", conn, errdefs.ErrInvalidArgument)
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
@@ -52,7 +52,7 @@ func (unixCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.Aut
 		return nil, nil, err
 	}
 	if found != nil {
-		return nil, nil, fmt.Errorf("ask who connects: %w", found)
+		return nil, nil, fmt.Errorf("read the credentials of the connecting process: %w", found)
 	}
 	return conn, &caller{CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.NoSecurity}, pid: peer.Pid}, nil
 }
@@ -72,5 +72,5 @@ func innermostPID(pid int32) (uint64, error) {
 			return strconv.ParseUint(all[len(all)-1], 10, 32)
 		}
 	}
-	return 0, fmt.Errorf("the kernel does not tell the process numbers of %d: %w", pid, errdefs.ErrNotImplemented)
+	return 0, fmt.Errorf("read the number of process %d in its own pid namespace: /proc/%[1]d/status has no NSpid: %w", pid, errdefs.ErrNotImplemented)
 }

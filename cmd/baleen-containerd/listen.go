@@ -68,16 +68,16 @@ func removeStale(address string) error {
 	case errors.Is(err, os.ErrNotExist):
 		return nil
 	case err != nil:
-		return fmt.Errorf("look for socket: %w", err)
+		return fmt.Errorf("look for an old socket: %w", err)
 	case info.Mode().Type() != os.ModeSocket:
-		return fmt.Errorf("%s is there and no socket: %w", address, errdefs.ErrFailedPrecondition)
+		return fmt.Errorf("%s exists and is not a socket: %w", address, errdefs.ErrFailedPrecondition)
 	}
 	conn, err := net.DialTimeout("unix", address, time.Second)
 	if err == nil {
-		return errors.Join(fmt.Errorf("somebody listens on %s already: %w", address, errdefs.ErrFailedPrecondition), conn.Close())
+		return errors.Join(fmt.Errorf("another process listens on %s: %w", address, errdefs.ErrFailedPrecondition), conn.Close())
 	}
 	if !errors.Is(err, unix.ECONNREFUSED) {
-		return fmt.Errorf("look who listens: %w", err)
+		return fmt.Errorf("connect to the old socket: %w", err)
 	}
 	if err := os.Remove(address); err != nil {
 		return fmt.Errorf("remove old socket: %w", err)

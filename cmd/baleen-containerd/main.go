@@ -72,7 +72,7 @@ func parse(args []string, output io.Writer) (o options, err error) {
 		return o, fmt.Errorf("unexpected argument %q: %w", flags.Arg(0), errdefs.ErrInvalidArgument)
 	}
 	if o.differForAll && !o.printConfig {
-		return o, fmt.Errorf("--differ-for-all goes with --print-config: %w", errdefs.ErrInvalidArgument)
+		return o, fmt.Errorf("--differ-for-all works only with --print-config: %w", errdefs.ErrInvalidArgument)
 	}
 	for name, path := range map[string]*string{"root": &o.root, "address": &o.address, "containerd-address": &o.containerd} {
 		if !filepath.IsAbs(*path) {
@@ -89,7 +89,7 @@ func parse(args []string, output io.Writer) (o options, err error) {
 // run serves until a signal asks it to end.
 func run(o options) error {
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("has to run as root: snapshots have files of all owners: %w", errdefs.ErrPermissionDenied)
+		return fmt.Errorf("must run as root: snapshots have files of all owners: %w", errdefs.ErrPermissionDenied)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

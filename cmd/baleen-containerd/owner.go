@@ -150,13 +150,13 @@ func (g *guard) caller(ctx context.Context, wait bool) (string, error) {
 	}
 	c, ok := p.AuthInfo.(*caller)
 	if !ok {
-		return "", fmt.Errorf("the caller has not come by the socket: %w", errdefs.ErrFailedPrecondition)
+		return "", fmt.Errorf("the request did not come through the socket: %w", errdefs.ErrFailedPrecondition)
 	}
 	if known := c.containerd.Load(); known != nil {
 		return *known, nil
 	}
 	if c.pid == 0 {
-		return "", fmt.Errorf("the process that calls cannot be seen from here: baleen-containerd has to run in containerd's pid namespace, or in one above it: %w", errdefs.ErrFailedPrecondition)
+		return "", fmt.Errorf("the calling process is in another pid namespace: baleen-containerd must run in containerd's pid namespace, or in one above it: %w", errdefs.ErrFailedPrecondition)
 	}
 	ctx, cancel := context.WithTimeout(ctx, identityTimeout)
 	defer cancel()
@@ -166,10 +166,10 @@ func (g *guard) caller(ctx context.Context, wait bool) (string, error) {
 	}
 	same, err := c.is(answer.GetPid(), answer.GetPidns())
 	if err != nil {
-		return "", fmt.Errorf("look up process %d, which calls: %w: %w", c.pid, err, errdefs.ErrUnavailable)
+		return "", fmt.Errorf("look up the calling process %d: %w: %w", c.pid, err, errdefs.ErrUnavailable)
 	}
 	if !same {
-		return "", fmt.Errorf("process %d is not the containerd at %s, which baleen-containerd serves: a containerd of its own needs a baleen-containerd of its own: %w",
+		return "", fmt.Errorf("process %d is not the containerd at %s, which this baleen-containerd serves: every containerd needs its own baleen-containerd: %w",
 			c.pid, g.containerd, errdefs.ErrFailedPrecondition)
 	}
 	uuid := answer.GetUUID()
@@ -194,13 +194,13 @@ func (g *guard) belongs(containerd, snapshotter string) error {
 		return fmt.Errorf("root %s belongs to containerd %s, and the one at %s is %s: use another --root, or remove this one if that containerd is gone: %w",
 			g.root, want.Containerd, g.containerd, containerd, errdefs.ErrFailedPrecondition)
 	case snapshotter != "" && want.Snapshotter != snapshotter:
-		return fmt.Errorf("root %s belongs to the proxy plugin %q of containerd, and the request comes from %q: a second plugin needs a baleen-containerd of its own: %w",
+		return fmt.Errorf("root %s belongs to the proxy plugin %q of containerd, and the request comes from %q: every plugin needs its own baleen-containerd: %w",
 			g.root, want.Snapshotter, snapshotter, errdefs.ErrFailedPrecondition)
 	case want == g.owner:
 		return nil
 	}
 	if err := saveOwner(g.root, want); err != nil {
-		return fmt.Errorf("note the owner of root %s: %w", g.root, err)
+		return fmt.Errorf("record the owner of root %s: %w", g.root, err)
 	}
 	g.owner = want
 	return nil

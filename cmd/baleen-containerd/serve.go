@@ -51,7 +51,7 @@ func serve(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, client.Close()) }()
 	conn, ok := client.Conn().(grpc.ClientConnInterface)
 	if !ok {
-		return fmt.Errorf("a connection to containerd by %T: %w", client.Conn(), errdefs.ErrNotImplemented)
+		return fmt.Errorf("connect to containerd: unexpected connection type %T: %w", client.Conn(), errdefs.ErrNotImplemented)
 	}
 	var callers *guard
 	if !o.anyCaller {

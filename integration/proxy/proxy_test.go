@@ -210,8 +210,8 @@ func TestProxyRefuses(t *testing.T) {
 		want string
 	}{
 		{[]string{"--root", e.ProxyRoot(), "--address", other + "/sock"}, "is in use by another baleen-containerd, process "},
-		{[]string{"--root", other + "/root", "--address", e.ProxyAddress()}, "somebody listens on " + e.ProxyAddress()},
-		{[]string{"--root", other + "/root", "--address", other + "/file"}, "is there and no socket"},
+		{[]string{"--root", other + "/root", "--address", e.ProxyAddress()}, "another process listens on " + e.ProxyAddress()},
+		{[]string{"--root", other + "/root", "--address", other + "/file"}, "exists and is not a socket"},
 		{[]string{"--root", other + "/file", "--address", other + "/sock"}, "make root"},
 		{[]string{"--root", ""}, `--root "": want an absolute path`},
 		{[]string{"--root", "here"}, `--root "here": want an absolute path`},

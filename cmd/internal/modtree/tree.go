@@ -64,7 +64,7 @@ func clearTree(dir string) error {
 	_, err := os.Lstat(mark)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s is in the way: it is not a tree that was made here: %w", dir, errors.Join(err, fs.ErrExist))
+			return fmt.Errorf("%s exists and was not made by this program: %w", dir, errors.Join(err, fs.ErrExist))
 		}
 	} else if err != nil {
 		return fmt.Errorf("look for %s: %w", mark, err)

@@ -129,7 +129,7 @@ func checkAbility(ctx context.Context, docker command.Cli, args []string, out sh
 		if !slices.Contains(reasons, can.Reason) {
 			reasons = append([]string{can.Reason}, reasons...)
 		}
-		return fmt.Errorf("the daemon cannot keep %s, but files (--no-process): %s", whose, strings.Join(reasons, "; "))
+		return fmt.Errorf("the daemon cannot save %s: %s (--no-process saves only the files)", whose, strings.Join(reasons, "; "))
 	}
 	if !out.Custom() && !out.Quiet {
 		fmt.Fprintf(docker.Out(), "The daemon can keep %s, with CRIU %s.\n", whose, printable.Line(can.Version))

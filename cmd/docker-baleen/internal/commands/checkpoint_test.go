@@ -64,7 +64,7 @@ func TestCheckpointCheck(t *testing.T) {
 	same(t, "the output", o.stdout, "The daemon can keep processes, with CRIU 4.2.1.\n")
 	unable := map[string]answer{"GET /checkpoints/check": {http.StatusOK, api.CheckpointAbility{Reason: "there is no criu"}}}
 	o = run(t, unable, "checkpoint", "--check")
-	if o.err == nil || o.err.Error() != "the daemon cannot keep processes, but files (--no-process): there is no criu" {
+	if o.err == nil || o.err.Error() != "the daemon cannot save processes: there is no criu (--no-process saves only the files)" {
 		t.Errorf("without CRIU: %v", o.err)
 	}
 }
@@ -72,8 +72,8 @@ func TestCheckpointCheck(t *testing.T) {
 func TestCheckpointCheckOfAContainer(t *testing.T) {
 	for want, can := range map[string]api.CheckpointAbility{
 		"": {Processes: true, Version: "4.2.1"},
-		"the daemon cannot keep the processes of web, but files (--no-process): it has a terminal; no capability": {Version: "4.2.1", Reason: "it has a terminal", Reasons: []string{"it has a terminal", "no capability"}},
-		"the daemon cannot keep the processes of web, but files (--no-process): there is no criu; no capability":  {Reason: "there is no criu", Reasons: []string{"no capability"}},
+		"the daemon cannot save the processes of web: it has a terminal; no capability (--no-process saves only the files)": {Version: "4.2.1", Reason: "it has a terminal", Reasons: []string{"it has a terminal", "no capability"}},
+		"the daemon cannot save the processes of web: there is no criu; no capability (--no-process saves only the files)":  {Reason: "there is no criu", Reasons: []string{"no capability"}},
 	} {
 		o := run(t, map[string]answer{"GET /containers/web/checkpoint/check": {http.StatusOK, can}}, "checkpoint", "--check", "web")
 		switch {

@@ -172,7 +172,7 @@ func TestMistakes(t *testing.T) {
 		{"snapshot", "requires 1 argument"},
 		{"upgrade", "requires at least 1"},
 		{"upgrade web app:2 --policy theirs", `"theirs" is not keep, image or fail`},
-		{"upgrade web app:2 --policy keep --policy image", "it is keep already"},
+		{"upgrade web app:2 --policy keep --policy image", "the policy for all paths is keep already"},
 		{"upgrade web app:2 --policy etc=image", `"etc" does not begin with /`},
 		{"upgrade web app:2 --policy /[=image", "syntax error in pattern"},
 		{"upgrade web app:2 --health-timeout -1s", "--health-timeout cannot be less than 0"},

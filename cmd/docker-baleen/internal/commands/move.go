@@ -88,7 +88,7 @@ func (m *move) showPlan(docker command.Cli, container string, plan api.Plan) err
 		err = show.Plan(docker.Out(), container, plan)
 	}
 	if err == nil && plan.FailCount > 0 {
-		err = fmt.Errorf("it would fail: the policy is to fail on %s", show.Plural(plan.FailCount, "conflict", "conflicts"))
+		err = fmt.Errorf("without --dry-run this would fail: the policy is fail for %s", show.Plural(plan.FailCount, "conflict", "conflicts"))
 	}
 	return err
 }

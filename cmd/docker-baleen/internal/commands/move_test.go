@@ -127,7 +127,7 @@ func TestPlanThatFails(t *testing.T) {
 	for args, want := range map[string]string{"": fullPlanText, "--format {{.FailCount}}": "1\n"} {
 		o := run(t, map[string]answer{"POST /containers/web/upgrade": stream(t, api.Progress{Plan: plan})},
 			strings.Fields("upgrade web app:2 --dry-run --policy fail "+args)...)
-		if statusOf(o.err) != 1 || o.err.Error() != "it would fail: the policy is to fail on 1 conflict" {
+		if statusOf(o.err) != 1 || o.err.Error() != "without --dry-run this would fail: the policy is fail for 1 conflict" {
 			t.Errorf("exit status %d: %v", statusOf(o.err), o.err)
 		}
 		same(t, "the plan", o.stdout, want)

@@ -43,7 +43,7 @@ func (p *policyFlag) Set(value string) error {
 	case policy != value:
 		p.paths = append(p.paths, api.PathPolicy{Pattern: pattern, Policy: policy})
 	case p.policy != "" && p.policy != policy:
-		return fmt.Errorf("it is %s already: only one can hold for all paths", p.policy)
+		return fmt.Errorf("the policy for all paths is %s already", p.policy)
 	default:
 		p.policy = policy
 	}
