@@ -98,13 +98,14 @@ test: build test-go test-suites ## all tests: ours, then Moby's suites on fork a
 # The tests with daemons wait more than they compute, so four packages are tested at a
 # time. Those that take longest begin first, or else one of them runs alone in the end;
 # then come the others with daemons. What each test did is written to a file as well.
-LONGEST := fidelity commit history checkpoint kill images revisions userns client fixture
+LONGEST := $(patsubst %,./integration/%,fidelity commit history checkpoint kill images revisions userns client fixture workloads limits) \
+	./containerstore ./snapshotter ./imageservice/check
 TESTS = $(GOTESTSUM) --format=pkgname-and-test-fails --hide-summary=output --jsonfile=.build/tests-$@.json
 
 .PHONY: test-go
 test-go: newest buildx compose
 	-$(if $(filter criu,$(WITHOUT)),,timeout 5m .ci/criu .build/criu) # what needs it says so if it cannot be had
-	BALEEN_SOAK=2m $(TESTS) -- -timeout=60m -p=4 $(LONGEST:%=./integration/%) ./integration/... ./...
+	BALEEN_SOAK=2m $(TESTS) -- -timeout=60m -p=4 $(LONGEST) ./integration/... ./...
 	$(GO) -C integration/bench/chart test ./...
 
 .PHONY: test-suites
