@@ -47,7 +47,7 @@ func Files(folder string, f func(File) error) error {
 		if err := file.read(); err != nil {
 			return err
 		}
-		if file.Stat.Nlink > 1 && file.Stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+		if file.Stat.Mode&unix.S_IFMT != unix.S_IFDIR {
 			first[id] = file
 		}
 		return f(file)
