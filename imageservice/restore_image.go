@@ -41,13 +41,17 @@ type restoredImage struct {
 	used     bool   // one of them has ended well
 }
 
-// restoredRepository is the repository of images that came with a checkpoint alone. It is
-// of Docker's default registry, which has no such user: nobody pulls it by mistake.
-const restoredRepository = "docker.io/baleen-restored/"
+// restoredRepository is the registry of images that came with a checkpoint alone. There is
+// none of that name, and never will be (RFC 2606): nobody pulls or pushes such an image by
+// mistake. Daemons built before gave them the name of a user of Docker's registry.
+const (
+	restoredRepository    = "baleen-restored.invalid/"
+	oldRestoredRepository = "docker.io/baleen-restored/"
+)
 
 // restoredName names the image of a container that a checkpoint has brought, after the name
-// that the container had for it: baleen-restored/app:1-0123456789ab. It never is the name of
-// another image, whatever the checkpoint says.
+// that the container had for it: baleen-restored.invalid/app:1-0123456789ab. It never is the
+// name of another image, whatever the checkpoint says.
 func restoredName(image string, dgst digest.Digest) string {
 	const most = 100 // bytes of path and of tag each; a name may have 255, and a tag 128
 	path, tag := "image", dgst.Encoded()[:12]
@@ -228,7 +232,8 @@ func (s *Service) MendRestores(ctx context.Context, used func(manifest digest.Di
 	}
 	for _, record := range found {
 		dgst := record.Target.Digest
-		if record.Name != compat.DanglingName(dgst) && !strings.HasPrefix(record.Name, restoredRepository) {
+		ours := record.Name == compat.DanglingName(dgst) || strings.HasPrefix(record.Name, restoredRepository) || strings.HasPrefix(record.Name, oldRestoredRepository)
+		if !ours {
 			continue // it was given a name
 		}
 		if err := s.keepOrRemove(ctx, record.Name, dgst, used(dgst)); err != nil {

@@ -15,18 +15,18 @@ import (
 func TestRestoredName(t *testing.T) {
 	dgst := digest.Digest("sha256:" + strings.Repeat("0123456789abcdef", 4))
 	for image, want := range map[string]string{
-		"app:1":                              "baleen-restored/app:1-0123456789ab",
-		"app":                                "baleen-restored/app:0123456789ab",
-		"example.com:5000/team/app:1":        "baleen-restored/team/app:1-0123456789ab",
-		"app:1@" + dgst.String():             "baleen-restored/app:1-0123456789ab",
-		"":                                   "baleen-restored/image:0123456789ab",
-		dgst.String():                        "baleen-restored/sha256:" + dgst.Encoded() + "-0123456789ab",
-		dgst.Encoded():                       "baleen-restored/image:0123456789ab",
-		"../../nginx:latest":                 "baleen-restored/image:0123456789ab",
-		"a\x1b[2J":                           "baleen-restored/image:0123456789ab",
-		strings.Repeat("a/", 100) + "b:1":    "baleen-restored/image:1-0123456789ab",
-		"app:" + strings.Repeat("t", 128):    "baleen-restored/app:0123456789ab",
-		"baleen-restored/app:1-0123456789ab": "baleen-restored/baleen-restored/app:1-0123456789ab-0123456789ab",
+		"app:1":                              "baleen-restored.invalid/app:1-0123456789ab",
+		"app":                                "baleen-restored.invalid/app:0123456789ab",
+		"example.com:5000/team/app:1":        "baleen-restored.invalid/team/app:1-0123456789ab",
+		"app:1@" + dgst.String():             "baleen-restored.invalid/app:1-0123456789ab",
+		"":                                   "baleen-restored.invalid/image:0123456789ab",
+		dgst.String():                        "baleen-restored.invalid/sha256:" + dgst.Encoded() + "-0123456789ab",
+		dgst.Encoded():                       "baleen-restored.invalid/image:0123456789ab",
+		"../../nginx:latest":                 "baleen-restored.invalid/image:0123456789ab",
+		"a\x1b[2J":                           "baleen-restored.invalid/image:0123456789ab",
+		strings.Repeat("a/", 100) + "b:1":    "baleen-restored.invalid/image:1-0123456789ab",
+		"app:" + strings.Repeat("t", 128):    "baleen-restored.invalid/app:0123456789ab",
+		"baleen-restored/app:1-0123456789ab": "baleen-restored.invalid/baleen-restored/app:1-0123456789ab-0123456789ab",
 	} {
 		got := imageservice.RestoredName(image, dgst)
 		named, err := reference.ParseNormalizedNamed(got)

@@ -73,8 +73,8 @@ func TestRestoreBesideTheOriginal(t *testing.T) {
 		e.Must(t, "rmi", "busybox")
 		const names = "{{.Repository}}:{{.Tag}}"
 		copied := e.Restore(t, "web:1", "--publish", "none")
-		image := e.Must(t, "images", "--format", names, "baleen-restored/busybox")
-		if !strings.HasPrefix(image, "baleen-restored/busybox:") || strings.Contains(image, "\n") {
+		image := e.Must(t, "images", "--format", names, "baleen-restored.invalid/busybox")
+		if !strings.HasPrefix(image, "baleen-restored.invalid/busybox:") || strings.Contains(image, "\n") {
 			t.Errorf("the image from the checkpoint is called %q", image)
 		}
 		if got := e.Inspect(t, copied, "{{.Config.Image}}"); got != "busybox" {

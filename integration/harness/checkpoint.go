@@ -126,7 +126,7 @@ func (e *Env) CountsPast(t *testing.T, id string, n int) (now int) {
 // RestoredImages lists the images that came with checkpoints alone.
 func (e *Env) RestoredImages(t *testing.T) []string {
 	t.Helper()
-	return strings.Fields(e.Must(t, "images", "--format", "{{.Repository}}:{{.Tag}}", "baleen-restored/*"))
+	return strings.Fields(e.Must(t, "images", "--format", "{{.Repository}}:{{.Tag}}", "baleen-restored.invalid/*"))
 }
 
 // RemoveRestoredImages removes the images that came with checkpoints alone.
