@@ -119,6 +119,13 @@ func (m *move) restartOne(ctx context.Context, d dependent) (why string) {
 	case d.wasStopped():
 		return "somebody stopped it meanwhile"
 	}
+	// Nobody seals or switches its files meanwhile. Two moves do not wait for each other: the
+	// later is refused.
+	ctx, _, end, err := m.Begin(ctx, c.ID, "a restart")
+	if err != nil {
+		return err.Error()
+	}
+	defer end()
 	m.status("restarting " + bare(c))
 	if err := m.daemon.Stop(ctx, c); err != nil {
 		return err.Error()

@@ -32,6 +32,14 @@ func TestRestartDependents(t *testing.T) {
 		{"that somebody stops meanwhile", func(w *world, client *moby.Container) {
 			w.started = func() { client.HasBeenManuallyStopped, client.State.Running = true, false }
 		}, false, "was not restarted: somebody stopped it meanwhile"},
+		{"that another operation works on", func(w *world, client *moby.Container) {
+			w.started = func() {
+				w.started = nil
+				if _, _, _, err := w.ops.Begin(w.t.Context(), client.ID, "a snapshot"); err != nil {
+					w.t.Error(err)
+				}
+			}
+		}, true, "was not restarted: container client is busy: a snapshot is under way"},
 		{"that cannot be stopped", func(w *world, _ *moby.Container) { w.at = w.failing("stop", 2) }, true, "was not restarted: it fails"},
 		{"that does not start", func(w *world, _ *moby.Container) { w.at = w.failing("start", 2) }, false, "was not restarted: it fails"},
 	} {

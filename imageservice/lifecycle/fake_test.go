@@ -103,6 +103,11 @@ func (w *world) failing(name string, nth int) func(int) error {
 }
 
 func (w *world) GetContainer(name string) (*moby.Container, error) {
+	for _, c := range w.others {
+		if c.ID == name {
+			return c, nil
+		}
+	}
 	if name != "web" {
 		return nil, cerrdefs.ErrNotFound.WithMessage("No such container: " + name)
 	}
