@@ -142,23 +142,23 @@ func (h *History) mergeTop(ctx context.Context, t *tree, merged []string, base s
 			return false, err
 		}
 	}
-	return true, h.restack(ctx, *t.active, name)
+	return true, h.restack(ctx, t, name, t.active.Labels[label.State])
 }
 
-// restack makes the active snapshot, which is empty, again on another one.
-func (h *History) restack(ctx context.Context, active snapshots.Info, on string) error {
-	return h.restackTo(ctx, active, on, active.Labels[label.State])
-}
-
-// restackTo is restack, with another record of what the container moved to.
-func (h *History) restackTo(ctx context.Context, active snapshots.Info, on, state string) error {
+// restack makes the active snapshot, which is empty, again on another one. state is the
+// digest of the record of what the container moves to by that.
+func (h *History) restack(ctx context.Context, t *tree, on, state string) error {
 	ctx, cancel := snap.Cleanup(ctx)
 	defer cancel()
 	if err := h.Idle(ctx); err != nil {
 		return err
 	}
-	if err := h.store().Label(ctx, on, h.note(active, state)); err != nil {
-		return fmt.Errorf("note the switch: %w", err)
+	target, ok := t.all[on]
+	if !ok { // it has just been made
+		target = snapshots.Info{Name: on, Labels: map[string]string{}}
+	}
+	if err := h.aim(ctx, t, target, state); err != nil {
+		return err
 	}
 	if err := h.store().Remove(ctx, h.Container); err != nil {
 		return errors.Join(err, h.Recover(ctx))

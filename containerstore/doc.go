@@ -69,6 +69,16 @@
 // nothing in the files makes fail. A root directory whose attributes cannot be copied
 // is refused before; an earlier version may have sealed one, and it loses them.
 //
+// # Intents
+//
+// What an operation is doing with a snapshot is one label of that, its intent: the snapshot
+// was made for a move, or the container is to stand on it, or its folder is being exchanged
+// for the container's. Whoever opens the history next completes the operation or takes it
+// back, by one table of what can be found (recovery.go); a switch of a container has at
+// most two intents, on what it leaves and on what it enters. That files have the host's ids
+// is no intent but a second label: it says what the files are, and can be longer than one
+// label may be.
+//
 // Folders that a power cut took are made again if nothing was in them
 // ([History.Reopen]), or if what was in the active one is given up for a rollback.
 //

@@ -153,29 +153,22 @@ func (h *History) open(ctx context.Context) (*tree, error) {
 	return t, h.recover(ctx, t)
 }
 
-// settled reports whether nothing is left of an operation that was cut.
-func (t *tree) settled() bool {
-	if t.active == nil {
-		return false
-	}
-	for _, i := range t.all {
-		if i.Labels[label.Next] != "" || i.Labels[label.Pending] != "" || i.Labels[label.Filling] != "" || i.Labels[label.HostIDs] != "" || i.Kind != snapshots.KindCommitted {
-			return false
-		}
-	}
-	return true
-}
-
 // revision returns the snapshot of a revision. One that was merged with those
 // below it may have only that.
 func (t *tree) revision(n int) (snapshots.Info, bool) {
 	for _, mark := range []string{revisionMark, compactionMark} {
 		i, ok := t.all[t.id+mark+strconv.Itoa(n)]
-		if n > 0 && ok && i.Kind == snapshots.KindCommitted && i.Labels[label.Pending] == "" && i.Labels[label.Filling] == "" && i.Labels[label.Record] != "" {
+		if n > 0 && ok && counts(i) && i.Labels[label.Record] != "" {
 			return i, true
 		}
 	}
 	return snapshots.Info{}, false
+}
+
+// counts reports whether a snapshot is there to stay.
+func counts(i snapshots.Info) bool {
+	in, err := snap.IntentOf(i.Labels)
+	return err == nil && isCommitted(i) && !in.IsUnmade()
 }
 
 // numbers are those of the revisions, in no order.

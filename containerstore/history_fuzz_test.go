@@ -64,9 +64,9 @@ var (
 	}
 	labelOptions = []string{
 		"io.baleen.container", "io.baleen.revision", "io.baleen.pending", "io.baleen.filling", "docker.com/revision.previous", "docker.com/revision.image", "io.baleen.size",
-		"io.baleen.state", "io.baleen.last", "io.baleen.next", "io.baleen.next.state", "io.baleen.project", "io.baleen.ids", "io.baleen.host-ids",
+		"io.baleen.state", "io.baleen.last", "io.baleen.next", "io.baleen.next.state", "io.baleen.intent", "io.baleen.project", "io.baleen.ids", "io.baleen.host-ids",
 	}
-	textOptions = []string{"", "0", "1", "2", "3", "-1", "x", "9223372036854775807", "9223372036854775808", "1e3", " 1", "mounted 0:1:1 0:1:1", container, "sha256:00"}
+	textOptions = []string{"", "0", "1", "2", "3", "-1", "x", "9223372036854775807", "9223372036854775808", "1e3", " 1", "mounted 0:1:1 0:1:1", container, "sha256:00", `{"kind":"made"}`, `{"kind":"enter","last":7}`, `{"kind":"enter","made":true}`, `{"kind":"leave"}`, `{"kind":"x"}`}
 )
 
 // recordOptions are texts of records, the first of which are whole.
@@ -142,12 +142,21 @@ func revisionsOf(l *listed) map[int]string {
 				continue
 			}
 			n, err := strconv.Atoi(m[2])
-			if err == nil && i.Labels["io.baleen.pending"] == "" && i.Labels["io.baleen.filling"] == "" && i.Labels["io.baleen.revision"] != "" {
+			if err == nil && stays(i.Labels) && i.Labels["io.baleen.revision"] != "" {
 				all[n] = i.Labels["io.baleen.revision"]
 			}
 		}
 	}
 	return all
+}
+
+// stays reports whether labels say that a snapshot is neither made for a move that is not
+// done, nor has it an exchange of folders before it.
+func stays(labels map[string]string) bool {
+	if intent := labels["io.baleen.intent"]; intent != "" {
+		return intent == `{"kind":"enter","last":7}`
+	}
+	return labels["io.baleen.pending"] == "" && labels["io.baleen.filling"] == ""
 }
 
 // FuzzHistory: whatever the labels, names and records of a container's snapshots

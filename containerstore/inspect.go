@@ -99,14 +99,8 @@ func (in *inspection) fault(kind FaultKind, i snapshots.Info, format string, arg
 
 // sealed judges a snapshot that is not the active one.
 func (in *inspection) sealed(ctx context.Context, i snapshots.Info) error {
-	for _, key := range unfinishedLabels {
-		if i.Labels[key] != "" {
-			in.fault(FaultUnfinished, i, "an operation on it was cut short: it has label %s", key)
-			return nil
-		}
-	}
-	if i.Kind != snapshots.KindCommitted {
-		in.fault(FaultUnfinished, i, "an operation was cut short that made it: it is not committed")
+	if found := in.t.cutShort(i); found != "" {
+		in.fault(FaultUnfinished, i, "an operation was cut short: %s", found)
 		return nil
 	}
 	_, n, suffix, ok := numbered(in.t.id, i.Name)

@@ -2,11 +2,16 @@ package containerstore_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -28,15 +33,23 @@ type interruption struct {
 	// allowed only if they are in between.
 	before, after string
 	between       []string
+	// folders says that it is of snapshots that are stacks of folders.
+	folders bool
+	// moves says that it has intents.
+	moves bool
 }
 
 const (
 	start  = "1<0* a=2; r1 a=1"
 	sealed = "1<0 2<1* a=2; r1 a=1; r2 a=2"
+	lost   = "1<0* a=1; r1 a=1"
 )
 
+// unwritten is of a container that was not used since its active snapshot was made.
+var unwritten = containerstore.Remake{Written: func(snapshots.Info, string) bool { return false }}
+
 var interruptions = []interruption{
-	{name: "seal", before: start, after: sealed, do: func(b *box) error { _, err := b.Seal(b.ctx, record("snapshot")); return err }},
+	{name: "seal", moves: true, before: start, after: sealed, do: func(b *box) error { _, err := b.Seal(b.ctx, record("snapshot")); return err }},
 	{name: "seal a layer", before: start, after: start, do: func(b *box) error { return b.SealLayer(b.ctx, true) }},
 	{name: "seal a layer to be thrown away", before: start, after: start, do: func(b *box) error { return b.SealLayer(b.ctx, false) }},
 	{
@@ -47,11 +60,11 @@ var interruptions = []interruption{
 		},
 	},
 	{
-		name: "rollback", before: start, after: "1<0* 2<1 a=1; r1 a=1; r2 a=2",
+		name: "rollback", moves: true, before: start, after: "1<0* 2<1 a=1; r1 a=1; r2 a=2",
 		do: func(b *box) error { _, err := b.Switch(b.ctx, 1, record("before")); return err },
 	},
 	{
-		name: "upgrade", before: start, after: "1<0 2<1 3<2* a=3; r1 a=1; r2 a=2; r3 a=3", do: upgrade,
+		name: "upgrade", moves: true, before: start, after: "1<0 2<1 3<2* a=3; r1 a=1; r2 a=2; r3 a=3", do: upgrade,
 	},
 	{
 		name: "abandon an upgrade", before: start, after: start,
@@ -59,7 +72,7 @@ var interruptions = []interruption{
 		do:      func(b *box) error { return b.Abandon(b.ctx, 3) },
 	},
 	{
-		name: "seal and merge layers", before: start, after: sealed,
+		name: "seal and merge layers", moves: true, before: start, after: sealed,
 		prepare: func(_ *testing.T, b *box) { b.MaxLayers = 2 },
 		do:      func(b *box) error { _, err := b.Seal(b.ctx, record("snapshot")); return err },
 	},
@@ -75,7 +88,7 @@ var interruptions = []interruption{
 		do: func(b *box) error { _, err := b.Prune(b.ctx, containerstore.Retention{}); return err },
 	},
 	{
-		name: "return", before: "1<0* 2<1 a=1; r1 a=1; r2 a=2", after: "1<0 2<1* a=2; r1 a=1; r2 a=2",
+		name: "return", moves: true, before: "1<0* 2<1 a=1; r1 a=1; r2 a=2", after: "1<0 2<1* a=2; r1 a=1; r2 a=2",
 		between: []string{"1<0 2<1* 3<1 a=2; r1 a=1; r2 a=2; r3 a=1"}, // of copies, which are switched
 		prepare: func(t *testing.T, b *box) {
 			_, err := b.Switch(b.ctx, 1, record("before"))
@@ -92,6 +105,11 @@ var interruptions = []interruption{
 	{
 		name: "reopen", before: start, after: start,
 		do: func(b *box) error { return b.Reopen(b.ctx, containerstore.Remake{}) },
+	},
+	{
+		name: "reopen with a lost folder", before: lost, after: lost, folders: true,
+		prepare: func(t *testing.T, b *box) { must(t, os.RemoveAll(b.upper(b.w.ctx))) },
+		do:      func(b *box) error { return b.Reopen(b.ctx, unwritten) },
 	},
 	{
 		name: "inspect", before: start, after: start,
@@ -150,18 +168,113 @@ func upgrade(b *box) error {
 
 // TestEachCallFails has each call of each operation fail, before and after containerd
 // has done what was asked for. The operation cleans up after itself.
-func TestEachCallFails(t *testing.T) { eachCall(t, false) }
+func TestEachCallFails(t *testing.T) { eachCall(t, calls{}, nil) }
 
 // TestEachCallIsTheLast ends each operation at each of its calls, as the end of the
 // program does. Opening the history again completes it or takes it back.
-func TestEachCallIsTheLast(t *testing.T) { eachCall(t, true) }
+func TestEachCallIsTheLast(t *testing.T) { eachCall(t, calls{onwards: true}, nil) }
 
-func eachCall(t *testing.T, onwards bool) {
+// TestEachCallIsTheLastOfAnEarlierVersion is TestEachCallIsTheLast with the labels by which
+// versions before the one label of an intent told what they were doing.
+func TestEachCallIsTheLastOfAnEarlierVersion(t *testing.T) {
+	var mu sync.Mutex
+	told := map[string]bool{}
+	t.Cleanup(func() {
+		for _, want := range []string{
+			"[io.baleen.pending]", "[io.baleen.filling]", "[io.baleen.next io.baleen.next.state]", "[io.baleen.next io.baleen.next.state io.baleen.pending]", "[io.baleen.filling io.baleen.next]",
+		} {
+			if !t.Failed() && !told[want] {
+				t.Errorf("no operation was cut with %s, but with %v", want, slices.Collect(maps.Keys(told)))
+			}
+		}
+	})
+	eachCall(t, calls{onwards: true}, func(t *testing.T, b *box) {
+		must(t, b.w.snapshots.Walk(b.w.ctx, func(_ context.Context, i snapshots.Info) error {
+			old := oldLabels(t, i)
+			if len(old) == 0 {
+				return nil
+			}
+			mu.Lock()
+			told[fmt.Sprint(slices.Sorted(maps.Keys(old)))] = true
+			mu.Unlock()
+			old["io.baleen.intent"] = ""
+			var paths []string
+			for key := range old {
+				paths = append(paths, "labels."+key)
+			}
+			i.Labels = old
+			_, err := b.w.snapshots.Update(b.w.ctx, i, paths...)
+			return err
+		}))
+	})
+}
+
+// TestEachCallIsTheLastBeforeAPowerCut is TestEachCallIsTheLast with a power cut that takes
+// the folder of the active snapshot if that is empty. Nobody knows whether anything was
+// written to it: the intent tells.
+func TestEachCallIsTheLastBeforeAPowerCut(t *testing.T) {
+	var lost atomic.Int32
+	t.Cleanup(func() {
+		if !t.Failed() && lost.Load() < 10 {
+			t.Errorf("%d folders were lost", lost.Load())
+		}
+	})
+	eachCall(t, calls{onwards: true}, func(t *testing.T, b *box) {
+		upper := b.upper(b.w.ctx)
+		if entries, err := os.ReadDir(upper); err != nil || len(entries) > 0 {
+			return // also if there is no active snapshot
+		}
+		must(t, b.w.snapshots.Walk(b.w.ctx, func(_ context.Context, i snapshots.Info) error {
+			intent := i.Labels["io.baleen.intent"]
+			if !strings.Contains(intent, "mark") && (intent == "" || i.Name != b.parent(t)) {
+				return nil
+			}
+			lost.Add(1)
+			b.remake = containerstore.Remake{}
+			return os.RemoveAll(upper)
+		}))
+	})
+}
+
+// oldLabels are the labels that an intent was before there was one label of it.
+func oldLabels(t *testing.T, i snapshots.Info) map[string]string {
+	text := i.Labels["io.baleen.intent"]
+	if text == "" {
+		return nil
+	}
+	var in struct {
+		Kind, Mark, State, Project string
+		Made                       bool
+		Last                       int
+	}
+	must(t, json.Unmarshal([]byte(text), &in))
+	old := map[string]string{}
+	if in.Kind == "made" || in.Made {
+		old["io.baleen.pending"] = "1"
+	}
+	if in.Mark != "" {
+		old["io.baleen.filling"] = in.Mark
+	}
+	if in.Kind == "enter" || in.Kind == "seal" {
+		old["io.baleen.next"] = i.Labels["io.baleen.container"]
+	}
+	if in.State != "" {
+		old["io.baleen.next.state"] = in.State
+	}
+	return old
+}
+
+// eachCall makes each call of each operation fail. meanwhile, if it is not nil, is done
+// before the history is opened again.
+func eachCall(t *testing.T, c calls, meanwhile func(*testing.T, *box)) {
 	eachSnapshotter(t, func(t *testing.T, w *world) {
 		for _, op := range interruptions {
 			for _, done := range []bool{false, true} {
+				if op.folders && strings.HasSuffix(t.Name(), "/native") || meanwhile != nil && (!op.moves || !done) {
+					continue
+				}
 				t.Run(fmt.Sprintf("%s/done=%v", op.name, done), func(t *testing.T) {
-					for at := 1; !op.interrupt(t, w, &calls{at: at, done: done, onwards: onwards}); at++ {
+					for at := 1; !op.interrupt(t, w, &calls{at: at, done: done, onwards: c.onwards}, meanwhile); at++ {
 						if t.Failed() {
 							return
 						}
@@ -174,7 +287,7 @@ func eachCall(t *testing.T, onwards bool) {
 
 // interrupt makes one call of the operation fail, and checks what comes of it. It
 // reports whether there are fewer calls.
-func (op *interruption) interrupt(t *testing.T, w *world, c *calls) (none bool) {
+func (op *interruption) interrupt(t *testing.T, w *world, c *calls, meanwhile func(*testing.T, *box)) (none bool) {
 	b := w.container(t, "c0ffee")
 	defer b.gone(t)
 	b.set(t, "a", "1")
@@ -191,6 +304,12 @@ func (op *interruption) interrupt(t *testing.T, w *world, c *calls) (none bool) 
 	if c.where == "" {
 		t.Logf("%d calls", c.n)
 	}
+	if meanwhile != nil {
+		meanwhile(t, b)
+	}
+	if c.onwards {
+		b.expire(t)
+	}
 	b.whole(t, fmt.Sprintf("call %d, %s (%v)", c.at, c.where, err))
 	allowed := append([]string{op.after}, op.between...)
 	if err != nil || c.onwards { // who has ended tells nobody
@@ -202,6 +321,18 @@ func (op *interruption) interrupt(t *testing.T, w *world, c *calls) (none bool) 
 	return c.where == ""
 }
 
+// expire deletes the leases that expire.
+func (b *box) expire(t *testing.T) {
+	t.Helper()
+	held, err := b.w.leases.List(b.w.ctx)
+	must(t, err)
+	for _, l := range held {
+		if l.Labels["containerd.io/gc.expire"] != "" {
+			must(t, b.w.leases.Delete(b.w.ctx, l))
+		}
+	}
+}
+
 // whole opens a container again, and checks that nothing is half done or left.
 func (b *box) whole(t *testing.T, after string) {
 	t.Helper()
@@ -211,7 +342,7 @@ func (b *box) whole(t *testing.T, after string) {
 	must(t, err)
 	_, err = b.w.leases.Create(b.w.ctx, leases.WithID(operation))
 	must(t, err)
-	if err := b.Recover(b.ctx); err != nil {
+	if err := errors.Join(b.Reopen(b.ctx, b.remake), b.Recover(b.ctx)); err != nil {
 		t.Errorf("after %s: %v", after, err)
 	}
 	_, err = b.w.db.GarbageCollect(b.w.ctx)

@@ -48,7 +48,8 @@ type Remake struct {
 //
 // A folder is made again if nothing is lost by that: that of the active snapshot if
 // nothing was written to it, and that of the init layer, which has nothing of the
-// container's own. The error for others is errdefs.ErrDataLoss, and says which is
+// container's own. If a switch was cut short the folder of the active snapshot is the
+// empty one of it, or was never used: Recover, which comes next, goes by the intent. The error for others is errdefs.ErrDataLoss, and says which is
 // missing. A caller may then give up what the container wrote, see [Remake].
 func (h *History) Reopen(ctx context.Context, how Remake) error {
 	active, err := h.Snapshots.Stat(ctx, h.Container)
@@ -191,9 +192,14 @@ func (h *History) remakeBelow(ctx context.Context, o changes.Overlay, lost []str
 // remakeActive makes the empty folder of the active snapshot again.
 func (h *History) remakeActive(ctx context.Context, active snapshots.Info, o changes.Overlay, how Remake) error {
 	upper := o.Uppers[0]
+	unused, sealed, err := h.wasUnused(ctx, active)
+	if err != nil || sealed {
+		return err
+	}
 	const lost = "what the container wrote since its last revision is lost"
 	moved := active.Labels[label.Container] != ""
 	switch {
+	case unused:
 	case how.GiveUp && moved:
 		log.G(ctx).WithFields(log.Fields{"container": h.Container, "folder": upper}).Warn(lost)
 	case active.Labels[label.Noted] != "" && how.Written != nil && !how.Written(active, upper):
@@ -213,6 +219,31 @@ func (h *History) remakeActive(ctx context.Context, active snapshots.Info, o cha
 		}
 		return replace(mounts, active.Parent != "", upper)
 	})
+}
+
+// wasUnused asks the intents of a container whose active snapshot has lost its folder.
+// unused says that the container had just been given it, and sealed that what the container
+// wrote is in a sealed snapshot, by an exchange of folders: Recover goes on there.
+func (h *History) wasUnused(ctx context.Context, active snapshots.Info) (unused, sealed bool, _ error) {
+	t, err := h.load(ctx)
+	if err != nil {
+		return false, false, err
+	}
+	for _, i := range t.all {
+		in, err := snap.IntentOf(i.Labels)
+		if err != nil || !isCommitted(i) {
+			continue // Recover says so
+		}
+		unused = unused || in.Enters() && i.Name == active.Parent
+		if in.Exchanges() {
+			empty, err := h.isEmptied(ctx, i, in)
+			if err != nil {
+				return false, false, err
+			}
+			sealed = sealed || !empty
+		}
+	}
+	return unused, sealed, nil
 }
 
 // errRemade has containerd collect the rest of a snapshot whose folder was moved.

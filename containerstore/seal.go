@@ -7,12 +7,10 @@ import (
 	"strconv"
 
 	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 
 	"github.com/baleen-project/baleen/containerstore/internal/label"
-	"github.com/baleen-project/baleen/containerstore/internal/snap"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/snapshotter"
@@ -38,7 +36,7 @@ func (h *History) Seal(ctx context.Context, r Record) (Revision, error) {
 		return Revision{}, err
 	}
 	name := h.revisionKey(r.Number)
-	if err := h.sealUnder(ctx, *t.active, name, labels, true); err != nil {
+	if err := h.sealUnder(ctx, t, name, labels, true); err != nil {
 		if _, missing := h.Revision(ctx, r.Number); missing != nil {
 			return Revision{}, err
 		}
@@ -69,7 +67,7 @@ func (h *History) SealLayer(ctx context.Context, goesOn bool) error {
 	}
 	// The number is used up: merged layers are called by those of revisions.
 	name := h.revisionKey(t.next())
-	if err := h.sealUnder(ctx, *t.active, name, map[string]string{label.Container: h.Container}, goesOn); err != nil {
+	if err := h.sealUnder(ctx, t, name, map[string]string{label.Container: h.Container}, goesOn); err != nil {
 		return err
 	}
 	if t, err = h.finish(ctx); err != nil || !goesOn {
@@ -95,8 +93,8 @@ func (h *History) removeMerged(ctx context.Context, t *tree) {
 
 // sealUnder seals the active snapshot under a name, and notes that the container
 // is to go on on that. After an error it has been taken back or completed.
-func (h *History) sealUnder(ctx context.Context, active snapshots.Info, name string, labels map[string]string, durable bool) error {
-	if err := h.store().Seal(ctx, active, name, snap.With(labels, h.note(active, active.Labels[label.State])), durable); err != nil {
+func (h *History) sealUnder(ctx context.Context, t *tree, name string, labels map[string]string, durable bool) error {
+	if err := h.store().Seal(ctx, *t.active, name, labels, t.intent(t.active.Labels[label.State]), durable); err != nil {
 		return h.takenBack(ctx, fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err))
 	}
 	return nil

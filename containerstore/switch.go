@@ -25,7 +25,7 @@ func (h *History) Pending(ctx context.Context, r Record, parent string, previous
 	if err != nil {
 		return err
 	}
-	labels[label.Pending] = "1"
+	labels = snap.With(labels, snap.Intent{Kind: snap.Made}.Labels())
 	return h.store().Make(ctx, h.revisionKey(r.Number), parent, labels, fill)
 }
 
@@ -33,7 +33,8 @@ func (h *History) Pending(ctx context.Context, r Record, parent string, previous
 // image, and returns its name. The ids are those that the container has.
 func (h *History) PendingInit(ctx context.Context, n int, image string, ids IDs, fill func([]mount.Mount) error) (string, error) {
 	name := h.revisionKey(n) + initSuffix
-	labels := snap.With(ids.InitLabels(), map[string]string{label.Container: h.Container, label.Pending: "1"})
+	labels := snap.With(ids.InitLabels(), snap.Intent{Kind: snap.Made}.Labels())
+	labels[label.Container] = h.Container
 	return name, h.store().Make(ctx, name, image, labels, fill)
 }
 
@@ -93,18 +94,14 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 	if err != nil {
 		return Revision{}, err
 	}
-	for _, i := range t.all { // of a switch that failed, and so did its end
-		if i.Labels[label.Next] != "" {
-			if err := h.store().Unlabel(ctx, i.Name, noteLabels...); err != nil {
-				return Revision{}, err
-			}
-		}
+	if err := h.dropStale(ctx, t, target.Name); err != nil {
+		return Revision{}, err
 	}
-	if err := h.store().Label(ctx, target.Name, h.note(*t.active, target.Labels[label.Record])); err != nil {
-		return Revision{}, h.takenBack(ctx, fmt.Errorf("note the switch: %w", err))
+	if err := h.aim(ctx, t, target, target.Labels[label.Record]); err != nil {
+		return Revision{}, h.takenBack(ctx, err)
 	}
 	name := h.revisionKey(before.Number)
-	if err := h.store().Seal(ctx, *t.active, name, labels, true); err != nil {
+	if err := h.store().Seal(ctx, *t.active, name, labels, snap.Intent{}, true); err != nil {
 		return Revision{}, h.takenBack(ctx, fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err))
 	}
 	if t, err = h.finish(ctx); err != nil {
@@ -113,11 +110,55 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 	return h.made(ctx, t, before, name, labels), nil
 }
 
+// aim writes down that the container is to stand on a snapshot. state is the digest of
+// the record of what it moves to, "" if it has never moved.
+func (h *History) aim(ctx context.Context, t *tree, target snapshots.Info, state string) error {
+	was, err := snap.IntentOf(target.Labels)
+	if err == nil {
+		in := t.intent(state)
+		in.Made = was.Kind == snap.Made || was.Made
+		err = h.store().SetIntent(ctx, target, in)
+	}
+	if err != nil {
+		return fmt.Errorf("note the switch: %w", err)
+	}
+	return nil
+}
+
+// intent is that of the snapshot that the container is to stand on: what the active one
+// is to get there.
+func (t *tree) intent(state string) snap.Intent {
+	return snap.Intent{Kind: snap.Enter, State: state, Project: t.active.Labels[label.Project], Last: t.last()}
+}
+
+// dropStale takes off the intents of switches that failed, as did their end: the container
+// stands on one snapshot. What was made for one stays so marked.
+func (h *History) dropStale(ctx context.Context, t *tree, target string) error {
+	for _, i := range t.all {
+		in, err := snap.IntentOf(i.Labels)
+		if err != nil || in.Kind != snap.Enter || i.Name == target {
+			continue
+		}
+		then := snap.Intent{}
+		if in.Made {
+			then.Kind = snap.Made
+		}
+		if err := h.store().SetIntent(ctx, i, then); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // target finds the snapshot for the container to stand on. A pending one gets
 // into the container's lease.
 func (h *History) target(ctx context.Context, t *tree, n int) (snapshots.Info, error) {
-	i, pending := t.all[h.revisionKey(n)]
-	if pending = pending && i.Labels[label.Pending] != ""; !pending {
+	i, ok := t.all[h.revisionKey(n)]
+	in, err := snap.IntentOf(i.Labels)
+	if err != nil {
+		return i, fmt.Errorf("snapshot %s: %w", i.Name, err)
+	}
+	if pending := ok && in.IsUnmade() && !in.Exchanges(); !pending {
 		merged, ok := t.all[h.compactionKey(n)]
 		if ok && merged.Kind == snapshots.KindCommitted {
 			return merged, nil
@@ -180,15 +221,6 @@ func (h *History) compacted(ctx context.Context, t *tree, merged bool, failure e
 		return nil, fmt.Errorf("complete merging the layers of container %s; the next start of the daemon or operation on it tries again: %w", h.Container, err)
 	}
 	return t, nil
-}
-
-// noteLabels are those of a note.
-var noteLabels = []string{label.Next, label.NextState, label.NextProject}
-
-// note is what is noted, on the snapshot that a container is to stand on, of the
-// active one to be made there, in place of the present one.
-func (h *History) note(active snapshots.Info, state string) map[string]string {
-	return map[string]string{label.Next: h.Container, label.NextState: state, label.NextProject: active.Labels[label.Project]}
 }
 
 // furnish gives a new active snapshot what the one before had besides its files.

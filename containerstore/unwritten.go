@@ -42,7 +42,7 @@ func (h *History) Return(ctx context.Context, to int, present Record) (_ Revisio
 		err := h.store().Label(ctx, h.Container, map[string]string{label.State: record, label.RefState: record})
 		return stands, err == nil, err
 	}
-	if err := h.restackTo(ctx, *t.active, target.Name, record); err != nil {
+	if err := h.restack(ctx, t, target.Name, record); err != nil {
 		if is, failure := h.Stack(ctx); failure != nil || len(is.Own) < 2 || is.Own[1] != target.Name {
 			return Revision{}, false, fmt.Errorf("go from revision %d to %d: %w", stands.Number, to, err)
 		}

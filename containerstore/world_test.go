@@ -132,8 +132,9 @@ func (w *world) in(mounts []mount.Mount, f func(root string) error) (err error) 
 // box is a container, and the lease of the operation on it.
 type box struct {
 	*containerstore.History
-	w   *world
-	ctx context.Context
+	w      *world
+	ctx    context.Context
+	remake containerstore.Remake // by which it is opened
 }
 
 // container makes a container that stands on its init layer. Its life is that of the
@@ -148,7 +149,7 @@ func (w *world) container(t *testing.T, id string) *box {
 	w.fill(t, birth, id+"-init", image, map[string]string{".dockerenv": ""}, nil)
 	_, err := w.snapshots.Prepare(birth, id, id+"-init", snapshots.WithLabels(map[string]string{containerstore.LabelNoted: "1"}))
 	must(t, err)
-	return &box{w: w, ctx: leases.WithLease(w.ctx, operation), History: &containerstore.History{
+	return &box{w: w, ctx: leases.WithLease(w.ctx, operation), remake: unwritten, History: &containerstore.History{
 		Container: id, Snapshotter: driver, Snapshots: w.snapshots, Content: w.content, Leases: w.leases, Tasks: noTasks{}, Lease: id, Differ: w.differ,
 	}}
 }
@@ -179,6 +180,28 @@ func (b *box) set(t *testing.T, name, text string) {
 	mounts, err := b.w.snapshots.Mounts(b.w.ctx, b.Container)
 	must(t, err)
 	b.w.write(t, mounts, map[string]string{name: text})
+}
+
+// upper is the folder of what the container writes; "" if there is none.
+func (b *box) upper(ctx context.Context) string {
+	mounts, err := b.w.snapshots.Mounts(ctx, b.Container)
+	if err != nil {
+		return ""
+	}
+	for _, option := range mounts[0].Options {
+		if folder, ok := strings.CutPrefix(option, "upperdir="); ok {
+			return folder
+		}
+	}
+	return ""
+}
+
+// parent is what the active snapshot stands on.
+func (b *box) parent(t *testing.T) string {
+	t.Helper()
+	active, err := b.w.snapshots.Stat(b.w.ctx, b.Container)
+	must(t, err)
+	return active.Parent
 }
 
 // files are the names and contents of the files that a snapshot shows, but for those of

@@ -57,7 +57,7 @@ func look(ctx context.Context, cl *client.Client, id string) (*clientContainer, 
 func (p *clientContainer) revisions() []snapshots.Info {
 	var list []snapshots.Info
 	for _, i := range p.all {
-		if number(i) > 0 && i.Labels[label.Filling] == "" && (i.Labels[label.Unwritten] == "" || i.Name == p.active.Name) {
+		if number(i) > 0 && !isExchanged(i) && (i.Labels[label.Unwritten] == "" || i.Name == p.active.Name) {
 			list = append(list, i)
 		}
 	}

@@ -86,7 +86,7 @@ func (p *clientContainer) settleAll(ctx context.Context, force bool) error {
 		return busy
 	}
 	for _, i := range maps.Clone(p.all) {
-		if busy != nil || i.Labels[label.Filling] == "" || i.Kind != snapshots.KindCommitted {
+		if busy != nil || !isExchanged(i) {
 			continue
 		}
 		if err := p.endSeal(ctx, i); err != nil {
@@ -99,7 +99,7 @@ func (p *clientContainer) settleAll(ctx context.Context, force bool) error {
 		}
 	}
 	for _, i := range p.all {
-		if i.Labels[label.HostIDs] == "" || i.Labels[label.Filling] != "" || i.Kind != snapshots.KindCommitted {
+		if i.Labels[label.HostIDs] == "" || isExchanged(i) || i.Kind != snapshots.KindCommitted {
 			continue
 		}
 		if err := p.Unmap(ctx, i); err != nil {
@@ -125,7 +125,7 @@ func (p *clientContainer) settleOne(ctx context.Context, i snapshots.Info, seal 
 // sealLeft seals a revision that the container has left.
 func (p *clientContainer) sealLeft(ctx context.Context, i snapshots.Info) error {
 	name := p.sealedName(number(i))
-	if err := p.Seal(ctx, i, name, i.Labels, i.Labels[label.Record] != ""); err != nil {
+	if err := p.Seal(ctx, i, name, i.Labels, snap.Intent{}, i.Labels[label.Record] != ""); err != nil {
 		return fmt.Errorf("seal snapshot %s as %s: %w", i.Name, name, err)
 	}
 	sealed, err := p.Snapshots.Stat(ctx, name)
@@ -133,7 +133,7 @@ func (p *clientContainer) sealLeft(ctx context.Context, i snapshots.Info) error 
 		return fmt.Errorf("look up snapshot %s: %w", name, err)
 	}
 	p.all[name] = sealed
-	if sealed.Labels[label.Filling] != "" {
+	if isExchanged(sealed) {
 		return p.endSeal(ctx, sealed)
 	}
 	delete(p.all, i.Name)
@@ -151,7 +151,7 @@ func (p *clientContainer) endSeal(ctx context.Context, sealed snapshots.Info) er
 		if err != nil {
 			return err
 		}
-		exchanged, err := snap.Marked(live, sealed)
+		exchanged, err := isMarked(live, sealed)
 		if err != nil {
 			return err
 		}
@@ -168,9 +168,24 @@ func (p *clientContainer) endSeal(ctx context.Context, sealed snapshots.Info) er
 		}
 		break
 	}
-	delete(sealed.Labels, label.Filling)
 	p.all[sealed.Name] = sealed
-	return p.Unlabel(ctx, sealed.Name, label.Filling)
+	return p.EndIntent(ctx, sealed)
+}
+
+// isExchanged reports whether the folder of a sealed snapshot is being exchanged. One
+// whose intent cannot be read is none to go to either.
+func isExchanged(i snapshots.Info) bool {
+	in, err := snap.IntentOf(i.Labels)
+	return i.Kind == snapshots.KindCommitted && (err != nil || in.Exchanges())
+}
+
+// isMarked reports whether a folder is the empty one of the exchange for a sealed snapshot.
+func isMarked(folder string, sealed snapshots.Info) (bool, error) {
+	in, err := snap.IntentOf(sealed.Labels)
+	if err != nil {
+		return false, fmt.Errorf("snapshot %s: %w", sealed.Name, err)
+	}
+	return snap.Marked(folder, in.Mark)
 }
 
 func (p *clientContainer) mustBeEmpty(ctx context.Context, i snapshots.Info) error {
@@ -178,7 +193,7 @@ func (p *clientContainer) mustBeEmpty(ctx context.Context, i snapshots.Info) err
 	if err != nil {
 		return err
 	}
-	empty, err := snap.Marked(folder, i)
+	empty, err := isMarked(folder, i)
 	if err == nil && !empty {
 		err = fmt.Errorf("neither it nor what it is made of is empty: %w", errdefs.ErrDataLoss)
 	}

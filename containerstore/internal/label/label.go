@@ -31,19 +31,23 @@ const (
 	HostIDs = "io.baleen.host-ids"
 )
 
-// Labels of operations that are under way, or were cut short.
+// Intent, on a snapshot, says what an operation is doing with it, as snap.Intent.
+const Intent = "io.baleen.intent"
+
+// Labels by which earlier versions told what an operation is doing. They are read, and
+// taken off, and not written any more.
 const (
-	// Pending is on a revision, and its init layer, made for a move that is not done.
-	Pending = "io.baleen.pending"
-	// Filling is on a revision whose folder is being exchanged for the container's. Its
+	// OldPending is on a revision, and its init layer, made for a move that is not done.
+	OldPending = "io.baleen.pending"
+	// OldFilling is on a revision whose folder is being exchanged for the container's. Its
 	// value is also that of an attribute of the folder that is empty.
-	Filling = "io.baleen.filling"
-	// Next, on the snapshot that a container is to stand on, has the container's id.
-	// NextState and NextProject have the State and Project that the active snapshot is
+	OldFilling = "io.baleen.filling"
+	// OldNext, on the snapshot that a container is to stand on, has the container's id.
+	// OldNextState and OldNextProject have the State and Project that the active snapshot is
 	// to get there, if any.
-	Next        = "io.baleen.next"
-	NextState   = "io.baleen.next.state"
-	NextProject = "io.baleen.next.project"
+	OldNext        = "io.baleen.next"
+	OldNextState   = "io.baleen.next.state"
+	OldNextProject = "io.baleen.next.project"
 )
 
 // Labels of active snapshots.

@@ -21,7 +21,7 @@ import (
 
 // emptyMark is an attribute of a folder that was made to be exchanged for the
 // container's. Where it is tells whether that has happened. Its value is that of
-// label.Filling, which no container knows: a privileged one can give its root an
+// [Intent.Mark], which no container knows: a privileged one can give its root an
 // attribute of that name.
 const emptyMark = "trusted.baleen.empty"
 
@@ -38,9 +38,12 @@ const emptyMark = "trusted.baleen.empty"
 // The exchange is the point of no return, and nothing that a container can put into
 // its files may fail after it. So the empty folder gets what the root directory has
 // of the container's files, as the next active snapshot will: if that fails, nothing
-// has happened. A container that goes on elsewhere (labels have no label.Next) is
-// sealed even so, and nobody can go back to that.
-func (s *Store) Seal(ctx context.Context, active snapshots.Info, name string, labels map[string]string, durable bool) error {
+// has happened. A container that goes on elsewhere is sealed even so, and nobody can go
+// back to that.
+//
+// then is [Enter] if the container is to stand on what is sealed, and has no Kind if it
+// goes on elsewhere. An intent of the kind [Seal] or [Leave] is written down for that.
+func (s *Store) Seal(ctx context.Context, active snapshots.Info, name string, labels map[string]string, then Intent, durable bool) error {
 	host, err := hostIDs(active)
 	if err != nil {
 		return err
@@ -50,7 +53,7 @@ func (s *Store) Seal(ctx context.Context, active snapshots.Info, name string, la
 		if err := s.Idle(ctx, active.Name); err != nil {
 			return err
 		}
-		return s.Snapshots.Commit(s.Owned(ctx), name, active.Name, snapshots.WithLabels(labels))
+		return s.Snapshots.Commit(s.Owned(ctx), name, active.Name, snapshots.WithLabels(With(labels, then.Labels())))
 	}
 	live, err := s.Upper(ctx, active)
 	if errors.Is(err, diff.ErrUnsupported) {
@@ -65,8 +68,12 @@ func (s *Store) Seal(ctx context.Context, active snapshots.Info, name string, la
 	}
 	defer disk.Close()
 	var sealed string
-	mark := rand.Text()
-	filling := With(labels, map[string]string{label.Filling: mark, label.Unmeasured: "1"})
+	intent := then
+	intent.Mark = rand.Text()
+	if intent.Kind = Leave; then.Enters() {
+		intent.Kind = Seal
+	}
+	filling := With(With(labels, intent.Labels()), map[string]string{label.Unmeasured: "1"})
 	err = s.Make(ctx, name, active.Parent, filling, func(into []mount.Mount) error {
 		o, err := changes.ParseOverlay(into, active.Parent != "")
 		if err != nil {
@@ -74,12 +81,12 @@ func (s *Store) Seal(ctx context.Context, active snapshots.Info, name string, la
 		}
 		sealed = o.Uppers[0]
 		err = copyRoot(live, sealed, nil)
-		if errors.Is(err, ErrUnfitRoot) && labels[label.Next] == "" {
+		if errors.Is(err, ErrUnfitRoot) && !then.Enters() {
 			filling[label.UnfitRoot] = fmt.Sprintf("%.512v", err)
 			err = nil
 		}
 		if err == nil {
-			err = pathError("mark", sealed, unix.Setxattr(sealed, emptyMark, []byte(mark), 0))
+			err = pathError("mark", sealed, unix.Setxattr(sealed, emptyMark, []byte(intent.Mark), 0))
 		}
 		if err == nil && durable {
 			// The container's files are on disk, unless somebody else has its root
@@ -123,14 +130,13 @@ func exchange(a, b string, durable bool) (err error) {
 	return errors.Join(above[0].Sync(), above[1].Sync())
 }
 
-// Marked reports whether a folder has the mark of the one that was made to be
-// exchanged for sealed.
-func Marked(folder string, sealed snapshots.Info) (bool, error) {
+// Marked reports whether a folder is the empty one of an exchange with that mark.
+func Marked(folder, mark string) (bool, error) {
 	value := make([]byte, 64)
 	n, err := unix.Getxattr(folder, emptyMark, value)
 	switch {
 	case err == nil:
-		return string(value[:n]) == sealed.Labels[label.Filling], nil
+		return string(value[:n]) == mark, nil
 	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ERANGE):
 		return false, nil
 	}

@@ -69,7 +69,8 @@ func (s *Store) Make(ctx context.Context, name, parent string, labels map[string
 	if err != nil {
 		return fmt.Errorf("prepare snapshot %s on %q: %w", key, parent, err)
 	}
-	if strings.HasPrefix(parent, s.Container) && labels[label.Filling] == "" { // not an image, nor for an exchange
+	intent, err := IntentOf(labels)
+	if err == nil && strings.HasPrefix(parent, s.Container) && !intent.Exchanges() { // not an image, nor for an exchange
 		err = KeepRoot(mounts)
 	}
 	if err == nil {
@@ -77,7 +78,7 @@ func (s *Store) Make(ctx context.Context, name, parent string, labels map[string
 	}
 	if err == nil {
 		owned := ctx
-		if labels[label.Pending] == "" {
+		if intent.Kind != Made {
 			owned = s.Owned(ctx)
 		}
 		err = s.Snapshots.Commit(owned, name, key, snapshots.WithLabels(labels))
