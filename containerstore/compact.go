@@ -142,26 +142,27 @@ func (h *History) mergeTop(ctx context.Context, t *tree, merged []string, base s
 			return false, err
 		}
 	}
-	return true, h.restack(ctx, t, name, t.active.Labels[label.State])
+	_, err = h.restack(ctx, t, name, t.active.Labels[label.State])
+	return true, err
 }
 
 // restack makes the active snapshot, which is empty, again on another one. state is the
-// digest of the record of what the container moves to by that.
-func (h *History) restack(ctx context.Context, t *tree, on, state string) error {
+// digest of the record of what the container moves to by that. It returns what there is of
+// the container's snapshots then.
+func (h *History) restack(ctx context.Context, t *tree, on, state string) (*tree, error) {
 	ctx, cancel := snap.Cleanup(ctx)
 	defer cancel()
 	if err := h.Idle(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	target, ok := t.all[on]
 	if !ok { // it has just been made
 		target = snapshots.Info{Name: on, Labels: map[string]string{}}
 	}
 	if err := h.aim(ctx, t, target, state); err != nil {
-		return err
+		return nil, err
 	}
-	if err := h.store().Remove(ctx, h.Container); err != nil {
-		return errors.Join(err, h.Recover(ctx))
-	}
-	return h.Recover(ctx)
+	failure := h.store().Remove(ctx, h.Container)
+	now, err := h.open(ctx)
+	return now, errors.Join(failure, err)
 }

@@ -68,8 +68,12 @@ var interruptions = []interruption{
 	},
 	{
 		name: "abandon an upgrade", before: start, after: start,
-		prepare: func(t *testing.T, b *box) { must(t, b.pend(3)) },
-		do:      func(b *box) error { return b.Abandon(b.ctx, 3) },
+		prepare: func(t *testing.T, b *box) {
+			h, err := b.Open(b.ctx)
+			must(t, err)
+			must(t, b.pend(h, 3))
+		},
+		do: func(b *box) error { return b.Abandon(b.ctx, 3) },
 	},
 	{
 		name: "seal and merge layers", moves: true, before: start, after: sealed,
@@ -121,7 +125,7 @@ var interruptions = []interruption{
 }
 
 // pend makes a pending revision of that number, on an init layer of its own.
-func (b *box) pend(n int) error {
+func (b *box) pend(h *containerstore.Tree, n int) error {
 	files := func(files map[string]string) func([]mount.Mount) error {
 		return func(mounts []mount.Mount) error {
 			return b.w.in(mounts, func(root string) error {
@@ -134,34 +138,32 @@ func (b *box) pend(n int) error {
 			})
 		}
 	}
-	on, err := b.PendingInit(b.ctx, n, image, containerstore.IDs{}, files(map[string]string{".dockerenv": ""}))
+	on, err := h.PendingInit(b.ctx, n, image, containerstore.IDs{}, files(map[string]string{".dockerenv": ""}))
 	if err != nil {
 		return err
 	}
 	r := record("upgrade")
 	r.Number = n
-	return b.Pending(b.ctx, r, on, n-1, files(map[string]string{"a": "3"}))
+	return h.Pending(b.ctx, r, on, n-1, files(map[string]string{"a": "3"}))
 }
 
 // upgrade moves the container as the daemon does: a pending revision, and a switch.
 // If it fails the pending revision is abandoned.
 func upgrade(b *box) error {
+	h, err := b.Open(b.ctx)
+	if err != nil {
+		return err
+	}
 	before := record("before")
-	err := b.Recover(b.ctx)
-	if err == nil {
-		before.Number, err = b.Next(b.ctx)
+	before.Number = h.Next()
+	if _, err = h.Stack(b.ctx); err == nil {
+		err = b.pend(h, before.Number+1)
 	}
 	if err == nil {
-		_, err = b.Stack(b.ctx)
+		_, err = h.Switch(b.ctx, before.Number+1, before)
 	}
 	if err == nil {
-		err = b.pend(before.Number + 1)
-	}
-	if err == nil {
-		_, err = b.Switch(b.ctx, before.Number+1, before)
-	}
-	if err == nil {
-		_, err = b.Revision(b.ctx, before.Number+1)
+		_, err = h.Revision(b.ctx, before.Number+1)
 	}
 	return err
 }

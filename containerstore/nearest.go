@@ -17,6 +17,10 @@ func (h *History) Nearest(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	return t.nearest(), nil
+}
+
+func (t *tree) nearest() int {
 	on := t.standsOn(*t.active)
 	nearest := 0
 	for _, n := range t.numbers() {
@@ -28,12 +32,12 @@ func (h *History) Nearest(ctx context.Context) (int, error) {
 		}
 	}
 	if nearest > 0 {
-		return nearest, nil
+		return nearest
 	}
 	if _, ok := t.revision(on); !ok {
-		return 0, nil
+		return 0
 	}
-	return on, nil
+	return on
 }
 
 // Since returns how many of the container's own layers, from the top, hold what
@@ -44,6 +48,10 @@ func (h *History) Since(ctx context.Context, merged func(Record) bool) (layers i
 	if err != nil {
 		return 0, err
 	}
+	return h.since(ctx, t, merged)
+}
+
+func (h *History) since(ctx context.Context, t *tree, merged func(Record) bool) (layers int, err error) {
 	stack, err := h.stackOf(ctx, t, *t.active)
 	if err != nil {
 		return 0, err

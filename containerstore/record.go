@@ -114,6 +114,10 @@ func (h *History) List(ctx context.Context) ([]Revision, error) {
 	if err != nil {
 		return nil, err
 	}
+	return h.list(ctx, t)
+}
+
+func (h *History) list(ctx context.Context, t *tree) ([]Revision, error) {
 	numbers := t.numbers()
 	list := make([]Revision, len(numbers))
 	all, ctx := errgroup.WithContext(ctx)
@@ -179,13 +183,4 @@ func (h *History) State(ctx context.Context) (*Record, error) {
 	active.Labels = map[string]string{label.Record: dgst}
 	r, err := ReadRecord(ctx, h.Content, active)
 	return &r, err
-}
-
-// Next returns the number that the next revision gets.
-func (h *History) Next(ctx context.Context) (int, error) {
-	t, err := h.open(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return t.next(), nil
 }

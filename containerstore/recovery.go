@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
 
@@ -206,7 +207,8 @@ func (h *History) enter(ctx context.Context, t *tree, i snapshots.Info, in snap.
 	if _, err := h.Snapshots.Prepare(h.store().Owned(ctx), h.Container, i.Name, snapshots.WithLabels(labels)); err != nil {
 		return fmt.Errorf("prepare snapshot %s on it: %w", h.Container, err)
 	}
-	t.active = &snapshots.Info{Name: h.Container, Parent: i.Name, Labels: labels, Kind: snapshots.KindActive}
+	// containerd's own time is a little earlier, and later than that of all sealed ones.
+	t.active = &snapshots.Info{Name: h.Container, Parent: i.Name, Labels: labels, Kind: snapshots.KindActive, Created: time.Now()}
 	return nil
 }
 

@@ -21,21 +21,25 @@ import (
 // parent, from what the revision previous is. It counts only after Switch;
 // until then the lease in the context alone holds it. fill writes its files.
 func (h *History) Pending(ctx context.Context, r Record, parent string, previous int, fill func([]mount.Mount) error) error {
+	_, err := h.pending(ctx, r, parent, previous, fill)
+	return err
+}
+
+// pending is Pending, and returns the labels of the snapshot.
+func (h *History) pending(ctx context.Context, r Record, parent string, previous int, fill func([]mount.Mount) error) (map[string]string, error) {
 	labels, err := WriteRecord(ctx, h.Content, h.Container, &r, previous)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	labels = snap.With(labels, snap.Intent{Kind: snap.Made}.Labels())
-	return h.store().Make(ctx, h.revisionKey(r.Number), parent, labels, fill)
+	return labels, h.store().Make(ctx, h.revisionKey(r.Number), parent, labels, fill)
 }
 
 // PendingInit makes the init layer of a pending revision, on the snapshot of an
 // image, and returns its name. The ids are those that the container has.
 func (h *History) PendingInit(ctx context.Context, n int, image string, ids IDs, fill func([]mount.Mount) error) (string, error) {
 	name := h.revisionKey(n) + initSuffix
-	labels := snap.With(ids.InitLabels(), snap.Intent{Kind: snap.Made}.Labels())
-	labels[label.Container] = h.Container
-	return name, h.store().Make(ctx, name, image, labels, fill)
+	return name, h.store().Make(ctx, name, image, pendingInitLabels(h, ids), fill)
 }
 
 // Abandon removes a pending revision.
@@ -80,34 +84,40 @@ func (h *History) Switch(ctx context.Context, to int, before Record) (Revision, 
 	if err != nil {
 		return Revision{}, err
 	}
+	made, _, err := h.switchTo(ctx, t, to, before)
+	return made, err
+}
+
+// switchTo is Switch for snapshots that were read, and returns what they are then.
+func (h *History) switchTo(ctx context.Context, t *tree, to int, before Record) (Revision, *tree, error) {
 	if t.active == nil {
-		return Revision{}, fmt.Errorf("switch container %s: an earlier switch is not complete: %w", h.Container, errdefs.ErrFailedPrecondition)
+		return Revision{}, nil, fmt.Errorf("switch container %s: an earlier switch is not complete: %w", h.Container, errdefs.ErrFailedPrecondition)
 	}
 	target, err := h.target(ctx, t, to)
 	if err != nil {
-		return Revision{}, h.takenBack(ctx, err)
+		return Revision{}, nil, h.takenBack(ctx, err)
 	}
 	if before.Number == 0 {
 		before.Number = t.next()
 	}
 	labels, err := WriteRecord(ctx, h.Content, h.Container, &before, t.standsOn(*t.active))
 	if err != nil {
-		return Revision{}, err
+		return Revision{}, nil, err
 	}
 	if err := h.dropStale(ctx, t, target.Name); err != nil {
-		return Revision{}, err
+		return Revision{}, nil, err
 	}
 	if err := h.aim(ctx, t, target, target.Labels[label.Record]); err != nil {
-		return Revision{}, h.takenBack(ctx, err)
+		return Revision{}, nil, h.takenBack(ctx, err)
 	}
 	name := h.revisionKey(before.Number)
 	if err := h.store().Seal(ctx, *t.active, name, labels, snap.Intent{}, true); err != nil {
-		return Revision{}, h.takenBack(ctx, fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err))
+		return Revision{}, nil, h.takenBack(ctx, fmt.Errorf("seal snapshot %s as %s: %w", h.Container, name, err))
 	}
 	if t, err = h.finish(ctx); err != nil {
-		return Revision{}, err
+		return Revision{}, nil, err
 	}
-	return h.made(ctx, t, before, name, labels), nil
+	return h.made(ctx, t, before, name, labels), t, nil
 }
 
 // aim writes down that the container is to stand on a snapshot. state is the digest of

@@ -23,6 +23,13 @@ func (h *History) Return(ctx context.Context, to int, present Record) (_ Revisio
 	if err != nil || !t.settled() {
 		return Revision{}, false, err
 	}
+	stood, now, err := h.returnTo(ctx, t, to, present)
+	return stood, now != nil && err == nil, err
+}
+
+// returnTo is Return for snapshots that were read, and returns what they are then; nil if
+// it does nothing.
+func (h *History) returnTo(ctx context.Context, t *tree, to int, present Record) (Revision, *tree, error) {
 	stands, ok, err := h.standsUnchanged(ctx, t, present)
 	if err != nil {
 		// A container can have more attributes on its root than can be read, and a record can
@@ -30,25 +37,26 @@ func (h *History) Return(ctx context.Context, to int, present Record) (_ Revisio
 		log.G(ctx).WithError(err).WithField("container", h.Container).Warn("could not tell whether the container has written anything since its revision; a new revision keeps it")
 	}
 	if err != nil || !ok {
-		return Revision{}, false, nil
+		return Revision{}, nil, nil
 	}
 	target, err := h.target(ctx, t, to)
 	if err != nil {
-		return Revision{}, false, h.takenBack(ctx, err)
+		return Revision{}, nil, h.takenBack(ctx, err)
 	}
 	record := target.Labels[label.Record]
 	stands.Current = stands.Number == to
 	if stands.Current { // the active snapshot stays, and the highest number that it knows
-		err := h.store().Label(ctx, h.Container, map[string]string{label.State: record, label.RefState: record})
-		return stands, err == nil, err
+		return stands, t, h.store().Label(ctx, h.Container, map[string]string{label.State: record, label.RefState: record})
 	}
-	if err := h.restack(ctx, t, target.Name, record); err != nil {
-		if is, failure := h.Stack(ctx); failure != nil || len(is.Own) < 2 || is.Own[1] != target.Name {
-			return Revision{}, false, fmt.Errorf("go from revision %d to %d: %w", stands.Number, to, err)
+	now, err := h.restack(ctx, t, target.Name, record)
+	if err != nil {
+		var failure error
+		if now, failure = h.look(ctx); failure != nil || now.active.Parent != target.Name {
+			return Revision{}, nil, fmt.Errorf("go from revision %d to %d: %w", stands.Number, to, err)
 		}
 		log.G(ctx).WithError(err).WithField("container", h.Container).Warn("a rollback failed half-way, and was completed then")
 	}
-	return stands, true, nil
+	return stands, now, nil
 }
 
 // standsUnchanged returns the revision that has the present state of the container; ok is

@@ -87,8 +87,10 @@ func TestReturnToWhereItStands(t *testing.T) {
 		if got := b.state(t); got != "1<0* a=1; r1 a=1" {
 			t.Errorf("it is %s", got)
 		}
-		if next, err := b.Next(b.ctx); next != 4 {
-			t.Errorf("the next revision is %d (%v), and 3 there were", next, err)
+		h, err := b.Open(b.ctx)
+		must(t, err)
+		if next := h.Next(); next != 4 {
+			t.Errorf("the next revision is %d, and 3 there were", next)
 		}
 	})
 }

@@ -36,6 +36,10 @@ func (s *Store) GiveUpLost(ctx context.Context, ctr *moby.Container, n int, init
 		return false, err
 	}
 	m := &Move{s: s, ctr: ctr, history: s.Files.History(ctr.ID, ctr.Driver)}
+	var err error
+	if m.tree, err = m.history.View(ctx); err != nil {
+		return false, err
+	}
 	target, err := m.target(ctx, n)
 	if err != nil {
 		return false, err

@@ -40,7 +40,7 @@ func (m *Move) merging(merged *merge.Changes, policies Policies, run func() erro
 // container's files where the file system can, and has copies of them otherwise.
 func (m *Move) seal(ctx context.Context, merged *merge.Changes, policies Policies, r containerstore.Record, on string, previous int) error {
 	err := m.merging(merged, policies, func() error {
-		return m.history.Pending(ctx, r, on, previous, func(into []mount.Mount) error {
+		return m.tree.Pending(ctx, r, on, previous, func(into []mount.Mount) error {
 			to, err := changes.ParseOverlay(into, on != "")
 			if err != nil {
 				return err

@@ -34,6 +34,7 @@ type Move struct {
 	verb    string
 	ctr     *moby.Container
 	history *containerstore.History
+	tree    *containerstore.Tree // what history had when the move began
 	before  containerstore.Record
 	unnamed bool        // before need not become a revision if one has that state
 	pending int         // the revision that was made for it; 0 if there is none
@@ -57,9 +58,12 @@ func (s *Store) move(ctx context.Context, verb string, ctr *moby.Container, dry 
 				end()
 			}
 		}()
-		if err = m.settle(ctx); err != nil {
-			return nil, nil, err
-		}
+		err = m.settle(ctx)
+	} else {
+		m.tree, err = m.history.View(ctx)
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	ctx, release, err := s.Files.Operations.Begin(ctx, verb, ctr.ID, false)
 	if err != nil {
@@ -73,8 +77,8 @@ func (s *Store) move(ctx context.Context, verb string, ctr *moby.Container, dry 
 // settle checks that the container is stopped, and ends what an earlier move
 // has left undone.
 func (m *Move) settle(ctx context.Context) error {
-	return m.s.Files.WhileIdle(ctx, m.ctr, m.history, func() error {
-		if err := m.history.Recover(ctx); err != nil {
+	return m.s.Files.WhileIdle(ctx, m.ctr, m.history, func() (err error) {
+		if m.tree, err = m.history.Open(ctx); err != nil {
 			return err
 		}
 		m.s.Files.Settled(m.ctr.ID)
@@ -92,9 +96,7 @@ func (m *Move) describe(ctx context.Context, to State, message string, dry bool)
 	if m.before, err = from.record(api.KindBefore, message); err != nil || dry {
 		return err
 	}
-	if m.before.Number, err = m.history.Next(ctx); err != nil {
-		return err
-	}
+	m.before.Number = m.tree.Next()
 	m.Before = revision(containerstore.Revision{Record: m.before})
 	return nil
 }
@@ -160,7 +162,7 @@ func (m *Move) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	to, err := m.history.Revision(ctx, m.To.Number)
+	to, err := m.tree.Revision(ctx, m.To.Number)
 	if err != nil { // it is there: its size is not known
 		log.G(ctx).WithError(err).WithField("container", m.ctr.ID).Warn("could not look up a revision")
 		m.To.Current = true
@@ -175,12 +177,12 @@ func (m *Move) run(ctx context.Context) error {
 // for another.
 func (m *Move) change(ctx context.Context) (containerstore.Revision, error) {
 	if m.unnamed {
-		before, ok, err := m.history.Return(ctx, m.To.Number, m.before)
+		before, ok, err := m.tree.Return(ctx, m.To.Number, m.before)
 		if ok || err != nil {
 			return before, err
 		}
 	}
-	return m.history.Switch(ctx, m.To.Number, m.before)
+	return m.tree.Switch(ctx, m.To.Number, m.before)
 }
 
 // settled leaves the container wholly on one side of a move that failed. If it
@@ -188,11 +190,13 @@ func (m *Move) change(ctx context.Context) (containerstore.Revision, error) {
 func (m *Move) settled(ctx context.Context, failure error) error {
 	ctx, cancel := lease.Cleanup(ctx)
 	defer cancel()
-	if err := m.history.Recover(ctx); err != nil {
+	now, err := m.history.Open(ctx)
+	if err != nil {
 		m.s.Files.SettleLater(ctx, m.ctr.ID)
 		return errors.Join(failure, err)
 	}
-	before, err := m.history.Revision(ctx, m.before.Number)
+	m.tree = now
+	before, err := now.Revision(ctx, m.before.Number)
 	if err != nil {
 		return failure
 	}

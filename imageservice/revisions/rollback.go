@@ -71,13 +71,13 @@ func (m *Move) target(ctx context.Context, n int) (r containerstore.Revision, er
 			return r, err
 		}
 	}
-	return m.history.Revision(ctx, n)
+	return m.tree.Revision(ctx, n)
 }
 
 // last is the revision before the last upgrade of what the container is now, or
 // else the nearest one.
 func (m *Move) last(ctx context.Context) (int, error) {
-	all, err := m.history.List(ctx)
+	all, err := m.tree.List(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -94,21 +94,21 @@ func (m *Move) last(ctx context.Context) (int, error) {
 			return known[at].Previous, nil
 		}
 	}
-	nearest, err := m.history.Nearest(ctx)
-	if err == nil && nearest == 0 {
-		err = containerstore.ErrNoPreviousRevision
+	nearest := m.tree.Nearest()
+	if nearest == 0 {
+		return 0, containerstore.ErrNoPreviousRevision
 	}
-	return nearest, err
+	return nearest, nil
 }
 
 // carry merges what the container changed since its last upgrade into another
 // revision. What it was right after that is the old image of the merge.
 func (m *Move) carry(ctx context.Context, o RollbackOptions, target containerstore.Revision) error {
-	own, _, err := m.s.mergeable(ctx, m.ctr)
+	own, _, err := m.mergeable(ctx, o.DryRun)
 	if err != nil {
 		return err
 	}
-	since, err := m.history.Since(ctx, func(r containerstore.Record) bool {
+	since, err := m.tree.Since(ctx, func(r containerstore.Record) bool {
 		return r.Kind == string(api.KindUpgrade) || r.Kind == string(api.KindCarry)
 	})
 	if err != nil {

@@ -91,7 +91,7 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 	if err != nil {
 		return err
 	}
-	own, stack, err := m.s.mergeable(ctx, m.ctr)
+	own, stack, err := m.mergeable(ctx, o.DryRun)
 	if err != nil {
 		return err
 	}
@@ -112,10 +112,14 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 	return m.merge(ctx, merge, o, chain, stack.IDs)
 }
 
-// mergeable is a container's own layers as they can be merged on others, with
+// mergeable is the container's own layers as they can be merged on others, with
 // the ids that those have.
-func (s *Store) mergeable(ctx context.Context, ctr *moby.Container) (*changes.Container, containerstore.Stack, error) {
-	own, stack, err := s.Files.Overlay(ctx, ctr)
+func (m *Move) mergeable(ctx context.Context, dry bool) (own *changes.Container, stack containerstore.Stack, err error) {
+	if dry { // it may be moved since the history was opened
+		own, stack, err = m.s.Files.Overlay(ctx, m.ctr)
+	} else if stack, err = m.tree.Stack(ctx); err == nil {
+		own, err = m.s.Files.OverlayOf(ctx, m.ctr, stack)
+	}
 	if err != nil {
 		return nil, stack, err
 	}
@@ -157,7 +161,7 @@ func (m *Move) merge(ctx context.Context, merge *merge.Changes, o UpgradeOptions
 	m.pending, r.Number = m.before.Number+1, m.before.Number+1
 	if o.Init != nil {
 		image := on
-		on, err = m.history.PendingInit(ctx, r.Number, image, ids, func(mounts []mount.Mount) error {
+		on, err = m.tree.PendingInit(ctx, r.Number, image, ids, func(mounts []mount.Mount) error {
 			return layers.FillInit(ctx, mounts, image != "", ids, o.Init)
 		})
 		if err != nil {

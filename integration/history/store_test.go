@@ -150,8 +150,8 @@ func pendingRevisions(t *testing.T, k *kept) {
 	if err := k.Abandon(k.ctx, 2); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := k.Next(k.ctx); n != 1 || err != nil {
-		t.Errorf("the next number is %d, %v", n, err)
+	if h, err := k.Open(k.ctx); err != nil || h.Next() != 1 {
+		t.Errorf("the next number is not 1 (%v)", err)
 	}
 	if err := k.pend(2); err != nil {
 		t.Fatal(err)

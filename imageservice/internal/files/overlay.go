@@ -21,13 +21,27 @@ func (c *Containers) Overlay(ctx context.Context, ctr *moby.Container) (*changes
 	if err != nil {
 		return nil, stack, err
 	}
+	own, err := c.overlayOf(stack, mounts)
+	return own, stack, err
+}
+
+// OverlayOf is Overlay of a container whose stack is known, and which nobody moves.
+func (c *Containers) OverlayOf(ctx context.Context, ctr *moby.Container, stack containerstore.Stack) (*changes.Container, error) {
+	mounts, err := c.Snapshots(ctr.Driver).Mounts(ctx, ctr.ID)
+	if err != nil {
+		return nil, fmt.Errorf("look up mounts: %w", err)
+	}
+	return c.overlayOf(stack, mounts)
+}
+
+func (c *Containers) overlayOf(stack containerstore.Stack, mounts []mount.Mount) (*changes.Container, error) {
 	o, err := changes.ParseOverlay(mounts, stack.Init+stack.Base != "")
 	if err != nil {
-		return nil, stack, err
+		return nil, err
 	}
 	sealed := len(stack.Own) - 1
 	if len(o.Lowers) < sealed {
-		return nil, stack, fmt.Errorf("%w: %d lower folders for %d layers of its own", diff.ErrUnsupported, len(o.Lowers), sealed)
+		return nil, fmt.Errorf("%w: %d lower folders for %d layers of its own", diff.ErrUnsupported, len(o.Lowers), sealed)
 	}
 	o.Uppers, o.Lowers = append(o.Uppers, o.Lowers[:sealed]...), o.Lowers[sealed:]
 	switch {
@@ -35,9 +49,9 @@ func (c *Containers) Overlay(ctx context.Context, ctr *moby.Container) (*changes
 		// All down to the copy of the image, of which one layer has everything.
 		o.IDs, o.Mapped = stack.IDs.Map, len(o.Uppers)+min(len(o.Lowers), 2)
 	case stack.IDs.Way == containerstore.AsStored && !c.IDs.Empty():
-		return nil, stack, fmt.Errorf("%w: the owners of all its files were changed when it was created", diff.ErrUnsupported)
+		return nil, fmt.Errorf("%w: the owners of all its files were changed when it was created", diff.ErrUnsupported)
 	}
-	return &changes.Container{Overlay: o, Init: stack.Init != ""}, stack, nil
+	return &changes.Container{Overlay: o, Init: stack.Init != ""}, nil
 }
 
 // LookUp finds a container's snapshots and mounts. What it returns is there as
