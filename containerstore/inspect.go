@@ -120,6 +120,9 @@ func (in *inspection) sealed(ctx context.Context, i snapshots.Info) error {
 			in.fault(FaultContradiction, i, "label %s is %q on revision %d", label.Previous, text, n)
 		}
 	}
+	if _, _, err := retiredOf(i); err != nil {
+		in.fault(FaultContradiction, i, "%v", err)
+	}
 	if i.Labels[label.Record] == "" {
 		return nil // a layer that is no revision
 	}

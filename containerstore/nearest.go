@@ -42,7 +42,7 @@ func (t *tree) nearest() int {
 
 // Since returns how many of the container's own layers, from the top, hold what
 // it changed since it was last merged into another image, or else since it went
-// to another revision, or else all.
+// to another revision, or else all. Of a revision that was pruned, merged is told its kind.
 func (h *History) Since(ctx context.Context, merged func(Record) bool) (layers int, err error) {
 	t, err := h.look(ctx)
 	if err != nil {
@@ -60,13 +60,17 @@ func (h *History) since(ctx context.Context, t *tree, merged func(Record) bool) 
 	moved := t.active.Labels[label.State]
 	for at, name := range stack.Own[1:] {
 		i := t.all[name]
-		if moved != "" && i.Labels[label.Record] == moved {
+		was, pruned, err := retiredOf(i)
+		if err != nil {
+			return 0, err
+		}
+		if moved != "" && (i.Labels[label.Record] == moved || pruned && was.Record == moved) {
 			layers = min(layers, at+1)
 		}
-		if i.Labels[label.Record] == "" { // no revision
-			continue
+		r := Record{Kind: was.Kind}
+		if i.Labels[label.Record] != "" {
+			r, err = ReadRecord(ctx, h.Content, i)
 		}
-		r, err := ReadRecord(ctx, h.Content, i)
 		if err != nil {
 			return 0, err
 		}

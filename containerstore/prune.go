@@ -65,25 +65,6 @@ func (h *History) Prune(ctx context.Context, keep Retention) (Pruned, error) {
 	return p, nil
 }
 
-// retiredLabels are those that make a layer a revision.
-var retiredLabels = []string{label.Record, label.RefRecord, label.RefImage, label.Image, label.Previous, label.UnfitRoot}
-
-// retire makes the layers of a revision, if any are left, layers that are no revision. It
-// returns what they take on disk.
-func (h *History) retire(ctx context.Context, t *tree, n int) (held int64, _ error) {
-	for _, name := range []string{h.revisionKey(n), h.compactionKey(n)} {
-		i, ok := t.all[name]
-		if !ok {
-			continue
-		}
-		if err := h.store().Unlabel(ctx, name, retiredLabels...); err != nil {
-			return held, err
-		}
-		held += max(h.store().Measured(ctx, i), 0)
-	}
-	return held, nil
-}
-
 // doomed are the revisions that are to go.
 func (t *tree) doomed(keep Retention, now time.Time) map[int]bool {
 	numbers := t.numbers()

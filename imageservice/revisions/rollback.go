@@ -77,22 +77,9 @@ func (m *Move) target(ctx context.Context, n int) (r containerstore.Revision, er
 // last is the revision before the last upgrade of what the container is now, or
 // else the nearest one.
 func (m *Move) last(ctx context.Context) (int, error) {
-	all, err := m.tree.List(ctx)
-	if err != nil {
-		return 0, err
-	}
-	known := map[int]containerstore.Revision{}
-	at := 0
-	for _, r := range all {
-		known[r.Number] = r
-		if r.Current {
-			at = r.Number
-		}
-	}
-	for ; known[at].Number != 0; at = known[at].Previous {
-		if known[at].Kind == string(api.KindUpgrade) {
-			return known[at].Previous, nil
-		}
+	before, err := m.tree.Before(ctx, func(r containerstore.Record) bool { return r.Kind == string(api.KindUpgrade) })
+	if before > 0 || err != nil {
+		return before, err
 	}
 	nearest := m.tree.Nearest()
 	if nearest == 0 {

@@ -26,6 +26,9 @@ const (
 	// UnfitRoot says why the attributes of the revision's root directory cannot be
 	// copied: nobody can go back to it.
 	UnfitRoot = "io.baleen.unfit-root"
+	// Retired, on a layer that was a revision before that was pruned, says what is still to
+	// be known of it, as JSON.
+	Retired = "io.baleen.retired"
 	// HostIDs is the mapping in which the files still have the host's ids, as UIDS
 	// GIDS. Recovery gives them the image's.
 	HostIDs = "io.baleen.host-ids"

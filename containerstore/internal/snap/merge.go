@@ -29,7 +29,7 @@ func (s *Store) Merge(ctx context.Context, name string, top snapshots.Info, base
 		return err
 	}
 	labels := map[string]string{label.Container: s.Container}
-	for _, l := range []string{label.Record, label.RefRecord, label.RefImage, label.Image, label.Previous} {
+	for _, l := range []string{label.Record, label.RefRecord, label.RefImage, label.Image, label.Previous, label.Retired} {
 		labels[l] = top.Labels[l]
 	}
 	return s.Make(ctx, name, base, labels, fill)

@@ -1,0 +1,105 @@
+package containerstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+
+	"github.com/baleen-project/baleen/containerstore/internal/label"
+)
+
+// retired is what is kept of a revision that was pruned and whose layer stays: by it the
+// container knows what it changed since an upgrade, and which revision was before that.
+type retired struct {
+	Kind     string `json:"kind,omitempty"`
+	Previous int    `json:"previous,omitempty"`
+	Record   string `json:"record"` // the digest of its record, which may be gone
+}
+
+// retiredLabels are those that make a layer a revision.
+var retiredLabels = []string{label.Record, label.RefRecord, label.RefImage, label.Image, label.Previous, label.UnfitRoot}
+
+// retire makes the layers of a revision, if any are left, layers that are no revision. It
+// returns what they take on disk.
+func (h *History) retire(ctx context.Context, t *tree, n int) (held int64, _ error) {
+	for _, name := range []string{h.revisionKey(n), h.compactionKey(n)} {
+		i, ok := t.all[name]
+		if !ok {
+			continue
+		}
+		kept := retired{Record: i.Labels[label.Record]}
+		kept.Previous, _ = strconv.Atoi(i.Labels[label.Previous]) // 0 if there is none
+		r, err := ReadRecord(ctx, h.Content, i)
+		if err != nil { // it has to be possible to prune that, too
+			log.G(ctx).WithError(err).WithField("snapshot", name).Warn("the kind of a revision that is pruned is not known any more")
+		}
+		kept.Kind = r.Kind
+		text, err := json.Marshal(kept)
+		if err != nil {
+			return held, fmt.Errorf("encode what is kept of revision %d: %w", n, err)
+		}
+		labels := map[string]string{label.Retired: string(text)}
+		for _, key := range retiredLabels {
+			labels[key] = "" // is none
+		}
+		if err := h.store().Label(ctx, name, labels); err != nil {
+			return held, err
+		}
+		held += max(h.store().Measured(ctx, i), 0)
+	}
+	return held, nil
+}
+
+// retiredOf reads what was kept of the revision that a layer was; ok is false if it was none.
+func retiredOf(i snapshots.Info) (r retired, ok bool, _ error) {
+	text := i.Labels[label.Retired]
+	if text == "" {
+		return r, false, nil
+	}
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return r, false, fmt.Errorf("snapshot %s: label %s: %w: %w", i.Name, label.Retired, err, errdefs.ErrDataLoss)
+	}
+	return r, true, nil
+}
+
+// past returns kind and predecessor of a revision that the container has, or had: its layer
+// is there. ok is false if nothing is known of it.
+func (h *History) past(ctx context.Context, t *tree, n int) (_ Record, previous int, ok bool, _ error) {
+	if i, ok := t.revision(n); ok {
+		r, err := ReadRecord(ctx, h.Content, i)
+		previous, _ := strconv.Atoi(i.Labels[label.Previous]) // 0 if there is none
+		return r, previous, err == nil, err
+	}
+	for _, name := range []string{h.revisionKey(n), h.compactionKey(n)} {
+		if was, ok, err := retiredOf(t.all[name]); ok || err != nil {
+			return Record{Number: n, Kind: was.Kind}, was.Previous, ok, err
+		}
+	}
+	return Record{}, 0, false, nil
+}
+
+// Before returns the number of the revision that was before the last one, of those that led
+// to what the container is now, that merged accepts; 0 if there is none. Of a revision that
+// was pruned, merged is told number and kind.
+func (t *Tree) Before(ctx context.Context, merged func(Record) bool) (int, error) {
+	at := t.t.standsOn(*t.t.active)
+	for at > 0 {
+		r, previous, ok, err := t.h.past(ctx, t.t, at)
+		if err != nil || !ok {
+			return 0, err
+		}
+		if merged(r) {
+			return previous, nil
+		}
+		if previous >= at {
+			return 0, fmt.Errorf("revision %d says that it was made from revision %d: %w", at, previous, errdefs.ErrDataLoss)
+		}
+		at = previous
+	}
+	return 0, nil
+}
