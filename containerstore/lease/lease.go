@@ -29,22 +29,36 @@ const (
 // has ended.
 const cleanupTimeout = 30 * time.Second
 
-// Begin makes a lease for an operation. It returns a context under which containerd
-// keeps what the operation makes, and the function that deletes the lease. After a
-// failure, which that function is given, containerd collects at once what the operation
-// has made. Nobody deletes the lease if the process ends before: it expires after life.
-func Begin(ctx context.Context, manager leases.Manager, life time.Duration, labels map[string]string) (_ context.Context, end func(failure error) error, _ error) {
-	l := leases.Lease{ID: "baleen-" + rand.Text()}
-	end = func(failure error) error { return remove(ctx, manager, l, failure) }
+// New returns a lease that does not exist yet, with a name of its own.
+func New() leases.Lease { return leases.Lease{ID: "baleen-" + rand.Text()} }
+
+// Create makes a lease of an operation. It returns a context under which containerd keeps
+// what the operation makes. If nobody deletes the lease, because the process has ended, it
+// expires after life. After an error it may be there: containerd can fail after it has made
+// it, and the caller deletes it.
+func Create(ctx context.Context, manager leases.Manager, l leases.Lease, life time.Duration, labels map[string]string) (context.Context, error) {
 	if _, err := manager.Create(ctx, leases.WithID(l.ID), leases.WithExpiration(life), leases.WithLabels(labels)); err != nil {
-		// containerd can fail after it has made it.
-		return nil, nil, errors.Join(fmt.Errorf("create lease: %w", err), end(err))
+		return nil, fmt.Errorf("create lease: %w", err)
 	}
-	return leases.WithLease(ctx, l.ID), end, nil
+	return leases.WithLease(ctx, l.ID), nil
 }
 
-// remove deletes a lease, and tries again once: containerd may be busy.
-func remove(ctx context.Context, manager leases.Manager, l leases.Lease, failure error) error {
+// Begin makes a lease for an operation, and returns its context as Create does and the
+// function that deletes it, see [Delete].
+func Begin(ctx context.Context, manager leases.Manager, life time.Duration, labels map[string]string) (_ context.Context, end func(failure error) error, _ error) {
+	l := New()
+	under, err := Create(ctx, manager, l, life, labels)
+	end = func(failure error) error { return Delete(ctx, manager, l, failure) }
+	if err != nil {
+		return nil, nil, errors.Join(err, end(err))
+	}
+	return under, end, nil
+}
+
+// Delete deletes the lease of an operation, also after ctx has ended, and tries again once:
+// containerd may be busy. The lease need not exist. After a failure of the operation
+// containerd collects at once what that has made.
+func Delete(ctx context.Context, manager leases.Manager, l leases.Lease, failure error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	var opts []leases.DeleteOpt

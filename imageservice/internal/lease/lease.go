@@ -2,7 +2,7 @@ package lease
 
 import (
 	"context"
-	"crypto/rand"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -53,27 +53,22 @@ func (o *Operations) Begin(ctx context.Context, verb, object string, pauses bool
 	if pauses {
 		labels[storelease.LabelPauses] = "1"
 	}
-	l := leases.Lease{ID: "baleen-" + rand.Text()}
+	l := storelease.New()
 	o.Note(l.ID, object)
-	if _, err := o.leases.Create(ctx, leases.WithID(l.ID), leases.WithExpiration(leaseNet), leases.WithLabels(labels)); err != nil {
-		// It may be there even so: containerd can fail after it has made it.
-		if o.Delete(ctx, l) == nil {
+	request := ctx
+	ctx, err = storelease.Create(ctx, o.leases, l, leaseNet, labels)
+	if err != nil {
+		if o.Delete(request, l) == nil {
 			o.Forget(l.ID)
 		} else {
-			go o.DeleteLater(ctx, l)
+			go o.DeleteLater(request, l)
 		}
-		return nil, nil, fmt.Errorf("create lease: %w", err)
+		return nil, nil, err
 	}
 	ctx, done := o.life.begin(ctx)
 	end = func(failure error) {
 		defer done()
-		ctx, cancel := Cleanup(ctx)
-		defer cancel()
-		var opts []leases.DeleteOpt
-		if failure != nil {
-			opts = append(opts, leases.SynchronousDelete)
-		}
-		if err := o.leases.Delete(ctx, l, opts...); err != nil && !errdefs.IsNotFound(err) {
+		if err := storelease.Delete(ctx, o.leases, l, failure); err != nil {
 			log.G(ctx).WithError(err).WithFields(log.Fields{"lease": l.ID, "operation": verb, "object": object}).
 				Warn("could not delete the lease of an operation; trying again")
 			go o.DeleteLater(ctx, l)
@@ -81,7 +76,7 @@ func (o *Operations) Begin(ctx context.Context, verb, object string, pauses bool
 		}
 		o.Forget(l.ID)
 	}
-	return leases.WithLease(ctx, l.ID), end, nil
+	return ctx, end, nil
 }
 
 // DeleteLater goes on trying to delete a lease. What it does not get done is
@@ -89,16 +84,15 @@ func (o *Operations) Begin(ctx context.Context, verb, object string, pauses bool
 func (o *Operations) DeleteLater(ctx context.Context, l leases.Lease) {
 	defer o.Forget(l.ID)
 	err := Retry(ctx, func(ctx context.Context) error {
-		err := o.leases.Delete(ctx, l, leases.SynchronousDelete)
-		if errdefs.IsNotFound(err) {
-			return nil
-		}
-		return err
+		return storelease.Delete(ctx, o.leases, l, errAbandoned)
 	})
 	if err != nil {
 		log.G(ctx).WithError(err).WithField("lease", l.ID).Error("gave up deleting the lease of an operation; it is removed at the next start")
 	}
 }
+
+// errAbandoned has containerd collect at once what the lease held.
+var errAbandoned = errors.New("the lease of an operation was left")
 
 // Retry does again and again what has failed, for a minute, also after ctx has
 // ended: containerd may be starting again.
@@ -134,12 +128,7 @@ func (o *Operations) KeepBlob(ctx context.Context, dgst digest.Digest) error {
 
 // Delete deletes a lease, also after ctx has ended. It need not exist.
 func (o *Operations) Delete(ctx context.Context, l leases.Lease) error {
-	ctx, cancel := Cleanup(ctx)
-	defer cancel()
-	if err := o.leases.Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("delete lease: %w", err)
-	}
-	return nil
+	return storelease.Delete(ctx, o.leases, l, nil)
 }
 
 // Cleanup returns a context for undoing work also after ctx has ended.

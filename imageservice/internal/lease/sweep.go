@@ -38,7 +38,7 @@ func (o *Operations) Sweep(ctx context.Context, thaw func(ctx context.Context, i
 				continue
 			}
 		}
-		if err := o.leases.Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
+		if err := o.Delete(ctx, l); err != nil {
 			logger.WithError(err).Warn("could not remove what an interrupted operation left behind")
 			continue
 		}
