@@ -39,6 +39,9 @@ type Record struct {
 	Platform ocispec.Platform    `json:"platform"`
 	// Config is what the client keeps of its configuration of the container.
 	Config json.RawMessage `json:"config,omitempty"`
+	// Volumes are the names of the volumes that came with an upgrade and that Config does
+	// not tell of; nil if that is not known.
+	Volumes []string `json:"volumes,omitzero"`
 }
 
 // Revision is a kept state of a container.

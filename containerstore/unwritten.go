@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/containerd/log"
 
@@ -74,6 +75,6 @@ func (h *History) standsUnchanged(ctx context.Context, t *tree, present Record) 
 	if err != nil {
 		return Revision{}, false, err
 	}
-	same := r.Image == present.Image && r.ImageID == present.ImageID && r.keptImage() == present.keptImage() && bytes.Equal(r.Config, present.Config)
+	same := r.Image == present.Image && r.ImageID == present.ImageID && r.keptImage() == present.keptImage() && bytes.Equal(r.Config, present.Config) && slices.Equal(r.Volumes, present.Volumes)
 	return r, same, nil
 }

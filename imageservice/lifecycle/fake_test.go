@@ -39,6 +39,7 @@ type world struct {
 	open     int               // prepared moves that have not ended
 	mounts   int               // of the container's root
 	volumes  map[string]bool   // names
+	had      []string          // volumes of an upgrade that the state of the files has
 	events   []string          // "upgrade 2"
 	shutdown bool              // the daemon shuts down
 	again    bool              // the container runs when it has been stopped
@@ -308,11 +309,11 @@ func (w *world) state() revisions.State {
 
 func (w *world) stateOf(image string) revisions.State {
 	if image == "old" {
-		return revisions.State{Config: &moby.ContainerConfig{Image: "old", Cmd: []string{"serve"}}}
+		return revisions.State{Volumes: w.had, Config: &moby.ContainerConfig{Image: "old", Cmd: []string{"serve"}}}
 	}
 	config := *w.to
 	config.Volumes = maps.Clone(w.to.Volumes)
-	return revisions.State{Config: &config}
+	return revisions.State{Config: &config, Volumes: w.had}
 }
 
 func (w *world) PrepareUpgrade(ctx context.Context, c *moby.Container, o revisions.UpgradeOptions) (*lifecycle.Prepared, error) {

@@ -40,3 +40,45 @@ func TestRollbackLeavesVolumes(t *testing.T) {
 		})
 	}
 }
+
+// A volume that came with an upgrade goes with a rollback, unless the revision had it, too.
+// What the daemon did not get to the next start does.
+func TestVolumesOfAnUpgrade(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		had      []string // by the state; nil if that is not known
+		rollback bool     // otherwise the container is loaded
+		stays    bool
+	}{
+		{"rollback to a revision without it", []string{}, true, false},
+		{"rollback to a revision of which that is not known", nil, true, false},
+		{"rollback to a revision that had it", []string{"data"}, true, true},
+		{"rollback to a revision that had another one", []string{"other"}, true, false},
+		{"load after a rollback to a revision without it", []string{}, false, false},
+		{"load after a rollback to a revision that had it", []string{"data"}, false, true},
+		{"load after a rollback to a revision of which that is not known", nil, false, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, false)
+				w.had = tc.had
+				at := &moby.MountPoint{Type: moby.MountTypeVolume, Name: "data"}
+				if tc.rollback { // a daemon that starts has not looked it up
+					at.Volume = volume{name: "data"}
+				}
+				at.Spec.VolumeOptions = &moby.VolumeOptions{Labels: map[string]string{"io.baleen.added": id}}
+				w.c.MountPoints["/data"] = at
+				w.files = "new"
+				var err error
+				if tc.rollback {
+					err = w.ops.Rollback(t.Context(), "web", api.RollbackRequest{}, func(api.Progress) {})
+				} else {
+					_, err = w.ops.Load(t.Context(), w.c)
+				}
+				if stays := w.c.MountPoints["/data"] == at; err != nil || stays != tc.stays {
+					t.Errorf("the volume stays: %v, want %v (%v)", stays, tc.stays, err)
+				}
+			})
+		})
+	}
+}

@@ -80,6 +80,11 @@ func (o *Operations) useLayer(ctx context.Context, c *moby.Container) error {
 	if c.State.Running {
 		return nil
 	}
+	if state.Volumes != nil { // known: the daemon may have ended before a rollback took them off
+		for _, sentence := range o.detachAdded(ctx, c, *state) {
+			log.G(ctx).WithField("container", c.ID).Info(sentence)
+		}
+	}
 	if _, err := o.addVolumes(ctx, c); err != nil {
 		log.G(ctx).WithError(err).WithField("container", c.ID).Error("could not add the volumes of the container's image")
 	}

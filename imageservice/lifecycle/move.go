@@ -259,7 +259,7 @@ func (m *move) adoptMoved(ctx context.Context, s revisions.State) {
 	m.c.State.Lock()
 	defer m.c.State.Unlock()
 	if m.action == rollback && !m.watched {
-		m.result.Warnings = append(m.result.Warnings, m.detachAdded(ctx, m.c, s.Config)...)
+		m.result.Warnings = append(m.result.Warnings, m.detachAdded(ctx, m.c, s)...)
 	}
 	for path := range m.c.Config.Volumes {
 		if _, ok := s.Config.Volumes[path]; !ok && m.c.HasMountFor(filepath.Clean(path)) {

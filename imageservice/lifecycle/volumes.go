@@ -4,19 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/baleen-project/baleen/compat/moby"
+	"github.com/baleen-project/baleen/imageservice/internal/added"
+	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
 // addVolumes makes what an image's configuration asks for at the creation of a container,
 // for one that has moved to that image and is locked: its working directory, and a volume
 // for each path that has no mount yet, filled from the container's files. It returns the
 // paths, also together with an error. Existing mounts stay as they are.
-func (o *Operations) addVolumes(ctx context.Context, c *moby.Container) (added []string, err error) {
+func (o *Operations) addVolumes(ctx context.Context, c *moby.Container) (paths []string, err error) {
 	// What this writes to the container's files the next start would write again.
 	root, err := o.files.MountUnnoted(c.RWLayer)
 	if err != nil {
@@ -33,11 +34,11 @@ func (o *Operations) addVolumes(ctx context.Context, c *moby.Container) (added [
 			continue
 		}
 		if err := o.addVolume(ctx, c, path); err != nil {
-			return added, fmt.Errorf("volume %s: %w", path, err)
+			return paths, fmt.Errorf("volume %s: %w", path, err)
 		}
-		added = append(added, path)
+		paths = append(paths, path)
 	}
-	return added, nil
+	return paths, nil
 }
 
 // addVolume leaves no volume behind if it fails.
@@ -57,36 +58,27 @@ func (o *Operations) addVolume(ctx context.Context, c *moby.Container, path stri
 		return errors.Join(err, o.dropVolumes(ctx, c, []string{path}))
 	}
 	if m := c.MountPoints[path]; m != nil {
-		m.Spec.VolumeOptions = &moby.VolumeOptions{Labels: map[string]string{labelAdded: c.ID}}
+		added.Mark(c, m)
 	}
 	return nil
 }
 
-// labelAdded, in the mount point of a container's record, has the id of the container if
-// the volume was not there when the container was created: an upgrade brought it. Another
-// container that is created with --volumes-from gets the label too, but is not in it.
-const labelAdded = "io.baleen.added"
-
-func isAdded(c *moby.Container, m *moby.MountPoint) bool {
-	return m.Volume != nil && m.Spec.VolumeOptions != nil && m.Spec.VolumeOptions.Labels[labelAdded] == c.ID
-}
-
-// detachAdded takes the volumes off a container, which is locked and stopped, that an
-// upgrade has brought and a configuration does not ask for. The volumes are kept; the
-// sentences name them.
-func (o *Operations) detachAdded(ctx context.Context, c *moby.Container, config *moby.ContainerConfig) (sentences []string) {
-	asked := map[string]bool{}
-	for path := range config.Volumes {
-		asked[filepath.Clean(path)] = true
-	}
-	for _, path := range slices.Sorted(maps.Keys(c.MountPoints)) {
+// detachAdded takes the volumes off a container, which is locked and stopped, that came
+// with an upgrade and that a state does not have. The volumes are kept; the sentences name
+// them.
+func (o *Operations) detachAdded(ctx context.Context, c *moby.Container, s revisions.State) (sentences []string) {
+	for _, path := range added.Paths(c, s.Config) {
 		m := c.MountPoints[path]
-		if asked[path] || !isAdded(c, m) {
+		name := added.Name(m)
+		if slices.Contains(s.Volumes, name) {
 			continue
 		}
 		delete(c.MountPoints, path)
-		name := m.Volume.Name()
 		kept := fmt.Sprintf("the volume at %s came with an upgrade and is taken off the container; its files are kept in the volume %s", path, name)
+		if m.Volume == nil { // the daemon has not got to count it as in use
+			sentences = append(sentences, kept)
+			continue
+		}
 		if err := o.daemon.Release(ctx, c, name); err != nil {
 			kept += fmt.Sprintf(", which counts as in use until the daemon is restarted: %v", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/imageservice/internal/added"
 )
 
 // State is Docker's side of what a container is after a [Move]. The daemon's
@@ -23,6 +24,10 @@ type State struct {
 	ImageID  moby.ImageID
 	Manifest *ocispec.Descriptor // of the image; nil FROM scratch
 	Platform ocispec.Platform
+	// Volumes are the names of the volumes that came with an upgrade and are mounted
+	// although Config does not ask for them; nil if that is not known, as of revisions that
+	// earlier versions made.
+	Volumes []string
 }
 
 // State returns what a container is by its files: what the daemon's own record
@@ -67,7 +72,7 @@ func record(ctr *moby.Container, kind api.Kind, message string) (containerstore.
 }
 
 func stateOf(ctr *moby.Container) State {
-	return State{Config: ctr.Config, ImageID: ctr.ImageID, Manifest: ctr.ImageManifest, Platform: ctr.ImagePlatform}
+	return State{Config: ctr.Config, ImageID: ctr.ImageID, Manifest: ctr.ImageManifest, Platform: ctr.ImagePlatform, Volumes: added.Volumes(ctr, ctr.Config)}
 }
 
 func (st State) record(kind api.Kind, message string) (containerstore.Record, error) {
@@ -77,7 +82,7 @@ func (st State) record(kind api.Kind, message string) (containerstore.Record, er
 	}
 	r := containerstore.Record{
 		Created: time.Now().UTC(), Kind: string(kind), Message: message,
-		ImageID: digest.Digest(st.ImageID), Manifest: st.Manifest, Platform: st.Platform, Config: config,
+		ImageID: digest.Digest(st.ImageID), Manifest: st.Manifest, Platform: st.Platform, Config: config, Volumes: st.Volumes,
 	}
 	if st.Config != nil {
 		r.Image = st.Config.Image
@@ -87,7 +92,7 @@ func (st State) record(kind api.Kind, message string) (containerstore.Record, er
 
 // stateFrom reads back what record has written.
 func stateFrom(r containerstore.Record) (State, error) {
-	st := State{ImageID: moby.ImageID(r.ImageID), Manifest: r.Manifest, Platform: r.Platform}
+	st := State{ImageID: moby.ImageID(r.ImageID), Manifest: r.Manifest, Platform: r.Platform, Volumes: r.Volumes}
 	st.Config = &moby.ContainerConfig{}
 	if err := json.Unmarshal(r.Config, st.Config); err != nil {
 		return State{}, fmt.Errorf("decode the configuration of revision %d: %w", r.Number, err)

@@ -17,6 +17,7 @@ import (
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/merge"
+	"github.com/baleen-project/baleen/imageservice/internal/added"
 	"github.com/baleen-project/baleen/imageservice/layers"
 )
 
@@ -83,6 +84,7 @@ func (m *Move) upgrade(ctx context.Context, o UpgradeOptions) error {
 	}
 	to.Config, m.Plan.Config = compat.Follow(m.ctr.Config, compat.ContainerConfig(old.Config.Config), compat.ContainerConfig(img.Config.Config), moby.BoundPorts(m.ctr))
 	to.Config.Image = o.Image
+	to.Volumes = added.Volumes(m.ctr, to.Config)
 	m.Plan.Config = append(m.Plan.Config, compat.FollowCompose(to.Config, m.ctr.Config.Image, digestsOf(stateOf(m.ctr), old), digestsOf(to, img))...)
 	if err := m.describe(ctx, to, "", o.DryRun); err != nil {
 		return err
