@@ -30,6 +30,21 @@
 // daemon may have ended between a switch and the record of it. A container whose files
 // cannot be used is loaded all the same, and tried again when it is started.
 //
+// # Guards and locks
+//
+// Two guards keep operations on one container apart. The guard of this package is for the
+// daemon's container: an operation holds it from before the stop until the container has
+// been watched, for minutes, and it refuses starts meanwhile. That of the files (Take in
+// package locks) is held only while revisions change: a commit that seals what it reads, or
+// the repair of a check, takes it without this package, also while an upgraded container is
+// watched. One guard for both would refuse such commits for as long as a health check
+// takes, or let them in between the plan and the switch.
+//
+// Neither is waited for: a second operation is refused. What is waited for is taken in this
+// order, after the guards: the container's own lock, the lock of its files
+// (Of in package locks), and that of its mounted layer. Whoever holds the lock of the files
+// does not lock the container: a start holds that one, and waits to mount.
+//
 // # Caveats
 //
 // A nil *Operations belongs to a daemon whose images are a graph driver's: it refuses

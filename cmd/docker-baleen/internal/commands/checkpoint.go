@@ -80,7 +80,7 @@ func checkpoint(ctx context.Context, docker command.Cli, container string, r api
 	made, err := connect(docker).Checkpoint(ctx, container, r, steps.Show)
 	steps.End(err == nil)
 	if err != nil {
-		return interrupted(err, "whether there is a checkpoint docker images shows")
+		return signalled(err, "whether there is a checkpoint docker images shows")
 	}
 	show.Warnings(docker.Err(), made.Warnings)
 	switch {
@@ -137,10 +137,10 @@ func checkAbility(ctx context.Context, docker command.Cli, args []string, out sh
 	return nil
 }
 
-// interrupted tells what is known after a signal.
-func interrupted(err error, how string) error {
+// signalled tells what is known after a signal.
+func signalled(err error, how string) error {
 	if !errors.Is(err, context.Canceled) {
 		return err
 	}
-	return cli.StatusError{StatusCode: statusInterrupted, Cause: err, Status: "interrupted: " + how}
+	return cli.StatusError{StatusCode: statusSignalled, Cause: err, Status: "stopped by a signal: " + how}
 }

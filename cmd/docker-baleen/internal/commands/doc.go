@@ -8,6 +8,6 @@
 //
 // The exit status is 0 for success, 3 for a container that did not come up and
 // was rolled back, 4 for one that was moved and not seen to be up, 125 for options that do not exist, 130 for an upgrade or
-// rollback that was interrupted, and 1 for other errors. That of a check is 1 if
+// rollback that a signal ended, and 1 for other errors. That of a check is 1 if
 // something is wrong, and 2 for errors.
 package commands

@@ -28,7 +28,7 @@ func TestInterrupt(t *testing.T) {
 	}))
 	defer server.Close()
 	o := new(daemon).run(t, on(server), "upgrade", "web", "app:2")
-	if statusOf(o.err) != 130 || !strings.Contains(o.err.Error(), "interrupted: docker baleen revisions web") {
+	if statusOf(o.err) != 130 || !strings.Contains(o.err.Error(), "stopped by a signal: docker baleen revisions web") {
 		t.Errorf("exit status %d: %v", statusOf(o.err), o.err)
 	}
 	select {

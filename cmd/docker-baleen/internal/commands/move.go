@@ -20,8 +20,8 @@ const (
 	// statusUnseen is the exit status when a container was moved, and something came in
 	// between before it was seen to be up.
 	statusUnseen = 4
-	// statusInterrupted is what shells and docker say of ^C.
-	statusInterrupted = 130
+	// statusSignalled is what shells and docker say of ^C.
+	statusSignalled = 130
 )
 
 // move is what upgrade and rollback have in common: both take a container
@@ -73,7 +73,7 @@ func (m *move) run(ctx context.Context, docker command.Cli, container string, se
 	steps.End(err == nil && result.RolledBack == "")
 	switch {
 	case err != nil:
-		return interrupted(err, fmt.Sprintf("docker baleen revisions %s shows what it stands on now", printable.Shell(container)))
+		return signalled(err, fmt.Sprintf("docker baleen revisions %s shows what it stands on now", printable.Shell(container)))
 	case m.dryRun:
 		return m.showPlan(docker, container, plan)
 	}

@@ -184,7 +184,7 @@ func (p *project) takeBack(ctx context.Context, name string, failure error) erro
 		hints = append(hints, fmt.Sprintf("docker baleen rollback %s %d", printable.Shell(d.name), d.before))
 	}
 	if ctx.Err() != nil {
-		return cli.StatusError{StatusCode: statusInterrupted, Cause: failure, Status: fmt.Sprintf(
+		return cli.StatusError{StatusCode: statusSignalled, Cause: failure, Status: fmt.Sprintf(
 			"%s\nThe containers before it stay upgraded. To take them back: %s", why, strings.Join(hints, "; "))}
 	}
 	var failed error

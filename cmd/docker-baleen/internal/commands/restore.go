@@ -101,7 +101,7 @@ func restore(ctx context.Context, docker command.Cli, r api.RestoreRequest, out 
 	made, err := connect(docker).Restore(ctx, r, steps.Show)
 	steps.End(err == nil)
 	if err != nil {
-		return interrupted(err, "whether there is a container docker ps -a shows")
+		return signalled(err, "whether there is a container docker ps -a shows")
 	}
 	show.Warnings(docker.Err(), made.Warnings)
 	switch {
