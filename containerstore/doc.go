@@ -24,6 +24,12 @@
 //	<id>-init           what the runtime mounts files over
 //	sha256:…            the image
 //
+// A revision that is made while the container runs (a live one, [History.SealLive]) is a
+// copy. The first stands on what the active snapshot stands on, beside it, and holds all
+// that the container wrote there. The next stands on the first, and holds what has changed
+// since. What the last one copied is known in memory alone ([LiveSeals]); a daemon that
+// does not know it copies all again.
+//
 // An image other than the one at birth has an init layer of its own,
 // "<id>.r<number>-init", below the revision that it was merged for. Snapshots
 // of the container above the init layer are its own layers; [Stack] tells them.

@@ -77,6 +77,9 @@ type History struct {
 	// MaxSealed is how many of these SealLayer leaves above the last revision, with
 	// the active one, before it merges them; 0 is no limit of their own.
 	MaxSealed int
+	// Live remembers what live revisions have copied; nil has each copy all. One serves
+	// all containers.
+	Live *LiveSeals
 }
 
 // store is the snapshots of the container.

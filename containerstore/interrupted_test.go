@@ -54,10 +54,16 @@ var interruptions = []interruption{
 	{name: "seal a layer to be thrown away", before: start, after: start, do: func(b *box) error { return b.SealLayer(b.ctx, false) }},
 	{
 		name: "seal live", before: start, after: "1<0* 2<1 a=2; r1 a=1; r2 a=2",
-		do: func(b *box) error {
-			_, err := b.SealLive(b.ctx, record("snapshot"), func() (thaw func()) { return func() {} })
-			return err
+		do: func(b *box) error { _, err := b.SealLive(b.ctx, record("snapshot"), unpaused); return err },
+	},
+	{
+		name: "seal live again", before: "1<0* 2<1 a=3; r1 a=1; r2 a=2", after: "1<0* 2<1 3<1 a=3; r1 a=1; r2 a=2; r3 a=3",
+		prepare: func(t *testing.T, b *box) {
+			b.Live = &containerstore.LiveSeals{}
+			b.live(t)
+			b.set(t, "a", "3")
 		},
+		do: func(b *box) error { _, err := b.SealLive(b.ctx, record("snapshot"), unpaused); return err },
 	},
 	{
 		name: "rollback", moves: true, before: start, after: "1<0* 2<1 a=1; r1 a=1; r2 a=2",

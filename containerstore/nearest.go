@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 
 	"github.com/baleen-project/baleen/containerstore/internal/label"
@@ -25,9 +26,7 @@ func (t *tree) nearest() int {
 	nearest := 0
 	for _, n := range t.numbers() {
 		i, _ := t.revision(n)
-		// One that was sealed while the container was stopped is older than
-		// the active snapshot that was then made on it.
-		if i.Parent == t.active.Parent && i.Created.After(t.active.Created) && n > nearest {
+		if n > nearest && t.isLive(i) {
 			nearest = n
 		}
 	}
@@ -38,6 +37,19 @@ func (t *tree) nearest() int {
 		return 0
 	}
 	return on
+}
+
+// isLive reports whether a snapshot was made of the active one while the container ran:
+// it stands on what that stands on, or on another such snapshot. One that was sealed
+// while the container was stopped is older than the active snapshot that was then made on
+// it.
+func (t *tree) isLive(i snapshots.Info) bool {
+	for ok := true; ok && i.Created.After(t.active.Created); i, ok = t.all[i.Parent] {
+		if i.Parent == t.active.Parent {
+			return true
+		}
+	}
+	return false
 }
 
 // Since returns how many of the container's own layers, from the top, hold what

@@ -2,7 +2,6 @@ package containerstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -11,8 +10,6 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/baleen-project/baleen/containerstore/internal/label"
-	"github.com/baleen-project/baleen/diff"
-	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
@@ -107,6 +104,9 @@ type Pause func() (thaw func())
 // revision. What it has written since the last one that it stands on is copied,
 // or shared where the file system can; it is paused only for that. The active
 // snapshot stays what and where it is.
+//
+// If Live remembers an earlier live revision of the same active snapshot, only what has
+// changed since is copied, and the new revision stands on that one.
 func (h *History) SealLive(ctx context.Context, r Record, pause Pause) (_ Revision, err error) {
 	t, err := h.open(ctx)
 	if err != nil {
@@ -118,20 +118,49 @@ func (h *History) SealLive(ctx context.Context, r Record, pause Pause) (_ Revisi
 		return Revision{}, err
 	}
 	name := h.revisionKey(r.Number)
-	err = h.store().Make(ctx, name, t.active.Parent, labels, func(into []mount.Mount) error {
+	last, known := h.lastLive(t)
+	var next liveSeal
+	if known {
+		next, err = h.makeLive(ctx, t, name, labels, pause, last)
+		if err != nil && ctx.Err() == nil {
+			log.G(ctx).WithError(err).WithField("container", h.Container).Warn("could not copy what has changed since the last revision; copying all")
+			h.Live.Forget(h.Container)
+			known = false
+		}
+	}
+	if !known {
+		next, err = h.makeLive(ctx, t, name, labels, pause, liveSeal{})
+	}
+	if err != nil {
+		return Revision{}, err
+	}
+	active := *t.active
+	if t, err = h.load(ctx); err != nil {
+		t = &tree{id: h.Container}
+	}
+	if i, ok := t.all[name]; ok && next.copies != nil {
+		next.active, next.name, next.made = active.Created, name, i.Created
+		h.Live.set(h.Container, next)
+	}
+	return h.made(ctx, t, r, name, labels), nil
+}
+
+// makeLive makes the snapshot of a live revision, on that of the last one, or on what the
+// container stands on.
+func (h *History) makeLive(ctx context.Context, t *tree, name string, labels map[string]string, pause Pause, last liveSeal) (next liveSeal, err error) {
+	on := t.active.Parent
+	if last.copies != nil {
+		on = last.name
+	}
+	err = h.store().Make(ctx, name, on, labels, func(into []mount.Mount) error {
 		live, err := h.Snapshots.Mounts(ctx, h.Container)
 		if err != nil {
 			return fmt.Errorf("look up mounts of %s: %w", h.Container, err)
 		}
-		return h.copyLive(ctx, t.active.Parent, live, into, pause)
+		next, err = h.copyLive(ctx, t.active.Parent, live, into, pause, last)
+		return err
 	})
-	if err != nil {
-		return Revision{}, err
-	}
-	if t, err = h.load(ctx); err != nil {
-		t = &tree{id: h.Container}
-	}
-	return h.made(ctx, t, r, name, labels), nil
+	return next, err
 }
 
 // made describes a revision that has just been made. It is there also if it
@@ -146,26 +175,12 @@ func (h *History) made(ctx context.Context, t *tree, r Record, name string, labe
 	return Revision{Record: r, Snapshot: name, Previous: previous}
 }
 
-// copyLive copies what the container has written.
-func (h *History) copyLive(ctx context.Context, parent string, live, into []mount.Mount, pause Pause) error {
-	from, err := changes.ParseOverlay(live, parent != "")
-	if errors.Is(err, diff.ErrUnsupported) && h.Differ != nil {
-		if snapshotter.AsksForMapping(live) {
-			return fmt.Errorf("its ids are mapped when it is mounted: %w: %w", err, errdefs.ErrNotImplemented)
-		}
-		thaw := pause()
-		defer thaw()
-		return h.store().CopyTrees(ctx, parent, live, into)
+// copyTrees copies what the container has written, of a snapshot that does not tell that
+// by its folders, by comparing whole trees.
+func (h *History) copyTrees(ctx context.Context, parent string, live, into []mount.Mount, pause Pause, why error) error {
+	if snapshotter.AsksForMapping(live) {
+		return fmt.Errorf("its ids are mapped when it is mounted: %w: %w", why, errdefs.ErrNotImplemented)
 	}
-	if err != nil {
-		return err
-	}
-	to, err := changes.ParseOverlay(into, parent != "")
-	if err != nil {
-		return err
-	}
-	return snapshotter.Durably(ctx, to.Uppers[0], func() (snapshotter.SealStats, error) {
-		defer pause()()
-		return snapshotter.SealWhole(ctx, &changes.Container{Overlay: from, Whole: true}, to.Uppers[0])
-	})
+	defer pause()()
+	return h.store().CopyTrees(ctx, parent, live, into)
 }

@@ -25,6 +25,8 @@ type copyJob struct {
 	stat unix.Stat_t // what dst is to have
 	// chown and chmod say that dst was not made with its owner and mode.
 	chown, chmod bool
+	// note says to note the copy, if it can be trusted at the next seal.
+	note bool
 }
 
 // maker is what this process gives to the files that it makes.
@@ -76,8 +78,18 @@ func (s *sealer) work(ctx context.Context) {
 }
 
 func (s *sealer) fill(ctx context.Context, job *copyJob, buf []byte) error {
+	original, trusted := fileCopy{}, false
+	if job.note && !job.src.Made && job.src.Stat.Dev == job.stat.Dev && job.src.Stat.Ino == job.stat.Ino {
+		original, trusted = s.how.live.original(job.src.FD, &job.stat)
+	}
 	if err := s.copyStable(ctx, job, buf); err != nil {
 		return err
+	}
+	if trusted {
+		// If it has changed meanwhile it has another ctime now.
+		if err := s.how.live.note(original, job.dst); err != nil {
+			return err
+		}
 	}
 	if job.chown {
 		if err := unix.Fchown(job.dst, int(job.stat.Uid), int(job.stat.Gid)); err != nil {

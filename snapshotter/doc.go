@@ -6,6 +6,8 @@
 // it is safe to call for the same layer from several places at once.
 //
 // [Seal] makes one of a container's changes for an image, and [SealWhole] for a revision.
+// [SealLive] seals a running container again and again, and copies each time what has
+// changed since.
 // Sealed files never change, so [SealBelow] shares large ones by links; what can be
 // written is copied.
 // [NewProject] limits what is written to a snapshot.

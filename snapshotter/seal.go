@@ -34,6 +34,9 @@ type SealStats struct {
 	Cloned bool  // by reference: the file system shares the data
 	Linked int64 // apparent size of the files that were linked
 	Root   bool  // the root directory itself is among the changes
+	// Kept are the files that were not copied, since an earlier seal has a copy, and
+	// KeptBytes their apparent size. They are no changes.
+	Kept, KeptBytes int64
 }
 
 // Seal copies a container's changes into upper, an empty folder that becomes
@@ -103,6 +106,8 @@ type sealing struct {
 	// times are those that what is written gets for those that it has; nil is
 	// wholeSeconds.
 	times func(*unix.Stat_t) [2]unix.Timespec
+	// live notes which copies can be trusted at the next seal; nil if none are.
+	live *liveSeal
 }
 
 func seal(ctx context.Context, c changes.Walker, upper string, how sealing) (SealStats, error) {
@@ -140,6 +145,7 @@ func sealOnce(ctx context.Context, c changes.Walker, upper string, how sealing) 
 		return SealStats{}, false, &fs.PathError{Op: "stat", Path: upper, Err: err}
 	}
 	s.stack[0].gid = st.Gid
+	how.live.begin(root)
 	if err := s.stack[0].takeDefaultACL(); err != nil {
 		return SealStats{}, false, fmt.Errorf("seal: %w", err)
 	}
@@ -162,7 +168,9 @@ func sealOnce(ctx context.Context, c changes.Walker, upper string, how sealing) 
 	if cause := context.Cause(ctx); cause != nil {
 		return SealStats{}, false, cause
 	}
-	return SealStats{WalkStats: stats, Cloned: s.cloner.did.Load(), Linked: s.linked, Root: s.rooted}, errors.Is(err, diff.ErrChanged), err
+	sealed := SealStats{WalkStats: stats, Cloned: s.cloner.did.Load(), Linked: s.linked, Root: s.rooted}
+	sealed.Kept, sealed.KeptBytes = how.live.kept()
+	return sealed, errors.Is(err, diff.ErrChanged), err
 }
 
 // sealer writes changes into an upper, in the order of a walk.
@@ -265,34 +273,6 @@ func (s *sealer) again(dirfd int, name string) error {
 	return s.enter(d)
 }
 
-// root gives the root what the container's has, but for the time, which stays
-// that of the snapshot.
-func (s *sealer) root(c *changes.Change) (err error) {
-	s.rooted = true
-	s.stack[0].gid = c.Stat.Gid
-	s.stack[0].defaultACL, err = describe(c, s.stack[0].fd, ".")
-	return err
-}
-
-// takeDefaultACL puts the list aside that a directory has already, as the root may have one
-// from the folder that it was made in, until all in it is sealed: what is made meanwhile
-// would get it, and another mode than it was made with.
-func (d *sealDir) takeDefaultACL() error {
-	value := make([]byte, 64<<10)
-	n, err := unix.Fgetxattr(d.fd, defaultACL, value)
-	switch {
-	case err == nil:
-		d.defaultACL = value[:n]
-		err = unix.Fremovexattr(d.fd, defaultACL)
-	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP):
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("take away %s: %w", defaultACL, err)
-	}
-	return nil
-}
-
 // linkTo makes a further name of a file that has been written already.
 func (s *sealer) linkTo(c *changes.Change, dir *sealDir, name string) (bool, error) {
 	if c.Stat.Nlink < 2 {
@@ -327,6 +307,7 @@ func (s *sealer) file(c *changes.Change, dir *sealDir, name string) error {
 		path: c.Shown(), src: src, dst: fd, stat: c.Stat,
 		chown: !owned,
 		chmod: !owned || mode&^0o777 != 0 || mode&s.maker.umask != 0, // a new owner clears setuid
+		note:  s.how.live != nil && c.Layer() == 0,
 	})
 	if len(s.batch) == cap(s.batch) {
 		s.flush()

@@ -43,6 +43,7 @@ type Change struct {
 	Stat unix.Stat_t
 
 	view  *tree.View
+	old   *tree.View // of what it is told against
 	dir   *tree.Dir
 	entry *tree.Entry
 	at    *place   // the directory that it is in
@@ -84,11 +85,11 @@ func (c *Change) Before() (tree.Seen, error) {
 	if err := c.reach(); err != nil {
 		return tree.Seen{}, err
 	}
-	return tree.Look(c.view, c.at.before(), c.entry.Name)
+	return tree.Look(c.old, c.at.before(), c.entry.Name)
 }
 
 // InImage is what the image has under the name.
-func (c *Change) InImage() (tree.Seen, error) { return tree.Look(c.view, c.at.image, c.entry.Name) }
+func (c *Change) InImage() (tree.Seen, error) { return tree.Look(c.old, c.at.image, c.entry.Name) }
 
 // ReadFrom has the file read as it is seen elsewhere, in a directory on a way.
 func (c *Change) ReadFrom(s *tree.Seen, in tree.Way, level int) {

@@ -3,6 +3,9 @@ package changes
 import (
 	"context"
 	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/internal/tree"
@@ -27,6 +30,9 @@ type Container struct {
 	// attributes that a container can see are compared, and told as they are, and
 	// names as with Reserved.
 	Whole bool
+	// WholeRoot says to tell the root also if it has only lost attributes. A layer
+	// cannot tell that; who writes an upper removes them.
+	WholeRoot bool
 	// Shown says that the changes are only shown: what goes or changes its type
 	// while it is looked at is left out, and so is what is in a directory whose path
 	// is too long for a layer.
@@ -35,6 +41,22 @@ type Container struct {
 	// of [Change]'s Path. What is below them is told only if it changed. One that the
 	// container does not have is errdefs.ErrInvalidArgument.
 	Also []string
+	// Earlier, if it has layers, is what the changes are told against, in place of the
+	// Lowers alone. A regular file of the upper is told unless it is certainly a copy;
+	// it is not read. There is one upper, no init layer and nothing Sealed then, and
+	// what is told is for an upper on those layers: see Whole.
+	Earlier Earlier
+}
+
+// Earlier are changes of a container that were sealed while it ran.
+type Earlier struct {
+	// Layers are the folders that hold them, topmost first. They are sealed, lie on the
+	// container's Lowers, and have no owners to map.
+	Layers []string
+	// IsCopy reports whether what they have under a name is certainly a copy of a
+	// regular file of the upper as it is now: that is name in the directory dirfd. Files
+	// of several names are told all together, and so never certain. Nor is a nil one.
+	IsCopy func(dirfd int, name string, now, earlier *unix.Stat_t) bool
 }
 
 // WalkStats counts what a walk met.
@@ -69,8 +91,7 @@ func (c *Container) Walk(ctx context.Context, visit func(*Change) error) (stats 
 	if err != nil {
 		return WalkStats{}, err
 	}
-	defer w.view.Close()
-	defer w.at.Close()
+	defer w.close()
 	err = tree.Raced(w.run())
 	return w.stats, err
 }
@@ -82,7 +103,7 @@ func (c *Container) Untouched(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer w.view.Close()
+	defer w.close()
 	for _, upper := range w.view.Roots[:w.uppers] {
 		names, err := tree.NewNameReader([]int{upper}, nil).Next()
 		if err != nil || len(names) > 0 {
@@ -99,7 +120,7 @@ func (c *Container) Untouched(ctx context.Context) (bool, error) {
 }
 
 func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk, error) {
-	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved || c.Whole, shown: c.Shown, uppers: len(c.Uppers), sealed: c.Sealed, also: newAlso(c.Also)}
+	w := &walk{ctx: ctx, visit: visit, anyName: c.Reserved || c.Whole, shown: c.Shown, wholeRoot: c.WholeRoot, uppers: len(c.Uppers), sealed: c.Sealed, also: newAlso(c.Also)}
 	base := w.uppers + c.Sealed // how many layers lie above the image's
 	if c.Init {
 		w.init = base
@@ -114,6 +135,33 @@ func (c *Container) open(ctx context.Context, visit func(*Change) error) (*walk,
 		return nil, err
 	}
 	w.view.Mapped, w.view.MapIDs, w.view.Whole, w.view.Ctx = c.Mapped, c.IDs.Inside, c.Whole, ctx
-	w.at = tree.NewDescent[place](w.view.OpenName, w.view.OpenName, w.view.OpenName)
+	w.old = w.view
+	if len(c.Earlier.Layers) > 0 {
+		if err := w.openEarlier(c); err != nil {
+			w.view.Close()
+			return nil, err
+		}
+	}
+	w.at = tree.NewDescent[place](w.view.OpenName, w.old.OpenName, w.old.OpenName)
 	return w, nil
+}
+
+// openEarlier opens what the changes are told against.
+func (w *walk) openEarlier(c *Container) (err error) {
+	if !c.Whole || w.uppers != 1 || w.sealed != 0 || w.init != 0 || len(c.Also) > 0 {
+		return fmt.Errorf("%w: changes since earlier ones of more than one upper, or for a layer", diff.ErrUnsupported)
+	}
+	w.earlier, w.isCopy = len(c.Earlier.Layers), c.Earlier.IsCopy
+	if w.old, err = tree.OpenView(slices.Concat(c.Earlier.Layers, c.Lowers), w.earlier, c.UserXattr); err != nil {
+		return err
+	}
+	w.old.Whole, w.old.Ctx = true, w.ctx
+	return nil
+}
+
+// close closes what open has opened.
+func (w *walk) close() {
+	w.at.Close()
+	w.view.Close()
+	w.old.Close()
 }

@@ -57,7 +57,7 @@ func (w *walk) emit(kind Kind, e *tree.Entry, level int, path string, length int
 	if needs := length + markLength(kind); needs >= diff.MaxPath && !w.anyName && !w.shown {
 		return diff.TooLong(path, length)
 	}
-	c := &Change{Kind: kind, Path: path, Stat: e.Stat, Length: length, view: w.view, dir: w.at.Levels[level].Of.whole, entry: e, at: &w.at.Levels[level].Of, in: w.at, level: level}
+	c := &Change{Kind: kind, Path: path, Stat: e.Stat, Length: length, view: w.view, old: w.old, dir: w.at.Levels[level].Of.whole, entry: e, at: &w.at.Levels[level].Of, in: w.at, level: level}
 	w.stats.Changes++
 	if c.Type() == unix.S_IFREG {
 		w.stats.Bytes += e.Stat.Size

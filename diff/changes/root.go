@@ -11,7 +11,7 @@ import (
 func (w *walk) root() error {
 	p := place{}
 	err := w.heights(&p)
-	w.at.Push("", p, p.whole, p.lower, p.image)
+	w.push("", p)
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (w *walk) root() error {
 // changed it, too, it must also be what it was before those: the root of a layer is
 // shown as it is, and has nothing from the roots of the layers below.
 func (w *walk) rootChanged(p *place) (bool, error) {
-	changed, err := w.rootDiffers(p.whole, p.lower)
+	changed, err := w.rootDiffers(p.whole, w.old, p.lower)
 	if changed || err != nil || w.sealed == 0 {
 		return changed, err
 	}
@@ -38,12 +38,12 @@ func (w *walk) rootChanged(p *place) (bool, error) {
 		return false, err
 	}
 	defer before.Close()
-	return w.rootDiffers(p.whole, before)
+	return w.rootDiffers(p.whole, w.view, before)
 }
 
 // rootDiffers compares owner, mode and attributes of the root. Its time does not
 // count: a snapshot's root gets the time of its making.
-func (w *walk) rootDiffers(now, before *tree.Dir) (bool, error) {
+func (w *walk) rootDiffers(now *tree.Dir, old *tree.View, before *tree.Dir) (bool, error) {
 	if before == nil {
 		return false, nil
 	}
@@ -51,26 +51,31 @@ func (w *walk) rootDiffers(now, before *tree.Dir) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	b, err := w.view.StatRoot(before)
+	b, err := old.StatRoot(before)
 	if err != nil {
 		return false, err
 	}
 	if a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid {
 		return true, nil
 	}
-	return w.rootGained(now, before)
+	return w.rootGained(now, old, before)
 }
 
 // rootGained reports whether the root has an attribute, or a value of one, that it
-// had not before. One that it lacks does not count: a layer could not tell it.
-func (w *walk) rootGained(now, before *tree.Dir) (bool, error) {
+// had not before. One that it lacks does not count, since a layer could not tell it,
+// unless the container is WholeRoot.
+func (w *walk) rootGained(now *tree.Dir, old *tree.View, before *tree.Dir) (bool, error) {
+	is, was := now.Self(), before.Self()
 	var attrs [2][]xattr.Attr
-	for i, d := range []*tree.Dir{now, before} {
-		var err error
-		e := d.Self()
-		if attrs[i], err = w.view.Xattrs(&e); err != nil {
-			return false, err
-		}
+	var err error
+	if attrs[0], err = w.view.Xattrs(&is); err != nil {
+		return false, err
+	}
+	if attrs[1], err = old.Xattrs(&was); err != nil {
+		return false, err
+	}
+	if w.wholeRoot {
+		return !xattr.Equal(attrs[0], attrs[1]), nil
 	}
 	return slices.ContainsFunc(attrs[0], func(x xattr.Attr) bool {
 		return !slices.ContainsFunc(attrs[1], func(y xattr.Attr) bool { return xattr.Equal([]xattr.Attr{x}, []xattr.Attr{y}) })

@@ -16,17 +16,21 @@ import (
 
 // walk is one reading of a container.
 type walk struct {
-	ctx     context.Context
-	visit   func(*Change) error
-	view    *tree.View
-	at      *tree.Descent[place]
-	anyName bool // names and paths that layers cannot hold are told
-	shown   bool // what goes meanwhile is left out
-	uppers  int  // layers that hold changes
-	sealed  int  // layers below those, whose changes are told elsewhere
-	init    int  // the init layer; 0 if there is none
-	also    also
-	stats   WalkStats
+	ctx       context.Context
+	visit     func(*Change) error
+	view      *tree.View
+	old       *tree.View // what the changes are told against; view itself without earlier ones
+	at        *tree.Descent[place]
+	earlier   int  // layers of old that hold earlier changes
+	anyName   bool // names and paths that layers cannot hold are told
+	shown     bool // what goes meanwhile is left out
+	wholeRoot bool // attributes that the root has lost count
+	uppers    int  // layers that hold changes
+	sealed    int  // layers below those, whose changes are told elsewhere
+	init      int  // the init layer; 0 if there is none
+	also      also
+	isCopy    func(dirfd int, name string, now, before *unix.Stat_t) bool
+	stats     WalkStats
 }
 
 // place is a directory as it is seen from three heights.
@@ -64,6 +68,11 @@ func (p *place) close() {
 // heights opens the root as it is seen from each.
 func (w *walk) heights(p *place) (err error) {
 	if p.whole, err = w.view.Root(0, 0); err != nil {
+		return err
+	}
+	if w.earlier > 0 {
+		p.lower, err = w.old.Root(0, 0)
+		p.image = p.lower
 		return err
 	}
 	if p.lower, err = w.view.Root(w.uppers, 0); err != nil {
@@ -114,11 +123,15 @@ func (w *walk) leave() error {
 func (w *walk) sources() []int {
 	p := &w.at.Top().Of
 	if !p.full() {
-		return p.whole.FDs(w.uppers)
+		fds := p.whole.FDs(w.uppers)
+		if w.earlier > 0 {
+			fds = append(fds, p.lower.FDs(w.earlier)...)
+		}
+		return fds
 	}
 	fds := p.whole.FDs(len(w.view.Roots))
 	if p.image != nil {
-		fds = append(fds, p.image.FDs(len(w.view.Roots))...)
+		fds = append(fds, p.image.FDs(len(w.old.Roots))...)
 	}
 	return fds
 }
@@ -161,7 +174,7 @@ func (w *walk) hidden(layer int) bool { return w.init > 0 && layer == w.init }
 // nothing there either, then a whiteout or a socket has been met, above or in the
 // image, or what had the name has gone since the directory was read.
 func (w *walk) deleted(p *place, name string, met bool) error {
-	old, ok, err := w.view.Lookup(p.image, name)
+	old, ok, err := w.old.Lookup(p.image, name)
 	switch {
 	case err != nil:
 		return w.failed("look at", name, err)
@@ -178,13 +191,19 @@ func (w *walk) deleted(p *place, name string, met bool) error {
 
 // file reports anything but a directory, unless it is what it was and was not asked for.
 func (w *walk) file(p *place, e *tree.Entry, asked bool) error {
-	old, ok, err := w.view.Lookup(p.before(), e.Name)
+	old, ok, err := w.old.Lookup(p.before(), e.Name)
 	if err != nil {
 		return w.failed("look at", e.Name, err)
 	}
 	kind := Added
 	if ok {
 		kind = Modified
+		if w.earlier > 0 && e.Layer < w.uppers && e.Stat.Mode&unix.S_IFMT == unix.S_IFREG {
+			if w.isCopy != nil && w.isCopy(e.DirFD(), e.Name, &e.Stat, &old.Stat) {
+				return nil
+			}
+			return w.tell(kind, e)
+		}
 		// A file of several names must stay one: it is told with the others.
 		// And a copy of one of several names is a file of its own now.
 		if !asked && (e.Layer >= w.uppers || e.Stat.Nlink == 1 && old.Stat.Nlink == 1) {
@@ -200,7 +219,7 @@ func (w *walk) file(p *place, e *tree.Entry, asked bool) error {
 // same reports whether a name is what it was. What is only shown is another if a
 // layer cannot hold it: the image had something that one did.
 func (w *walk) same(d *tree.Dir, e *tree.Entry, before *tree.Dir, old *tree.Entry) (bool, error) {
-	same, err := w.view.Same(d, e, w.view, before, old)
+	same, err := w.view.Same(d, e, w.old, before, old)
 	if w.shown && errors.Is(err, xattr.ErrTooLarge) {
 		return false, nil
 	}
@@ -235,6 +254,9 @@ func (w *walk) directory(p *place, e *tree.Entry, asked bool) (err error) {
 		return w.failed("open", e.Name, err)
 	}
 	sub.moved = p.moved || !sub.whole.Plain
+	if w.earlier > 0 { // what shows through of the same folders is the same
+		sub.moved = !sub.whole.SameBelow(w.uppers, sub.lower, w.earlier)
+	}
 	sub.self, sub.kind = e, Added
 	same := false
 	if old != nil {
@@ -245,7 +267,7 @@ func (w *walk) directory(p *place, e *tree.Entry, asked bool) (err error) {
 			}
 		}
 	}
-	w.at.Push(e.Name, sub, sub.whole, sub.lower, sub.image)
+	w.push(e.Name, sub)
 	sub = place{} // the way closes it
 	if !same || asked {
 		return w.report()
@@ -261,7 +283,7 @@ func (w *walk) openOld(p, sub *place, name string) (*tree.Entry, error) {
 		from *tree.Dir
 		to   **tree.Dir
 	}{{p.lower, &sub.lower}, {p.image, &sub.image}} {
-		e, ok, err := w.view.Lookup(height.from, name)
+		e, ok, err := w.old.Lookup(height.from, name)
 		if err != nil {
 			return nil, err
 		}
@@ -274,9 +296,22 @@ func (w *walk) openOld(p, sub *place, name string) (*tree.Entry, error) {
 		if !e.IsDir() {
 			continue
 		}
-		if *height.to, err = w.view.Open(height.from, e); err != nil {
+		if *height.to, err = w.old.Open(height.from, e); err != nil {
 			return nil, err
+		}
+		if w.earlier > 0 { // there is no init layer between these two
+			sub.image = sub.lower
+			break
 		}
 	}
 	return old, nil
+}
+
+// push goes down into a directory, which the way closes.
+func (w *walk) push(name string, p place) {
+	if w.earlier > 0 {
+		w.at.Push(name, p, p.whole, p.lower)
+		return
+	}
+	w.at.Push(name, p, p.whole, p.lower, p.image)
 }

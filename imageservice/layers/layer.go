@@ -248,6 +248,7 @@ func (s *Store) release(ctx context.Context, l *rwLayer) error {
 	}
 	drop()
 	s.Files.Locks.Forget(l.id)
+	s.Files.Live.Forget(l.id)
 	s.lost.found(l.id)
 	s.Files.Settled(l.id) // there is nothing left to settle
 	return nil

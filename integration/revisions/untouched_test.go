@@ -2,6 +2,7 @@ package revisions_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -38,6 +39,8 @@ echo one > /spool/twin; ln /spool/twin /spool/d/other; ln -s large /spool/link; 
 			}
 			e.Snapshot(t, "web", "running")
 			same("a snapshot")
+			e.Snapshot(t, "web", "running on")
+			same("another snapshot")
 			e.Upgrade(t, "web", api.UpgradeRequest{Image: "app:2", HealthTimeout: 1})
 			same("an upgrade")
 			if _, r := e.Upgrade(t, "web", api.UpgradeRequest{Image: "app:3", HealthTimeout: 1}); r.RolledBack == "" {
@@ -46,6 +49,13 @@ echo one > /spool/twin; ln /spool/twin /spool/d/other; ln -s large /spool/link; 
 			same("an upgrade that was taken back")
 			e.Rollback(t, "web", api.RollbackRequest{Revision: 1})
 			same("a rollback to a live revision")
+			e.Rollback(t, "web", api.RollbackRequest{Revision: 2})
+			// Overlays say 1 of a directory that several layers have.
+			links := regexp.MustCompile(`(?m)^(/spool|/spool/d) \d+`)
+			if got := e.Must(t, "exec", "web", "sh", "-c", look); links.ReplaceAllString(got, "$1") != links.ReplaceAllString(want, "$1") {
+				t.Errorf("after a rollback to the second live revision the container has\n%s\nand had\n%s", got, want)
+			}
+			e.Rollback(t, "web", api.RollbackRequest{Revision: 1})
 			e.Upgrade(t, "web", api.UpgradeRequest{Image: "app:2", HealthTimeout: 1})
 			e.Rollback(t, "web", api.RollbackRequest{Carry: true})
 			same("a rollback that carries")

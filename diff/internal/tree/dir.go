@@ -156,6 +156,16 @@ func (d *Dir) SameFolders(as *Dir) bool {
 	return slices.EqualFunc(d.parts, as.parts, func(x, y *part) bool { return x.id == y.id })
 }
 
+// SameBelow reports whether two directories, which may be nil, have the same folders in
+// the layers from one on, which is another one for each.
+func (d *Dir) SameBelow(from int, as *Dir, asFrom int) bool {
+	x, y := d.below(from-1).parts, []*part(nil)
+	if as != nil {
+		y = as.below(asFrom - 1).parts
+	}
+	return slices.EqualFunc(x, y, func(x, y *part) bool { return x.id == y.id })
+}
+
 // DirOf is an open directory by itself, which has that stat.
 func DirOf(fd int, st *unix.Stat_t) *Dir {
 	return &Dir{parts: []*part{{fd: fd, id: inode.Of(st)}}}

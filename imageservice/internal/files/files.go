@@ -30,6 +30,7 @@ type Mounter interface {
 type Containers struct {
 	Config
 	Locks locks.Containers
+	Live  containerstore.LiveSeals
 	cut   struct {
 		mu  sync.Mutex
 		ids []string // of containers whose moves a crash has cut short
@@ -75,6 +76,7 @@ func (c *Containers) History(id, driver string) *containerstore.History {
 		Tasks:       c.Client.TaskService(),
 		Lease:       id,
 		Differ:      c.Differ,
+		Live:        &c.Live,
 	}
 }
 
