@@ -45,7 +45,8 @@
 // a user does by hand what comes next to it:
 //
 //   - snapshot: commit an image. That is the commit that has been measured, so
-//     its figures are shown again, and none for a stopped container.
+//     its figures are shown again, and none for a stopped container, nor for a
+//     second snapshot after one small file has changed.
 //   - rollback: remove the container, and run one of the committed image. What
 //     the container was is gone then, where the fork keeps it.
 //   - upgrade: create a container of the new image, copy what the workload changed

@@ -85,6 +85,9 @@ func (m *moving) keep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := m.again(ctx); err != nil {
+		return err
+	}
 	if err := m.stop(ctx); err != nil {
 		return err
 	}
@@ -98,6 +101,19 @@ func (m *moving) keep(ctx context.Context) error {
 		return err
 	}
 	return m.fill(ctx)
+}
+
+// again has another snapshot of the container while it runs, after a change of one small
+// file.
+func (m *moving) again(ctx context.Context) error {
+	if err := m.who.exec(ctx, m.container, insideArgs("edit", "/data/0000/000003", m.workload.seed(m.round, 0, 0))...); err != nil {
+		return err
+	}
+	sample, err := m.measure(ctx, m.watchers, func(ctx context.Context) (time.Duration, error) {
+		return m.who.snapshot(ctx, m.container, m.state+"-again")
+	})
+	m.record(results.SnapshotAgain, sample, err)
+	return err
 }
 
 // fill changes the container again.

@@ -35,6 +35,7 @@ const (
 	Load   = "load"
 
 	Snapshot        = "snapshot" // of a running container
+	SnapshotAgain   = "snapshot again" // after a change of one small file
 	SnapshotStopped = "snapshot, stopped"
 	Rollback        = "rollback" // of a running container, which then runs again
 	RollbackStopped = "rollback, stopped"
