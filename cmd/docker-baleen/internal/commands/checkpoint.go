@@ -29,12 +29,12 @@ func newCheckpoint(docker command.Cli) *cobra.Command {
 		Long: `Keep a container's whole state as an image
 
 The image holds the container's files, its configuration and the image that it
-was created from, so a container can be made of it on any daemon with Baleen. It
-is saved, pushed and pulled like every other. The files of volumes are not in it.
+was created from. Any daemon with Baleen makes the container again from it. It is
+saved, pushed and pulled like every other image. The files of volumes are not in it.
 
-The processes of a container that runs are kept, too, where the daemon has CRIU.
-They stand still meanwhile, and end when there is a checkpoint, or go on with
---leave-running.`,
+Of a container that runs the processes are kept, too, which needs CRIU on the
+daemon's machine. They stand still while they are kept, and end when the checkpoint
+is whole; with --leave-running they go on. Without CRIU use --no-process.`,
 		Example: `  docker baleen checkpoint --leave-running sandbox registry.example.com/sandbox:1
   docker push registry.example.com/sandbox:1
 

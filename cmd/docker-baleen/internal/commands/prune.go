@@ -32,9 +32,10 @@ func newPrune(docker command.Cli) *cobra.Command {
 		Short: "Remove revisions of a container",
 		Long: `Remove revisions of a container
 
-The revision that the container stands on stays. Without --keep and --older-than all
-others go. Files of a removed revision that the container or another revision has stay
-on disk as long as these do.`,
+The current revision always stays. Without --keep and --older-than all others are
+removed; on a terminal the command asks before that. Files of a removed revision that
+the container, another revision or an image still needs stay on disk. docker baleen df
+shows how much a prune gives back.`,
 		Example: `  # Keep the newest five
   docker baleen prune --keep 5 sandbox
 

@@ -30,17 +30,18 @@ func newRestore(docker command.Cli) *cobra.Command {
 		Short: "Make a container of a checkpoint",
 		Long: `Make a container of a checkpoint
 
-The container gets the configuration and the files that the one had which was
-checkpointed, and runs. The checkpoint must be there: pull or load it first. The
-container's image need not be. If anything fails, nothing remains of it.
+The new container has the files and the configuration of the one that was
+checkpointed, and is started; its processes go on where they stood, if they are in
+the checkpoint. Pull or load the checkpoint first. The container's image is in it.
+If anything fails, the new container is removed.
 
 The options --name, --publish, --network, --ip, --hostname and --volume replace what
 the checkpoint says, so that the container can live beside the one that was
 checkpointed.
 
-A checkpoint that the daemon has not made itself can ask for whatever a container
-can be created with, and its processes come as they are. What reaches out of a
-container is refused without --trust, and listed.`,
+A checkpoint decides with which privileges, mounts and networks its container is
+created, and what its processes are. If another daemon has made it, what reaches out
+of a container is refused, and the error lists it; --trust allows it.`,
 		Example: `  docker baleen restore registry.example.com/sandbox:1
 
   # Beside the one that it was made of
@@ -58,7 +59,7 @@ container is refused without --trust, and listed.`,
 	f := cmd.Flags()
 	f.StringVar(&r.Name, "name", "", "Name of the new container (default: the one that it had)")
 	f.StringArrayVarP(&publish, "publish", "p", nil, "Publish these ports (as docker run does) instead of those that it published; 'none' for no ports")
-	f.StringVar(&r.Network, "network", "", "Connect it to this network instead of those that it was connected to")
+	f.StringVar(&r.Network, "network", "", "Connect it to this network instead of those that it was connected to (restored processes keep whose network they have: their own, the host's or another container's)")
 	f.StringVar(&r.IP, "ip", "", "IP address on its only network")
 	f.StringVar(&r.Hostname, "hostname", "", "Host name (not for restored processes, which have theirs)")
 	f.StringArrayVarP(&r.Volumes, "volume", "v", nil, "Mount this (SOURCE:PATH[:OPTIONS]) instead of what it had at the path, or as well (not for restored processes)")

@@ -26,8 +26,9 @@ func newRevisions(docker command.Cli) *cobra.Command {
 		Short:   "List the revisions of a container",
 		Long: `List the revisions of a container, the newest first
 
-The size is what a revision holds itself, in addition to what it stands on. The
-current one is that which the container stands on.`,
+SIZE is what a revision adds to the revisions and the image below it. The current
+revision is the one that the container stands on: what it wrote since is in no
+revision yet.`,
 		Example: `  docker baleen revisions web
 
   # Placeholders: .Number .Image .ImageID .Message .Kind .Previous .CreatedSince

@@ -22,9 +22,13 @@ func newRollback(docker command.Cli) *cobra.Command {
 		Short: "Take a container back, or forward, to a revision",
 		Long: `Take a container back, or forward, to a revision
 
-Files, image and configuration become those of the revision. Without a number it
-is the one before the last upgrade, or else the one that the container stands
-on, as it was kept. The state that the container leaves is kept as a revision.`,
+Files, image and configuration become those of the revision. Without REVISION the
+container goes back to the revision before its last upgrade. If it was not upgraded,
+it goes back to its current revision, and so loses what it wrote since. Nothing is
+lost for good: the state that the container leaves is kept as a revision. Volumes
+stay as they are.
+
+A container that runs is stopped and started again.`,
 		Example: `  docker baleen rollback web
 
   # To a revision of the list, and bring what was written since along

@@ -25,8 +25,8 @@ func New(docker command.Cli) *cobra.Command {
 
 A container has revisions: states of its files, image and configuration that are
 kept until they are pruned or the container is removed. A checkpoint is an image
-of all of a container, for making it again anywhere. It needs a daemon with
-Baleen.`,
+that holds a whole container, from which this daemon or another one makes the
+container again. All commands need a daemon with Baleen.`,
 		Example: `  # Move a container to a new image; what it wrote stays
   docker baleen upgrade --dry-run web nginx:1.29
   docker baleen upgrade web nginx:1.29

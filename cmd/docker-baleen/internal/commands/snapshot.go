@@ -24,8 +24,9 @@ func newSnapshot(docker command.Cli) *cobra.Command {
 		Short: "Keep the present state of a container",
 		Long: `Keep the present state of a container
 
-A container that runs stands still for a moment and goes on running. One that is
-stopped is kept without copying anything.`,
+The state becomes a revision, to which docker baleen rollback goes back. A
+container that runs stands still for a moment, while its files are copied, and goes
+on running. Of a stopped container nothing is copied. Volumes are not part of it.`,
 		Example: `  docker baleen snapshot -m "before the migration" db
 
   # In a script: the number of the new revision
