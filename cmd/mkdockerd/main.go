@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -93,16 +92,11 @@ func (o options) validate() error {
 func run(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root, err := modtree.RepoRoot()
+	root, build, err := modtree.Folders(o.line, o.build)
 	if err != nil {
 		return err
 	}
-	if o.build == "" {
-		o.build = o.line.Dir(filepath.Join(root, ".build"))
-	}
-	if o.build, err = filepath.Abs(o.build); err != nil {
-		return err
-	}
+	o.build = build
 	m, err := newMaker(root, o)
 	if err != nil {
 		return err

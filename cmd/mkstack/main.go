@@ -48,16 +48,11 @@ func main() {
 func run(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root, err := modtree.RepoRoot()
+	root, build, err := modtree.Folders(o.line, o.build)
 	if err != nil {
 		return err
 	}
-	if o.build == "" {
-		o.build = o.line.Dir(filepath.Join(root, ".build"))
-	}
-	if o.build, err = filepath.Abs(o.build); err != nil {
-		return err
-	}
+	o.build = build
 	if o.bin == "" {
 		o.bin = o.line.Dir(filepath.Join(root, "bin"))
 		if err := shareImages(filepath.Join(root, "bin"), o.bin); err != nil {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+
+	"github.com/baleen-project/baleen/compat/engine"
 )
 
 // Build says how one program of a tree is compiled.
@@ -88,6 +90,19 @@ func RepoRoot() (string, error) {
 			return "", fmt.Errorf("no go.mod of github.com/baleen-project/baleen in %s or above", dir)
 		}
 	}
+}
+
+// Folders returns the root of this repository, and the folder to build in: build, or
+// that of the line in the repository if build is "".
+func Folders(line engine.Line, build string) (root, dir string, err error) {
+	if root, err = RepoRoot(); err != nil {
+		return "", "", err
+	}
+	if build == "" {
+		build = line.Dir(filepath.Join(root, ".build"))
+	}
+	dir, err = filepath.Abs(build)
+	return root, dir, err
 }
 
 // Revision is the repository's commit, short, with "-dirty" when its tracked
