@@ -201,15 +201,7 @@ func (e *plainEnv) nothingOf(t *testing.T, id string) {
 // snapshots are the names of all.
 func (e *plainEnv) snapshots(t *testing.T) (names []string) {
 	t.Helper()
-	err := e.client.SnapshotService(e.snapshotter).Walk(e.ctx, func(_ context.Context, i snapshots.Info) error {
-		names = append(names, i.Name)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(names)
-	return names
+	return harness.SnapshotNames(e.ctx, t, e.client.SnapshotService(e.snapshotter))
 }
 
 // collect has containerd collect garbage, and waits for it.

@@ -82,7 +82,13 @@ func (e *Env) TryCtr(t *testing.T, args ...string) (string, error) {
 // SnapshotsOf are the names of all snapshots of a snapshotter, in order.
 func (e *Env) SnapshotsOf(t *testing.T, namespace, sn string) (names []string) {
 	t.Helper()
-	err := e.Client.SnapshotService(sn).Walk(namespaces.WithNamespace(t.Context(), namespace), func(_ context.Context, i snapshots.Info) error {
+	return SnapshotNames(namespaces.WithNamespace(t.Context(), namespace), t, e.Client.SnapshotService(sn))
+}
+
+// SnapshotNames lists the snapshots of a snapshotter in the namespace of ctx, in order.
+func SnapshotNames(ctx context.Context, t *testing.T, sn snapshots.Snapshotter) (names []string) {
+	t.Helper()
+	err := sn.Walk(ctx, func(_ context.Context, i snapshots.Info) error {
 		names = append(names, i.Name)
 		return nil
 	})

@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"regexp"
@@ -10,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/moby/sys/mountinfo"
 
 	"github.com/baleen-project/baleen/integration/stack"
@@ -41,13 +39,7 @@ func (e *Env) State(t *testing.T) State {
 		}
 		s.Leases = append(s.Leases, fmt.Sprint(l.ID, " ", l.Labels))
 	}
-	err = e.Client.SnapshotService(Snapshotter).Walk(ctx, func(_ context.Context, i snapshots.Info) error {
-		s.Snapshots = append(s.Snapshots, i.Name)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.Snapshots = SnapshotNames(ctx, t, e.Client.SnapshotService(Snapshotter))
 	ingests, err := e.Client.ContentStore().ListStatuses(ctx)
 	if err != nil {
 		t.Fatal(err)
