@@ -37,13 +37,15 @@ func (r *reclaim) measure(ctx context.Context, h *History, i snapshots.Info) err
 	}}.Walk(ctx)
 }
 
+// blockSize is the unit of st_blocks, stat(2).
+const blockSize = 512
+
 func (r *reclaim) file(st *unix.Stat_t, dir bool) error {
-	const block = 512 // st_blocks is in these, stat(2)
 	if dir || st.Nlink == 1 {
-		r.bytes += st.Blocks * block
+		r.bytes += st.Blocks * blockSize
 		return nil
 	}
-	return r.share(inode.Of(st), inode.Value{uint64(st.Blocks * block), uint64(st.Nlink)<<32 | 1}) //nolint:gosec,unconvert // it takes no less than nothing; the width of Nlink is the architecture's
+	return r.share(inode.Of(st), inode.Value{uint64(st.Blocks * blockSize), uint64(st.Nlink)<<32 | 1}) //nolint:gosec,unconvert // it takes no less than nothing; the width of Nlink is the architecture's
 }
 
 func (r *reclaim) share(id inode.ID, file inode.Value) error {

@@ -20,9 +20,10 @@ func newDf(docker command.Cli) *cobra.Command {
 		Short: "Show what revisions take on disk",
 		Long: `Show what revisions take on disk
 
-SIZE is what all revisions of a container hold. SHARED is the part of it that the
-container stands on, and RECLAIMABLE the rest: what docker baleen prune can give
-back. docker system df does not count revisions.`,
+SIZE is what all revisions of a container take on disk. RECLAIMABLE is the part of it
+that docker baleen prune gives back. SHARED is the rest: files that the container
+still uses, or an image. A file with several names counts once. docker system df does
+not count revisions.`,
 		Example: `  docker baleen df
 
   # For a program, in bytes
