@@ -37,6 +37,14 @@ func ImageName(labels map[string]string, image string) string {
 	return image
 }
 
+// IsDefaultImage reports whether the name of an image is the one that Compose gives to what
+// it builds for a service of a project that names no image (GetImageNameOrDefault of
+// pkg/api/api.go, Compose 2.40). No registry has it.
+func IsDefaultImage(project, service, image string) bool {
+	image = strings.TrimSuffix(strings.TrimPrefix(image, "docker.io/library/"), ":latest")
+	return image == project+"-"+service || image == project+"_"+service
+}
+
 // Order returns services in an order in which each comes after those that it depends on,
 // and else by name. dependsOn has the label of each service. Services that depend on each
 // other in a circle come in the order of their names.

@@ -26,3 +26,14 @@ func TestOrder(t *testing.T) {
 		}
 	}
 }
+
+func TestIsDefaultImage(t *testing.T) {
+	for image, want := range map[string]bool{
+		"shop-web": true, "shop_web": true, "shop-web:latest": true, "docker.io/library/shop-web:latest": true,
+		"shop-web:2": false, "web": false, "example.com/shop-web": false, "shop-web-1": false, "": false,
+	} {
+		if got := compose.IsDefaultImage("shop", "web", image); got != want {
+			t.Errorf("%q: %v", image, got)
+		}
+	}
+}

@@ -9,11 +9,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 
+	"github.com/baleen-project/baleen/cmd/docker-baleen/internal/show"
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/compose"
 	"github.com/baleen-project/baleen/compat/printable"
@@ -32,12 +34,13 @@ type project struct {
 	unseen error   // of a container of which nobody knows whether it comes up
 }
 
-// member is a container of a project.
-type member struct{ name, image string }
+// member is a container of a project. It is asked for by its id, since another container
+// may have its name meanwhile.
+type member struct{ id, name, service, image string }
 
 // moved is a container that was upgraded.
 type moved struct {
-	name   string
+	member
 	before int // the revision that it left
 }
 
@@ -90,7 +93,7 @@ func (p *project) members(ctx context.Context, services []string) ([]member, err
 	var members []member
 	for _, c := range all {
 		if len(services) == 0 || slices.Contains(services, c.Labels[compose.LabelService]) {
-			members = append(members, member{name: ownName(c), image: c.Labels[compose.LabelImageName]})
+			members = append(members, member{c.ID, ownName(c), c.Labels[compose.LabelService], c.Labels[compose.LabelImageName]})
 		}
 	}
 	return members, nil
@@ -117,34 +120,57 @@ func number(c container.Summary) int {
 func (p *project) outdated(ctx context.Context, members []member) ([]member, error) {
 	var old []member
 	for _, m := range members {
-		current, err := findImage(ctx, p.docker, m.name, m.image, p.pull, p.out.Quiet)
+		current, err := p.isCurrent(ctx, m)
 		if err != nil {
 			return nil, err
-		}
-		if !current && m.image != "" {
-			if current, err = standsOn(ctx, p.docker, m.name, m.image); err != nil {
-				return nil, err
-			}
 		}
 		if !current || p.dryRun && p.out.Custom() { // a dry run prints plans only
 			old = append(old, m)
 			continue
 		}
-		if err := p.showCurrent(ctx, p.docker, m.name); err != nil {
+		if err := p.showCurrent(ctx, p.docker, m.id, m.name); err != nil {
 			return nil, err
 		}
 	}
 	return old, nil
 }
 
-// standsOn reports whether a container stands on what the name of an image means.
-func standsOn(ctx context.Context, docker command.Cli, name, image string) (bool, error) {
-	c, err := docker.Client().ContainerInspect(ctx, name)
+// isCurrent reports whether a container stands on what its service's name of an image means,
+// pulled if that is asked for.
+func (p *project) isCurrent(ctx context.Context, m member) (bool, error) {
+	c, err := p.docker.Client().ContainerInspect(ctx, m.id)
 	if err != nil {
 		return false, err
 	}
-	found, err := docker.Client().ImageInspect(ctx, image)
+	ref := cmp.Or(m.image, c.Config.Image)
+	if p.pull {
+		if err := p.pullOrBuilt(ctx, m, c, ref); err != nil {
+			return false, err
+		}
+	}
+	found, err := p.docker.Client().ImageInspect(ctx, ref)
 	return err == nil && found.ID == c.Image, err
+}
+
+// pullOrBuilt pulls the image of a service. What Compose built is not pulled if the service
+// has no other name for it, and used as it is if no registry has it.
+func (p *project) pullOrBuilt(ctx context.Context, m member, c container.InspectResponse, ref string) error {
+	var labels map[string]string
+	if found, err := p.docker.Client().ImageInspect(ctx, ref); err == nil && found.Config != nil {
+		labels = found.Config.Labels
+	}
+	built := labels[compose.LabelProject] == p.name && labels[compose.LabelService] == m.service
+	if !built || !compose.IsDefaultImage(p.name, m.service, ref) {
+		err := pullImage(ctx, p.docker, c, ref, p.out.Quiet)
+		if !built || !errdefs.IsNotFound(err) && !errdefs.IsPermissionDenied(err) && !errdefs.IsUnauthorized(err) {
+			return err
+		}
+		show.Warnings(p.docker.Err(), []string{fmt.Sprintf("%s cannot be pulled: %v", ref, err)})
+	}
+	if !p.out.Quiet {
+		fmt.Fprintf(p.docker.Err(), "%s: Compose built the image %s, which is used as it is here\n", printable.Line(m.name), printable.Line(ref))
+	}
+	return nil
 }
 
 // one upgrades a container.
@@ -156,11 +182,11 @@ func (p *project) one(ctx context.Context, m member) error {
 		fmt.Fprintf(p.docker.Err(), "upgrading %s\n", printable.Line(m.name))
 	}
 	err := p.run(ctx, p.docker, m.name, func(ctx context.Context, report func(api.Progress)) (_ api.Result, err error) {
-		result, err = connect(p.docker).Upgrade(ctx, m.name, r, report)
+		result, err = connect(p.docker).Upgrade(ctx, m.id, r, report)
 		return result, err
 	})
 	if result.RolledBack == "" && result.Before.Number > 0 {
-		p.done = append(p.done, moved{m.name, result.Before.Number})
+		p.done = append(p.done, moved{m, result.Before.Number})
 	}
 	if status := (cli.StatusError{}); errors.As(err, &status) && status.StatusCode == statusUnseen {
 		p.unseen = errors.Join(p.unseen, err)
@@ -170,43 +196,58 @@ func (p *project) one(ctx context.Context, m member) error {
 }
 
 // takeBack rolls back what was upgraded before a container that failed, the last one first.
-// Whoever interrupts the command knows which containers they want to keep, so then it
-// only says how.
+// Whoever stops the command by a signal knows which containers they want to keep: it then says
+// only how to take back the rest.
 func (p *project) takeBack(ctx context.Context, name string, failure error) error {
 	if p.dryRun || len(p.done) == 0 {
 		return failure
 	}
 	slices.Reverse(p.done)
-	why := printable.Text(failure.Error())
-	var names, hints []string
+	var (
+		failed    error
+		back      []string
+		remaining []string // the others
+		hints     []string // commands that take these back
+	)
 	for _, d := range p.done {
-		names = append(names, printable.Line(d.name))
-		hints = append(hints, fmt.Sprintf("docker baleen rollback %s %d", printable.Shell(d.name), d.before))
-	}
-	if ctx.Err() != nil {
-		return cli.StatusError{StatusCode: statusSignalled, Cause: failure, Status: fmt.Sprintf(
-			"%s\nThe containers before it stay upgraded. To take them back: %s", why, strings.Join(hints, "; "))}
-	}
-	var failed error
-	for _, d := range p.done {
-		if !p.out.Quiet {
-			fmt.Fprintf(p.docker.Err(), "taking back %s\n", printable.Line(d.name))
-		}
-		r := api.RollbackRequest{Revision: d.before, Message: "taken back: " + name + " was not upgraded", NoStart: p.noStart, RestartDependents: p.restart}
-		err := p.run(ctx, p.docker, d.name, func(ctx context.Context, report func(api.Progress)) (api.Result, error) {
-			return connect(p.docker).Rollback(ctx, d.name, r, report)
-		})
-		if err != nil {
+		if ctx.Err() == nil {
+			err := p.rollBack(ctx, d, name)
+			if err == nil {
+				back = append(back, printable.Line(d.name))
+				continue
+			}
 			failed = errors.Join(failed, fmt.Errorf("take back %s: %w", printable.Line(d.name), err))
 		}
+		remaining = append(remaining, printable.Line(d.name))
+		hints = append(hints, fmt.Sprintf("docker baleen rollback %s %d", printable.Shell(d.name), d.before))
+	}
+	text := []string{printable.Text(failure.Error())}
+	if failed != nil {
+		text = append(text, printable.Text(failed.Error()))
+	}
+	if len(back) > 0 {
+		text = append(text, "Taken back as well: "+strings.Join(back, ", ")+".")
+	}
+	if len(remaining) > 0 {
+		text = append(text, "Not taken back: "+strings.Join(remaining, ", ")+". To do that: "+strings.Join(hints, "; "))
 	}
 	code := 1
 	if status := (cli.StatusError{}); errors.As(failure, &status) && failed == nil {
 		code = status.StatusCode
 	}
-	text := fmt.Sprintf("%s\nTaken back as well: %s.", why, strings.Join(names, ", "))
-	if failed != nil {
-		text = fmt.Sprintf("%s\n%s", why, printable.Text(failed.Error()))
+	if ctx.Err() != nil {
+		code = statusSignalled
 	}
-	return cli.StatusError{StatusCode: code, Cause: errors.Join(failure, failed), Status: text}
+	return cli.StatusError{StatusCode: code, Cause: errors.Join(failure, failed), Status: strings.Join(text, "\n")}
+}
+
+// rollBack rolls back a container that was upgraded before another one failed.
+func (p *project) rollBack(ctx context.Context, d moved, failed string) error {
+	if !p.out.Quiet {
+		fmt.Fprintf(p.docker.Err(), "taking back %s\n", printable.Line(d.name))
+	}
+	r := api.RollbackRequest{Revision: d.before, Message: "taken back: " + failed + " was not upgraded", NoStart: p.noStart, RestartDependents: p.restart}
+	return p.run(ctx, p.docker, d.name, func(ctx context.Context, report func(api.Progress)) (api.Result, error) {
+		return connect(p.docker).Rollback(ctx, d.id, r, report)
+	})
 }

@@ -3,8 +3,11 @@ package commands_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/docker/cli/cli"
@@ -13,7 +16,7 @@ import (
 	"github.com/baleen-project/baleen/compat/compose"
 )
 
-// shop is a project of three services: web needs cache, cache needs db, and web stands on
+// shop is a project of three services, whose containers are asked for by their ids: web needs cache, cache needs db, and web stands on
 // an image by another name than its service's. A fourth container is of a `compose run`.
 func shop(t *testing.T, answers map[string]answer) map[string]answer {
 	t.Helper()
@@ -28,7 +31,7 @@ func shop(t *testing.T, answers map[string]answer) map[string]answer {
 		}
 		name := "shop-" + service + "-1"
 		list = append(list, map[string]any{"Id": service, "Names": []string{"/other/" + service, "/" + name}, "Labels": labels})
-		answers["GET /containers/"+name+"/json"] = answer{http.StatusOK, map[string]any{
+		answers["GET /containers/"+service+"/json"] = answer{http.StatusOK, map[string]any{
 			"Id": service, "Name": "/" + name, "Image": oldID, "Config": map[string]any{"Image": service + ":latest"},
 		}}
 		tag := newID
@@ -38,7 +41,7 @@ func shop(t *testing.T, answers map[string]answer) map[string]answer {
 		answers["GET /images/"+service+":latest/json"] = answer{http.StatusOK, map[string]any{"Id": tag}}
 	}
 	answers["GET /containers/json"] = answer{http.StatusOK, list}
-	answers["GET /containers/shop-cache-1/revisions"] = answer{http.StatusOK, "[]"}
+	answers["GET /containers/cache/revisions"] = answer{http.StatusOK, "[]"}
 	return answers
 }
 
@@ -49,11 +52,11 @@ func TestUpgradeOfAProject(t *testing.T) {
 	down := stream(t, api.Progress{Result: &api.Result{Revision: api.Revision{Number: 8}, Before: api.Revision{Number: 9}, RolledBack: "it exited"}})
 	unseen := stream(t, api.Progress{Result: &api.Result{Revision: api.Revision{Number: 6}, Before: api.Revision{Number: 5}, Unseen: "it was stopped"}})
 	const (
-		db  = "POST /containers/shop-db-1/upgrade {}"
-		web = `POST /containers/shop-web-1/upgrade {"Image":"web:latest"}`
+		db  = "POST /containers/db/upgrade {}"
+		web = `POST /containers/web/upgrade {"Image":"web:latest"}`
 	)
 	back := func(r api.RollbackRequest) string {
-		return fmt.Sprintf(`POST /containers/shop-db-1/rollback {"Revision":%d,"Message":%q}`, r.Revision, r.Message)
+		return fmt.Sprintf(`POST /containers/db/rollback {"Revision":%d,"Message":%q}`, r.Revision, r.Message)
 	}(api.RollbackRequest{Revision: 5, Message: "taken back: shop-web-1 was not upgraded"})
 	for name, test := range map[string]struct {
 		args    string
@@ -72,7 +75,7 @@ func TestUpgradeOfAProject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := run(t, shop(t, map[string]answer{
-				"POST /containers/shop-db-1/upgrade": test.db, "POST /containers/shop-web-1/upgrade": test.web, "POST /containers/shop-db-1/rollback": up(6),
+				"POST /containers/db/upgrade": test.db, "POST /containers/web/upgrade": test.web, "POST /containers/db/rollback": up(6),
 			}), strings.Fields("upgrade --compose-project shop"+test.args)...)
 			var asked []string
 			for _, r := range o.requests {
@@ -98,11 +101,79 @@ func TestUpgradeOfAProject(t *testing.T) {
 	}
 }
 
+// TestInterruptedTakeBack: whoever interrupts it learns how to take back the rest.
+func TestInterruptedTakeBack(t *testing.T) {
+	up := stream(t, api.Progress{Result: &api.Result{Before: api.Revision{Number: 5}, Started: true}})
+	answers := shop(t, map[string]answer{
+		"POST /containers/db/upgrade": up, "POST /containers/cache/upgrade": up, "POST /containers/web/upgrade": refuse(http.StatusConflict, "it is paused"),
+	})
+	answers["GET /images/cache:latest/json"] = answer{http.StatusOK, map[string]any{"Id": newID}}
+	d := &daemon{answers: answers}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/containers/cache/rollback") {
+			d.ServeHTTP(w, r)
+			return
+		}
+		// The server sees that the client has gone when it has read the body.
+		_, err := io.Copy(io.Discard, r.Body)
+		if err := errors.Join(err, syscall.Kill(syscall.Getpid(), syscall.SIGTERM)); err != nil {
+			t.Error(err)
+		}
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	o := d.run(t, on(server), "upgrade", "--compose-project", "shop")
+	const hint = "Not taken back: shop-cache-1, shop-db-1. To do that: docker baleen rollback shop-cache-1 5; docker baleen rollback shop-db-1 5"
+	if statusOf(o.err) != 130 || !strings.Contains(o.err.Error(), "it is paused") || !strings.HasSuffix(o.err.Error(), hint) {
+		t.Errorf("exit status %d: %v", statusOf(o.err), o.err)
+	}
+}
+
+// TestPullOfAProject: what Compose built for a service is not pulled, or used as it is if no
+// registry has it; other images must be there.
+func TestPullOfAProject(t *testing.T) {
+	labels := func(project, service string) map[string]any {
+		return map[string]any{"Labels": map[string]string{compose.LabelProject: project, compose.LabelService: service}}
+	}
+	const pull = "POST /images/create"
+	for name, test := range map[string]struct {
+		image  string
+		config map[string]any
+		pulled answer
+		pulls  int
+		fails  bool
+		stderr string
+	}{
+		"built":                        {"shop-db", labels("shop", "db"), refuse(http.StatusNotFound, "no such repository"), 0, false, "shop-db-1: Compose built the image shop-db, which is used as it is here"},
+		"built by a name of its own":   {"example.com/db", labels("shop", "db"), refuse(http.StatusNotFound, "no such repository"), 1, false, "example.com/db cannot be pulled"},
+		"built, and in a registry":     {"example.com/db", labels("shop", "db"), answer{http.StatusOK, ""}, 1, false, ""},
+		"built, and the registry lame": {"example.com/db", labels("shop", "db"), refuse(http.StatusInternalServerError, "timeout"), 1, true, ""},
+		"built for another project":    {"shop-db", labels("other", "db"), refuse(http.StatusNotFound, "no such repository"), 1, true, ""},
+		"not built":                    {"shop-db", nil, refuse(http.StatusNotFound, "no such repository"), 1, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers := shop(t, map[string]answer{
+				"POST /containers/db/upgrade": stream(t, api.Progress{Result: &api.Result{Revision: api.Revision{Number: 6}, Started: true}}), pull: test.pulled,
+			})
+			answers["GET /containers/db/json"] = answer{http.StatusOK, map[string]any{"Id": "db", "Image": oldID, "Config": map[string]any{"Image": test.image}}}
+			answers["GET /images/"+test.image+"/json"] = answer{http.StatusOK, map[string]any{"Id": newID, "Config": test.config}}
+			o := run(t, answers, "upgrade", "--pull", "--compose-project", "shop", "db")
+			asked := strings.Join(o.requests, "\n")
+			if upgraded := strings.Contains(asked, "/upgrade"); upgraded == test.fails || test.fails != (o.err != nil) || strings.Count(asked, pull) != test.pulls {
+				t.Errorf("the error is %v, the requests are\n%s", o.err, asked)
+			}
+			if test.stderr != "" && !strings.Contains(o.stderr, test.stderr) {
+				t.Errorf("it says %q", o.stderr)
+			}
+		})
+	}
+}
+
 // A program gets a plan of each container, also of those that are to stay.
 func TestDryRunOfAProject(t *testing.T) {
 	answers := shop(t, map[string]answer{})
 	for _, service := range []string{"db", "cache", "web"} {
-		answers["POST /containers/shop-"+service+"-1/upgrade"] = stream(t, api.Progress{Plan: &api.Plan{Kept: 7}}, api.Progress{Result: &api.Result{}})
+		answers["POST /containers/"+service+"/upgrade"] = stream(t, api.Progress{Plan: &api.Plan{Kept: 7}}, api.Progress{Result: &api.Result{}})
 	}
 	o := run(t, answers, "upgrade", "--compose-project", "shop", "--dry-run", "--format", "{{.Kept}}")
 	if o.err != nil {

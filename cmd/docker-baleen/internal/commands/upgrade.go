@@ -91,7 +91,7 @@ func newUpgrade(docker command.Cli) *cobra.Command {
 				return err
 			}
 			if current && !m.dryRun {
-				return m.showCurrent(cmd.Context(), docker, args[0])
+				return m.showCurrent(cmd.Context(), docker, args[0], args[0])
 			}
 			return m.run(cmd.Context(), docker, args[0], func(ctx context.Context, report func(api.Progress)) (api.Result, error) {
 				return connect(docker).Upgrade(ctx, args[0], r, report)
@@ -114,9 +114,9 @@ func wholeSeconds(d time.Duration) (int, error) {
 	return int((d + time.Second - 1) / time.Second), nil
 }
 
-// showCurrent tells that there is nothing to upgrade to.
-func (m *move) showCurrent(ctx context.Context, docker command.Cli, container string) error {
-	list, err := connect(docker).Revisions(ctx, container)
+// showCurrent tells that a container, of an id and a name, has nothing to upgrade to.
+func (m *move) showCurrent(ctx context.Context, docker command.Cli, id, container string) error {
+	list, err := connect(docker).Revisions(ctx, id)
 	if err != nil {
 		return err
 	}
