@@ -48,6 +48,14 @@ func TestMergeFollowsLinks(t *testing.T) {
 			want: `echo m > m; rm bin; mkdir bin; echo n > bin/n`, conflicts: []string{"bin created/created"}, followed: []string{"bin ."}},
 		{name: "mount points in it", image: usr, container: `mkdir -p lib/modules sbin; touch sbin/init; mkdir lib/cache; echo c > lib/cache/c`, mounts: []string{"/lib/modules", "/sbin/init", "/lib/cache"},
 			want: `mkdir usr/lib/cache; echo c > usr/lib/cache/c`, followed: []string{"lib usr/lib"}},
+		{name: "onto a mount point", image: `rm -r lib; mkdir -p srv/lib; ln -s srv/lib lib`, container: `mkdir -p srv/lib; echo m > lib/m; rm -r lib/x`, mounts: []string{"/srv/lib"},
+			want: `rm lib; mkdir lib; echo m > lib/m`, conflicts: []string{"lib changed/replaced"}},
+		{name: "below a mount point, by a link", image: `rm -r lib; mkdir -p usr/a/b; ln -s usr/a/b lib; ln -s usr way`, container: `mkdir -p usr/a; echo m > lib/m; rm -r lib/x`, mounts: []string{"/way/a"},
+			want: `rm lib; mkdir lib; echo m > lib/m`, conflicts: []string{"lib changed/replaced"}},
+		{name: "with a mount point where it leads", image: usr, container: `mkdir -p usr/lib/x; mkdir lib/y; echo m > lib/x/m; echo n > lib/n; echo y > lib/y/y`, mounts: []string{"/usr/lib/x"},
+			want: `mkdir usr/lib/y; echo n > usr/lib/n; echo y > usr/lib/y/y`, dropped: []string{"usr/lib/x/m < lib"}, followed: []string{"lib usr/lib"}},
+		{name: "with a mount point at both", image: usr, container: `mkdir -p lib/x; echo m > lib/x/m; echo n > lib/n`, mounts: []string{"/lib/x"},
+			want: `echo m > usr/lib/x/m; echo n > usr/lib/n`, followed: []string{"lib usr/lib"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			u := newUpgrade(t, unpackBase(t), "", true)

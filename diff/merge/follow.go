@@ -24,7 +24,7 @@ func (g *merging) leadsTo(m *meeting) (bool, error) {
 		return false, nil
 	}
 	to, ok, err := g.image.Resolve(0, m.Path)
-	if err != nil || !ok || g.keeps(to) {
+	if err != nil || !ok || g.keeps(to) || within(to, g.hides) && !within(m.Path, g.stubs.at) {
 		return false, err
 	}
 	dir, err := g.image.Descend(0, 0, "/"+to)
@@ -37,6 +37,31 @@ func (g *merging) leadsTo(m *meeting) (bool, error) {
 	}
 	g.moved = append(g.moved, move{from: m.Path, to: to})
 	return true, nil
+}
+
+// hide finds where mounts hide what the new image has.
+func (g *merging) hide() error {
+	g.hides = map[string]bool{}
+	for _, mount := range g.merge.Mounts {
+		at, ok, err := g.image.Resolve(0, mount)
+		if err != nil {
+			return err
+		}
+		if ok {
+			g.hides[at] = true
+		}
+	}
+	return nil
+}
+
+// within reports whether a path is one of several, or below one.
+func within(at string, of map[string]bool) bool {
+	for ; at != "."; at = path.Dir(at) {
+		if of[at] {
+			return true
+		}
+	}
+	return of["."]
 }
 
 // keeps reports whether a path stays whole, as it is or in a directory.
@@ -193,7 +218,7 @@ func (f *following) landed(c *changes.Change) (err error) {
 	if m.image, err = tree.Look(f.image, m.in.image, c.Name()); err != nil {
 		return err
 	}
-	if taken, err := f.isTaken(m); err != nil || taken {
+	if taken, err := f.isTaken(m); err != nil || taken || f.isHidden(c) {
 		if err == nil {
 			err = f.drops(m)
 		}
@@ -209,8 +234,23 @@ func (f *following) landed(c *changes.Change) (err error) {
 // stubMoved reports whether the runtime made what is told at another path now.
 func (f *following) stubMoved(c *changes.Change) (bool, error) {
 	was := *c
-	was.Path = f.at.from + strings.TrimPrefix("/"+c.Path, strings.TrimSuffix("/"+f.at.to, "/."))
+	was.Path = f.cameFrom(c)
 	return f.stubs.made(&was)
+}
+
+// cameFrom is the path that a change had where the container made it.
+func (f *following) cameFrom(c *changes.Change) string {
+	return f.at.from + strings.TrimPrefix("/"+c.Path, strings.TrimSuffix("/"+f.at.to, "/."))
+}
+
+// isHidden reports whether a change has got to where a mount hides it, which did not hide
+// it before.
+func (f *following) isHidden(c *changes.Change) bool {
+	at, was := c.Path, f.cameFrom(c)
+	if c.IsDir() {
+		at, was = path.Dir(at), path.Dir(was)
+	}
+	return within(at, f.hides) && !within(was, f.stubs.at)
 }
 
 // isTaken reports whether something else has been told at the path to which a change has

@@ -185,6 +185,9 @@ func (g *merging) lookAhead(own *changes.Container) error {
 	if err := g.stubs.open(view, g.merge.Mounts); err != nil {
 		return fmt.Errorf("look up mounts: %w", err)
 	}
+	if err := g.hide(); err != nil {
+		return fmt.Errorf("look up mounts in the new image: %w", err)
+	}
 	if g.merge.ReportOwner == nil {
 		return nil
 	}
@@ -207,8 +210,9 @@ type merging struct {
 	kept   map[string]bool // the paths of Keep that have been met
 	owners owners
 	stubs  stubs
-	moved  []move     // directories that became links
-	over   *tree.View // where they lead, what the container has there; nil in the first walk
+	hides  map[string]bool // the paths at which mounts are on the new image
+	moved  []move          // directories that became links
+	over   *tree.View      // where they lead, what the container has there; nil in the first walk
 }
 
 // mergeDir is a directory in which the container changed something.
