@@ -13,13 +13,22 @@ import (
 	"github.com/baleen-project/baleen/containerstore"
 	"github.com/baleen-project/baleen/diff/changes"
 	"github.com/baleen-project/baleen/diff/merge"
+	"github.com/baleen-project/baleen/diff/xattr"
 	"github.com/baleen-project/baleen/snapshotter"
 )
 
-// plan finds out what a merge would do.
+// plan finds out what a merge would do, and whether it can take along what there is.
 func (m *Move) plan(ctx context.Context, merged *merge.Changes, policies Policies) error {
 	return m.merging(merged, policies, func() error {
-		_, err := merged.Walk(ctx, func(*changes.Change) error { return nil })
+		_, err := merged.Walk(ctx, func(c *changes.Change) error {
+			if c.Kind == changes.Deleted {
+				return nil
+			}
+			if _, err := c.Xattrs(); errors.Is(err, xattr.ErrTooLarge) {
+				return err // what else fails may have changed meanwhile
+			}
+			return nil
+		})
 		return err
 	})
 }

@@ -118,7 +118,7 @@ func cutCrowded(t *testing.T, e *harness.Env, id, long string) {
 
 // TestCrowdedRoot keeps a container whose root directory has more attributes than
 // the kernel lists: that is refused, and the container is what it was. One that goes
-// elsewhere is kept, and cannot be gone back to.
+// elsewhere is kept, and cannot be gone back to. So is an upgrade of one with such a file.
 func TestCrowdedRoot(t *testing.T) {
 	e := harness.Start(t, stack.Config{Root: filepath.Join(xfs(t), "s"), DaemonConfig: map[string]any{"bridge": "none"}}, "busybox")
 	before := e.State(t)
@@ -168,6 +168,7 @@ func TestCrowdedRoot(t *testing.T) {
 	do("nothing")
 	do("fill")
 	e.Must(t, "rm", "-f", id)
+	refuseCrowdedFile(t, e)
 	e.Settled(t, before)
 }
 
