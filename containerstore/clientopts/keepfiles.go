@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/labels"
+	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/containerstore"
@@ -65,6 +66,9 @@ func (p *clientContainer) readFiles(ctx context.Context, ids containerstore.IDs)
 		}
 	} else if !errors.Is(err, diff.ErrUnsupported) {
 		return diff.Layer{}, err
+	}
+	if ids.Way == containerstore.Mounted { // the image's files have other ids than the container's
+		return diff.Layer{}, fmt.Errorf("its ids are mapped when it is mounted, and its layers cannot be read: %w", errdefs.ErrNotImplemented)
 	}
 	return p.packTrees(ctx, live, ids)
 }

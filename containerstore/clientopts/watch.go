@@ -39,11 +39,11 @@ func (p *clientContainer) watchTask(ctx context.Context) (_ *taskWatch, stop fun
 	}
 	w.heard, w.failed = p.client.Subscribe(ctx, `topic~="^/tasks/"`, fmt.Sprintf("topic==%q", w.topic))
 	// Until the subscription is known to containerd, its events are lost.
-	for {
-		err := w.mark(ctx)
+	for began := time.Now(); time.Since(began) < eventPatience; {
+		_, err := w.mark(ctx)
 		if err == nil {
 			var came bool
-			if came, err = w.hear(ctx, 100*time.Millisecond, func(*events.Envelope) {}); came {
+			if came, err = w.hear(ctx, "", 100*time.Millisecond, func(*events.Envelope) {}); came {
 				return w, stop, nil
 			}
 		}
@@ -52,27 +52,34 @@ func (p *clientContainer) watchTask(ctx context.Context) (_ *taskWatch, stop fun
 			return nil, nil, err
 		}
 	}
+	stop()
+	return nil, nil, errNoEvents
 }
 
-func (w *taskWatch) mark(ctx context.Context) error {
-	if err := w.client.EventService().Publish(ctx, w.topic, &apievents.TaskOOM{ContainerID: w.Container}); err != nil {
-		return fmt.Errorf("publish event: %w", err)
+var errNoEvents = fmt.Errorf("containerd did not tell within %v what happens to it: %w", eventPatience, errdefs.ErrUnavailable)
+
+// mark publishes an event of its own, and returns what it can be told by.
+func (w *taskWatch) mark(ctx context.Context) (token string, _ error) {
+	token = rand.Text()
+	if err := w.client.EventService().Publish(ctx, w.topic, &apievents.TaskOOM{ContainerID: token}); err != nil {
+		return "", fmt.Errorf("publish event: %w", err)
 	}
-	return nil
+	return token, nil
 }
 
-// hear calls f for all that happened before the event of its own, and reports whether
-// that has come in time.
-func (w *taskWatch) hear(ctx context.Context, patience time.Duration, f func(*events.Envelope)) (bool, error) {
+// hear calls f for all that happened before an event of its own, or before the first if
+// token is "", and reports whether that has come in time.
+func (w *taskWatch) hear(ctx context.Context, token string, patience time.Duration, f func(*events.Envelope)) (bool, error) {
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	for {
 		select {
 		case e := <-w.heard:
-			if e.Topic == w.topic {
+			if e.Topic != w.topic {
+				f(e)
+			} else if token == "" || containerOf(e) == token {
 				return true, nil
 			}
-			f(e)
 		case err := <-w.failed:
 			return false, fmt.Errorf("listen to events: %w", errors.Join(err, ctx.Err()))
 		case <-late.C:
@@ -87,16 +94,17 @@ const eventPatience = 10 * time.Second
 // stoodStill makes sure that nobody has let the container run since it was paused, not
 // even for a moment.
 func (w *taskWatch) stoodStill(ctx context.Context) error {
-	if err := w.mark(ctx); err != nil {
+	token, err := w.mark(ctx)
+	if err != nil {
 		return err
 	}
 	ran := false
-	came, err := w.hear(ctx, eventPatience, func(e *events.Envelope) { ran = ran || w.runs(e) })
+	came, err := w.hear(ctx, token, eventPatience, func(e *events.Envelope) { ran = ran || w.runs(e) })
 	if err != nil {
 		return err
 	}
 	if !came {
-		return fmt.Errorf("containerd did not tell within %v what happened to it: %w", eventPatience, errdefs.ErrUnavailable)
+		return errNoEvents
 	}
 	// What a shim has done is told a moment later.
 	_, status, err := w.task(ctx)
@@ -108,14 +116,28 @@ func (w *taskWatch) stoodStill(ctx context.Context) error {
 
 // runs reports whether an event says that the container's processes may run.
 func (w *taskWatch) runs(e *events.Envelope) bool {
-	var of string
-	switch event, _ := typeurl.UnmarshalAny(e.Event); event := event.(type) {
-	case *apievents.TaskCreate:
-		of = event.ContainerID
-	case *apievents.TaskStart:
-		of = event.ContainerID
-	case *apievents.TaskResumed:
-		of = event.ContainerID
+	switch e.Topic {
+	case "/tasks/create", "/tasks/start", "/tasks/resumed":
+		return containerOf(e) == w.Container && e.Namespace == w.namespace
 	}
-	return of == w.Container && e.Namespace == w.namespace
+	return false
+}
+
+// containerOf is the id that an event is about; "" if it is of another kind.
+func containerOf(e *events.Envelope) string {
+	event, err := typeurl.UnmarshalAny(e.Event)
+	if err != nil {
+		return ""
+	}
+	switch event := event.(type) {
+	case *apievents.TaskCreate:
+		return event.ContainerID
+	case *apievents.TaskStart:
+		return event.ContainerID
+	case *apievents.TaskResumed:
+		return event.ContainerID
+	case *apievents.TaskOOM: // of our own
+		return event.ContainerID
+	}
+	return ""
 }
