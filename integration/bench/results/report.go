@@ -34,7 +34,7 @@ const (
 	Build  = "build"
 	Load   = "load"
 
-	Snapshot        = "snapshot" // of a running container
+	Snapshot        = "snapshot"       // of a running container
 	SnapshotAgain   = "snapshot again" // after a change of one small file
 	SnapshotStopped = "snapshot, stopped"
 	Rollback        = "rollback" // of a running container, which then runs again
