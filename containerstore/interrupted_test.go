@@ -37,6 +37,8 @@ type interruption struct {
 	folders bool
 	// moves says that it has intents.
 	moves bool
+	// pruned says that layers that are left are removed by the next prune.
+	pruned bool
 }
 
 const (
@@ -96,6 +98,14 @@ var interruptions = []interruption{
 			must(t, err)
 		},
 		do: func(b *box) error { _, err := b.Prune(b.ctx, containerstore.Retention{}); return err },
+	},
+	{
+		name: "prune and merge", before: sealed, after: "2<1* a=2; r2 a=2", pruned: true,
+		prepare: func(t *testing.T, b *box) {
+			_, err := b.Seal(b.ctx, record("snapshot"))
+			must(t, err)
+		},
+		do: func(b *box) error { _, err := b.Prune(b.ctx, containerstore.Retention{Merge: true}); return err },
 	},
 	{
 		name: "return", moves: true, before: "1<0* 2<1 a=1; r1 a=1; r2 a=2", after: "1<0 2<1* a=2; r1 a=1; r2 a=2",
@@ -317,6 +327,11 @@ func (op *interruption) interrupt(t *testing.T, w *world, c *calls, meanwhile fu
 	}
 	if c.onwards {
 		b.expire(t)
+	}
+	if op.pruned {
+		must(t, b.Recover(b.ctx))
+		_, err := b.Prune(b.ctx, containerstore.Retention{Keep: 3})
+		must(t, err)
 	}
 	b.whole(t, fmt.Sprintf("call %d, %s (%v)", c.at, c.where, err))
 	allowed := append([]string{op.after}, op.between...)

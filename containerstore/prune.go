@@ -20,6 +20,10 @@ import (
 type Retention struct {
 	Keep      int
 	OlderThan time.Duration
+	// Merge says to merge the layers of removed revisions on which the container stands
+	// with those above, if it has written nothing since its revision, and if they weigh at
+	// least as much as these. Nobody can start or mount the container meanwhile.
+	Merge bool
 }
 
 // Pruned says what a Prune did.
@@ -33,7 +37,7 @@ type Pruned struct {
 
 // Prune removes revisions. The layer of a revision in the middle of a stack holds files of
 // those above, so it stays as a layer that is no revision, until nothing stands on it or
-// the stack is merged; it is removed by a later Prune.
+// the stack is merged ([Retention].Merge); it is removed by a later Prune.
 func (h *History) Prune(ctx context.Context, keep Retention) (Pruned, error) {
 	t, err := h.open(ctx)
 	if err != nil {
@@ -54,15 +58,21 @@ func (h *History) Prune(ctx context.Context, keep Retention) (Pruned, error) {
 		return Pruned{}, err
 	}
 	for n := range doomed {
-		held, err := h.retire(ctx, t, n)
-		if err != nil {
+		if err := h.retire(ctx, t, n); err != nil {
 			return Pruned{}, err
 		}
-		p.Held += held
 		p.Removed = append(p.Removed, n)
 	}
 	slices.Sort(p.Removed)
-	return p, nil
+	if keep.Merge {
+		freed, err := h.collapse(ctx)
+		if err != nil {
+			return Pruned{}, err
+		}
+		p.Bytes += freed
+	}
+	p.Held, err = h.held(ctx, p.Removed)
+	return p, err
 }
 
 // doomed are the revisions that are to go.
@@ -83,10 +93,7 @@ func (t *tree) doomed(keep Retention, now time.Time) map[int]bool {
 // removeAll removes the snapshots of revisions from the top, as long as nothing
 // stands on them, and takes them out of the tree. It returns what that gives back.
 func (h *History) removeAll(ctx context.Context, t *tree, doomed map[int]bool) (_ int64, err error) {
-	children := map[string]int{t.active.Parent: 1}
-	for _, i := range t.all {
-		children[i.Parent]++
-	}
+	children := t.children()
 	var freed reclaim
 	defer func() { err = errors.Join(err, freed.shared.Close()) }()
 	for {

@@ -24,9 +24,8 @@ type retired struct {
 // retiredLabels are those that make a layer a revision.
 var retiredLabels = []string{label.Record, label.RefRecord, label.RefImage, label.Image, label.Previous, label.UnfitRoot}
 
-// retire makes the layers of a revision, if any are left, layers that are no revision. It
-// returns what they take on disk.
-func (h *History) retire(ctx context.Context, t *tree, n int) (held int64, _ error) {
+// retire makes the layers of a revision, if any are left, layers that are no revision.
+func (h *History) retire(ctx context.Context, t *tree, n int) error {
 	for _, name := range []string{h.revisionKey(n), h.compactionKey(n)} {
 		i, ok := t.all[name]
 		if !ok {
@@ -41,18 +40,17 @@ func (h *History) retire(ctx context.Context, t *tree, n int) (held int64, _ err
 		kept.Kind = r.Kind
 		text, err := json.Marshal(kept)
 		if err != nil {
-			return held, fmt.Errorf("encode what is kept of revision %d: %w", n, err)
+			return fmt.Errorf("encode what is kept of revision %d: %w", n, err)
 		}
 		labels := map[string]string{label.Retired: string(text)}
 		for _, key := range retiredLabels {
 			labels[key] = "" // is none
 		}
 		if err := h.store().Label(ctx, name, labels); err != nil {
-			return held, err
+			return err
 		}
-		held += max(h.store().Measured(ctx, i), 0)
 	}
-	return held, nil
+	return nil
 }
 
 // retiredOf reads what was kept of the revision that a layer was; ok is false if it was none.
@@ -65,6 +63,13 @@ func retiredOf(i snapshots.Info) (r retired, ok bool, _ error) {
 		return r, false, fmt.Errorf("snapshot %s: label %s: %w: %w", i.Name, label.Retired, err, errdefs.ErrDataLoss)
 	}
 	return r, true, nil
+}
+
+// countsFrom reports whether what the container changed may be counted from a pruned
+// revision on, see [History.Since]: it was merged, or it is what the container moved to.
+func (t *tree) countsFrom(i snapshots.Info) bool {
+	was, ok, err := retiredOf(i)
+	return err != nil || ok && (was.Kind == "upgrade" || was.Kind == "carry" || was.Record == t.active.Labels[label.State])
 }
 
 // past returns kind and predecessor of a revision that the container has, or had: its layer

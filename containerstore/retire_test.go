@@ -11,7 +11,7 @@ import (
 func TestPruneTheUpgrade(t *testing.T) {
 	ofUpgrade := func(r containerstore.Record) bool { return r.Kind == "upgrade" }
 	eachSnapshotter(t, func(t *testing.T, w *world) {
-		for name, keep := range map[string]containerstore.Retention{"nothing": {Keep: 4}, "all": {}} {
+		for name, keep := range map[string]containerstore.Retention{"nothing": {Keep: 4}, "all": {Merge: true}} {
 			t.Run(name, func(t *testing.T) {
 				b := w.container(t, "c0ffee")
 				defer b.gone(t)
@@ -52,7 +52,7 @@ func TestPruneWhereItWentTo(t *testing.T) {
 		b.set(t, "b", "2")
 		_, err = b.Seal(b.ctx, record("snapshot"))
 		must(t, err)
-		_, err = b.Prune(b.ctx, containerstore.Retention{})
+		_, err = b.Prune(b.ctx, containerstore.Retention{Merge: true})
 		must(t, err)
 		h, err := b.Open(b.ctx)
 		must(t, err)

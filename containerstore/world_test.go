@@ -44,6 +44,7 @@ type world struct {
 	leases    leases.Manager
 	content   content.Store
 	differ    containerstore.Differ
+	copies    bool // the snapshots are whole copies
 }
 
 // eachSnapshotter runs a test on a snapshotter whose snapshots are stacks of folders,
@@ -58,7 +59,9 @@ func eachSnapshotter(t *testing.T, test func(t *testing.T, w *world)) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, newWorld(t, open))
+			w := newWorld(t, open)
+			w.copies = name == "native"
+			test(t, w)
 		})
 	}
 }

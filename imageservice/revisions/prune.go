@@ -37,13 +37,19 @@ func (s *Store) pruneRevisions(ctx context.Context, ctr *moby.Container, r api.P
 		return api.PruneReport{}, err
 	}
 	defer release(errCollect)
+	// Not with the lock held: see WhileIdle.
+	stopped := !ctr.IsRunning()
 	lock := s.Files.Locks.Of(ctr.ID)
 	lock.Lock()
 	defer lock.Unlock()
 	if s.Files.Locks.Readers(ctr.ID) > 0 {
 		return api.PruneReport{}, fmt.Errorf("a commit or diff of it is under way: %w", errdefs.ErrConflict)
 	}
-	pruned, err := s.Files.History(ctr.ID, ctr.Driver).Prune(ctx, containerstore.Retention{Keep: r.Keep, OlderThan: r.OlderThan})
+	mounted, err := s.Files.Mounted(ctr.ID)
+	if err != nil {
+		return api.PruneReport{}, err
+	}
+	pruned, err := s.Files.History(ctr.ID, ctr.Driver).Prune(ctx, containerstore.Retention{Keep: r.Keep, OlderThan: r.OlderThan, Merge: stopped && !mounted})
 	if err != nil {
 		return api.PruneReport{}, err
 	}

@@ -34,8 +34,10 @@ func newPrune(docker command.Cli) *cobra.Command {
 
 The current revision always stays. Without --keep and --older-than all others are
 removed; on a terminal the command asks before that. Files of a removed revision that
-the container, another revision or an image still needs stay on disk. docker baleen df
-shows how much a prune gives back.`,
+the container, another revision or an image still needs stay on disk. If the container
+is stopped and has written nothing since its revision, the layers of removed revisions
+right below a kept one are merged into it, which removes files that were overwritten
+since. docker baleen df shows how much a prune gives back.`,
 		Example: `  # Keep the newest five
   docker baleen prune --keep 5 sandbox
 
