@@ -2,6 +2,7 @@ package baseimage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -44,6 +45,9 @@ const Path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 // needed and then kept.
 type rootfs struct {
 	name string
+	// former is the pattern of names that it may have had before; their files go when it
+	// is built.
+	former string
 	// build writes the tar file to path. It may use the folder scratch.
 	build func(ctx context.Context, path, scratch string) error
 }
@@ -120,5 +124,9 @@ func (r rootfs) buildAt(ctx context.Context, path, scratch string) error {
 	if err := r.build(ctx, part, scratch); err != nil {
 		return err
 	}
-	return os.Rename(part, path)
+	former, err := filepath.Glob(filepath.Join(filepath.Dir(path), r.former+".tar"))
+	for _, name := range former {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return errors.Join(err, os.Rename(part, path))
 }

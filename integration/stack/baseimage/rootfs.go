@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 )
 
@@ -70,14 +71,22 @@ var (
 	busyboxGlibcRootfs = rootfs{name: "busybox-glibc", build: buildBusybox("glibc\n")}
 	debianRootfs       = rootfs{name: "debian-bookworm-slim", build: buildDebian("bookworm")}
 	debianTrixieRootfs = rootfs{name: "debian-trixie-slim", build: buildDebian("trixie")}
-	workloadsRootfs    = rootfs{name: "debian-workloads", build: buildDebian("bookworm", workloads...)}
+	workloadsRootfs    = rootfs{name: workloadsName + nameOf(workloads), former: workloadsName + "*", build: buildDebian("bookworm", workloads...)}
 )
 
 // workloads are the packages of programs that upgrades are shown and tested with. One
 // image has all of them: it takes more than a minute to make.
 var workloads = []string{
-	"cron", "lighttpd", "logrotate", "openssh-server", "openssh-client", "procmail", "procps",
-	"sudo", "postgresql-15", "python3", "redis-server", "sqlite3",
+	"cron", "lighttpd", "logrotate", "openssh-server", "openssh-client", "procmail", "procps", "sudo",
+	"mariadb-server-core", "mariadb-client-core", "postgresql-15", "python3", "python3-pip", "redis-server", "sqlite3",
+}
+
+const workloadsName = "debian-workloads"
+
+// nameOf is a suffix for the name of what is made of packages, so that a machine that has
+// it of other packages makes it anew.
+func nameOf(packages []string) string {
+	return "-" + digest.FromString(strings.Join(packages, " ")).Encoded()[:12]
 }
 
 func helloRootfs(arch string) rootfs {
