@@ -17,7 +17,7 @@ import (
 func TestUpgradeKeepsPublishedPorts(t *testing.T) {
 	e := harness.Start(t, stack.Config{}, "busybox")
 	for image, expose := range map[string]string{"app:1": "EXPOSE 80", "app:2": "", "app:3": "EXPOSE 8080", "app:4": "EXPOSE 80"} {
-		e.BuildApp(t, image, fmt.Sprintf("%s\nRUN mkdir -p /www && echo %s > /www/index.html\nCMD [\"httpd\", \"-f\", \"-h\", \"/www\", \"-p\", \"80\"]\n", expose, image))
+		e.BuildApp(t, image, fmt.Sprintf("%[1]s\nENV VERSION=%[2]s\nRUN mkdir -p /www && echo %[2]s > /www/index.html\nCMD [\"httpd\", \"-f\", \"-h\", \"/www\", \"-p\", \"80\"]\n", expose, image))
 	}
 	start(t, e, "web", "--stop-timeout=1", "-p", "18081:80", "-p", "18082:81/udp", "app:1")
 	answers := func(want string) {
@@ -67,4 +67,5 @@ func TestUpgradeKeepsPublishedPorts(t *testing.T) {
 	}
 	e.Rollback(t, "web", api.RollbackRequest{Revision: 1})
 	answers("app:1")
+	t.Run("networks", func(t *testing.T) { upgradeKeepsNetworks(t, e) })
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // TestUpgradeThatDoesNotComeUp: a container that does not run on, or is not
-// healthy, is back on its image with its data, and runs.
+// healthy, is back on its image with its data, and runs. Asked for in Finsys/dockhand#14.
 func TestUpgradeThatDoesNotComeUp(t *testing.T) {
 	e := harness.Start(t, stack.Config{}, "busybox")
 	e.BuildApp(t, "app:1", "")
