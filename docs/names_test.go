@@ -164,7 +164,7 @@ func TestLabelsAreDocumented(t *testing.T) {
 			continue
 		}
 		for _, m := range label.FindAllStringSubmatch(text, -1) {
-			annotation := strings.HasPrefix(m[1], "io.baleen.checkpoint.") && path != "imageservice/restore.go"
+			annotation := strings.HasPrefix(m[1], "io.baleen.checkpoint.") && path != "imageservice/checkpoint/image/restore.go"
 			if !annotation && !strings.Contains(page, "`"+m[1]+"`") {
 				t.Errorf("%s: docs/architecture.md does not have the label %s", path, m[1])
 			}

@@ -4,7 +4,8 @@
 // container or a build step, creating, finding and releasing a container's
 // layer, its changes and its size. All others go to the [Upstream] service,
 // Moby's own, which works on the same containerd. The work is below: package commit makes
-// images of containers, layers has their writable layers, and revisions keeps their states.
+// images of containers, layers has their writable layers, revisions keeps their states, and
+// checkpoint/image makes and reads checkpoints.
 //
 // # What it promises
 //
@@ -24,15 +25,4 @@
 // under way.
 //
 // docs/architecture.md tells the life of a commit and of a revision, and the labels.
-//
-// # Checkpoints
-//
-// [Service.Checkpoint] keeps all of a container as an image: what it changed in
-// its image, that image, its configuration, and its processes if the daemon can
-// dump them. It pauses for the dump and for the seal of its files. A [Restore]
-// makes the image known and the layer whole before there is a container; package
-// containerstore has the format. Restores at the same time share the record of an
-// image that one of them has made, and the last one removes what none has needed.
-// What a crash has cut short is removed at the daemon's next start, with
-// [Service.DropLayer] and [Service.MendRestores].
 package imageservice

@@ -13,6 +13,3 @@ import (
 func CompletePull(from puller, store images.Store, complete func(context.Context, ocispec.Descriptor) error) func(context.Context, string, ...containerd.RemoteOpt) (containerd.Image, error) {
 	return completePull{from, store, complete}.run
 }
-
-// RestoredName is the name of an image that a checkpoint has brought.
-var RestoredName = restoredName

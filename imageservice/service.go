@@ -7,9 +7,11 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/log"
 	"github.com/moby/sys/user"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/diff/idmap"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/image"
 	"github.com/baleen-project/baleen/imageservice/commit"
 	"github.com/baleen-project/baleen/imageservice/internal/blobs"
 	"github.com/baleen-project/baleen/imageservice/internal/files"
@@ -53,6 +55,7 @@ type Service struct {
 	layers      *layers.Store
 	commits     *commit.Maker
 	revisions   *revisions.Store
+	checkpoints *image.Store
 	blobs       *blobs.Store
 	images      images.Store
 	upstream    Upstream
@@ -64,7 +67,6 @@ type Service struct {
 	interrupted []string
 	cutShort    bool // a crash may have cut operations short
 	tempMounts  string
-	restored    restoredImages
 }
 
 // New returns a service, and removes what operations left behind that a crash
@@ -101,6 +103,10 @@ func New(c Config) *Service {
 	s.commits = &commit.Maker{
 		Files: s.files, Images: s.images, Blobs: s.blobs, Events: c.Events, Resolver: c.Upstream,
 		Compression: c.Options.Compression, Limit: c.Options.limit(),
+	}
+	s.checkpoints = &image.Store{
+		Files: s.files, Layers: s.layers, Commits: s.commits, Blobs: s.blobs, Images: s.images,
+		Resolver: c.Upstream, Owner: c.Owner, Limit: c.Options.limit(),
 	}
 	if !s.files.IDs.Empty() && !moby.StockMapsIDs {
 		log.G(s.background()).Warn(NoWayBackWarning)
@@ -147,6 +153,14 @@ func (s *Service) Mounted(id string) (bool, error) { return s.files.Mounted(id) 
 
 // RevisionStore returns the revisions of the daemon's containers.
 func (s *Service) RevisionStore() *revisions.Store { return s.revisions }
+
+// CheckpointStore returns the checkpoints that the daemon has.
+func (s *Service) CheckpointStore() *image.Store { return s.checkpoints }
+
+// MendRestores is [image.Store.MendRestores].
+func (s *Service) MendRestores(ctx context.Context, used func(manifest digest.Digest) bool) error {
+	return s.checkpoints.MendRestores(ctx, used)
+}
 
 // idMap is the daemon's mapping.
 func idMap(m user.IdentityMapping) idmap.Map {

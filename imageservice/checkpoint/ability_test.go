@@ -32,7 +32,7 @@ func TestCheckOfAContainer(t *testing.T) {
 			if tc.prepare != nil {
 				tc.prepare(c)
 			}
-			m := &checkpoint.Maker{Operations: w, Images: w, Processes: w, Freezer: w, Defaults: w, Events: w}
+			m := &checkpoint.Maker{Operations: w, Images: w, Names: w, Processes: w, Freezer: w, Defaults: w, Events: w}
 			got, err := m.Check(t.Context(), "web")
 			if err != nil {
 				t.Fatal(err)
@@ -53,7 +53,7 @@ func TestCheckOfAContainer(t *testing.T) {
 		}
 		return nil
 	}
-	m := &checkpoint.Maker{Operations: w, Images: w, Processes: w, Freezer: w, Defaults: w, Events: w}
+	m := &checkpoint.Maker{Operations: w, Images: w, Names: w, Processes: w, Freezer: w, Defaults: w, Events: w}
 	if got, err := m.Check(t.Context(), "web"); !errors.Is(err, errFault) || got.Processes {
 		t.Errorf("of processes that cannot be listed it says %+v, %v", got, err)
 	}

@@ -2,8 +2,8 @@
 // checkpoints.
 //
 // A checkpoint is an image that holds a container's files and configuration, and its
-// processes if asked to. Package imageservice reads and writes these images; this package
-// does what concerns the daemon's containers. A [Maker] pauses the container, has its
+// processes if asked to. Package image, below, reads and writes these images; this
+// package does what concerns the daemon's containers. A [Maker] pauses the container, has its
 // processes dumped, and ends them when the checkpoint is whole. A [Restorer] creates the
 // container of a checkpoint and starts it. Both work by small roles that the daemon's
 // glue implements.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/image"
 )
 
 const id = "0123456789ab"
@@ -38,7 +38,7 @@ type world struct {
 	toEnd      int      // pauses until the container ends
 	kept       int      // calls of KeepPaused that have not ended
 	images     []string // names of checkpoints
-	options    imageservice.CheckpointOptions
+	options    image.Options
 	messages   []api.Progress
 	events     []string
 	pids       []uint32 // of the container
@@ -122,7 +122,7 @@ func (w *world) UnrecordedTask(context.Context, *moby.Container) (containerd.Tas
 
 // Checkpoint behaves as the image service does: it pauses, dumps, and makes the image
 // after that.
-func (w *world) Checkpoint(ctx context.Context, _ *moby.Container, o imageservice.CheckpointOptions) (api.Checkpoint, error) {
+func (w *world) Checkpoint(ctx context.Context, _ *moby.Container, o image.Options) (api.Checkpoint, error) {
 	w.options = o
 	made := api.Checkpoint{ID: "sha256:made", Paused: time.Second}
 	thaw := func() {}

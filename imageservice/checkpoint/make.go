@@ -10,7 +10,7 @@ import (
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/image"
 	"github.com/baleen-project/baleen/imageservice/internal/progress"
 )
 
@@ -18,6 +18,7 @@ import (
 type Maker struct {
 	Operations Operations
 	Images     Images
+	Names      Names
 	Processes  Processes
 	Freezer    Freezer
 	Defaults   Defaults
@@ -45,7 +46,7 @@ func (m *Maker) Make(ctx context.Context, name string, req api.CheckpointRequest
 }
 
 func (m *Maker) make(ctx context.Context, c *moby.Container, ref reference.Named, req api.CheckpointRequest, emit func(api.Progress)) (made api.Checkpoint, err error) {
-	options := imageservice.CheckpointOptions{
+	options := image.Options{
 		Tell:  func(status string) { emit(api.Progress{Status: status}) },
 		Bytes: emitBytes(emit),
 	}
@@ -78,12 +79,12 @@ func (m *Maker) make(ctx context.Context, c *moby.Container, ref reference.Named
 }
 
 // keep makes the checkpoint and names it.
-func (m *Maker) keep(ctx context.Context, c *moby.Container, ref reference.Named, options imageservice.CheckpointOptions) (api.Checkpoint, error) {
+func (m *Maker) keep(ctx context.Context, c *moby.Container, ref reference.Named, options image.Options) (api.Checkpoint, error) {
 	made, err := m.Images.Checkpoint(ctx, c, options)
 	if err != nil || ref == nil {
 		return made, err
 	}
-	if err := m.Images.TagImage(ctx, moby.ImageID(made.ID), ref); err != nil {
+	if err := m.Names.TagImage(ctx, moby.ImageID(made.ID), ref); err != nil {
 		return api.Checkpoint{}, fmt.Errorf("name the checkpoint %s: %w", made.ID, err)
 	}
 	made.Ref = reference.FamiliarString(ref)

@@ -15,7 +15,7 @@ import (
 )
 
 func (w *world) make(req api.CheckpointRequest) error {
-	m := &checkpoint.Maker{Operations: w, Images: w, Processes: w, Freezer: w, Defaults: w, Events: w}
+	m := &checkpoint.Maker{Operations: w, Images: w, Names: w, Processes: w, Freezer: w, Defaults: w, Events: w}
 	return m.Make(w.t.Context(), "web", req, w.emit)
 }
 

@@ -20,7 +20,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/image"
 	"github.com/baleen-project/baleen/imageservice/criu"
 )
 
@@ -57,7 +57,7 @@ func (p clientProcesses) Dump(ctx context.Context, id string) (ocispec.Descripto
 // keepProcesses makes a checkpoint with the processes of a container. They stand still
 // until it is read; if they are not to go on, until the checkpoint is whole, and then they
 // end: a checkpoint that fails leaves them running.
-func (m *Maker) keepProcesses(ctx context.Context, c *moby.Container, ref reference.Named, options imageservice.CheckpointOptions, goOn bool) (made api.Checkpoint, err error) {
+func (m *Maker) keepProcesses(ctx context.Context, c *moby.Container, ref reference.Named, options image.Options, goOn bool) (made api.Checkpoint, err error) {
 	version, err := criu.Version(ctx)
 	if err == nil {
 		err = keepable(c, goOn)

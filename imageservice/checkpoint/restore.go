@@ -12,7 +12,7 @@ import (
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/image"
 	"github.com/baleen-project/baleen/imageservice/criu"
 	"github.com/baleen-project/baleen/imageservice/internal/panics"
 	"github.com/baleen-project/baleen/imageservice/lifecycle/unfinished"
@@ -28,13 +28,13 @@ type Restorer struct {
 	Events      Events
 }
 
-// ServiceCheckpoints returns the checkpoints that an image service has.
-func ServiceCheckpoints(s *imageservice.Service) Checkpoints { return serviceCheckpoints{s} }
+// StoreCheckpoints returns the checkpoints that a store has.
+func StoreCheckpoints(s *image.Store) Checkpoints { return storeCheckpoints{s} }
 
-type serviceCheckpoints struct{ service *imageservice.Service }
+type storeCheckpoints struct{ store *image.Store }
 
-func (s serviceCheckpoints) PrepareRestore(ctx context.Context, ref string, o imageservice.RestoreOptions) (*Prepared, error) {
-	r, err := s.service.PrepareRestore(ctx, ref, o)
+func (s storeCheckpoints) PrepareRestore(ctx context.Context, ref string, o image.RestoreOptions) (*Prepared, error) {
+	r, err := s.store.PrepareRestore(ctx, ref, o)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (r *Restorer) restore(ctx context.Context, req api.RestoreRequest, emit fun
 	if err != nil {
 		return made, err
 	}
-	prepared, err := r.Checkpoints.PrepareRestore(ctx, req.Ref, imageservice.RestoreOptions{Trust: req.Trust, Plain: plain, Request: req})
+	prepared, err := r.Checkpoints.PrepareRestore(ctx, req.Ref, image.RestoreOptions{Trust: req.Trust, Plain: plain, Request: req})
 	if err != nil {
 		return made, err
 	}

@@ -15,8 +15,8 @@ import (
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
 	"github.com/baleen-project/baleen/imageservice/checkpoint"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/image"
 	"github.com/baleen-project/baleen/imageservice/internal/panics"
 	"github.com/baleen-project/baleen/imageservice/lifecycle/unfinished"
 )
@@ -24,16 +24,16 @@ import (
 // restores is a world in which checkpoints are restored.
 type restores struct {
 	*world
-	found    *imageservice.Restore // the checkpoint
-	prepared int                   // that have not ended
-	failure  error                 // of the last that has ended
-	layer    bool                  // the container has one
-	started  string                // "start", or the folder of the dump
+	found    *image.Restore // the checkpoint
+	prepared int            // that have not ended
+	failure  error          // of the last that has ended
+	layer    bool           // the container has one
+	started  string         // "start", or the folder of the dump
 	params   moby.ContainerCreateConfig
 }
 
 func newRestores(t *testing.T) *restores {
-	return &restores{world: newWorld(t), found: &imageservice.Restore{
+	return &restores{world: newWorld(t), found: &image.Restore{
 		Name: "web", Kind: "files", Config: &moby.ContainerConfig{Image: "web:1"}, Host: &moby.HostConfig{},
 		Image: "sha256:image", Networks: map[string]*moby.EndpointSettings{"front": {}}, Warnings: []string{"of the checkpoint"},
 	}}
@@ -44,7 +44,7 @@ func (w *restores) restore(ctx context.Context, req api.RestoreRequest) error {
 	return r.Restore(ctx, req, w.emit)
 }
 
-func (w *restores) PrepareRestore(_ context.Context, ref string, o imageservice.RestoreOptions) (*checkpoint.Prepared, error) {
+func (w *restores) PrepareRestore(_ context.Context, ref string, o image.RestoreOptions) (*checkpoint.Prepared, error) {
 	if err := w.call("PrepareRestore"); err != nil {
 		return nil, err
 	}

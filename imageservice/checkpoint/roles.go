@@ -9,7 +9,7 @@ import (
 
 	"github.com/baleen-project/baleen/compat/api"
 	"github.com/baleen-project/baleen/compat/moby"
-	"github.com/baleen-project/baleen/imageservice"
+	"github.com/baleen-project/baleen/imageservice/checkpoint/image"
 )
 
 // Operations guards containers. The Operations of package lifecycle do.
@@ -22,13 +22,17 @@ type Operations interface {
 	UnrecordedTask(ctx context.Context, c *moby.Container) (containerd.Task, error)
 }
 
-// Images makes and names checkpoints. [*imageservice.Service] does.
+// Images makes checkpoints. [*image.Store] does.
 type Images interface {
-	Checkpoint(ctx context.Context, c *moby.Container, o imageservice.CheckpointOptions) (api.Checkpoint, error)
-	TagImage(ctx context.Context, id moby.ImageID, name reference.Named) error
+	Checkpoint(ctx context.Context, c *moby.Container, o image.Options) (api.Checkpoint, error)
 	// KeepPaused has the next daemon thaw the container if this one is killed before end
 	// is called.
 	KeepPaused(ctx context.Context, id string) (_ context.Context, end func(error), _ error)
+}
+
+// Names names images. The daemon's image service does.
+type Names interface {
+	TagImage(ctx context.Context, id moby.ImageID, name reference.Named) error
 }
 
 // Processes finds what containerd has of the processes of a running container.
@@ -93,26 +97,26 @@ type Cleaner interface {
 	TakeBack(ctx context.Context, c *moby.Container, failure error) error
 }
 
-// Checkpoints finds checkpoints to restore. [ServiceCheckpoints] returns them.
+// Checkpoints finds checkpoints to restore. [StoreCheckpoints] returns them.
 type Checkpoints interface {
-	PrepareRestore(ctx context.Context, ref string, o imageservice.RestoreOptions) (*Prepared, error)
+	PrepareRestore(ctx context.Context, ref string, o image.RestoreOptions) (*Prepared, error)
 }
 
 // Prepared is a checkpoint that is whole, and fit for this daemon. Only the fields of the
 // Restore are used; its methods are called as steps.
 type Prepared struct {
-	*imageservice.Restore
+	*image.Restore
 	Steps Steps
 }
 
-// Steps are those of [*imageservice.Restore].
+// Steps are those of [*image.Restore].
 type Steps interface {
 	CreateLayer(ctx context.Context, c *moby.Container, init moby.InitLayerFunc) (moby.RWLayer, error)
 	UnpackProcess(ctx context.Context) (ocispec.Descriptor, error)
 	End(ctx context.Context, failure error)
 }
 
-// Layers makes the layers of new containers. [*imageservice.Service] does.
+// Layers makes the layers of new containers. The daemon's image service does.
 type Layers interface {
 	CreateLayerContext(ctx context.Context, c *moby.Container, init moby.InitLayerFunc) (moby.RWLayer, error)
 }

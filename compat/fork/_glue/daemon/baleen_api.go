@@ -55,7 +55,7 @@ func (b apiBackend) AnswerChanges(ctx context.Context, w http.ResponseWriter, na
 func (b apiBackend) checkpoints() *checkpoint.Maker {
 	state := b.baleen()
 	return &checkpoint.Maker{
-		Operations: state.operations, Images: state.service, Freezer: state.freezer,
+		Operations: state.operations, Images: state.service.CheckpointStore(), Names: state.service, Freezer: state.freezer,
 		Processes: checkpoint.ClientProcesses(b.containerdClient), Defaults: checkpointRoles{b.Daemon}, Events: baleenRoles{b.Daemon},
 	}
 }
@@ -77,7 +77,7 @@ func (b apiBackend) CheckpointRestore(ctx context.Context, req api.RestoreReques
 		return lifecycle.ErrOff()
 	}
 	r := &checkpoint.Restorer{
-		Checkpoints: checkpoint.ServiceCheckpoints(state.service), Creator: roles, Starter: roles,
+		Checkpoints: checkpoint.StoreCheckpoints(state.service.CheckpointStore()), Creator: roles, Starter: roles,
 		Cleaner: state.cleaner, Defaults: roles, Events: baleenRoles{b.Daemon},
 	}
 	return r.Restore(ctx, req, emit)

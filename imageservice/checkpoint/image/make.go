@@ -1,4 +1,4 @@
-package imageservice
+package image
 
 import (
 	"context"
@@ -31,8 +31,8 @@ import (
 	"github.com/baleen-project/baleen/imageservice/internal/progress"
 )
 
-// CheckpointOptions says how a checkpoint is made.
-type CheckpointOptions struct {
+// Options says how a checkpoint is made.
+type Options struct {
 	// Spec is the runtime spec that the container runs with; nil if it does not.
 	Spec []byte
 	// Dump keeps the container's processes, which are paused for that and until
@@ -53,9 +53,9 @@ type CheckpointOptions struct {
 }
 
 // Checkpoint keeps a container's files and configuration, and its processes if
-// asked to, as an image without a name: one that [Service.PrepareRestore] makes a
+// asked to, as an image without a name: one that [Store.PrepareRestore] makes a
 // container of.
-func (s *Service) Checkpoint(ctx context.Context, ctr *moby.Container, o CheckpointOptions) (api.Checkpoint, error) {
+func (s *Store) Checkpoint(ctx context.Context, ctr *moby.Container, o Options) (api.Checkpoint, error) {
 	made, err := s.checkpoint(ctx, ctr, o)
 	if err != nil {
 		return api.Checkpoint{}, compat.DockerError(fmt.Errorf("checkpoint container %s: %w", ctr.ID, err))
@@ -63,11 +63,11 @@ func (s *Service) Checkpoint(ctx context.Context, ctr *moby.Container, o Checkpo
 	return made, nil
 }
 
-func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o CheckpointOptions) (_ api.Checkpoint, err error) {
-	defer s.files.Locks.Read(ctr.ID)()
+func (s *Store) checkpoint(ctx context.Context, ctr *moby.Container, o Options) (_ api.Checkpoint, err error) {
+	defer s.Files.Locks.Read(ctr.ID)()
 	ctx, t, finish := phases.Begin(ctx, "checkpoint", ctr.ID)
 	defer func() { finish(err) }()
-	ctx, end, err := s.files.Operations.Begin(ctx, "checkpoint", ctr.ID, o.Pause != nil)
+	ctx, end, err := s.Files.Operations.Begin(ctx, "checkpoint", ctr.ID, o.Pause != nil)
 	if err != nil {
 		return api.Checkpoint{}, err
 	}
@@ -78,7 +78,7 @@ func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o Checkpo
 	o.Pause = timed(o.Pause, &paused)
 	ctx = progress.With(ctx, o.Bytes)
 	o.Tell("looking at the container")
-	l, err := s.commits.Look(ctx, t, ctr)
+	l, err := s.Commits.Look(ctx, t, ctr)
 	if err != nil {
 		return api.Checkpoint{}, err
 	}
@@ -104,7 +104,7 @@ func (s *Service) checkpoint(ctx context.Context, ctr *moby.Container, o Checkpo
 
 // keepState stores what a container changed, as layers, and what is asked for of
 // its processes. It is paused while it is read; what is sealed is read before.
-func (s *Service) keepState(ctx context.Context, t *phases.Operation, ctr *moby.Container, l commit.Origin, o CheckpointOptions) (own []diff.Layer, process *ocispec.Descriptor, err error) {
+func (s *Store) keepState(ctx context.Context, t *phases.Operation, ctr *moby.Container, l commit.Origin, o Options) (own []diff.Layer, process *ocispec.Descriptor, err error) {
 	live, below, err := s.splitSealed(ctx, t, ctr, l, o)
 	if err != nil {
 		return nil, nil, err
@@ -123,7 +123,7 @@ func (s *Service) keepState(ctx context.Context, t *phases.Operation, ctr *moby.
 		live.Pause = func() func() { return thaw }
 	}
 	o.Tell("reading what it changed")
-	made, err := s.commits.Seal(ctx, t, ctr, live)
+	made, err := s.Commits.Seal(ctx, t, ctr, live)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -148,7 +148,7 @@ func timed(pause pause.Func, took *time.Duration) pause.Func {
 	}
 }
 
-func dump(ctx context.Context, t *phases.Operation, o CheckpointOptions) (ocispec.Descriptor, error) {
+func dump(ctx context.Context, t *phases.Operation, o Options) (ocispec.Descriptor, error) {
 	ctx, done := t.Phase(ctx, "dump")
 	dumped, err := o.Dump(ctx)
 	done(err)
@@ -157,14 +157,14 @@ func dump(ctx context.Context, t *phases.Operation, o CheckpointOptions) (ocispe
 
 // wholeBase makes sure that all of the container's image is there: without it a
 // checkpoint could not be restored.
-func (s *Service) wholeBase(ctx context.Context, ctr *moby.Container, base baseimage.Image) error {
+func (s *Store) wholeBase(ctx context.Context, ctr *moby.Container, base baseimage.Image) error {
 	if ctr.ImageManifest == nil {
 		return nil
 	}
 	if !images.IsManifestType(ctr.ImageManifest.MediaType) {
 		return fmt.Errorf("its image is known as a %s alone: %w", ctr.ImageManifest.MediaType, errdefs.ErrNotImplemented)
 	}
-	gone, err := missing.Blobs(ctx, s.files.Content, base.Manifest.Layers)
+	gone, err := missing.Blobs(ctx, s.Files.Content, base.Manifest.Layers)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (s *Service) wholeBase(ctx context.Context, ctr *moby.Container, base basei
 
 // publishCheckpoint stores what a checkpoint holds besides layers, and makes its
 // record.
-func (s *Service) publishCheckpoint(ctx context.Context, ctr *moby.Container, base baseimage.Image, own []diff.Layer, process *ocispec.Descriptor, o CheckpointOptions, began time.Time) (api.Checkpoint, error) {
+func (s *Store) publishCheckpoint(ctx context.Context, ctr *moby.Container, base baseimage.Image, own []diff.Layer, process *ocispec.Descriptor, o Options, began time.Time) (api.Checkpoint, error) {
 	plain := o.Plain
 	if o.Dump != nil { // processes go on where they were, and keep all
 		plain = nil
@@ -192,7 +192,7 @@ func (s *Service) publishCheckpoint(ctx context.Context, ctr *moby.Container, ba
 	if err := s.keepBase(ctx, c); err != nil {
 		return api.Checkpoint{}, err
 	}
-	if err := s.blobs.WriteAll(ctx, parts); err != nil {
+	if err := s.Blobs.WriteAll(ctx, parts); err != nil {
 		return api.Checkpoint{}, err
 	}
 	index := parts[len(parts)-1].Desc
@@ -209,17 +209,17 @@ func (s *Service) publishCheckpoint(ctx context.Context, ctr *moby.Container, ba
 	if err := s.measure(ctx, &made, c, parts, began); err != nil {
 		return api.Checkpoint{}, err
 	}
-	_, err = s.images.Create(ctx, images.Image{Name: compat.DanglingName(index.Digest), Target: index, CreatedAt: time.Now()})
+	_, err = s.Images.Create(ctx, images.Image{Name: compat.DanglingName(index.Digest), Target: index, CreatedAt: time.Now()})
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return api.Checkpoint{}, fmt.Errorf("create image %s: %w", index.Digest, err)
 	}
-	s.commits.LogCreated(moby.ImageID(index.Digest), nil)
+	s.Commits.LogCreated(moby.ImageID(index.Digest), nil)
 	return made, nil
 }
 
 // checkpointParts describes a checkpoint whose layers are stored, and returns
 // the blobs that are not; the last one is its index.
-func (s *Service) checkpointParts(ctr *moby.Container, base baseimage.Image, own []diff.Layer, process *ocispec.Descriptor, described checkpoint.Container, o CheckpointOptions) (*checkpoint.Checkpoint, []blobs.Blob, error) {
+func (s *Store) checkpointParts(ctr *moby.Container, base baseimage.Image, own []diff.Layer, process *ocispec.Descriptor, described checkpoint.Container, o Options) (*checkpoint.Checkpoint, []blobs.Blob, error) {
 	c := &checkpoint.Checkpoint{
 		Platform: commit.Platform(base.Config.Platform, ctr.ImagePlatform), Image: imageName(described), Own: own,
 		Runtime: runtimeName(ctr.HostConfig.Runtime), Snapshotter: ctr.Driver, Name: described.Name, Created: described.Created,
@@ -240,7 +240,7 @@ func (s *Service) checkpointParts(ctr *moby.Container, base baseimage.Image, own
 		return nil, nil, err
 	}
 	c.Config = &config
-	parts := []blobs.Blob{{Desc: config, Text: text, Labels: compat.ConfigLabels(s.files.Snapshotter, identity.ChainID(base.Config.RootFS.DiffIDs))}}
+	parts := []blobs.Blob{{Desc: config, Text: text, Labels: compat.ConfigLabels(s.Files.Snapshotter, identity.ChainID(base.Config.RootFS.DiffIDs))}}
 	part, err := checkpoint.EncodePart(checkpoint.MediaTypeContainer, described)
 	if err != nil {
 		return nil, nil, err
@@ -252,7 +252,7 @@ func (s *Service) checkpointParts(ctr *moby.Container, base baseimage.Image, own
 	}
 	manifest, index, err := c.Encode()
 	if err == nil {
-		index.Labels[labelMadeBy] = s.owner
+		index.Labels[labelMadeBy] = s.Owner
 	}
 	return c, append(parts, blobs.Blob(manifest), blobs.Blob(index)), err
 }
@@ -289,12 +289,12 @@ func hintConfig(of *moby.ContainerConfig, kind string) *moby.ContainerConfig {
 }
 
 // keepBase puts what a checkpoint has of the container's image under the lease.
-func (s *Service) keepBase(ctx context.Context, c *checkpoint.Checkpoint) error {
+func (s *Store) keepBase(ctx context.Context, c *checkpoint.Checkpoint) error {
 	all, ctx := errgroup.WithContext(ctx)
 	for _, desc := range append(slices.Clone(c.Layers), deref(c.Base), deref(c.BaseConfig)) {
 		if desc.Digest != "" {
 			all.Go(func() error {
-				return s.files.Operations.KeepBlob(ctx, desc.Digest)
+				return s.Files.Operations.KeepBlob(ctx, desc.Digest)
 			})
 		}
 	}
@@ -309,7 +309,7 @@ func deref(d *ocispec.Descriptor) ocispec.Descriptor {
 }
 
 // measure adds up what a checkpoint weighs, and what of it is new since began.
-func (s *Service) measure(ctx context.Context, made *api.Checkpoint, c *checkpoint.Checkpoint, blobs []blobs.Blob, began time.Time) error {
+func (s *Store) measure(ctx context.Context, made *api.Checkpoint, c *checkpoint.Checkpoint, blobs []blobs.Blob, began time.Time) error {
 	parts := append(slices.Clone(c.Layers), deref(c.Base), deref(c.BaseConfig), deref(c.Process))
 	for _, b := range blobs {
 		parts = append(parts, b.Desc)
@@ -318,7 +318,7 @@ func (s *Service) measure(ctx context.Context, made *api.Checkpoint, c *checkpoi
 		if desc.Digest == "" {
 			continue
 		}
-		info, err := s.files.Content.Info(ctx, desc.Digest)
+		info, err := s.Files.Content.Info(ctx, desc.Digest)
 		if err != nil {
 			return fmt.Errorf("look up %s: %w", desc.Digest, err)
 		}

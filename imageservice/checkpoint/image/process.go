@@ -1,4 +1,4 @@
-package imageservice
+package image
 
 import (
 	"context"
@@ -25,16 +25,16 @@ var processCompression = compress.Method{Kind: compress.Zstd, Level: 1}
 
 // packProcess compresses what CRIU has dumped, once the container is thawed. The
 // dump itself goes with the lease.
-func (s *Service) packProcess(ctx context.Context, t *phases.Operation, raw ocispec.Descriptor, o CheckpointOptions) (_ *ocispec.Descriptor, err error) {
+func (s *Store) packProcess(ctx context.Context, t *phases.Operation, raw ocispec.Descriptor, o Options) (_ *ocispec.Descriptor, err error) {
 	o.Tell("packing the processes")
 	ctx, done := t.Phase(ctx, "pack processes")
 	defer func() { done(err) }()
-	dumped, err := blobs.FetchFrom(ctx, progress.Store{Store: s.files.Content, Meter: progress.NewMeter(ctx, raw.Size)}, raw)
+	dumped, err := blobs.FetchFrom(ctx, progress.Store{Store: s.Files.Content, Meter: progress.NewMeter(ctx, raw.Size)}, raw)
 	if err != nil {
 		return nil, fmt.Errorf("open the state of the processes: %w", err)
 	}
 	defer func() { err = errors.Join(err, dumped.Close()) }()
-	packed, err := s.commits.Ship(ctx, func(w io.Writer) (diff.Layer, error) {
+	packed, err := s.Commits.Ship(ctx, func(w io.Writer) (diff.Layer, error) {
 		return packStream(w, checkpoint.MediaTypeProcess, dumped)
 	})
 	if err == nil && packed.DiffID != raw.Digest {
@@ -67,8 +67,8 @@ func (r *Restore) UnpackProcess(ctx context.Context) (ocispec.Descriptor, error)
 		return raw, err
 	}
 	ctx = progress.With(leases.WithLease(ctx, r.lease), r.Bytes)
-	if err := r.s.files.Operations.KeepBlob(ctx, raw.Digest); err != nil {
+	if err := r.s.Files.Operations.KeepBlob(ctx, raw.Digest); err != nil {
 		return raw, err
 	}
-	return raw, r.checkpoint.UnpackProcess(ctx, progress.Store{Store: r.s.files.Content, Meter: progress.NewMeter(ctx, r.Process.Size)})
+	return raw, r.checkpoint.UnpackProcess(ctx, progress.Store{Store: r.s.Files.Content, Meter: progress.NewMeter(ctx, r.Process.Size)})
 }

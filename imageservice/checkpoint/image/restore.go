@@ -1,4 +1,4 @@
-package imageservice
+package image
 
 import (
 	"cmp"
@@ -48,7 +48,7 @@ type Restore struct {
 	Process *ocispec.Descriptor
 	CRIU    string
 
-	s          *Service
+	s          *Store
 	asked      settings.Configuration
 	checkpoint *checkpoint.Checkpoint
 	index      digest.Digest
@@ -72,7 +72,7 @@ type RestoreOptions struct {
 
 // PrepareRestore looks at a checkpoint, and makes the image of its container
 // known to the daemon. Nothing else is there before the container is created.
-func (s *Service) PrepareRestore(ctx context.Context, ref string, o RestoreOptions) (*Restore, error) {
+func (s *Store) PrepareRestore(ctx context.Context, ref string, o RestoreOptions) (*Restore, error) {
 	r, err := s.prepareRestore(ctx, ref, o)
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("restore %s: %w", ref, err))
@@ -80,12 +80,12 @@ func (s *Service) PrepareRestore(ctx context.Context, ref string, o RestoreOptio
 	return r, nil
 }
 
-func (s *Service) prepareRestore(ctx context.Context, ref string, o RestoreOptions) (prepared *Restore, err error) {
-	img, err := s.upstream.ResolveImage(ctx, ref)
+func (s *Store) prepareRestore(ctx context.Context, ref string, o RestoreOptions) (prepared *Restore, err error) {
+	img, err := s.Resolver.ResolveImage(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	ctx, end, err := s.files.Operations.Begin(ctx, "restore", img.Target.Digest.String(), false)
+	ctx, end, err := s.Files.Operations.Begin(ctx, "restore", img.Target.Digest.String(), false)
 	if err != nil {
 		return nil, err
 	}
@@ -97,10 +97,10 @@ func (s *Service) prepareRestore(ctx context.Context, ref string, o RestoreOptio
 		}
 	}()
 	// Whoever removes the image now does not take it away.
-	if err := s.files.Operations.KeepBlob(ctx, img.Target.Digest); err != nil {
+	if err := s.Files.Operations.KeepBlob(ctx, img.Target.Digest); err != nil {
 		return nil, err
 	}
-	c, err := checkpoint.Read(ctx, s.files.Content, img.Target)
+	c, err := checkpoint.Read(ctx, s.Files.Content, img.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (r *Restore) prepare(ctx context.Context, o RestoreOptions) error {
 		return fmt.Errorf("it is of a container for %s, and this daemon runs %s: %w",
 			platforms.FormatAll(r.Platform), platforms.FormatAll(host), errdefs.ErrInvalidArgument)
 	}
-	described, err := r.checkpoint.ReadContainer(ctx, r.s.files.Content)
+	described, err := r.checkpoint.ReadContainer(ctx, r.s.Files.Content)
 	if err != nil {
 		return err
 	}
@@ -169,11 +169,11 @@ const labelMadeBy = "io.baleen.checkpoint.made-by"
 // image could not: what is run by its configuration may be anything. plain is
 // what the daemon gives to a container of which nothing is asked.
 func (r *Restore) checkTrust(ctx context.Context, plain *moby.HostConfig) error {
-	info, err := r.s.files.Content.Info(ctx, r.index)
+	info, err := r.s.Files.Content.Info(ctx, r.index)
 	if err != nil {
 		return fmt.Errorf("look up the checkpoint: %w", err)
 	}
-	if maker := info.Labels[labelMadeBy]; maker != "" && maker == r.s.owner {
+	if maker := info.Labels[labelMadeBy]; maker != "" && maker == r.s.Owner {
 		return nil
 	}
 	asked := r.asked.Asked(plain)
@@ -192,7 +192,7 @@ func (r *Restore) checkTrust(ctx context.Context, plain *moby.HostConfig) error 
 func (r *Restore) CreateLayer(ctx context.Context, ctr *moby.Container, initFunc moby.InitLayerFunc) (moby.RWLayer, error) {
 	// The one of the checkpoint, should the daemon have chosen another platform's.
 	ctr.ImageManifest = r.base
-	l, err := r.s.layers.Create(ctx, ctr, initFunc, r.fill)
+	l, err := r.s.Layers.Create(ctx, ctr, initFunc, r.fill)
 	if err != nil {
 		return nil, compat.DockerError(fmt.Errorf("restore the files of container %s: %w", ctr.ID, err))
 	}
@@ -205,10 +205,10 @@ func (r *Restore) fill(ctx context.Context, mounts []mount.Mount) error {
 	for _, l := range r.checkpoint.Own {
 		total += l.Blob.Size
 	}
-	from := progress.Store{Store: r.s.files.Content, Meter: progress.NewMeter(progress.With(ctx, r.Bytes), total)}
+	from := progress.Store{Store: r.s.Files.Content, Meter: progress.NewMeter(progress.With(ctx, r.Bytes), total)}
 	return r.checkpoint.Fill(ctx, mounts, func(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error) {
 		return blobs.FetchFrom(ctx, from, layer)
-	}, r.s.options.limit())
+	}, r.s.Limit)
 }
 
 // End ends the restore: with a failure, what it made goes.

@@ -1,4 +1,4 @@
-package imageservice
+package image
 
 import (
 	"context"
@@ -37,7 +37,7 @@ type sealedLayer struct {
 // the lowest first, or finds the one that was made before. What is left to read
 // is what is active. If the stack cannot be split, nothing is, and all of it is to
 // be read as one layer, as always without sealed snapshots.
-func (s *Service) splitSealed(ctx context.Context, t *phases.Operation, ctr *moby.Container, l commit.Origin, o CheckpointOptions) (commit.Origin, []sealedLayer, error) {
+func (s *Store) splitSealed(ctx context.Context, t *phases.Operation, ctr *moby.Container, l commit.Origin, o Options) (commit.Origin, []sealedLayer, error) {
 	// Of what the uppers do not tell only trees can be compared: a whole.
 	if l.Readable() != nil || len(l.Stack.Own) < 2 || len(l.Base.Manifest.Layers)+len(l.Stack.Own) > checkpointLayers {
 		return l, nil, nil
@@ -60,15 +60,15 @@ func (s *Service) splitSealed(ctx context.Context, t *phases.Operation, ctr *mob
 
 // packSealed packs the sealed snapshots among a container's own, which are from the
 // top, and the parts from the bottom.
-func (s *Service) packSealed(ctx context.Context, ctr *moby.Container, own []string, parts []*changes.Container) ([]sealedLayer, error) {
-	h := s.files.History(ctr.ID, ctr.Driver)
+func (s *Store) packSealed(ctx context.Context, ctr *moby.Container, own []string, parts []*changes.Container) ([]sealedLayer, error) {
+	h := s.Files.History(ctr.ID, ctr.Driver)
 	var packed []sealedLayer
 	for i, part := range parts {
 		l := sealedLayer{snapshot: own[len(own)-1-i]}
 		known, err := s.packedBefore(ctx, h, &l)
 		if err == nil && !known {
 			l.fresh = true
-			l.layer, err = s.commits.ShipChanges(ctx, part)
+			l.layer, err = s.Commits.ShipChanges(ctx, part)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("pack snapshot %s: %w", l.snapshot, err)
@@ -80,7 +80,7 @@ func (s *Service) packSealed(ctx context.Context, ctr *moby.Container, own []str
 
 // packedBefore finds the layer of a sealed snapshot, if it has been packed and the
 // blob is still there, and puts that under the lease.
-func (s *Service) packedBefore(ctx context.Context, h *containerstore.History, l *sealedLayer) (bool, error) {
+func (s *Store) packedBefore(ctx context.Context, h *containerstore.History, l *sealedLayer) (bool, error) {
 	layer, ok, err := h.Packed(ctx, l.snapshot)
 	if err != nil || !ok {
 		return false, err
@@ -89,10 +89,10 @@ func (s *Service) packedBefore(ctx context.Context, h *containerstore.History, l
 	if layer.Empty() {
 		return true, nil
 	}
-	if err := s.files.Operations.KeepBlob(ctx, layer.Blob.Digest); err != nil {
+	if err := s.Files.Operations.KeepBlob(ctx, layer.Blob.Digest); err != nil {
 		return false, err
 	}
-	info, err := s.files.Content.Info(ctx, layer.Blob.Digest)
+	info, err := s.Files.Content.Info(ctx, layer.Blob.Digest)
 	if errdefs.IsNotFound(err) {
 		return false, nil
 	}
@@ -106,8 +106,8 @@ func (s *Service) packedBefore(ctx context.Context, h *containerstore.History, l
 // change nothing. The container has just been seen to be where it was when they
 // were read: only now it is certain that nobody has removed a part, and is noted
 // what the sealed ones are.
-func (s *Service) ownLayers(ctx context.Context, ctr *moby.Container, below []sealedLayer, top diff.Layer) []diff.Layer {
-	h := s.files.History(ctr.ID, ctr.Driver)
+func (s *Store) ownLayers(ctx context.Context, ctr *moby.Container, below []sealedLayer, top diff.Layer) []diff.Layer {
+	h := s.Files.History(ctr.ID, ctr.Driver)
 	var own []diff.Layer
 	for _, l := range below {
 		own = append(own, l.layer)

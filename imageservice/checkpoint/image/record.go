@@ -1,4 +1,4 @@
-package imageservice
+package image
 
 import (
 	"context"
@@ -78,7 +78,7 @@ func (r *Restore) imageRecord(ctx context.Context, described checkpoint.Containe
 		if id == "" {
 			continue
 		}
-		found, err := r.s.images.List(ctx, "target.digest=="+id.String())
+		found, err := r.s.Images.List(ctx, "target.digest=="+id.String())
 		if err != nil {
 			return fmt.Errorf("look for the container's image: %w", err)
 		}
@@ -103,18 +103,18 @@ func (r *Restore) share(id digest.Digest) {
 // makeRecord makes the record. Also if that fails it may be there, for End to
 // remove: containerd can fail after it has made it.
 func (r *Restore) makeRecord(ctx context.Context, image string) error {
-	base, err := baseimage.Read(ctx, r.s.files.Content, *r.base, r.Platform)
+	base, err := baseimage.Read(ctx, r.s.Files.Content, *r.base, r.Platform)
 	if err != nil {
 		return fmt.Errorf("read the container's image: %w", err)
 	}
-	if err := r.s.blobs.Adopt(ctx, r.base.Digest, compat.ManifestLabels(base.Manifest.Config, base.Manifest.Layers)); err != nil {
+	if err := r.s.Blobs.Adopt(ctx, r.base.Digest, compat.ManifestLabels(base.Manifest.Config, base.Manifest.Layers)); err != nil {
 		return fmt.Errorf("keep the container's image: %w", err)
 	}
 	r.Image = r.base.Digest.String()
 	// The first name can be taken, by another image too. The second is that of this image.
 	for _, name := range []string{restoredName(image, r.base.Digest), compat.DanglingName(r.base.Digest)} {
-		_, err = r.s.images.Create(ctx, images.Image{
-			Name: name, Target: *r.base, CreatedAt: time.Now(), Labels: map[string]string{labelRestoring: r.s.owner},
+		_, err = r.s.Images.Create(ctx, images.Image{
+			Name: name, Target: *r.base, CreatedAt: time.Now(), Labels: map[string]string{labelRestoring: r.s.Owner},
 		})
 		if errdefs.IsAlreadyExists(err) {
 			continue
@@ -156,7 +156,7 @@ func (r *Restore) readable(ctx context.Context, target ocispec.Descriptor) bool 
 	if target.Digest == r.base.Digest {
 		return true
 	}
-	children, err := images.Children(ctx, bounded.Image.Provider(r.s.files.Content), target)
+	children, err := images.Children(ctx, bounded.Image.Provider(r.s.Files.Content), target)
 	if err != nil {
 		return false
 	}
@@ -189,7 +189,7 @@ func (r *Restore) endImage(ctx context.Context, failure error) {
 
 // settleImage removes a record that no restore uses or has used, and takes the
 // mark off one that has been.
-func (s *Service) settleImage(ctx context.Context, dgst digest.Digest) error {
+func (s *Store) settleImage(ctx context.Context, dgst digest.Digest) error {
 	ctx, cancel := lease.Cleanup(ctx)
 	defer cancel()
 	s.restored.mu.Lock()
@@ -207,15 +207,15 @@ func (s *Service) settleImage(ctx context.Context, dgst digest.Digest) error {
 
 // keepOrRemove takes the mark off the record of an image, or removes it. A name that means
 // another image meanwhile is somebody else's.
-func (s *Service) keepOrRemove(ctx context.Context, name string, dgst digest.Digest, keep bool) error {
-	record, err := s.images.Get(ctx, name)
+func (s *Store) keepOrRemove(ctx context.Context, name string, dgst digest.Digest, keep bool) error {
+	record, err := s.Images.Get(ctx, name)
 	switch {
 	case err == nil && record.Target.Digest != dgst:
 		return nil
 	case err == nil && keep:
-		_, err = s.images.Update(ctx, images.Image{Name: name}, "labels."+labelRestoring)
+		_, err = s.Images.Update(ctx, images.Image{Name: name}, "labels."+labelRestoring)
 	case err == nil:
-		err = s.images.Delete(ctx, name, images.DeleteTarget(&record.Target))
+		err = s.Images.Delete(ctx, name, images.DeleteTarget(&record.Target))
 	}
 	if err != nil && !errdefs.IsNotFound(err) {
 		return err
@@ -225,8 +225,8 @@ func (s *Service) keepOrRemove(ctx context.Context, name string, dgst digest.Dig
 
 // MendRestores removes the image records that restores have made which a crash
 // cut short, but for those that a container uses.
-func (s *Service) MendRestores(ctx context.Context, used func(manifest digest.Digest) bool) error {
-	found, err := s.images.List(ctx, fmt.Sprintf("labels.%q==%q", labelRestoring, s.owner))
+func (s *Store) MendRestores(ctx context.Context, used func(manifest digest.Digest) bool) error {
+	found, err := s.Images.List(ctx, fmt.Sprintf("labels.%q==%q", labelRestoring, s.Owner))
 	if err != nil {
 		return compat.DockerError(fmt.Errorf("look for image records of interrupted restores: %w", err))
 	}
