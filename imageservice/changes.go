@@ -4,18 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/log"
-
 	"github.com/moby/go-archive"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/moby"
 	"github.com/baleen-project/baleen/diff"
 	"github.com/baleen-project/baleen/diff/changes"
+	"github.com/baleen-project/baleen/imageservice/internal/changelist"
 )
 
 // Changes lists what differs in a container's file system from what it was
@@ -31,8 +32,8 @@ func (s *Service) Changes(ctx context.Context, ctr *moby.Container) ([]archive.C
 		changes = append(changes, change)
 		return nil
 	}
-	if answer, ok := ctx.Value(changeListKey{}).(*changeList); ok {
-		list = answer.add
+	if answer, ok := ctx.Value(changeListKey{}).(*changelist.List); ok {
+		list = answer.Add
 	}
 	if err := s.listChanges(ctx, ctr, list); err != nil {
 		return nil, compat.DockerError(fmt.Errorf("list changes of container %s: %w", ctr.ID, err))
@@ -97,3 +98,27 @@ func (s *Service) compareTrees(ctx context.Context, ctr *moby.Container, list fu
 // asWalked makes of a path what sorts in the order of a walk: a directory before what
 // is in it, and names by their bytes.
 func asWalked(path string) string { return strings.ReplaceAll(path, "/", "\x00") }
+
+// AnswerChanges answers a request for the changes of a container. changes calls
+// [Service.Changes] with the context and the name that it is given; what another
+// image service returns is answered as well. The changes may be of any number: they are not in
+// memory together, and the container is read before the answer begins, so that an
+// error is one of the answer.
+func AnswerChanges(ctx context.Context, w http.ResponseWriter, changes func(ctx context.Context, name string) ([]archive.Change, error), name string) (err error) {
+	list := &changelist.List{}
+	defer func() { err = errors.Join(err, list.Close()) }()
+	more, err := changes(context.WithValue(ctx, changeListKey{}, list), name)
+	if err != nil {
+		return err
+	}
+	for _, change := range more {
+		if err := list.Add(change); err != nil {
+			return err
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusOK)
+	return list.Answer(ctx, w)
+}
+
+type changeListKey struct{}

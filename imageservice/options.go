@@ -3,12 +3,11 @@ package imageservice
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
-
-	"net/url"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/diff"

@@ -20,11 +20,6 @@ import (
 	"github.com/baleen-project/baleen/imageservice/revisions"
 )
 
-// Events takes what `docker events` shows. Moby's daemon/events has it.
-type Events interface {
-	Log(action moby.EventAction, eventType moby.EventType, actor moby.EventActor)
-}
-
 // Config is what a [Service] works with. All fields but Roots, IDMapping and SealCommits are needed.
 // The process must not have a second service: temporary mounts are in one place.
 type Config struct {
@@ -35,7 +30,7 @@ type Config struct {
 	Mounter     layers.Mounter
 	Roots       string               // the folder in which Mounter mounts the root of each container on its id; "" if unknown
 	IDMapping   user.IdentityMapping // of --userns-remap; empty without
-	Events      Events
+	Events      commit.Events
 	// Thaw lets a container go on that a commit had frozen when the daemon
 	// crashed. One that is not there is errdefs' ErrNotFound.
 	Thaw       func(ctx context.Context, id string) error

@@ -2,17 +2,20 @@ package imageservice
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"google.golang.org/grpc"
 
 	"github.com/baleen-project/baleen/containerstore"
+	"github.com/baleen-project/baleen/imageservice/layers"
 )
 
 // UpstreamClient returns the client of containerd for the image service behind a Service,
@@ -93,6 +96,23 @@ func Unpack(ctx context.Context, img containerd.Image, target ocispec.Descriptor
 		return img.Unpack(ctx, snapshotter, opts...)
 	}
 	return s.Unpack(ctx, target)
+}
+
+// Unpack makes the snapshots of an image whose manifest, for one platform, and
+// layers are stored, and has the image keep them. What exists of them is kept.
+func (s *Service) Unpack(ctx context.Context, manifest ocispec.Descriptor) (err error) {
+	if _, leased := leases.FromContext(ctx); !leased {
+		var end func(error)
+		if ctx, end, err = s.files.Operations.Begin(ctx, "unpack", manifest.Digest.String(), false); err != nil {
+			return err
+		}
+		defer func() { end(err) }()
+	}
+	_, err = s.layers.Unpack(ctx, &manifest)
+	if errors.Is(err, layers.ErrCheckpoint) { // what there is to unpack is so at its restore
+		return nil
+	}
+	return err
 }
 
 // Pull is [Service.PullComplete] of the Service that a client belongs to, or else the

@@ -11,9 +11,8 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
-
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 
 	"github.com/baleen-project/baleen/snapshotter"
 )

@@ -10,7 +10,6 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-
 	"github.com/docker/go-units"
 
 	"github.com/baleen-project/baleen/containerstore"

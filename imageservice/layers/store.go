@@ -16,8 +16,7 @@ import (
 type Mounter interface {
 	Mount(mounts []mount.Mount, containerID string) (target string, err error)
 	Unmount(target string) error
-	// Mounted returns the mount point of a mounted root, else "".
-	Mounted(containerID string) (target string, err error)
+	files.Mounter
 }
 
 // Containers finds a container of the daemon by its full id; nil if it has

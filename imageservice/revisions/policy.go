@@ -2,11 +2,10 @@ package revisions
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/containerd/errdefs"
-
-	"path"
 
 	"github.com/baleen-project/baleen/compat"
 	"github.com/baleen-project/baleen/compat/api"

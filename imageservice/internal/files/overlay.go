@@ -17,7 +17,7 @@ import (
 // one, are above that. The error is diff.ErrUnsupported if the mounts do not
 // tell: then whole trees have to be compared.
 func (c *Containers) Overlay(ctx context.Context, ctr *moby.Container) (*changes.Container, containerstore.Stack, error) {
-	stack, mounts, err := c.LookUp(ctx, ctr)
+	stack, mounts, err := c.lookUp(ctx, ctr)
 	if err != nil {
 		return nil, stack, err
 	}
@@ -54,9 +54,9 @@ func (c *Containers) overlayOf(stack containerstore.Stack, mounts []mount.Mount)
 	return &changes.Container{Overlay: o, Init: stack.Init != ""}, nil
 }
 
-// LookUp finds a container's snapshots and mounts. What it returns is there as
+// lookUp finds a container's snapshots and mounts. What it returns is there as
 // long as the container is, also if it moves meanwhile.
-func (c *Containers) LookUp(ctx context.Context, ctr *moby.Container) (stack containerstore.Stack, mounts []mount.Mount, err error) {
+func (c *Containers) lookUp(ctx context.Context, ctr *moby.Container) (stack containerstore.Stack, mounts []mount.Mount, err error) {
 	lock := c.Locks.Of(ctr.ID)
 	lock.RLock()
 	defer lock.RUnlock()

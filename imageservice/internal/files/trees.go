@@ -22,7 +22,7 @@ import (
 // are to be mounted read-only: the container may be running.
 func (c *Containers) WithTrees(ctx context.Context, ctr *moby.Container, f func(before, now []mount.Mount) error) error {
 	sn := c.Snapshots(ctr.Driver)
-	stack, now, err := c.LookUp(ctx, ctr)
+	stack, now, err := c.lookUp(ctx, ctr)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,6 @@
-package imageservice
+// Package changelist keeps the changes of a container for an answer of Docker's API, however
+// many there are, in little memory: [List].
+package changelist
 
 import (
 	"bufio"
@@ -6,48 +8,22 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/go-archive"
 )
 
-// AnswerChanges answers a request for the changes of a container. changes calls
-// [Service.Changes] with the context and the name that it is given; what another
-// image service returns is answered as well. The changes may be of any number: they are not in
-// memory together, and the container is read before the answer begins, so that an
-// error is one of the answer.
-func AnswerChanges(ctx context.Context, w http.ResponseWriter, changes func(ctx context.Context, name string) ([]archive.Change, error), name string) (err error) {
-	list := &changeList{}
-	defer func() { err = errors.Join(err, list.close()) }()
-	more, err := changes(context.WithValue(ctx, changeListKey{}, list), name)
-	if err != nil {
-		return err
-	}
-	for _, change := range more {
-		if err := list.add(change); err != nil {
-			return err
-		}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusOK)
-	return list.answer(ctx, w)
-}
-
-type changeListKey struct{}
-
-// listInMemory is up to how many bytes a list is in memory. The rest is in a file
+// inMemory is up to how many bytes a list is in memory. The rest is in a file
 // without a name, so that nothing is left of it.
-const listInMemory = 1 << 20
+const inMemory = 1 << 20
 
-// changeList is a list of changes in the order of a walk. Of each path that part is
+// List is a list of changes in the order of a walk. Of each path that part is
 // kept which it does not share with the one before: a list takes about what the
-// directories take that have the names.
-type changeList struct {
+// directories take that have the names. The zero value is an empty list.
+type List struct {
 	last  string
 	count int64
 	head  bytes.Buffer  // the first part
@@ -55,7 +31,8 @@ type changeList struct {
 	rest  *bufio.Writer // to file
 }
 
-func (l *changeList) add(change archive.Change) error {
+// Add appends a change.
+func (l *List) Add(change archive.Change) error {
 	shared := 0
 	for shared < min(len(l.last), len(change.Path)) && l.last[shared] == change.Path[shared] {
 		shared++
@@ -67,7 +44,7 @@ func (l *changeList) add(change archive.Change) error {
 	record = append(record, change.Path[shared:]...)
 	l.last = change.Path
 	l.count++
-	if l.file == nil && l.head.Len()+len(record) <= listInMemory {
+	if l.file == nil && l.head.Len()+len(record) <= inMemory {
 		l.head.Write(record)
 		return nil
 	}
@@ -82,7 +59,7 @@ func (l *changeList) add(change archive.Change) error {
 	return nil
 }
 
-func (l *changeList) spill() (err error) {
+func (l *List) spill() (err error) {
 	if l.file, err = os.CreateTemp("", "baleen-changes-"); err != nil {
 		// Not wrapped: the walk would take its ENOENT for a file that went meanwhile.
 		return errdefs.ErrInternal.WithMessage(err.Error())
@@ -91,15 +68,16 @@ func (l *changeList) spill() (err error) {
 	return os.Remove(l.file.Name())
 }
 
-func (l *changeList) close() error {
+// Close frees what the list takes on disk.
+func (l *List) Close() error {
 	if l.file == nil {
 		return nil
 	}
 	return l.file.Close()
 }
 
-// answer writes the list as Docker's API has it.
-func (l *changeList) answer(ctx context.Context, w io.Writer) error {
+// Answer writes the list as Docker's API has it.
+func (l *List) Answer(ctx context.Context, w io.Writer) error {
 	out := bufio.NewWriterSize(w, 64<<10)
 	if l.count == 0 {
 		_, _ = out.WriteString("null\n")
@@ -135,7 +113,7 @@ func (l *changeList) answer(ctx context.Context, w io.Writer) error {
 	return out.Flush()
 }
 
-func (l *changeList) reader() (*bufio.Reader, error) {
+func (l *List) reader() (*bufio.Reader, error) {
 	if l.file == nil {
 		return bufio.NewReader(&l.head), nil
 	}
