@@ -26,7 +26,7 @@ const (
 func (r SnapshotRequest) Validate() error { return short("message", r.Message) }
 
 // Validate tells what is wrong with a request, in words for the one who made it.
-// What policies mean is left to imageservice.ParsePolicies.
+// What policies mean is left to revisions.ParsePolicies.
 func (r UpgradeRequest) Validate() error {
 	if r.HealthTimeout < 0 || r.HealthTimeout > MaxHealthTimeout {
 		return fmt.Errorf("health timeout of %d seconds: want 0, for the default, to %d", r.HealthTimeout, MaxHealthTimeout)
@@ -101,7 +101,7 @@ func validPaths(policy string, paths []PathPolicy) error {
 	return err
 }
 
-// validKeep checks sizes; imageservice.ParsePolicies reads the paths.
+// validKeep checks sizes; revisions.ParsePolicies reads the paths.
 func validKeep(paths []string) (err error) {
 	if len(paths) > MaxPaths {
 		return fmt.Errorf("%d paths to keep: at most %d are possible", len(paths), MaxPaths)

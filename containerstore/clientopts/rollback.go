@@ -39,7 +39,9 @@ type rollback struct {
 // [ErrNoPreviousRevision].
 //
 // What the container is on becomes a revision too, so nothing is lost. No files
-// are copied. For the rest it is as [WithUpgrade].
+// are copied. Nothing changes before the record is written. If the program dies before
+// that, the next upgrade or rollback after a minute removes what was made; [Discard] does
+// so at once. For the rest it is as [WithUpgrade].
 func WithRollback(opts ...RollbackOpt) client.UpdateContainerOpts {
 	return func(ctx context.Context, cl *client.Client, c *containers.Container) (err error) {
 		defer func() {

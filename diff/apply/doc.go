@@ -5,6 +5,7 @@
 // a snapshot.
 //
 // A layer is hostile input. Nothing outside of the folder is touched, whatever the
-// stream says; its size and number of entries are bounded by a diff.Limit. The error
+// stream says: directories are opened by openat2 without following links, and links are
+// resolved name by name with the folder as root. Its size and number of entries are bounded by a diff.Limit. The error
 // of a stream that is not a layer is errdefs' ErrInvalidArgument.
 package apply

@@ -1,5 +1,5 @@
 // Package pause carries from who can pause a container to who reads its files what
-// pauses it.
+// pauses it. It decides nothing: freeze.Freezer does, for docker commit in Commit.
 package pause
 
 import (

@@ -19,8 +19,14 @@
 // the container: a frozen process does not heed its stop signal, and would be killed
 // when the patience of docker stop ends.
 //
-// Every freeze ends. What cannot be thawed is tried again in the background until it
-// can.
+// docker commit freezes a container unless the caller asked for no pause, or the container
+// does not run or is paused already: [Freezer.Commit].
+//
+// Every freeze ends. Who reads the files defers the thaw, so it comes after a panic, too.
+// What cannot be thawed is tried again in the background until it can. If the daemon dies,
+// its next start thaws: the lease of the operation has the label io.baleen.pauses, and
+// [ThawGroup] is called before the lease is deleted. For runtimes other than runc it is
+// [Freezer.ThawInterrupted].
 //
 // # Caveats
 //
