@@ -17,7 +17,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/baleen-project/baleen/diff"
-	"github.com/baleen-project/baleen/diff/compress"
 )
 
 const (
@@ -63,18 +62,10 @@ func openBlob(ctx context.Context, store content.Store, ref, mediaType string) (
 // Write takes a piece of the blob.
 func (b *blob) Write(p []byte) (int, error) { return b.buf.Write(p) }
 
-// Digest is that of all that was written, as the store has received it.
-func (b *blob) Digest() (digest.Digest, error) {
-	if err := b.buf.Flush(); err != nil {
-		return "", err
-	}
-	return b.w.Digest(), nil
-}
-
-// commit makes the blob one of the store's.
+// commit makes the blob one of the store's, which checks its size and digest.
 func (b *blob) commit(ctx context.Context, layer diff.Layer, labels map[string]string) error {
-	if kind, _ := compress.KindOf(layer.Blob.MediaType); kind == compress.Uncompressed && layer.Blob.Digest != layer.DiffID {
-		return fmt.Errorf("the content store received layer %s as %s: %w", layer.DiffID, layer.Blob.Digest, errdefs.ErrDataLoss)
+	if err := b.buf.Flush(); err != nil {
+		return fmt.Errorf("write layer %s: %w", layer.Blob.Digest, err)
 	}
 	labels = labelsOf(labels, layer.DiffID)
 	err := b.w.Commit(ctx, layer.Blob.Size, layer.Blob.Digest, content.WithLabels(labels))
