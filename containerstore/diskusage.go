@@ -65,6 +65,9 @@ func (h *History) DiskUsage(ctx context.Context) (_ DiskUsage, err error) {
 
 // prunable are the names of the snapshots that a Prune of all revisions would remove now.
 func (h *History) prunable(ctx context.Context, t *tree) (map[string]bool, error) {
+	if t.active == nil { // in the middle of a switch, which has to be completed before
+		return nil, nil
+	}
 	children := map[string]int{} // also those that are not the container's
 	err := h.Snapshots.Walk(ctx, func(_ context.Context, i snapshots.Info) error {
 		children[i.Parent]++
