@@ -80,12 +80,46 @@ func (h *History) past(ctx context.Context, t *tree, n int) (_ Record, previous 
 		previous, _ := strconv.Atoi(i.Labels[label.Previous]) // 0 if there is none
 		return r, previous, err == nil, err
 	}
-	for _, name := range []string{h.revisionKey(n), h.compactionKey(n)} {
-		if was, ok, err := retiredOf(t.all[name]); ok || err != nil {
-			return Record{Number: n, Kind: was.Kind}, was.Previous, ok, err
+	was, ok, err := retiredOf(t.all[t.retired(n)])
+	return Record{Number: n, Kind: was.Kind}, was.Previous, ok, err
+}
+
+// isKnown reports whether anything is known of a revision, as past returns it.
+func (t *tree) isKnown(n int) bool {
+	_, isRevision := t.revision(n)
+	return isRevision || t.retired(n) != ""
+}
+
+// below returns the number of the next revision that is known below a known one; 0 if there
+// is none. Between them were others whose layers have gone, or were merged.
+func (t *tree) below(n int) int {
+	i, ok := t.revision(n)
+	if !ok {
+		i = t.all[t.retired(n)]
+	}
+	for {
+		_, n, suffix, ok := numbered(t.id, i.Parent)
+		if !ok || suffix != "" {
+			return 0
+		}
+		if t.isKnown(n) {
+			return n
+		}
+		if i, ok = t.all[i.Parent]; !ok {
+			return 0
 		}
 	}
-	return Record{}, 0, false, nil
+}
+
+// retired returns the name of the layer of a revision that was pruned; "" if there is none.
+func (t *tree) retired(n int) string {
+	for _, mark := range []string{revisionMark, compactionMark} {
+		name := t.id + mark + strconv.Itoa(n)
+		if t.all[name].Labels[label.Retired] != "" {
+			return name
+		}
+	}
+	return ""
 }
 
 // Before returns the number of the revision that was before the last one, of those that led
@@ -100,6 +134,9 @@ func (t *Tree) Before(ctx context.Context, merged func(Record) bool) (int, error
 		}
 		if merged(r) {
 			return previous, nil
+		}
+		if previous > 0 && !t.t.isKnown(previous) {
+			previous = t.t.below(at)
 		}
 		if previous >= at {
 			return 0, fmt.Errorf("revision %d says that it was made from revision %d: %w", at, previous, errdefs.ErrDataLoss)

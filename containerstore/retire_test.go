@@ -3,6 +3,8 @@ package containerstore_test
 import (
 	"testing"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/baleen-project/baleen/containerstore"
 )
 
@@ -64,4 +66,35 @@ func TestPruneWhereItWentTo(t *testing.T) {
 			t.Errorf("revision %d was before an upgrade (%v), and there was none", n, err)
 		}
 	})
+}
+
+// TestBeforeTheUpgradeAcrossAGap: which revision was before the upgrade is known also if
+// the layers of revisions that were made since have gone.
+func TestBeforeTheUpgradeAcrossAGap(t *testing.T) {
+	ofUpgrade := func(r containerstore.Record) bool { return r.Kind == "upgrade" }
+	for name, most := range map[string]int{"merged by a prune": 0, "merged for their number": 3} {
+		t.Run(name, func(t *testing.T) {
+			b := liveBox(t)
+			defer b.gone(t)
+			b.set(t, "a", "1")
+			must(t, upgrade(b)) // from revision 1 to 2
+			b.MaxLayers = most
+			for _, text := range []string{"2", "3", "4"} {
+				b.set(t, "b", text)
+				_, err := b.Seal(b.ctx, record("snapshot"))
+				must(t, err)
+			}
+			_, err := b.Prune(b.ctx, containerstore.Retention{Merge: true})
+			must(t, err)
+			b.is(t, "5<4* a=3 b=4; r5 a=3 b=4")
+			if _, err := b.Snapshots.Stat(b.ctx, b.Container+".r4"); !errdefs.IsNotFound(err) {
+				t.Fatalf("the layer of revision 4: %v", err)
+			}
+			h, err := b.Open(b.ctx)
+			must(t, err)
+			if n, err := h.Before(b.ctx, ofUpgrade); n != 1 || err != nil {
+				t.Errorf("before the upgrade was revision %d (%v), want 1", n, err)
+			}
+		})
+	}
 }
