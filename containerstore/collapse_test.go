@@ -3,6 +3,7 @@ package containerstore_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/baleen-project/baleen/containerstore"
 )
@@ -88,6 +89,29 @@ func TestPruneMerges(t *testing.T) {
 			_, err = b.Switch(b.ctx, 3, record("before"))
 			must(t, err)
 			prune(t, b, all, "[4 5]", pruned, 2)
+		})
+		t.Run("what was merged is as old as before", func(t *testing.T) {
+			b := twoRevisions(t, w)
+			defer b.gone(t)
+			for _, text := range []string{"3", "4"} {
+				b.set(t, "a", text)
+				r := record("snapshot")
+				r.Created = r.Created.Add(-2 * time.Hour)
+				_, err := b.Seal(b.ctx, r)
+				must(t, err)
+			}
+			prune(t, b, containerstore.Retention{Keep: 2, Merge: true}, "[1 2]", "3<2 4<3* a=4; r3 a=3; r4 a=4", 3)
+			if w.copies { // of which nothing is merged
+				return
+			}
+			for at, removed := range []string{"[]", "[3]"} {
+				age := []time.Duration{3 * time.Hour, time.Hour}[at]
+				p, err := b.Prune(b.ctx, containerstore.Retention{OlderThan: age})
+				must(t, err)
+				if got := fmt.Sprint(p.Removed); got != removed {
+					t.Errorf("older than %v are %s, want %s", age, got, removed)
+				}
+			}
 		})
 		t.Run("what stays weighs more", func(t *testing.T) {
 			b := three(t)

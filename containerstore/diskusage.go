@@ -76,7 +76,7 @@ func (h *History) prunable(ctx context.Context, t *tree) (map[string]bool, error
 	if err != nil {
 		return nil, fmt.Errorf("look for what stands on revisions: %w", err)
 	}
-	doomed, goes := t.doomed(Retention{}, time.Now()), map[string]bool{}
+	doomed, goes := h.doomed(ctx, t, Retention{}, time.Now()), map[string]bool{}
 	for again := true; again; {
 		again = false
 		for name, i := range t.all {

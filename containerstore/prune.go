@@ -47,7 +47,7 @@ func (h *History) Prune(ctx context.Context, keep Retention) (Pruned, error) {
 		return Pruned{}, fmt.Errorf("prune: a limit below zero: %w", errdefs.ErrInvalidArgument)
 	}
 	// The highest number must be known also when its revision is gone.
-	doomed := t.doomed(keep, time.Now())
+	doomed := h.doomed(ctx, t, keep, time.Now())
 	if len(doomed) > 0 {
 		if err := h.store().Label(ctx, h.Container, map[string]string{label.Last: fmt.Sprint(t.last())}); err != nil {
 			return Pruned{}, err
@@ -76,18 +76,31 @@ func (h *History) Prune(ctx context.Context, keep Retention) (Pruned, error) {
 }
 
 // doomed are the revisions that are to go.
-func (t *tree) doomed(keep Retention, now time.Time) map[int]bool {
+func (h *History) doomed(ctx context.Context, t *tree, keep Retention, now time.Time) map[int]bool {
 	numbers := t.numbers()
 	slices.Sort(numbers)
 	numbers = numbers[:max(0, len(numbers)-keep.Keep)]
 	doomed := map[int]bool{}
 	for _, n := range numbers {
 		i, _ := t.revision(n)
-		if now.Sub(i.Created) >= keep.OlderThan && n != t.standsOn(*t.active) {
+		if n != t.standsOn(*t.active) && now.Sub(h.madeAt(ctx, i, keep)) >= keep.OlderThan {
 			doomed[n] = true
 		}
 	}
 	return doomed
+}
+
+// madeAt is when a revision was made: merging layers does not make it younger. That is not
+// looked up if its age does not matter.
+func (h *History) madeAt(ctx context.Context, i snapshots.Info, keep Retention) time.Time {
+	if mark, _, _, _ := numbered(h.Container, i.Name); mark != compactionMark || keep.OlderThan == 0 {
+		return i.Created
+	}
+	r, err := ReadRecord(ctx, h.Content, i)
+	if err != nil || r.Created.IsZero() {
+		return i.Created
+	}
+	return r.Created
 }
 
 // removeAll removes the snapshots of revisions from the top, as long as nothing
