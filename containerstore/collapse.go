@@ -20,7 +20,8 @@ import (
 // What is above these layers is copied, so nothing is done while that weighs more than they
 // do. Nor is it if the container is in use or has written anything since its revision, for
 // its active snapshot is made again, or where snapshots are no stacks of folders. A merge
-// that fails is logged, and leaves the layers.
+// that fails is logged, and leaves the layers; what it has made is removed, now or by the
+// next prune.
 func (h *History) collapse(ctx context.Context) (freed int64, _ error) {
 	t, err := h.load(ctx)
 	if err != nil || !t.settled() {
@@ -40,13 +41,14 @@ func (h *History) collapse(ctx context.Context) (freed int64, _ error) {
 	if t, err = h.compacted(ctx, t, true, err); err != nil {
 		return 0, err
 	}
-	freed, err = h.removeAll(ctx, t, nil)
+	var copied int64
 	for _, name := range made {
 		if i, ok := t.all[name]; ok {
-			freed -= max(0, h.store().Measured(ctx, i))
+			copied += max(0, h.store().Measured(ctx, i))
 		}
 	}
-	return max(0, freed), err
+	freed, err = h.removeAll(ctx, t, nil)
+	return max(0, freed-copied), err
 }
 
 // mergeGroups makes a layer of each group, the lowest first, and returns their names and

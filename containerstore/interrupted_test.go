@@ -332,6 +332,9 @@ func (op *interruption) interrupt(t *testing.T, w *world, c *calls, meanwhile fu
 		must(t, b.Recover(b.ctx))
 		_, err := b.Prune(b.ctx, containerstore.Retention{Keep: 3})
 		must(t, err)
+		if _, err := b.Snapshots.Stat(b.ctx, b.Container+".c2"); err == nil && b.parent(t) != b.Container+".c2" {
+			t.Errorf("call %d, %s: what was merged is left, and the container stands on %s", c.at, c.where, b.parent(t))
+		}
 	}
 	b.whole(t, fmt.Sprintf("call %d, %s (%v)", c.at, c.where, err))
 	allowed := append([]string{op.after}, op.between...)

@@ -161,7 +161,11 @@ func (t *tree) superfluous(i snapshots.Info, doomed map[int]bool) bool {
 	if doomed[n] || strings.HasSuffix(i.Name, initSuffix) || i.Labels[label.Record] == "" {
 		return true
 	}
+	if mark == compactionMark {
+		// The container did not get there, and stands on what was merged.
+		return t.inStack(t.id + revisionMark + fmt.Sprint(n))
+	}
 	// The merged layers stand for the revision too.
 	_, merged := t.all[t.id+compactionMark+fmt.Sprint(n)]
-	return mark == revisionMark && merged
+	return merged
 }
