@@ -71,7 +71,7 @@ func (f *file) Write(p []byte) (int, error) {
 func (f *file) flush() error {
 	if f.full == nil {
 		f.full, f.free, f.written = make(chan []byte, fileBuffers), make(chan []byte, fileBuffers), make(chan error, 1)
-		go f.run()
+		go f.run(f.full)
 	}
 	select {
 	case err := <-f.failed:
@@ -92,10 +92,11 @@ func (f *file) flush() error {
 	return nil
 }
 
-// run writes pieces until there are no more.
-func (f *file) run() {
+// run writes the pieces that come until there are no more. It may begin only when wait has
+// ended them.
+func (f *file) run(full <-chan []byte) {
 	var failure error
-	for chunk := range f.full {
+	for chunk := range full {
 		if failure == nil {
 			if _, failure = f.file.Write(chunk); failure != nil {
 				f.failed <- failure
