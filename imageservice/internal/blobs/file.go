@@ -139,8 +139,8 @@ func (f *file) finish(size int64) error {
 	return nil
 }
 
-// name gives the blob the name of its digest, and puts that on disk. A blob that has the
-// name already is the same one, and whole: none gets it before.
+// name gives the blob the name of its digest, which [file.syncName] puts on disk. A blob
+// that has the name already is the same one, and whole: none gets it before.
 func (f *file) name(dgst digest.Digest) error {
 	if dgst.Algorithm() != digest.Canonical {
 		return errRefused{fmt.Errorf("digest %s: %w", dgst, errdefs.ErrNotImplemented)}
@@ -149,6 +149,11 @@ func (f *file) name(dgst digest.Digest) error {
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return errRefused{&os.PathError{Op: "link", Path: f.folder.Name() + "/" + dgst.Encoded(), Err: err}}
 	}
+	return nil
+}
+
+// syncName puts the name on disk.
+func (f *file) syncName() error {
 	if err := f.folder.Sync(); err != nil {
 		return fmt.Errorf("sync the folder of blobs: %w", err)
 	}

@@ -84,6 +84,9 @@ func (w *Writer) place(ctx context.Context, desc ocispec.Descriptor, labels map[
 		return err
 	}
 	w.named = true
+	if err := w.file.syncName(); err != nil {
+		return err
+	}
 	call, err := w.s.openStream(ctx)
 	if err != nil {
 		return err
