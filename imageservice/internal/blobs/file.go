@@ -140,14 +140,27 @@ func (f *file) finish(size int64) error {
 }
 
 // name gives the blob the name of its digest, which [file.syncName] puts on disk. A blob
-// that has the name already is the same one, and whole: none gets it before.
+// that has the name already is the same one, and whole: none gets it before. One of another
+// size was damaged since, and containerd would take it even so: that is
+// errdefs.ErrDataLoss.
 func (f *file) name(dgst digest.Digest) error {
 	if dgst.Algorithm() != digest.Canonical {
 		return errRefused{fmt.Errorf("digest %s: %w", dgst, errdefs.ErrNotImplemented)}
 	}
+	path := f.folder.Name() + "/" + dgst.Encoded()
 	err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.file.Fd()), int(f.folder.Fd()), dgst.Encoded(), unix.AT_SYMLINK_FOLLOW)
-	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return errRefused{&os.PathError{Op: "link", Path: f.folder.Name() + "/" + dgst.Encoded(), Err: err}}
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, unix.EEXIST):
+		return errRefused{&os.PathError{Op: "link", Path: path, Err: err}}
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(f.folder.Fd()), dgst.Encoded(), &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return nil //nolint:nilerr // it is gone again: containerd says so
+	}
+	if st.Size != f.size {
+		return fmt.Errorf("%s is damaged: it has %d bytes instead of %d: %w", path, st.Size, f.size, errdefs.ErrDataLoss)
 	}
 	return nil
 }

@@ -96,3 +96,21 @@ func TestFileIsNotTheOneDescribed(t *testing.T) {
 		t.Errorf("4 bytes are taken for 5: %v", err)
 	}
 }
+
+// TestDamagedFile: a file that has the name of a blob, and another size, is not taken for
+// the blob, and stays as it is.
+func TestDamagedFile(t *testing.T) {
+	folder, blob := t.TempDir(), random(4096)
+	dgst := digest.FromBytes(blob)
+	path := filepath.Join(folder, dgst.Encoded())
+	if err := os.WriteFile(path, blob[:100], 0o444); err != nil {
+		t.Fatal(err)
+	}
+	f := writeFile(t, folder, blob)
+	if err := f.Name(dgst); !errdefs.IsDataLoss(err) {
+		t.Errorf("a damaged file is taken for the blob: %v", err)
+	}
+	if got, err := os.ReadFile(path); err != nil || len(got) != 100 {
+		t.Errorf("it has %d bytes: %v", len(got), err)
+	}
+}
