@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
+	"slices"
 	"sync"
 
 	"github.com/containerd/errdefs"
@@ -52,13 +52,20 @@ func (s *Store) placingFolder(ctx context.Context) string {
 	case err == nil:
 		p.known, p.folder = true, folder
 	case errors.As(err, &refused):
-		p.known = !errors.Is(err, fs.ErrNotExist) // containerd makes it for its first blob
+		p.known = !isPassing(err)
 		p.folder = ""
 		p.logLocked(ctx, err)
 	default: // the operation will fail as well, or the next one learns it
 		log.G(ctx).WithError(err).Debug("could not learn whether blobs can be placed: sending them")
 	}
 	return folder
+}
+
+// isPassing reports whether what kept a blob from being placed may be over for the next one:
+// containerd makes the folder for its first blob, and files are removed and closed.
+func isPassing(err error) bool {
+	return slices.ContainsFunc([]unix.Errno{unix.ENOENT, unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM},
+		func(passing unix.Errno) bool { return errors.Is(err, passing) })
 }
 
 // log says why blobs are sent, once.
