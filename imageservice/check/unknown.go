@@ -21,22 +21,23 @@ func (k *checker) unknown(ctx context.Context) error {
 	if err != nil || !done {
 		return err
 	}
-	still, err := k.Service.UnknownBlobs(ctx)
-	if err != nil {
+	// A collection removes records first, and then the files.
+	gone, err := again(ctx, func() (bool, error) {
+		now, err := k.Service.UnknownBlobs(ctx)
+		maps.DeleteFunc(found, func(d digest.Digest, _ int64) bool { _, still := now[d]; return !still })
+		return len(found) == 0, err
+	})
+	if err != nil || gone {
 		return err
 	}
-	maps.DeleteFunc(still, func(d digest.Digest, _ int64) bool { _, before := found[d]; return !before })
-	if len(still) == 0 {
-		return nil
-	}
 	var bytes int64
-	for _, size := range still {
+	for _, size := range found {
 		bytes += size
 	}
-	first := slices.Min(slices.Collect(maps.Keys(still)))
+	first := slices.Min(slices.Collect(maps.Keys(found)))
 	k.found(ctx, api.Finding{
 		Kind: api.FindingBlobUnknown, Object: first.String(),
-		Text: fmt.Sprintf("containerd's folder of blobs has %d files of %d bytes that containerd has no record of; this is the first", len(still), bytes),
+		Text: fmt.Sprintf("containerd's folder of blobs has %d files of %d bytes that containerd has no record of; this is the first", len(found), bytes),
 		Help: "containerd removes them when it next removes another blob; docker baleen check --repair has it do so now",
 	}, func(ctx context.Context) error {
 		if err := k.mayCollect(); err != nil {
