@@ -42,7 +42,7 @@ func (s *Service) explain(ctx context.Context, verb string, err error, of []ocis
 	return compat.DockerError(fmt.Errorf("%s %s: %w", verb, strings.Join(names, ", "), err))
 }
 
-// lacking returns a missingError if something of the images of these names is
+// lacking returns a missing.Error if something of the images of these names is
 // missing, for some platforms if there are any.
 func (s *Service) lacking(ctx context.Context, of []ocispec.Platform, names []string) error {
 	for _, name := range names {
