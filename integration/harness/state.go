@@ -154,9 +154,11 @@ func (e *Env) SettledBut(t *testing.T, failed string, before State) {
 }
 
 // StateAtRest waits for a state that lasts. Soon after its start dockerd collects
-// BuildKit's garbage, and for that has a lease for an instant.
+// BuildKit's garbage, and for that has a lease for an instant. What a build has given up
+// is collected before.
 func (e *Env) StateAtRest(t *testing.T) State {
 	t.Helper()
+	e.CollectGarbage(t)
 	s := e.State(t)
 	Eventually(t, "a state that lasts", func() error {
 		time.Sleep(500 * time.Millisecond)
