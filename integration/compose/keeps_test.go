@@ -25,6 +25,7 @@ func TestComposeKeepsContainers(t *testing.T) {
 		"upgrade that is taken back":         keptAfterFailure,
 		"up --build":                         keptAfterBuild,
 		"pull":                               keptAfterPull,
+		"configs and secrets":                keptConfigs,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
 	}
@@ -48,7 +49,8 @@ func (p project) upgraded(t *testing.T, container string) {
 
 // keptOnMovedTag upgrades to what the name of the image means by now, as reported for
 // Finsys/dockhand#204: "docker compose up" recreated what was updated, and the service's
-// name was no alias of the container any more. Then it goes back.
+// name was no alias of the container any more. Then it goes back. containrrr/watchtower#1989
+// and #339: the next "docker compose up -d" after each update made the container anew.
 func keptOnMovedTag(t *testing.T, e *harness.Env) {
 	tagLatest(t, e, "1")
 	p := start(t, e, "moved", single)
