@@ -13,7 +13,8 @@ import (
 
 // TestUpgradeKeepsPublishedPorts asks a published port for an answer after upgrades to
 // images that expose it, another one, or none, and after a rollback. As reported for
-// containrrr/watchtower#339 and portainer/portainer#8513.
+// containrrr/watchtower#945: a port that was published and that the image does not expose
+// made the update crash, after it had removed the container.
 func TestUpgradeKeepsPublishedPorts(t *testing.T) {
 	e := harness.Start(t, stack.Config{}, "busybox")
 	for image, expose := range map[string]string{"app:1": "EXPOSE 80", "app:2": "", "app:3": "EXPOSE 8080", "app:4": "EXPOSE 80"} {
@@ -22,16 +23,7 @@ func TestUpgradeKeepsPublishedPorts(t *testing.T) {
 	start(t, e, "web", "--stop-timeout=1", "-p", "18081:80", "-p", "18082:81/udp", "app:1")
 	answers := func(want string) {
 		t.Helper()
-		harness.Eventually(t, "the published port to answer", func() error {
-			out, err := e.Command(t.Context(), "curl", "-sS", "--max-time", "2", "http://127.0.0.1:18081/").CombinedOutput()
-			if err != nil {
-				return fmt.Errorf("%w: %s", err, out)
-			}
-			if got := strings.TrimSpace(string(out)); got != want {
-				return fmt.Errorf("got %q, want %q", got, want)
-			}
-			return nil
-		})
+		answersAt(t, e, "18081", want)
 		if got := e.Must(t, "port", "web"); !strings.Contains(got, "80/tcp -> 0.0.0.0:18081") || !strings.Contains(got, "81/udp -> 0.0.0.0:18082") {
 			t.Errorf("docker port says\n%s", got)
 		}
@@ -67,5 +59,55 @@ func TestUpgradeKeepsPublishedPorts(t *testing.T) {
 	}
 	e.Rollback(t, "web", api.RollbackRequest{Revision: 1})
 	answers("app:1")
+	t.Run("ports that Docker chooses", func(t *testing.T) { upgradePublishesChosenPorts(t, e) })
 	t.Run("networks", func(t *testing.T) { upgradeKeepsNetworks(t, e) })
+}
+
+// answersAt waits until a port of the host answers with a text.
+func answersAt(t *testing.T, e *harness.Env, port, want string) {
+	t.Helper()
+	harness.Eventually(t, "the published port "+port+" to answer", func() error {
+		out, err := harness.Output(e.Command(t.Context(), "curl", "-sS", "--max-time", "2", "http://127.0.0.1:"+port+"/"))
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return harness.Expect(out, want)
+	})
+}
+
+// upgradePublishesChosenPorts: a port of the host that Docker chose is published again, and
+// what the container asked for stays as it was. As reported for containrrr/watchtower#690:
+// the updated container had another port. Docker chooses anew at each start, also at a
+// docker restart, so that the number may change here, too.
+func upgradePublishesChosenPorts(t *testing.T, e *harness.Env) {
+	start(t, e, "one", "--stop-timeout=1", "-p", "80", "app:1")
+	start(t, e, "all", "--stop-timeout=1", "-P", "app:1")
+	const asked = "{{json .HostConfig.PortBindings}} {{.HostConfig.PublishAllPorts}}"
+	check := func(name, was, want, image string) {
+		t.Helper()
+		var ports []string
+		for line := range strings.Lines(e.Must(t, "port", name)) {
+			inside, outside, _ := strings.Cut(strings.TrimSpace(line), " -> ")
+			if host, ok := strings.CutPrefix(outside, "0.0.0.0:"); ok {
+				ports = append(ports, inside)
+				if inside == "80/tcp" {
+					answersAt(t, e, host, image)
+				}
+			}
+		}
+		if got := strings.Join(ports, " "); got != want {
+			t.Errorf("on %s the ports %q of %s are published, want %q", image, got, name, want)
+		}
+		if is := e.Inspect(t, name, asked); is != was {
+			t.Errorf("on %s container %s asks for the ports %s, and asked for %s", image, name, is, was)
+		}
+	}
+	for _, tc := range []struct{ name, exposed string }{{"one", "80/tcp"}, {"all", "8080/tcp"}} {
+		was := e.Inspect(t, tc.name, asked)
+		check(tc.name, was, "80/tcp", "app:1")
+		e.Upgrade(t, tc.name, api.UpgradeRequest{Image: "app:3", HealthTimeout: 1})
+		check(tc.name, was, tc.exposed, "app:3")
+		e.Rollback(t, tc.name, api.RollbackRequest{})
+		check(tc.name, was, "80/tcp", "app:1")
+	}
 }
