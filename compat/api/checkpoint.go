@@ -61,7 +61,8 @@ type RestoreRequest struct {
 	Publish     []PublishedPort `json:",omitempty"`
 	Unpublished bool            `json:",omitempty"`
 	// Network replaces all networks; it is what docker run takes as --network. IP is the
-	// address on it, or on the only network of the checkpoint.
+	// address on it, or on the only network of the checkpoint. Each also replaces the MAC
+	// address.
 	Network string `json:",omitempty"`
 	IP      string `json:",omitempty"`
 	// Hostname cannot be given for processes, which have theirs.

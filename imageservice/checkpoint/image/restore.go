@@ -158,6 +158,9 @@ func (r *Restore) prepare(ctx context.Context, o RestoreOptions) error {
 		}
 		r.Warnings = append(r.Warnings, "volumes are new, or what this daemon has by their names: "+settings.List(paths))
 	}
+	if kept := r.asked.KeptMACs(); len(kept) > 0 {
+		r.Warnings = append(r.Warnings, "the MAC address stays: "+settings.List(kept)+"; if another container has it there, both lose packets (--network or --ip gives a new one)")
+	}
 	return r.imageRecord(ctx, described)
 }
 

@@ -26,14 +26,18 @@ func (by Replacement) Withdraw(c *Configuration, volumes []string) []string {
 	}
 	if by.Network != "" {
 		c.Host.NetworkMode, c.Networks = "", nil
-		_ = by.set(c.Config, "MacAddress", "") // a text is what it takes
 	}
 	if by.IP != "" {
 		for _, network := range c.Networks {
 			if network != nil {
 				network.IPAMConfig = nil
+				empty(&network.MacAddress)
 			}
 		}
+	}
+	// With one MAC address for two containers a network loses frames of both.
+	if by.Network != "" || by.IP != "" {
+		_ = by.set(c.Config, "MacAddress", "") // a text, if there is this field
 	}
 	for _, volume := range by.Volumes {
 		path := mountPath(volume)
@@ -52,6 +56,19 @@ func (by Replacement) Withdraw(c *Configuration, volumes []string) []string {
 	}
 	return volumes
 }
+
+// KeptMACs says on which networks a configuration asks for a MAC address, by their names.
+func (c Configuration) KeptMACs() (kept []string) {
+	for _, name := range slices.Sorted(maps.Keys(c.Networks)) {
+		if network := c.Networks[name]; network != nil && len(network.MacAddress) > 0 {
+			kept = append(kept, fmt.Sprintf("%s on network %s", Shorten(fmt.Sprint(network.MacAddress)), Shorten(name)))
+		}
+	}
+	return kept
+}
+
+// empty empties a field whose type differs between the engine lines.
+func empty[T any](field *T) { *field = *new(T) }
 
 // CheckProcesses returns an error if the request replaces what processes keep that go on
 // from a checkpoint: their host name, where something is mounted for them, and whether they

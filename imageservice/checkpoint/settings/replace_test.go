@@ -19,7 +19,7 @@ var published = checkpoint.Container{
 	Config: json.RawMessage(`{"Hostname":"web","ExposedPorts":{"80/tcp":{}},"Volumes":{"/cache":{}}}`),
 	HostConfig: json.RawMessage(`{"NetworkMode":"front","PortBindings":{"80/tcp":[{"HostIp":"","HostPort":"8080"}]},
 		"Binds":["/srv:/srv:ro","data:/data"],"Mounts":[{"Type":"volume","Source":"m","Target":"/m/"}],"Tmpfs":{"/tmp":""}}`),
-	Networks: json.RawMessage(`{"front":{"IPAMConfig":{"IPv4Address":"10.0.0.7"}}}`),
+	Networks: json.RawMessage(`{"front":{"IPAMConfig":{"IPv4Address":"10.0.0.7"},"MacAddress":"02:42:0a:00:00:07"}}`),
 	Volumes:  []string{"/cache", "/srv", "/data", "/m"},
 }
 
@@ -33,7 +33,7 @@ func TestRestoreReplaces(t *testing.T) {
 		asks, asksNot   string
 		volumes, errors string
 	}{
-		"nothing": {asks: "80/tcp", has: []string{`"HostPort":"8080"`, `"front"`, `"/srv:/srv:ro"`}, volumes: "/cache /srv /data /m"},
+		"nothing": {asks: "80/tcp", has: []string{`"HostPort":"8080"`, `"front"`, `"02:42:0a:00:00:07"`, `"/srv:/srv:ro"`}, volumes: "/cache /srv /data /m"},
 		"ports": {
 			request: api.RestoreRequest{Publish: []api.PublishedPort{{Port: "80/tcp", HostIP: "127.0.0.1", HostPort: "8081"}, {Port: "53/udp"}}},
 			has:     []string{`"HostPort":"8081"`, `"127.0.0.1"`, `"53/udp":{}`, `"80/tcp":{}`}, hasNot: []string{"8080"}, asksNot: "port",
@@ -41,10 +41,10 @@ func TestRestoreReplaces(t *testing.T) {
 		"no ports": {request: api.RestoreRequest{Unpublished: true}, has: []string{`"80/tcp":{}`}, hasNot: []string{"8080"}, asksNot: "port"},
 		"network": {
 			request: api.RestoreRequest{Network: "back", IP: "10.0.1.9"},
-			has:     []string{`"NetworkMode":"back"`, `"back":{`, `"IPv4Address":"10.0.1.9"`}, hasNot: []string{"front", "10.0.0.7"}, asksNot: "front",
+			has:     []string{`"NetworkMode":"back"`, `"back":{`, `"IPv4Address":"10.0.1.9"`}, hasNot: []string{"front", "10.0.0.7", "02:42"}, asksNot: "front",
 		},
 		"network of the host": {request: api.RestoreRequest{Network: "host"}, has: []string{`"NetworkMode":"host"`}, hasNot: []string{"front"}, asksNot: "network"},
-		"address":             {request: api.RestoreRequest{IP: "10.0.0.8"}, has: []string{`"IPv4Address":"10.0.0.8"`, "front"}, hasNot: []string{"10.0.0.7"}},
+		"address":             {request: api.RestoreRequest{IP: "10.0.0.8"}, has: []string{`"IPv4Address":"10.0.0.8"`, "front"}, hasNot: []string{"10.0.0.7", "02:42"}, asksNot: "MAC"},
 		"address 6":           {request: api.RestoreRequest{IP: "fd00::8"}, has: []string{`"IPv6Address":"fd00::8"`}, hasNot: []string{"10.0.0.7"}},
 		"not an address":      {request: api.RestoreRequest{Network: "none", IP: "10.0.0.8"}, errors: "--ip"},
 		"host name":           {request: api.RestoreRequest{Hostname: "copy"}, has: []string{`"Hostname":"copy"`}, hasNot: []string{`"web"`}},

@@ -60,7 +60,7 @@ of a container is refused, and the error lists it; --trust allows it.`,
 	f.StringVar(&r.Name, "name", "", "Name of the new container (default: the one that it had)")
 	f.StringArrayVarP(&publish, "publish", "p", nil, "Publish these ports (as docker run does) instead of those that it published; 'none' for no ports")
 	f.StringVar(&r.Network, "network", "", "Connect it to this network instead of those that it was connected to (restored processes keep whose network they have: their own, the host's or another container's)")
-	f.StringVar(&r.IP, "ip", "", "IP address on its only network")
+	f.StringVar(&r.IP, "ip", "", "IP address on its only network; the MAC address is new, too")
 	f.StringVar(&r.Hostname, "hostname", "", "Host name (not for restored processes, which have theirs)")
 	f.StringArrayVarP(&r.Volumes, "volume", "v", nil, "Mount this (SOURCE:PATH[:OPTIONS]) instead of what it had at the path, or as well (not for restored processes)")
 	f.BoolVar(&r.CreateOnly, "create-only", false, "Do not start the container")
