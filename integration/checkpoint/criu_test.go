@@ -76,6 +76,7 @@ func TestProcessesGoOn(t *testing.T) {
 		other.Must(t, "stop", "-t", "0", there)
 		other.Must(t, "start", there) // anew, on the same files
 		other.CountsPast(t, there, 3)
+		saysWhyElsewhere(t, e, other)
 	})
 	t.Run("stopped", func(t *testing.T) {
 		before := e.Counted(t, id)
@@ -86,6 +87,31 @@ func TestProcessesGoOn(t *testing.T) {
 		e.Remove(t, id)
 		wentOn(t, e, e.Restore(t, "stopped:1"), before, before)
 	})
+}
+
+// saysWhyElsewhere: a restore that fails in another daemon has CRIU's reason in its error.
+// moby/moby#40529: docker start of a checkpoint that came from another host failed, and the
+// log of CRIU that the error named did not exist.
+func saysWhyElsewhere(t *testing.T, e, other *harness.Env) {
+	t.Helper()
+	const ref = harness.RegistryAddress + "/open:1"
+	id := e.Must(t, "run", "-d", "--init=false", "--name", "open", "-v", "/data", "busybox", "sh", "-c", "exec 3>/data/file; exec sleep 1000")
+	t.Cleanup(func() { e.Remove(t, id) })
+	harness.Eventually(t, "the file to be open", func() error {
+		_, err := e.Try(t, "exec", id, "test", "-e", "/data/file")
+		return err
+	})
+	e.Must(t, "baleen", "checkpoint", "--leave-running", id, ref)
+	e.Push(t, ref)
+	other.Must(t, "pull", ref)
+	before := other.State(t)
+	out, err := other.Try(t, "baleen", "restore", "--trust", ref)
+	for _, want := range []string{"restore the processes: ", "Can't open file data/file on restore: No such file or directory"} {
+		if err == nil || !strings.Contains(out, want) {
+			t.Errorf("it prints, without %q (%v)\n%s", want, err, out)
+		}
+	}
+	other.Settled(t, before)
 }
 
 // notCompressed: the state of processes is a small part of what CRIU has dumped, and
