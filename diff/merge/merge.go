@@ -89,7 +89,7 @@ type Changes struct {
 	// of the old image, and from which other files go with the new one.
 	ReportLeft func(Left)
 	// ReportOwner, if not nil, is told at the end of users and groups that have another id
-	// in the new image than files that stay.
+	// in the new image than in the container.
 	ReportOwner func(Owner)
 	// ReportFollowed, if not nil, is told of directories that became links in the new image,
 	// and to where they lead.

@@ -10,15 +10,14 @@ import (
 	"github.com/baleen-project/baleen/diff/internal/tree"
 )
 
-// Owner is a user or group that has another id in the new image than the files of the
-// container that stay.
+// Owner is a user or group that has another id in the new image than in the container.
 type Owner struct {
 	Name  string
 	Group bool   // it is a group
-	Old   uint32 // the id that the files have
+	Old   uint32 // its id in the container
 	New   uint32 // its id in the new image
-	Files int64  // files and directories with the old id
-	First string // the path of one of them, as in [changes.Change]
+	Files int64  // files and directories of the container that stay, with the old id
+	First string // the path of one of them, as in [changes.Change]; "" if Files is 0
 }
 
 // owners counts what stays by its owners that have other ids in the new image.
@@ -91,13 +90,11 @@ func (o *owners) count(c *changes.Change) {
 	}
 }
 
-// tell reports those that have files.
+// tell reports them all: files that are not in the container's layers may be theirs.
 func (o *owners) tell(report func(Owner)) {
 	for _, of := range []map[uint32]*Owner{o.users, o.groups} {
 		for _, id := range slices.Sorted(maps.Keys(of)) {
-			if of[id].Files > 0 {
-				report(*of[id])
-			}
+			report(*of[id])
 		}
 	}
 }

@@ -91,13 +91,20 @@ func (m *Move) followed(path, to string) {
 
 // owner warns of files whose owner has another id in the new image.
 func (m *Move) owner(o merge.Owner) {
+	if o.Files > 0 {
+		m.warn(fmt.Sprintf("%s with the id %s: %s for one", count(o.Files, "path stays", "paths stay"), otherID(o), printable.Line(shownAt(o.First))))
+	}
+	m.onVolumes(o)
+}
+
+// otherID says whose an id is, and which one that is in the new image.
+func otherID(o merge.Owner) string {
 	kind := "user"
 	if o.Group {
 		kind = "group"
 	}
 	name := printable.Line(o.Name)
-	m.warn(fmt.Sprintf("%s stay with the id %d, which is the %s %s now; in the new image %s has the id %d: %s for one",
-		count(o.Files, "path", "paths"), o.Old, kind, name, name, o.New, printable.Line(shownAt(o.First))))
+	return fmt.Sprintf("%d, which is the %s %s now; in the new image %s has the id %d", o.Old, kind, name, name, o.New)
 }
 
 func count(n int64, one, many string) string {

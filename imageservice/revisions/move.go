@@ -40,6 +40,8 @@ type Move struct {
 	pending int         // the revision that was made for it; 0 if there is none
 	lease   string      // of the operation
 	release func(error) // ends the lease, and lets others change the container
+	ids     containerstore.IDs
+	volumes []volumeOwners // nil before they are needed
 }
 
 // listed bounds what a plan lists of each kind.

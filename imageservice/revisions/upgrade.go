@@ -128,7 +128,7 @@ func (m *Move) mergeable(ctx context.Context, dry bool) (own *changes.Container,
 	if stack.IDs.Way == containerstore.Remapped {
 		own.Mapped = 0
 	}
-	own.Whole = true
+	own.Whole, m.ids = true, stack.IDs
 	return own, stack, nil
 }
 

@@ -18,7 +18,7 @@ func TestWarningsOfHostileNames(t *testing.T) {
 	)
 	want := []string{
 		`2 files and directories that the container did not touch will go from /srv/a; reboot, where it changed others: "x\nWARNING: y" for one; --keep '/srv/a; reboot' keeps that directory whole`,
-		`1 path stay with the id 1, which is the user "db\x1b[2J" now; in the new image "db\x1b[2J" has the id 2: "/a\rb" for one`,
+		`1 path stays with the id 1, which is the user "db\x1b[2J" now; in the new image "db\x1b[2J" has the id 2: "/a\rb" for one`,
 		`"/bin\t" is a link to "/usr/\u202ebin" in the new image: what the container changed in it goes there`,
 	}
 	if !slices.Equal(got, want) {

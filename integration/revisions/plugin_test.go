@@ -30,6 +30,7 @@ func TestPluginOnADaemon(t *testing.T) {
 		"an upgrade pulls":           testUpgradePulls,
 		"prune keeps what it is to":  testPruneKeeps,
 		"a rollback of nothing":      testRollbackOfNothing,
+		"a user with another id":     testUserWithAnotherID,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
 	}
