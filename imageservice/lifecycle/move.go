@@ -267,6 +267,9 @@ func (m *move) adoptMoved(ctx context.Context, s revisions.State) {
 		}
 	}
 	m.adopt(m.c, s)
+	if h := m.c.State.Health; h != nil {
+		h.Log = nil // tells of the checks in the other state
+	}
 	m.save(ctx, m.c)
 }
 

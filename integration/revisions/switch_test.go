@@ -84,7 +84,11 @@ func comesUpHealthy(t *testing.T, e *harness.Env) {
 	if health := e.Inspect(t, "web", "{{.State.Health.Status}}"); health != "healthy" {
 		t.Errorf("the container is %s", health)
 	}
-	e.Rollback(t, "web", api.RollbackRequest{})
+	// What the check of one image found is no reason to take back the upgrade to another.
+	if _, result := e.Upgrade(t, "web", api.UpgradeRequest{Image: "slow", HealthTimeout: 1}); result.RolledBack != "the container was not healthy within 1s" {
+		t.Errorf("an upgrade to an image whose check has not run is rolled back because of %q", result.RolledBack)
+	}
+	e.Rollback(t, "web", api.RollbackRequest{Revision: 1})
 	if health := e.Inspect(t, "web", "{{json .State.Health}}"); health != "null" {
 		t.Errorf("back on an image without a check the container has health %s", health)
 	}
