@@ -18,7 +18,7 @@ import (
 //     entrypoint.
 //   - Finsys/dockhand#1135: a port that the user has set gives way to the image's.
 func TestUpgradeFollowsProgram(t *testing.T) {
-	e := harness.Start(t, stack.Config{DaemonConfig: map[string]any{"live-restore": true}}, "busybox")
+	e := harness.Start(t, stack.Config{}, "busybox")
 	const script = `RUN printf '#!/bin/sh\ntrap "exit 0" TERM\necho $0 $* on $HTTP_PORTS\nwhile :; do sleep 0.1; done\n' > /own && chmod +x /own && `
 	e.BuildApp(t, "from:1", script+"cp /own /start-old\nENV HTTP_PORTS=8080\nCMD [\"/bin/sh\", \"-c\", \"exec /start-old\"]\n")
 	e.BuildApp(t, "from:2", script+"cp /own /start-new\nENV HTTP_PORTS=9090\nENTRYPOINT [\"/start-new\"]\nCMD [\"serve\"]\n")
@@ -39,7 +39,6 @@ func TestUpgradeFollowsProgram(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) { row.isFollowed(t, e) })
 	}
-	t.Run("health checks", func(t *testing.T) { checksFollow(t, e) })
 }
 
 // program is a container of from:1 that moves to from:2.
