@@ -75,7 +75,7 @@ func (t *tree) countsFrom(i snapshots.Info) bool {
 // past returns kind and predecessor of a revision that the container has, or had: its layer
 // is there. ok is false if nothing is known of it.
 func (h *History) past(ctx context.Context, t *tree, n int) (_ Record, previous int, ok bool, _ error) {
-	if i, ok := t.revision(n); ok {
+	if i, is := t.revision(n); is {
 		r, err := ReadRecord(ctx, h.Content, i)
 		previous, _ := strconv.Atoi(i.Labels[label.Previous]) // 0 if there is none
 		return r, previous, err == nil, err
