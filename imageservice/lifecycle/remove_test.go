@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -26,8 +27,10 @@ func TestRemovalEndsWork(t *testing.T) {
 	if err := w.ops.EndWork(t.Context(), w.c, true); !errors.Is(err, errFault) {
 		t.Errorf("a container that cannot be killed: %v", err)
 	}
-	go func() {
-		<-ctx.Done()
+	go func() { // the first try has called it off: it would end before the second one kills
+		for w.c.State.IsRunning() {
+			runtime.Gosched()
+		}
 		end()
 	}()
 	if err := w.ops.EndWork(t.Context(), w.c, true); err != nil || w.c.State.IsRunning() {
